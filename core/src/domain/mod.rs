@@ -1,0 +1,20 @@
+//! The nouns and rules of Postrider. Pure: no I/O, no async, no clock, no randomness that is not an argument.
+
+pub mod attempt;
+pub mod dead_letter;
+pub mod egress;
+pub mod endpoint;
+pub mod event;
+pub mod fingerprint;
+pub mod http_request;
+pub mod id;
+pub mod job;
+pub mod lane;
+pub mod limits;
+pub mod retry;
+pub mod signature;
+pub mod tenant;
+pub mod time;
+
+pub use id::Id;
+pub use time::UnixMs;

@@ -1,0 +1,4 @@
+//! What all of Postrider's roles share: nouns and rules, SQL, tickets and lanes, configuration.
+
+pub mod domain;
+pub mod queue;
