@@ -25,9 +25,9 @@ pub struct RetrySchedule(Vec<Duration>);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetryScheduleError {
-    #[error("a schedule has at most {} delays, this one has {0}", ATTEMPTS_MAX - 1)]
+    #[error("a schedule has at most {max} delays, this one has {0}", max = ATTEMPTS_MAX - 1)]
     TooLong(usize),
-    #[error("delay {0} is not between 0 and {} seconds", DELAY_MAX.as_secs())]
+    #[error("delay {0} is not between 0 and {max_s} seconds", max_s = DELAY_MAX.as_secs())]
     Delay(usize),
 }
 

@@ -90,7 +90,7 @@ pub fn sign(secrets: &[SigningSecret], id: &str, at: UnixMs, body: &[u8]) -> Sig
 /// Whether one of the signatures in `headers` was made with `secret`, compared in constant time.
 #[must_use]
 pub fn verify(secret: &SigningSecret, headers: &SignedHeaders, body: &[u8]) -> bool {
-    let Ok(timestamp_s) = headers.timestamp.parse() else { return false };
+    let Ok(timestamp_s) = headers.timestamp.parse::<i64>() else { return false };
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let mut signed = format!("{}.{timestamp_s}.", headers.id).into_bytes();
     signed.extend_from_slice(body);
