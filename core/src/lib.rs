@@ -1,4 +1,6 @@
 //! What all of Postrider's roles share: nouns and rules, SQL, tickets and lanes, configuration.
 
+pub mod dispatch;
 pub mod domain;
 pub mod queue;
+pub mod store;
