@@ -171,3 +171,169 @@ const fn net4(octets: [u8; 4], prefix: u8) -> Ipv4Net {
 const fn net6(start: [u16; 3], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(start[0], start[1], start[2], 0, 0, 0, 0, 0), prefix)
 }
+
+#[cfg(test)]
+mod tests {
+    use ipnet::IpNet;
+    use proptest::prelude::{any, proptest};
+
+    use super::*;
+
+    fn judge(policy: &EgressPolicy, text: &str) -> Result<(), AddressFault> {
+        policy.judge_address(text.parse().unwrap()).map_err(|refused| refused.fault)
+    }
+
+    fn allowing(nets: &[&str]) -> EgressPolicy {
+        EgressPolicy { allow: nets.iter().map(|net| net.parse().unwrap()).collect(), ports_allowed: Vec::new() }
+    }
+
+    #[test]
+    fn public_addresses_pass() {
+        for text in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2606:4700:4700::1111",
+            "2a00:1450:4001:81b::200e",
+            "2001:200::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
+        ] {
+            assert_eq!(judge(&EgressPolicy::default(), text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn special_addresses_are_refused_in_every_form() {
+        for text in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.1.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::7f00:1",
+            "::ffff:127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::10.0.0.1",
+            "64:ff9b:1:a00:0:100:808:808",
+            "2002:7f00:1::",
+            "2001::1",
+            "2001:2::1",
+            "2001:10::1",
+            "2001:20::1",
+            "2001:db8::1",
+            "3fff::1",
+            "2620:4f:8000::1",
+            "100::1",
+            "5f00::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "4000::1",
+        ] {
+            assert_eq!(judge(&EgressPolicy::default(), text), Err(AddressFault::NotPublic), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_refused_unless_the_operator_names_that_very_address() {
+        let wide = allowing(&["0.0.0.0/0", "::/0"]);
+        for address in METADATA {
+            let text = address.to_string();
+            assert_eq!(judge(&EgressPolicy::default(), &text), Err(AddressFault::Metadata), "{text}");
+            assert_eq!(judge(&wide, &text), Err(AddressFault::Metadata), "{text}");
+            assert_eq!(judge(&allowing(&[&IpNet::from(address).to_string()]), &text), Ok(()), "{text}");
+        }
+        assert_eq!(judge(&wide, "::ffff:169.254.169.254"), Err(AddressFault::Metadata));
+        assert_eq!(judge(&wide, "::a83f:8110"), Err(AddressFault::Metadata));
+    }
+
+    #[test]
+    fn a_network_that_the_operator_allows_is_no_wider_than_it_says() {
+        let policy = allowing(&["127.0.0.0/8", "fd00:1::/32"]);
+        assert!(policy.allows_loopback());
+        for text in ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "fd00:1::5"] {
+            assert_eq!(judge(&policy, text), Ok(()), "{text}");
+        }
+        for text in ["::1", "10.0.0.1", "fd00:2::5", "0.0.0.0"] {
+            assert!(judge(&policy, text).is_err(), "{text}");
+        }
+        assert_eq!(judge(&allowing(&["::1/128"]), "::1"), Ok(()));
+    }
+
+    #[test]
+    fn teredo_is_judged_by_its_client_and_its_server() {
+        let teredo = |server: [u8; 4], client: [u8; 4]| {
+            let (server, client) = (u32::from_be_bytes(server), !u32::from_be_bytes(client));
+            IpAddr::V6(Ipv6Addr::from((0x2001_0000_u128 << 96) | (u128::from(server) << 64) | u128::from(client)))
+        };
+        let judge = |server, client| EgressPolicy::default().judge_address(teredo(server, client)).is_ok();
+        assert!(judge([8, 8, 8, 8], [9, 9, 9, 9]));
+        assert!(!judge([8, 8, 8, 8], [10, 0, 0, 1]));
+        assert!(!judge([10, 0, 0, 1], [9, 9, 9, 9]));
+    }
+
+    proptest! {
+        #[test]
+        fn an_ipv4_address_inside_an_ipv6_one_is_judged_as_itself(bits: u32, low: u64, low16: u16) {
+            let policy = allowing(&["127.0.0.0/8"]);
+            let plain = policy.judge_address(Ipv4Addr::from(bits).into()).map_err(|refused| refused.fault);
+            let v4 = u128::from(bits);
+            let forms = [
+                v4 | (0xffff << 32),
+                v4 | (0xffff << 48),
+                v4 | (0x0064_ff9b_u128 << 96),
+                v4 | (0x0064_ff9b_0001_u128 << 80),
+                (0x2002_u128 << 112) | (v4 << 80) | (u128::from(low16) << 64) | u128::from(low),
+                (0x2001_0000_u128 << 96) | (0x0808_0808 << 64) | (u128::from(low16) << 32) | u128::from(!bits),
+            ];
+            // ::0.0.0.0 and ::0.0.0.1 are `::` and `::1`.
+            for form in forms.into_iter().chain((bits > 1).then_some(v4)) {
+                let form = Ipv6Addr::from(form);
+                let judged = policy.judge_address(form.into()).map_err(|refused| refused.fault);
+                assert_eq!(judged, plain, "{form}");
+            }
+        }
+
+        #[test]
+        fn nothing_outside_global_unicast_passes_but_by_the_ipv4_address_inside(bits: u128) {
+            let address = Ipv6Addr::from(bits);
+            let passes = EgressPolicy::default().judge_address(address.into()).is_ok();
+            let holds_v4 = !matches!(Inside::of(address), Inside::Itself);
+            assert!(!passes || GLOBAL_V6.contains(&address) || holds_v4);
+        }
+
+        #[test]
+        fn every_address_is_judged(address in any::<IpAddr>()) {
+            let judged = EgressPolicy::default().judge_address(address);
+            assert!(judged.is_ok() || judged.is_err_and(|refused| refused.address == address));
+        }
+    }
+}

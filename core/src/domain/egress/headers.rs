@@ -10,6 +10,7 @@ const RESERVED: [&str; 8] =
 /// Beginnings of names that say what Postrider says itself.
 const RESERVED_PREFIXES: [&str; 5] = ["content-", "proxy-", "webhook-", "postrider-", "http2-"];
 const CONTENT_TYPE: &str = "content-type";
+const CONTENT_LENGTH: &str = "content-length";
 
 /// What the headers go onto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,12 @@ pub fn judge_header(name: &str, value: &str, of: HeadersOf) -> Result<(), Header
     Ok(())
 }
 
+/// Whether a header decides where a message goes or where it ends, so that nothing but the client may set it.
+#[must_use]
+pub fn is_framing(name: &str) -> bool {
+    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) || name.eq_ignore_ascii_case(CONTENT_LENGTH)
+}
+
 fn is_reserved(name: &str, of: HeadersOf) -> bool {
     let own = of == HeadersOf::HttpRequest && name == CONTENT_TYPE;
     !own && (RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
@@ -104,4 +111,80 @@ fn is_reserved(name: &str, of: HeadersOf) -> bool {
 /// `tchar`, RFC 9110 §5.6.2.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+
+    use super::*;
+
+    #[test]
+    fn headers_of_their_own_pass_and_postriders_do_not() {
+        for (name, value) in
+            [("Authorization", "Bearer abc.def"), ("x-tenant", ""), ("User-Agent", "me/1 (a;\tb)"), ("~!", "1")]
+        {
+            assert_eq!(judge_header(name, value, HeadersOf::Endpoint), Ok(()), "{name}");
+        }
+        for name in [
+            "Host",
+            "CONNECTION",
+            "keep-alive",
+            "Proxy-Authorization",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+            "HTTP2-Settings",
+            "Expect",
+            "Content-Length",
+            "content-type",
+            "Webhook-Id",
+            "webhook-signature",
+            "Postrider-Anything",
+        ] {
+            let refused = Err(HeaderRefused::Reserved(name.to_owned()));
+            assert_eq!(judge_header(name, "x", HeadersOf::Endpoint), refused, "{name}");
+        }
+        assert_eq!(judge_header("Content-Type", "text/xml", HeadersOf::HttpRequest), Ok(()));
+        assert!(judge_header("Content-Length", "1", HeadersOf::HttpRequest).is_err());
+        assert!(judge_header("webhook-id", "1", HeadersOf::HttpRequest).is_err());
+    }
+
+    #[test]
+    fn what_would_break_a_message_is_refused() {
+        for name in ["", "a b", "a:b", "a\r\nb", "ä", "(x)", "a\0", ":authority"] {
+            assert!(judge_header(name, "x", HeadersOf::Endpoint).is_err(), "{name:?}");
+        }
+        for value in ["a\r\nHost: x", "a\nb", "a\rb", "a\0b", "ü", " a", "a ", "\u{7f}"] {
+            let refused = Err(HeaderRefused::ValueSyntax("x".into()));
+            assert_eq!(judge_header("x", value, HeadersOf::Endpoint), refused, "{value:?}");
+        }
+        let long = "a".repeat(HEADER_NAME_BYTES_MAX + 1);
+        assert_eq!(judge_header(&long, "", HeadersOf::Endpoint), Err(HeaderRefused::NameLength(long.len())));
+        let long = "a".repeat(HEADER_VALUE_BYTES_MAX + 1);
+        assert!(matches!(judge_header("x", &long, HeadersOf::Endpoint), Err(HeaderRefused::ValueLength { .. })));
+    }
+
+    #[test]
+    fn a_list_has_a_limit_and_no_name_twice() {
+        let list = |count: usize| (0..count).map(|n| (format!("x-{n}"), String::new())).collect::<Vec<_>>();
+        assert_eq!(judge_headers(&list(HEADERS_MAX), HeadersOf::Endpoint), Ok(()));
+        let refused = Err(HeaderRefused::TooMany(HEADERS_MAX + 1));
+        assert_eq!(judge_headers(&list(HEADERS_MAX + 1), HeadersOf::Endpoint), refused);
+        let twice = [("X-A".to_owned(), "1".to_owned()), ("x-a".to_owned(), "2".to_owned())];
+        let refused = judge_headers(&twice, HeadersOf::Endpoint).unwrap_err();
+        assert_eq!(refused.name(), Some("x-a"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_holds_no_line_end(name in any::<String>(), value in any::<String>()) {
+            if judge_header(&name, &value, HeadersOf::HttpRequest).is_ok() {
+                assert!(!name.is_empty() && !name.contains(['\r', '\n', '\0', ':', ' ']));
+                assert!(!value.contains(['\r', '\n', '\0']));
+            }
+        }
+    }
 }

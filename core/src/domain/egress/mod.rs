@@ -11,7 +11,7 @@ mod url;
 use ipnet::IpNet;
 
 pub use address::{AddressFault, AddressRefused};
-pub use headers::{HeaderRefused, HeadersOf, judge_header, judge_headers};
+pub use headers::{HeaderRefused, HeadersOf, is_framing, judge_header, judge_headers};
 pub use port::PortRefused;
 pub use url::{EndpointUrl, UrlRefused};
 

@@ -110,3 +110,110 @@ impl EgressPolicy {
 fn is_under(name: &str, suffix: &str) -> bool {
     name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::proptest;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<String, UrlRefused> {
+        EndpointUrl::parse(text, &EgressPolicy::default()).map(|url| url.as_str().to_owned())
+    }
+
+    fn allowing(net: &str) -> EgressPolicy {
+        EgressPolicy { allow: vec![net.parse().unwrap()], ports_allowed: Vec::new() }
+    }
+
+    #[test]
+    fn public_urls_are_kept_in_the_parsers_normal_form() {
+        for (text, normal) in [
+            ("https://example.com", "https://example.com/"),
+            ("HTTPS://EXAMPLE.com:443/A?b=c", "https://example.com/A?b=c"),
+            ("http://example.com:8080/hook", "http://example.com:8080/hook"),
+            ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+            ("https://8.8.8.8/", "https://8.8.8.8/"),
+            ("https://134744072/", "https://8.8.8.8/"),
+            ("https://[2606:4700::1111]/", "https://[2606:4700::1111]/"),
+            ("https://example.com./", "https://example.com./"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(normal), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_not_public_are_refused_however_they_are_written() {
+        for text in [
+            "http://127.0.0.1/",
+            "http://0x7f.1/",
+            "http://0177.0.0.1/",
+            "http://2130706433/",
+            "http://127.1/",
+            "http://127。0。0。1/",
+            "http://%31%32%37.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://168.63.129.16/",
+            "http://localhost/",
+            "http://LOCALHOST./",
+            "http://a.localhost/",
+            "http://printer.local/",
+            "http://metadata.google.internal/",
+            "http://router.home.arpa/",
+            "http://redis/",
+            "http://redis./",
+        ] {
+            assert!(matches!(parse(text), Err(UrlRefused::Host(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_http_url_is_refused_by_its_fault() {
+        let long = format!("https://example.com/{}", "a".repeat(URL_BYTES_MAX));
+        assert_eq!(parse(&long), Err(UrlRefused::TooLong(long.len())));
+        let grows = format!("https://example.com/{}", "ü".repeat(900));
+        assert!(matches!(parse(&grows), Err(UrlRefused::TooLong(5420))));
+        assert_eq!(parse("ftp://example.com/"), Err(UrlRefused::Scheme("ftp".into())));
+        assert_eq!(parse("file:///etc/passwd"), Err(UrlRefused::Scheme("file".into())));
+        assert_eq!(parse("https://user@example.com/"), Err(UrlRefused::Credentials));
+        assert_eq!(parse("https://:secret@example.com/"), Err(UrlRefused::Credentials));
+        assert_eq!(parse("https://example.com/#part"), Err(UrlRefused::Fragment));
+        assert_eq!(parse("https://exa\tmple.com/"), Err(UrlRefused::Space));
+        assert_eq!(parse("https://example.com/\r\nHost: x"), Err(UrlRefused::Space));
+        assert!(matches!(parse("example.com/hook"), Err(UrlRefused::Malformed(_))));
+        assert!(matches!(parse("https://"), Err(UrlRefused::Malformed(_))));
+        assert!(matches!(parse("http://256.0.0.1/"), Err(UrlRefused::Malformed(_))));
+        assert!(matches!(parse("https://example.com:6379/"), Err(UrlRefused::Port(_))));
+        assert!(matches!(parse("https://example.com:22/"), Err(UrlRefused::Port(_))));
+    }
+
+    #[test]
+    fn local_names_are_left_to_their_addresses_where_the_operator_allows_some() {
+        let loopback = allowing("127.0.0.0/8");
+        for text in ["http://localhost:9000/", "http://127.0.0.1:41234/", "http://receiver:8080/"] {
+            assert!(EndpointUrl::parse(text, &loopback).is_ok(), "{text}");
+        }
+        let private = allowing("10.0.0.0/8");
+        assert!(EndpointUrl::parse("http://billing.internal/", &private).is_ok());
+        assert!(EndpointUrl::parse("http://localhost/", &private).is_err());
+        assert!(EndpointUrl::parse("http://127.0.0.1/", &private).is_err());
+        assert!(EndpointUrl::parse("http://127.0.0.1:6379/", &loopback).is_err());
+    }
+
+    #[test]
+    fn a_stored_url_is_read_as_it_stands() {
+        let url: EndpointUrl = serde_json::from_str("\"http://127.0.0.1:6379/\"").unwrap();
+        assert_eq!(url, EndpointUrl::stored("http://127.0.0.1:6379/".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged_and_what_passes_passes_again(text in "(https?://)?\\PC{0,40}") {
+            if let Ok(url) = parse(&text) {
+                assert_eq!(parse(&url), Ok(url.clone()));
+            }
+        }
+    }
+}
