@@ -41,8 +41,10 @@ impl Failure {
     /// A URL that the policy of today refuses.
     pub(super) fn of_url(refused: &UrlRefused) -> Self {
         match refused {
-            UrlRefused::Host(_) => Self::new(AttemptClass::Egress, "the URL's host is not one that deliveries may reach")
-                .with_tenant_words(REFUSED_FOR_TENANT),
+            UrlRefused::Host(_) => {
+                Self::new(AttemptClass::Egress, "the URL's host is not one that deliveries may reach")
+                    .with_tenant_words(REFUSED_FOR_TENANT)
+            }
             UrlRefused::Port(port) => Self::new(AttemptClass::Egress, port.to_string()),
             _ => Self::invalid(refused.to_string()),
         }
@@ -159,9 +161,11 @@ fn certificate_words(error: &CertificateError) -> &'static str {
 
 /// The first error of type `E` in the chain. `io::Error` hides the one inside it from `source`.
 fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inside) => Some(inside as &(dyn Error + 'static)),
-        None => error.source(),
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inside) => Some(inside as &(dyn Error + 'static)),
+            None => error.source(),
+        }
     })
     .find_map(|error| error.downcast_ref())
 }
