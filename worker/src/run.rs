@@ -102,7 +102,8 @@ impl Worker {
 
         let grace = parts.settings.grace;
         let engine = engine(parts.settings.concurrency.max(1), assignments.clone(), executors);
-        let ended = run_engine(engine, &mut intake, &self.shutdown, &self.give_up, grace).await;
+        let until = until_told(&mut intake, &self.shutdown, &assignments);
+        let ended = run_engine(engine, until, grace, &self.give_up).await;
 
         // In this order: no more work comes in, what was not started goes back, the last verdicts are told, then the
         // leases that are left go back as a whole.
@@ -159,15 +160,13 @@ fn engine(concurrency: usize, assignments: Assignments, executors: Executors) ->
     })
 }
 
-/// Runs until the shutdown's end. A task of the intake that ends before the shutdown stops all of it.
+/// Runs until `until` and through the grace after it.
 async fn run_engine(
     engine: Monitor,
-    intake: &mut JoinSet<()>,
-    shutdown: &CancellationToken,
-    give_up: &CancellationToken,
+    until: impl Future<Output = Result<(), WorkerError>> + Send,
     grace: Duration,
+    give_up: &CancellationToken,
 ) -> Result<(), WorkerError> {
-    let mut early = Ok(());
     let terminator = {
         let give_up = give_up.clone();
         async move {
@@ -175,20 +174,33 @@ async fn run_engine(
             give_up.cancel();
         }
     };
+    let mut told = Ok(());
     let signal = async {
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {}
-            Some(ended) = intake.join_next() => {
-                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
-                early = Err(WorkerError::Task { task: "intake", why });
-                shutdown.cancel();
-            }
-        }
+        told = until.await;
         Ok(())
     };
     let ended: Result<(), MonitorError> = engine.with_terminator(terminator).run_with_signal(signal).await;
-    early.and(ended.map_err(WorkerError::Engine))
+    told.and(ended.map_err(WorkerError::Engine))
+}
+
+/// Waits for the shutdown, or begins it when a task of the intake has ended by itself. What was claimed and not
+/// started goes back at once.
+async fn until_told(
+    intake: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+    assignments: &Assignments,
+) -> Result<(), WorkerError> {
+    let told = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(()),
+        Some(ended) = intake.join_next() => {
+            let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+            Err(WorkerError::Task { task: "intake", why })
+        }
+    };
+    shutdown.cancel();
+    assignments.release();
+    told
 }
 
 fn task(task: &'static str, ended: Result<(), JoinError>) -> Result<(), WorkerError> {

@@ -61,6 +61,8 @@ impl Executors {
     }
 
     async fn execute(self, work: Arc<Work>) -> Execution {
+        #[cfg(test)]
+        crate::tests::panic_if_told(&work);
         match work.job.kind {
             JobKind::WebhookDeliver => webhook_deliver::run(&self, &work).await,
             JobKind::HttpRequest => http_request::run(&self, &work).await,
