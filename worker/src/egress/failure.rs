@@ -89,6 +89,9 @@ impl Failure {
         if let Some(tls) = cause::<rustls::Error>(error) {
             return Self::new(AttemptClass::Tls, format!("TLS: {}", tls_words(tls)));
         }
+        if error.is_timeout() {
+            return Self::new(AttemptClass::Timeout, "the connection timed out");
+        }
         // The innermost is the system's; those around it are often `Other`.
         if let Some(io) = causes(error).filter_map(|error| error.downcast_ref::<io::Error>()).last() {
             return Self::of_io(io, error.is_connect());
@@ -118,7 +121,6 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => connect("connection refused"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => connect("connection reset"),
-            io::ErrorKind::TimedOut => connect("connection timed out"),
             io::ErrorKind::HostUnreachable => connect("host unreachable"),
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => connect("network unreachable"),
             io::ErrorKind::UnexpectedEof if connecting => {

@@ -95,7 +95,7 @@ async fn a_body_that_drips_past_the_deadline_spoils_a_success_but_no_failure() {
         Receiver::start(move |mut stream, _| async move {
             read_request(&mut stream).await;
             stream.write_all(format!("HTTP/1.1 {status}\r\n\r\ndrip").as_bytes()).await.unwrap();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         })
     };
     let exchange = post(&client(), &dripping("200 OK").await.url(), SCANT).await;

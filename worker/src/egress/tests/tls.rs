@@ -135,7 +135,7 @@ async fn certificates_that_do_not_hold_are_told_apart() {
 async fn a_receiver_without_tls_is_told_from_one_that_hangs_up() {
     let plain = Receiver::start(|mut stream, _| async move {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let exchange = post(&client(), &https(&plain), AMPLE).await;
