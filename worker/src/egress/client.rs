@@ -120,7 +120,7 @@ impl EgressClient {
         let port = request.url().port_or_known_default().unwrap_or_default();
         let failure = match timeout_at(deadline, self.http.execute(request)).await {
             Ok(Ok(answer)) => return read(answer, call.timeout, deadline).await,
-            Ok(Err(error)) => Failure::of(&error),
+            Ok(Err(error)) => Failure::of(&error, Dialling::now()),
             Err(_) => Failure::no_answer(Dialling::now(), call.timeout),
         };
         let address = match Dialling::now() {

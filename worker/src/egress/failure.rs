@@ -82,12 +82,15 @@ impl Failure {
     }
 
     /// What reqwest reports when no answer came.
-    pub(super) fn of(error: &reqwest::Error) -> Self {
+    pub(super) fn of(error: &reqwest::Error, dialling: Dialling) -> Self {
         if let Some(failed) = cause::<ResolveFailed>(error) {
             return Self::of_resolving(*failed);
         }
         if let Some(tls) = cause::<rustls::Error>(error) {
             return Self::new(AttemptClass::Tls, format!("TLS: {}", tls_words(tls)));
+        }
+        if error.is_timeout() && matches!(dialling, Dialling::Resolving) {
+            return Self::of_resolving(ResolveFailed::NoAnswer);
         }
         if error.is_timeout() {
             return Self::new(AttemptClass::Timeout, "the connection timed out");
