@@ -55,7 +55,10 @@ impl Server {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let answer = request.send().await.with_context(|| format!("{url} does not answer; is the server running, and is --url right?"))?;
+        let answer = request
+            .send()
+            .await
+            .with_context(|| format!("{url} does not answer; is the server running, and is --url right?"))?;
         let status = answer.status();
         let text = answer.text().await.with_context(|| format!("the answer of {url} broke off"))?;
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
@@ -64,7 +67,8 @@ impl Server {
         }
         let words = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let faults = value.get("errors").and_then(Value::as_array).into_iter().flatten();
-        let faults: String = faults.map(|fault| format!("\n  {}: {}", text_of(fault, "pointer"), text_of(fault, "detail"))).collect();
+        let faults: String =
+            faults.map(|fault| format!("\n  {}: {}", text_of(fault, "pointer"), text_of(fault, "detail"))).collect();
         bail!("the server answered {status}: {} {}{faults}", words("title"), words("detail"))
     }
 }

@@ -104,7 +104,8 @@ pub(crate) async fn run(args: DeadArgs) -> anyhow::Result<()> {
             logs::say(&serde_json::to_string_pretty(&letter)?)
         }
         DeadCommand::Replay { id: Some(id), server, .. } => {
-            let replayed = Server::new(server)?.post(&format!("/v1/dead-letters/{id}/replay"), "{}".to_owned(), None).await?;
+            let replayed =
+                Server::new(server)?.post(&format!("/v1/dead-letters/{id}/replay"), "{}".to_owned(), None).await?;
             logs::say(&format!("{id} is replayed as {}", text_of(&replayed, "job_id")))
         }
         DeadCommand::Replay { filter, dry_run, rate_per_second, server, .. } => {
@@ -124,7 +125,13 @@ async fn list(server: &Server, filter: &Filter, limit: u32) -> anyhow::Result<()
     let line = |row: &Value| {
         let target = row.get("endpoint_url").and_then(Value::as_str).unwrap_or_else(|| text_of(row, "lane"));
         let attempts = row.get("attempts").and_then(Value::as_array).map_or(0, Vec::len);
-        format!("{}  {}  {:<15}  {attempts:>2} attempts  {target}  {}", text_of(row, "id"), text_of(row, "created_at"), text_of(row, "kind"), text_of(row, "last_error"))
+        format!(
+            "{}  {}  {:<15}  {attempts:>2} attempts  {target}  {}",
+            text_of(row, "id"),
+            text_of(row, "created_at"),
+            text_of(row, "kind"),
+            text_of(row, "last_error")
+        )
     };
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     if listed.get("next_cursor").is_some_and(Value::is_string) {
@@ -134,7 +141,8 @@ async fn list(server: &Server, filter: &Filter, limit: u32) -> anyhow::Result<()
 }
 
 async fn replay_all(server: &Server, filter: &Filter, dry_run: bool, rate: Option<u32>) -> anyhow::Result<()> {
-    let filter: serde_json::Map<String, Value> = filter.pairs().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let filter: serde_json::Map<String, Value> =
+        filter.pairs().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let mut body = json!({ "filter": filter, "dry_run": dry_run });
     if let Some(rate) = rate {
         body["rate_per_second"] = rate.into();
@@ -147,7 +155,12 @@ async fn replay_all(server: &Server, filter: &Filter, dry_run: bool, rate: Optio
     let ended = follow(server, &id).await?;
     match text_of(&ended, "state") {
         "succeeded" => logs::say(&format!("{} replayed, {} skipped", ended["replayed"], ended["skipped"])),
-        state => bail!("{id} ended as {state}: {} replayed, {} skipped; {}", ended["replayed"], ended["skipped"], text_of(&ended, "error")),
+        state => bail!(
+            "{id} ended as {state}: {} replayed, {} skipped; {}",
+            ended["replayed"],
+            ended["skipped"],
+            text_of(&ended, "error")
+        ),
     }
 }
 

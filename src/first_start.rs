@@ -40,7 +40,9 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
                 tries += 1;
                 tokio::time::sleep(DATABASE_RETRY).await;
             }
-            opened => return opened.with_context(|| format!("the database {} cannot be opened", hide_password(&options.url))),
+            opened => {
+                return opened.with_context(|| format!("the database {} cannot be opened", hide_password(&options.url)));
+            }
         }
     }
 }
@@ -67,7 +69,8 @@ pub(crate) async fn administrator(settings: &Settings, store: &Store) -> anyhow:
 
 /// This start of this process, for leases and statistics.
 pub(crate) fn host() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
 fn node() -> String {
@@ -75,11 +78,9 @@ fn node() -> String {
 }
 
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("the data folder {} cannot be made; set data_dir to a folder that can be written to", path.display()))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+        format!("the data folder {} cannot be made; set data_dir to a folder that can be written to", path.display())
+    })
 }
 
 fn cipher(settings: &Settings) -> anyhow::Result<Cipher> {

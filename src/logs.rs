@@ -7,9 +7,14 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging: text on a terminal, JSON elsewhere.
 pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("the setting log is {filter:?}, which is not a filter such as info"))?;
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("the setting log is {filter:?}, which is not a filter such as info"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() { logs.with_target(false).init() } else { logs.json().flatten_event(true).init() }
+    if io::stderr().is_terminal() {
+        logs.with_target(false).init()
+    } else {
+        logs.json().flatten_event(true).init()
+    }
     Ok(())
 }
 

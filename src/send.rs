@@ -67,7 +67,9 @@ pub(crate) async fn run(args: SendArgs) -> anyhow::Result<()> {
 fn payload(given: Option<&str>) -> anyhow::Result<String> {
     match given {
         Some(text) if text != "-" => Ok(text.to_owned()),
-        None if std::io::stdin().is_terminal() => bail!("no payload: name it as JSON after the event's type, or pipe it in"),
+        None if std::io::stdin().is_terminal() => {
+            bail!("no payload: name it as JSON after the event's type, or pipe it in")
+        }
         _ => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).context("standard input cannot be read as UTF-8")?;

@@ -59,7 +59,8 @@ pub(crate) async fn run(settings: Settings, args: TokenArgs) -> anyhow::Result<(
 
 async fn act(store: &Store, args: TokenArgs) -> anyhow::Result<String> {
     store.default_tenant(UnixMs::now()).await?;
-    let tenant = store.tenant_by_slug(&args.tenant).await?.with_context(|| format!("there is no tenant {}", args.tenant))?;
+    let tenant =
+        store.tenant_by_slug(&args.tenant).await?.with_context(|| format!("there is no tenant {}", args.tenant))?;
     let scope = store.tenant(tenant.id);
     match args.command {
         TokenCommand::Create { name, role, expires_at } => {
@@ -67,7 +68,8 @@ async fn act(store: &Store, args: TokenArgs) -> anyhow::Result<String> {
             if expires_at.is_some_and(|end| end <= now) {
                 bail!("--expires-at is in the past");
             }
-            let token = Token { id: Id::new(), tenant_id: tenant.id, name, role: Some(role), expires_at, created_at: now };
+            let token =
+                Token { id: Id::new(), tenant_id: tenant.id, name, role: Some(role), expires_at, created_at: now };
             let text = postrider_api::new_token_text();
             scope.create_token(&token, &postrider_api::token_hash(&text)).await?;
             Ok(text)
@@ -94,5 +96,10 @@ async fn act(store: &Store, args: TokenArgs) -> anyhow::Result<String> {
 fn line(token: &Token) -> String {
     let role = token.role.map_or("administrator", Role::as_str);
     let expires = token.expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string());
-    format!("{:<30}  {role:<9}  {:<24}  {expires:<24}  {}", token.id.to_string(), token.created_at.to_string(), token.name)
+    format!(
+        "{:<30}  {role:<9}  {:<24}  {expires:<24}  {}",
+        token.id.to_string(),
+        token.created_at.to_string(),
+        token.name
+    )
 }
