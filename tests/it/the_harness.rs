@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{PrivateRedis, Receiver, SOON, Script};
+use crate::harness::{App, PrivateRedis, Receiver, SOON, Script, Stack};
 
 fn http() -> reqwest::Client {
     crate::harness::install_tls_provider();
@@ -67,4 +67,17 @@ async fn a_private_redis_keeps_its_data_when_killed_and_loses_it_when_flushed() 
 
 async fn connect(redis: &PrivateRedis) -> redis::aio::MultiplexedConnection {
     redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+on_both_stacks!(a_server_comes_back_after_sigkill_and_ends_well_on_sigterm);
+
+async fn a_server_comes_back_after_sigkill_and_ends_well_on_sigterm(stack: Stack) {
+    let mut app = App::start(stack).await;
+    app.kill();
+    assert!(app.client.get("/healthz").try_send().await.is_err(), "a killed server does not answer");
+    app.restart().await;
+    app.client.get("/healthz").without_token().send().await.expect(200);
+    assert!(app.terminate().await.success());
+    app.restart().await;
+    app.client.get("/readyz").without_token().send().await.expect(200);
 }
