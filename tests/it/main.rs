@@ -17,5 +17,6 @@ mod deliveries_in_trouble;
 mod durability;
 mod idempotency;
 mod standard_webhooks;
+mod store;
 mod tenancy;
 mod the_harness;

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::{Stack, from_test_run};
 
-pub(super) enum Database {
+pub(crate) enum Database {
     Sqlite { url: String },
     Postgres { name: String, url: String },
 }
 
 impl Database {
-    pub(super) async fn make(stack: Stack, data: &Path) -> Self {
+    pub(crate) async fn make(stack: Stack, data: &Path) -> Self {
         if stack == Stack::Sqlite {
             return Self::Sqlite { url: format!("sqlite://{}", data.join("postrider.db").display()) };
         }
@@ -23,7 +23,7 @@ impl Database {
         Self::Postgres { url: format!("{server}/{name}"), name }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         match self {
             Self::Sqlite { url } | Self::Postgres { url, .. } => url,
         }
