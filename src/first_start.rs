@@ -41,7 +41,8 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
                 tokio::time::sleep(DATABASE_RETRY).await;
             }
             opened => {
-                return opened.with_context(|| format!("the database {} cannot be opened", hide_password(&options.url)));
+                return opened
+                    .with_context(|| format!("the database {} cannot be opened", hide_password(&options.url)));
             }
         }
     }

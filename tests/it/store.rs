@@ -153,7 +153,8 @@ async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
     let endpoint = at.endpoint().await;
     let (_, job, item) = at.event(&endpoint);
     at.publish(None, vec![item]).await;
-    let outcomes = [Outcome::Retry { at: at.now }, Outcome::Succeeded].map(|outcome| at.store.record(at.finished(job, &endpoint, 0, outcome)));
+    let outcomes = [Outcome::Retry { at: at.now }, Outcome::Succeeded]
+        .map(|outcome| at.store.record(at.finished(job, &endpoint, 0, outcome)));
     let recorded = futures::future::join_all(outcomes).await;
     assert_eq!(recorded.iter().filter(|one| matches!(one, Ok(Recorded::Applied))).count(), 1);
     let scope = at.store.tenant(at.tenant.id);
@@ -169,12 +170,18 @@ async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) 
     let job = at.die(&endpoint).await;
     let scope = at.store.tenant(at.tenant.id);
     let page = Page { before: None, limit: 10 };
-    let letters = scope.dead_letters(&DeadLetterFilter { q: Some("http 500".to_owned()), ..DeadLetterFilter::default() }, &page).await.unwrap();
+    let letters = scope
+        .dead_letters(&DeadLetterFilter { q: Some("http 500".to_owned()), ..DeadLetterFilter::default() }, &page)
+        .await
+        .unwrap();
     let letter = letters.rows.first().unwrap();
     assert_eq!((letter.job_id, letter.payload.as_slice(), letter.attempts), (job, b"{\"b\": 1.0e3 }".as_slice(), 1));
     assert_eq!(letter.endpoint_url.as_deref(), Some("http://127.0.0.1:9/"));
     assert_eq!(letter.history[0].response_body.as_deref(), Some("oh"));
-    let Resolved::Done(replay) = scope.replay_dead_letter(letter.id, Some(b"{}".to_vec()), at.now).await.unwrap() else { panic!("not replayed") };
+    let Resolved::Done(replay) = scope.replay_dead_letter(letter.id, Some(b"{}".to_vec()), at.now).await.unwrap()
+    else {
+        panic!("not replayed")
+    };
     assert!(matches!(scope.replay_dead_letter(letter.id, None, at.now).await.unwrap(), Resolved::Already(_)));
     let work = at.store.load_work(&[replay.id]).await.unwrap();
     assert_eq!((work[0].payload.as_deref(), work[0].job.replay_of), (Some(b"{}".as_slice()), Some(letter.id)));

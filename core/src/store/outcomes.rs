@@ -72,8 +72,13 @@ impl Write for Finished {
     type Answer = Recorded;
 
     async fn write(tx: &mut Tx, group: &[Self]) -> Result<Vec<Recorded>, StoreError> {
-        let applied = update_jobs(tx, group).await?;
-        let (current, late): (Vec<&Self>, Vec<&Self>) = group.iter().partition(|one| applied.contains(&one.job.uuid()));
+        // Two outcomes of one job in one group: the first is the one that counts.
+        let mut jobs = HashSet::with_capacity(group.len());
+        let (first, again): (Vec<&Self>, Vec<&Self>) = group.iter().partition(|one| jobs.insert(one.job));
+        let applied = update_jobs(tx, &first).await?;
+        let (current, mut late): (Vec<&Self>, Vec<&Self>) =
+            first.into_iter().partition(|one| applied.contains(&one.job.uuid()));
+        late.extend(again);
         insert_dead_letters(tx, &current).await?;
         insert_attempts(tx, &current, &late).await?;
         let failed: Vec<(&Self, Fingerprint)> =
@@ -81,8 +86,9 @@ impl Write for Finished {
         failures::add(tx, &failed).await?;
         count(tx, &current).await?;
         change_endpoints(tx, &current).await?;
-        let answer = |one: &Self| if applied.contains(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
-        Ok(group.iter().map(answer).collect())
+        let mut applied = applied;
+        let mut answer = |one: &Self| if applied.remove(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
+        Ok(group.iter().map(&mut answer).collect())
     }
 }
 
@@ -130,11 +136,11 @@ const fn cause_words(cause: Cause) -> &'static str {
     }
 }
 
-async fn update_jobs(tx: &mut Tx, group: &[Finished]) -> Result<HashSet<Uuid>, StoreError> {
+async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, StoreError> {
     let mut applied = HashSet::with_capacity(group.len());
-    let mut in_order: Vec<&Finished> = group.iter().collect();
+    // In key order, so that two transactions cannot wait for each other.
+    let mut in_order = group.to_vec();
     in_order.sort_unstable_by_key(|one| one.job);
-    in_order.dedup_by_key(|one| one.job);
     for run in runs(in_order) {
         let update = sql("UPDATE jobs SET state = v.column4, attempt = jobs.attempt + v.column3, run_at = v.column5, \
             finished_at = v.column6, last_error = COALESCE(v.column7, jobs.last_error), \

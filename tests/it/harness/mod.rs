@@ -14,8 +14,8 @@ mod script;
 use std::time::{Duration, Instant};
 
 pub(crate) use app::{ADMIN_TOKEN, App};
-pub(crate) use database::Database;
 pub(crate) use client::{Client, install_tls_provider};
+pub(crate) use database::Database;
 pub(crate) use receiver::{Receiver, Recorded};
 pub(crate) use redis::PrivateRedis;
 pub(crate) use script::Script;
