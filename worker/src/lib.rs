@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Runs Postrider's jobs.
+
+pub mod egress;

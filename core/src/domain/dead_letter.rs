@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A snapshot that needs neither the job, the event nor the endpoint that it came from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     pub id: Id<DeadLetter>,
     pub tenant_id: Id<Tenant>,
@@ -53,7 +53,7 @@ impl Identified for DeadLetter {
 }
 
 /// An attempt inside a snapshot, and as the API shows attempts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastAttempt {
     /// 1 for the first.
     pub n: u32,

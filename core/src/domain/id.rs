@@ -83,9 +83,9 @@ impl<T: Identified> FromStr for Id<T> {
     }
 }
 
-impl<T: Identified> fmt::Debug for Id<T> {
+impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&self.uuid, f)
     }
 }
 

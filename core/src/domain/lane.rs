@@ -1,9 +1,9 @@
 //! Lanes: what shares one limit of concurrency, one rate, one order and one circuit breaker.
 //! Owns their names, settings and the rule by which a lane adapts to its receiver; knows no queue.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
-use super::{Id, endpoint::Endpoint, tenant::Tenant};
+use super::{Id, UnixMs, endpoint::Endpoint, tenant::Tenant};
 
 /// Bytes of a lane's name.
 pub const LANE_NAME_BYTES_MAX: usize = 200;
@@ -74,5 +74,206 @@ pub struct LaneSettings {
 impl Default for LaneSettings {
     fn default() -> Self {
         Self { concurrency_max: CONCURRENCY_MAX_DEFAULT, rate_per_second: None, ordered: false, paused: false }
+    }
+}
+
+/// In flight at first, before anything is known of the receiver.
+pub const LIMIT_START: u32 = 8;
+/// Bad attempts in a row that open the breaker.
+pub const BAD_STREAK_MAX: u32 = 5;
+/// How long a lane rests after a failed probe: as long as the probe took, within these bounds.
+pub const REST_MIN: Duration = Duration::from_millis(5);
+pub const REST_MAX: Duration = Duration::from_secs(5);
+
+/// What an attempt says of its lane's receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Health {
+    Good,
+    /// It failed in a way that more calls would make worse: a time-out, a refusal, a 429, a 5xx.
+    Bad,
+    /// It says nothing of the receiver: cancelled, or refused before a call was made.
+    Neutral,
+}
+
+/// Whether a lane's calls go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Breaker {
+    #[default]
+    Closed,
+    /// One probe at a time, and none before `rest_until`.
+    Open { rest_until: UnixMs },
+}
+
+/// What a lane has learnt of its receiver: how much it bears, and whether it answers at all.
+///
+/// The Redis queue holds the same rule in `queue/redis/lua/lane.lua`; the conformance suite proves them equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gauge {
+    /// In flight at most, as far as the receiver goes; the lane's settings may allow less.
+    pub limit: u32,
+    pub bad_streak: u32,
+    pub breaker: Breaker,
+}
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self { limit: LIMIT_START, bad_streak: 0, breaker: Breaker::Closed }
+    }
+}
+
+impl Gauge {
+    /// What is known after an attempt that took `took` and ended at `now`.
+    ///
+    /// Good adds one to the limit, Bad halves it. The breaker opens at the fifth Bad in a row, and each Bad
+    /// while it is open lets the lane rest as long as the call took: a receiver that fails fast is still
+    /// tried, one that hangs holds one slot. The first Good closes it and the limit ramps from 1.
+    #[must_use]
+    pub fn after(self, health: Health, took: Duration, concurrency_max: u32, now: UnixMs) -> Self {
+        match (health, self.breaker) {
+            (Health::Neutral, _) => self,
+            (Health::Good, Breaker::Open { .. }) => Self { limit: 1, bad_streak: 0, breaker: Breaker::Closed },
+            (Health::Good, Breaker::Closed) => {
+                let limit = self.limit.saturating_add(1).min(concurrency_max.max(1));
+                Self { limit, bad_streak: 0, breaker: Breaker::Closed }
+            }
+            (Health::Bad, _) => {
+                let bad_streak = self.bad_streak.saturating_add(1).min(BAD_STREAK_MAX);
+                let rest_until = now + took.clamp(REST_MIN, REST_MAX);
+                let opens = bad_streak == BAD_STREAK_MAX;
+                let breaker = if opens { Breaker::Open { rest_until } } else { Breaker::Closed };
+                Self { limit: (self.limit / 2).max(1), bad_streak, breaker }
+            }
+        }
+    }
+
+    /// In flight at most by what is known and what is set.
+    #[must_use]
+    pub fn in_flight_max(&self, settings: &LaneSettings) -> u32 {
+        let bears = match self.breaker {
+            Breaker::Closed if !settings.ordered => self.limit,
+            Breaker::Closed | Breaker::Open { .. } => 1,
+        };
+        bears.min(settings.concurrency_max)
+    }
+
+    /// Before this time nothing starts, as far as the receiver goes.
+    #[must_use]
+    pub fn rests_until(&self) -> UnixMs {
+        match self.breaker {
+            Breaker::Closed => UnixMs(0),
+            Breaker::Open { rest_until } => rest_until,
+        }
+    }
+}
+
+/// Spends a lane's rate: a token bucket kept as one number, the time at which it will be full again (GCRA).
+///
+/// The bucket holds one second of the rate, at least one token, so a lane that was idle may start that many
+/// at once; after that, starts are spaced evenly. A rate of 0 is read as 1: a lane that must stop is paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RateMark {
+    full_at_us: i64,
+}
+
+impl RateMark {
+    /// When the next start is allowed, in microseconds of the clock given to [`Self::spend`].
+    #[must_use]
+    pub fn next_us(self, rate_per_second: u32) -> i64 {
+        let interval_us = Self::interval_us(rate_per_second);
+        self.full_at_us + interval_us - interval_us * i64::from(rate_per_second.max(1))
+    }
+
+    /// The mark after one start at `now_us`.
+    #[must_use]
+    pub fn spend(self, rate_per_second: u32, now_us: i64) -> Self {
+        Self { full_at_us: self.full_at_us.max(now_us) + Self::interval_us(rate_per_second) }
+    }
+
+    /// Whether nothing of the bucket is spent any more.
+    #[must_use]
+    pub const fn is_full(self, now_us: i64) -> bool {
+        self.full_at_us <= now_us
+    }
+
+    fn interval_us(rate_per_second: u32) -> i64 {
+        1_000_000 / i64::from(rate_per_second.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_000_000);
+
+    fn after(gauge: Gauge, healths: &[Health]) -> Gauge {
+        healths.iter().fold(gauge, |gauge, &health| gauge.after(health, Duration::from_millis(100), 64, NOW))
+    }
+
+    #[test]
+    fn a_lane_grows_by_one_and_halves() {
+        use Health::{Bad, Good, Neutral};
+        for (healths, limit) in [
+            (&[][..], 8),
+            (&[Good], 9),
+            (&[Good, Neutral, Good], 10),
+            (&[Bad], 4),
+            (&[Bad, Bad, Bad, Bad], 1),
+            (&[Good, Bad], 4),
+            (&[Bad, Good], 5),
+        ] {
+            let gauge = after(Gauge::default(), healths);
+            assert_eq!((gauge.limit, gauge.breaker), (limit, Breaker::Closed), "{healths:?}");
+        }
+    }
+
+    #[test]
+    fn the_fifth_bad_in_a_row_opens_the_breaker_and_the_first_good_closes_it() {
+        let open = after(Gauge { limit: 64, ..Gauge::default() }, &[Health::Bad; 5]);
+        assert_eq!(open.breaker, Breaker::Open { rest_until: NOW + Duration::from_millis(100) });
+        assert_eq!(open.in_flight_max(&LaneSettings::default()), 1);
+        let closed = after(open, &[Health::Good]);
+        assert_eq!(closed, Gauge { limit: 1, bad_streak: 0, breaker: Breaker::Closed });
+        assert_eq!(after(closed, &[Health::Good]).limit, 2);
+    }
+
+    #[test]
+    fn a_rest_is_as_long_as_the_failed_call_within_bounds() {
+        for (took_ms, rest_ms) in [(0, 5), (5, 5), (700, 700), (5_000, 5_000), (30_000, 5_000)] {
+            let open = after(Gauge::default(), &[Health::Bad; 4]);
+            let open = open.after(Health::Bad, Duration::from_millis(took_ms), 64, NOW);
+            assert_eq!(open.rests_until(), NOW + Duration::from_millis(rest_ms), "{took_ms} ms");
+        }
+    }
+
+    #[test]
+    fn an_idle_lane_may_start_a_second_of_its_rate_at_once_and_then_evenly() {
+        let mut mark = RateMark::default();
+        let now_us = 1_700_000_000_000_000;
+        for _ in 0..4 {
+            assert!(mark.next_us(4) <= now_us);
+            mark = mark.spend(4, now_us);
+        }
+        assert_eq!(mark.next_us(4), now_us + 250_000);
+        assert!(mark.is_full(now_us + 1_000_000));
+    }
+
+    proptest! {
+        #[test]
+        fn a_limit_stays_within_one_and_the_most_that_is_set(
+            healths in proptest::collection::vec(0..3u8, 0..200), concurrency_max in 0..100u32,
+        ) {
+            let settings = LaneSettings { concurrency_max, ..LaneSettings::default() };
+            let mut gauge = Gauge::default();
+            for health in healths {
+                let health = [Health::Good, Health::Bad, Health::Neutral][usize::from(health)];
+                gauge = gauge.after(health, Duration::ZERO, concurrency_max, NOW);
+                prop_assert!(gauge.limit >= 1);
+                prop_assert!(gauge.in_flight_max(&settings) <= concurrency_max);
+                prop_assert_eq!(gauge.breaker != Breaker::Closed, gauge.bad_streak == BAD_STREAK_MAX);
+            }
+        }
     }
 }

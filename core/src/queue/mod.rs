@@ -1,1 +1,238 @@
-//! Tickets and lanes.
+//! Tickets and lanes: which unfinished job runs next, and where. Knows no SQL: whatever a queue forgets is
+//! offered to it again.
+//!
+//! [`Queue`] is closed: one backend inside the process, one in Redis, both held to one conformance suite.
+
+use std::time::Duration;
+
+use crate::domain::{
+    Id,
+    job::Job,
+    lane::{LaneKey, LaneSettings},
+};
+
+mod embedded;
+mod error;
+mod rank;
+mod redis;
+mod ticket;
+mod view;
+
+pub use crate::domain::lane::{Breaker, Health};
+pub use embedded::{Embedded, EmbeddedOptions};
+pub use error::QueueError;
+pub use redis::{Redis, RedisOptions, RedisUrl};
+pub use ticket::{Epoch, Lease, LostTicket, Next, Offered, Settled, Ticket, Verdict, WorkerId};
+pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerView};
+
+/// A worker without a heartbeat for this long has lost its leases.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// Tickets of one lane that a queue holds; the rest waits in SQL.
+pub const WINDOW: u64 = 10_000;
+
+/// What both backends are bound by. Tests use small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    pub lease: Duration,
+    pub window: u64,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { lease: LEASE, window: WINDOW }
+    }
+}
+
+/// The schedule of all unfinished jobs. Cheap to clone; all clones are one queue.
+#[derive(Clone, Debug)]
+pub enum Queue {
+    Embedded(Embedded),
+    Redis(Redis),
+}
+
+/// Passes a call on to the backend that is there.
+macro_rules! on_backend {
+    ($queue:expr, $backend:ident => $call:expr) => {
+        match $queue {
+            Queue::Embedded($backend) => $call,
+            Queue::Redis($backend) => $call.await,
+        }
+    };
+}
+
+impl Queue {
+    /// A queue inside this process.
+    ///
+    /// # Errors
+    /// When the journal cannot be opened, read or locked.
+    pub fn embedded(options: EmbeddedOptions) -> std::io::Result<Self> {
+        Embedded::new(options).map(Self::Embedded)
+    }
+
+    /// A queue in Redis, Sentinel's master or Redis Cluster.
+    ///
+    /// # Errors
+    /// When the server cannot be reached now. Later outages are answered by reconnecting.
+    pub async fn redis(options: RedisOptions) -> Result<Self, QueueError> {
+        Redis::connect(options).await.map(Self::Redis)
+    }
+
+    /// Jobs that a killed process was running: each spent one of its lives. They can be taken once, and only an
+    /// embedded queue with a journal knows any; in Redis [`Self::expire`] tells of them.
+    #[must_use]
+    pub fn found_in_journal(&self) -> Vec<Id<Job>> {
+        match self {
+            Self::Embedded(embedded) => embedded.found_in_journal(),
+            Self::Redis(_) => Vec::new(),
+        }
+    }
+
+    /// Takes tickets in. Idempotent by job: one that is held already is left as it is.
+    ///
+    /// # Errors
+    /// When the queue is not available; some of the tickets may be in it all the same.
+    pub async fn offer(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
+        on_backend!(self, backend => backend.offer(tickets))
+    }
+
+    /// As [`Self::offer`], and into spilled lanes as well, up to the window: for what is paged in from SQL.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn refill(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
+        on_backend!(self, backend => backend.refill(tickets))
+    }
+
+    /// Leases at most `count` due tickets: turns go round the tenants, then round a tenant's lanes.
+    ///
+    /// # Errors
+    /// When the queue is not available; what it leased all the same comes back when the worker's lease ends.
+    pub async fn claim(&self, worker: &WorkerId, count: usize) -> Result<Vec<Lease>, QueueError> {
+        on_backend!(self, backend => backend.claim(worker, count))
+    }
+
+    /// Ends leases, and tells the lanes how their receivers did.
+    ///
+    /// # Errors
+    /// When the queue is not available. Settling again is safe: what was applied is then stale.
+    pub async fn settle(&self, verdicts: &[Verdict]) -> Result<Vec<Settled>, QueueError> {
+        on_backend!(self, backend => backend.settle(verdicts))
+    }
+
+    /// A worker's heartbeat. The first one registers it and answers false, as does the first after the queue was
+    /// emptied or the worker was taken for lost.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn renew(&self, worker: &WorkerId) -> Result<bool, QueueError> {
+        on_backend!(self, backend => backend.renew(worker))
+    }
+
+    /// A worker's graceful end: what it still holds goes back to the front, and nothing counts as lost.
+    ///
+    /// # Errors
+    /// When the queue is not available; its lease ends by itself then.
+    pub async fn retire(&self, worker: &WorkerId) -> Result<(), QueueError> {
+        on_backend!(self, backend => backend.retire(worker))
+    }
+
+    /// Takes back what vanished workers held. Each ticket is told of once, to one caller.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn expire(&self) -> Result<Vec<LostTicket>, QueueError> {
+        on_backend!(self, backend => backend.expire())
+    }
+
+    /// Sets what holds for a lane from now on. To be repeated at will: a queue forgets idle lanes.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<(), QueueError> {
+        on_backend!(self, backend => backend.lane(key, settings))
+    }
+
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn pause(&self, key: &LaneKey) -> Result<(), QueueError> {
+        on_backend!(self, backend => backend.set_paused(key, true))
+    }
+
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn resume(&self, key: &LaneKey) -> Result<(), QueueError> {
+        on_backend!(self, backend => backend.set_paused(key, false))
+    }
+
+    /// Removes a ticket that is not leased; false when there is none.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn cancel(&self, key: &LaneKey, job: Id<Job>) -> Result<bool, QueueError> {
+        on_backend!(self, backend => backend.cancel(key, job))
+    }
+
+    /// Makes a delayed ticket due, or ends the wait of the ordered lane that it leads; false when neither is so.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn run_now(&self, key: &LaneKey, job: Id<Job>) -> Result<bool, QueueError> {
+        on_backend!(self, backend => backend.run_now(key, job))
+    }
+
+    /// Which of the jobs are leased now, that is, running.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn held(&self, jobs: &[(LaneKey, Id<Job>)]) -> Result<Vec<bool>, QueueError> {
+        on_backend!(self, backend => backend.held(jobs))
+    }
+
+    /// Spilled lanes with less than half their window in the queue, the emptiest first.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn spilled(&self, max: usize) -> Result<Vec<SpilledLane>, QueueError> {
+        on_backend!(self, backend => backend.spilled(max))
+    }
+
+    /// Lets new offers into a lane again, unless one of them spilled since `generation` was read.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn unspill(&self, key: &LaneKey, generation: u64) -> Result<bool, QueueError> {
+        on_backend!(self, backend => backend.unspill(key, generation))
+    }
+
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn epoch(&self) -> Result<Epoch, QueueError> {
+        on_backend!(self, backend => backend.epoch())
+    }
+
+    /// Returns when something may be claimable, or after `timeout`. To be called when a claim came back short; what
+    /// was offered since that claim is not missed. A hint only: claim again from time to time whatever it says.
+    pub async fn wait(&self, timeout: Duration) {
+        match self {
+            Self::Embedded(embedded) => embedded.wait(timeout).await,
+            Self::Redis(redis) => redis.wait(timeout).await,
+        }
+    }
+
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(redis) => redis.ping().await,
+        }
+    }
+
+    /// The deepest `lanes_max` lanes, all workers, and the totals.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn view(&self, lanes_max: usize) -> Result<QueueView, QueueError> {
+        on_backend!(self, backend => backend.view(lanes_max))
+    }
+}

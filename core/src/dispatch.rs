@@ -1,0 +1,144 @@
+//! From stored jobs to tickets. Owns when a job is offered and that its lane's settings are known before;
+//! a failed offer is nobody's error, since the sweep offers again what the queue does not hold.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, Notify};
+
+use crate::{
+    domain::{
+        UnixMs,
+        lane::{LaneKey, LaneSettings},
+    },
+    queue::{Offered, Queue, QueueError, Ticket},
+    store::{DueJob, Store, StoreError},
+};
+
+/// Jobs due later than this wait in SQL, and the sweep offers them in time.
+pub const HORIZON: Duration = Duration::from_secs(300);
+/// Lanes whose settings are remembered as told; beyond it they are told again.
+const TOLD_MAX: usize = 100_000;
+
+/// Offers jobs to the queue. Clones share what was told to it.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    store: Store,
+    queue: Queue,
+    told: Arc<Mutex<HashMap<LaneKey, LaneSettings>>>,
+    sweep: Arc<Notify>,
+}
+
+/// Why jobs were not offered.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl Dispatcher {
+    #[must_use]
+    pub fn new(store: Store, queue: Queue) -> Self {
+        Self { store, queue, told: Arc::default(), sweep: Arc::default() }
+    }
+
+    /// Offers jobs that have just been stored. What cannot be offered now is left to the sweep, which is woken.
+    pub async fn offer(&self, jobs: &[DueJob], now: UnixMs) {
+        if let Err(error) = self.try_offer(jobs, now).await {
+            tracing::warn!(%error, jobs = jobs.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
+            self.sweep.notify_one();
+        }
+    }
+
+    /// Offers jobs; the answer says for each what the queue did. Jobs beyond the horizon are `Spilled` to SQL.
+    ///
+    /// # Errors
+    /// When the queue, or the database for a lane's settings, does not answer.
+    pub async fn try_offer(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
+        self.place(jobs, now, Placing::Offer).await
+    }
+
+    /// Offers the first jobs of a lane that has spilled, which new offers may not enter.
+    ///
+    /// # Errors
+    /// As [`Self::try_offer`].
+    pub async fn refill(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
+        self.place(jobs, now, Placing::Refill).await
+    }
+
+    /// Tells the queue a lane's settings, which have changed.
+    pub async fn tell(&self, lane: &LaneKey, settings: &LaneSettings) {
+        match self.queue.lane(lane, settings).await {
+            Ok(()) => {
+                self.remember(lane, settings).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, lane = %lane.name, "a lane's settings were not told to the queue; they will be with its next job");
+                self.told.lock().await.remove(lane);
+            }
+        }
+    }
+
+    /// Forgets what was told, because the queue was emptied.
+    pub async fn forget(&self) {
+        self.told.lock().await.clear();
+    }
+
+    /// Waits until a failed offer asks for a sweep.
+    pub async fn sweep_wanted(&self) {
+        self.sweep.notified().await;
+    }
+
+    async fn place(&self, jobs: &[DueJob], now: UnixMs, placing: Placing) -> Result<Vec<Offered>, DispatchError> {
+        let soon: Vec<&DueJob> = jobs.iter().filter(|job| job.run_at <= now + HORIZON).collect();
+        self.tell_lanes(&soon).await?;
+        let ticket = |job: &&DueJob| Ticket {
+            job: job.id,
+            lane: job.lane.clone(),
+            priority: job.priority,
+            order: job.run_at,
+            delay: job.run_at.since(now),
+        };
+        let tickets: Vec<Ticket> = soon.iter().map(ticket).collect();
+        let offered = match placing {
+            Placing::Offer => self.queue.offer(&tickets).await?,
+            Placing::Refill => self.queue.refill(&tickets).await?,
+        };
+        let mut offered = offered.into_iter();
+        let placed = |job: &DueJob| match job.run_at <= now + HORIZON {
+            true => offered.next().unwrap_or(Offered::Spilled),
+            false => Offered::Spilled,
+        };
+        Ok(jobs.iter().map(placed).collect())
+    }
+
+    /// Settings of endpoints' lanes are told before their first job; other lanes have the defaults.
+    async fn tell_lanes(&self, jobs: &[&DueJob]) -> Result<(), DispatchError> {
+        for job in jobs {
+            let Some(endpoint) = job.endpoint_id else { continue };
+            let endpoints = self.store.directory().endpoints(job.lane.tenant).await?;
+            let settings =
+                endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings());
+            if self.told.lock().await.get(&job.lane) != Some(&settings) {
+                self.queue.lane(&job.lane, &settings).await?;
+                self.remember(&job.lane, &settings).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remember(&self, lane: &LaneKey, settings: &LaneSettings) {
+        let mut told = self.told.lock().await;
+        if told.len() >= TOLD_MAX {
+            told.clear();
+        }
+        told.insert(lane.clone(), settings.clone());
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Placing {
+    Offer,
+    Refill,
+}

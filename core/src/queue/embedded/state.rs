@@ -1,0 +1,235 @@
+//! All lanes of one process and every ticket in them. Pure but for the journal: the time is an argument.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::{
+    journal::{Journal, Slot},
+    lane::{Delayed, Lane},
+    ring::{LaneIndex, Ring},
+    workers::Workers,
+};
+use crate::{
+    domain::{
+        Id, UnixMs,
+        job::{Job, Priority},
+        lane::LaneKey,
+    },
+    queue::{Offered, QueueLimits, Ticket, WorkerId, rank::Rank},
+};
+
+/// A lane without tickets is forgotten after this long.
+const IDLE_MS: i64 = 3_600_000;
+/// Idle lanes looked at in one claim.
+const IDLE_BATCH: usize = 4;
+
+/// A point in time on the queue's clock, in microseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now(pub(super) i64);
+
+impl Now {
+    pub(super) const fn ms(self) -> i64 {
+        self.0 / 1000
+    }
+
+    pub(super) const fn unix(self) -> UnixMs {
+        UnixMs(self.ms())
+    }
+}
+
+/// Where a ticket is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Ready(Rank),
+    Delayed(Delayed),
+    Leased { fence: u64, rank: Rank, worker: WorkerId, slot: Option<Slot> },
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) limits: QueueLimits,
+    pub(super) tickets: HashMap<Id<Job>, (LaneIndex, Place)>,
+    pub(super) lanes: Vec<Option<Lane>>,
+    free: Vec<LaneIndex>,
+    by_key: HashMap<LaneKey, LaneIndex>,
+    pub(super) ring: Ring,
+    /// Lanes that wait for a time.
+    pub(super) due: BTreeSet<(i64, LaneIndex)>,
+    idle: VecDeque<LaneIndex>,
+    pub(super) by_depth: BTreeSet<(u64, LaneIndex)>,
+    pub(super) spilled: BTreeSet<LaneIndex>,
+    pub(super) workers: Workers,
+    pub(super) journal: Option<Journal>,
+    /// The last lease's fence, and the last spill's generation.
+    pub(super) serial: u64,
+    /// Something became claimable, or the time of the next look moved forward.
+    pub(super) stirred: bool,
+}
+
+impl State {
+    pub(super) fn new(limits: QueueLimits, journal: Option<Journal>, now: Now) -> Self {
+        Self {
+            limits,
+            tickets: HashMap::new(),
+            lanes: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            ring: Ring::default(),
+            due: BTreeSet::new(),
+            idle: VecDeque::new(),
+            by_depth: BTreeSet::new(),
+            spilled: BTreeSet::new(),
+            workers: Workers::default(),
+            journal,
+            // Begins at the time, so that a fence from before a restart is never met again.
+            serial: u64::try_from(now.0).unwrap_or_default(),
+            stirred: false,
+        }
+    }
+
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    pub(super) fn find(&self, key: &LaneKey) -> Option<LaneIndex> {
+        self.by_key.get(key).copied()
+    }
+
+    /// The lane of that name, made when it is not known.
+    pub(super) fn index(&mut self, key: &LaneKey) -> LaneIndex {
+        if let Some(&known) = self.by_key.get(key) {
+            return known;
+        }
+        let lane = Some(Lane::new(key.clone()));
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.lanes[index] = lane;
+                index
+            }
+            None => {
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            }
+        };
+        self.by_key.insert(key.clone(), index);
+        index
+    }
+
+    pub(super) fn lane(&mut self, index: LaneIndex) -> Option<&mut Lane> {
+        self.lanes.get_mut(index).and_then(Option::as_mut)
+    }
+
+    pub(super) fn offer(&mut self, ticket: &Ticket, refill: bool, now: Now) -> Offered {
+        if self.tickets.contains_key(&ticket.job) {
+            return Offered::Held;
+        }
+        let index = self.index(&ticket.lane);
+        let window = self.limits.window;
+        let Some(lane) = self.lane(index) else { return Offered::Spilled };
+        let was_spilled = lane.spilled;
+        if lane.depth() >= window || (was_spilled && !refill) {
+            lane.spilled = true;
+            // A refill is no news to whoever refills: only what was offered must be seen by `unspill`.
+            if !refill || !was_spilled {
+                let generation = self.next_serial();
+                if let Some(lane) = self.lane(index) {
+                    lane.generation = generation;
+                }
+            }
+            self.spilled.insert(index);
+            return Offered::Spilled;
+        }
+        self.insert(index, ticket.job, ticket.priority, ticket.order, now, ticket.delay.as_millis());
+        self.seat(index, now);
+        Offered::Taken
+    }
+
+    /// Puts a ticket among the ready ones, or the delayed ones when its delay is not zero.
+    pub(super) fn insert(
+        &mut self,
+        index: LaneIndex,
+        job: Id<Job>,
+        priority: Priority,
+        order: UnixMs,
+        now: Now,
+        delay_ms: u128,
+    ) {
+        if delay_ms == 0 {
+            return self.insert_ready(index, job, Rank::new(priority, order));
+        }
+        let due_ms = now.ms().saturating_add(i64::try_from(delay_ms).unwrap_or(i64::MAX)).min(super::DUE_MS_MAX);
+        let delayed = (due_ms, Priority::MAX.get() - priority.get(), job);
+        if let Some(lane) = self.lane(index) {
+            lane.delayed.insert(delayed);
+        }
+        self.tickets.insert(job, (index, Place::Delayed(delayed)));
+    }
+
+    pub(super) fn insert_ready(&mut self, index: LaneIndex, job: Id<Job>, rank: Rank) {
+        if let Some(lane) = self.lane(index) {
+            lane.ready.insert((rank, job));
+        }
+        self.tickets.insert(job, (index, Place::Ready(rank)));
+    }
+
+    /// Puts a lane where its state says: in the ring, among those that wait for a time, or nowhere.
+    pub(super) fn seat(&mut self, index: LaneIndex, now: Now) {
+        let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else { return };
+        let starts_at_ms = lane.starts_at_ms();
+        if starts_at_ms.is_some_and(|at| at <= now.ms()) && !lane.in_ring {
+            lane.in_ring = true;
+            self.stirred = true;
+            self.ring.push(lane.key.tenant, index);
+        }
+        let wake_ms = lane.wake_at_ms(starts_at_ms, now.ms());
+        if wake_ms != lane.wake_ms {
+            if let Some(old_ms) = lane.wake_ms {
+                self.due.remove(&(old_ms, index));
+            }
+            if let Some(wake_ms) = wake_ms {
+                self.stirred |= self.due.first().is_none_or(|&(first_ms, _)| wake_ms < first_ms);
+                self.due.insert((wake_ms, index));
+            }
+            lane.wake_ms = wake_ms;
+        }
+        let depth = lane.depth();
+        if depth != lane.counted_depth {
+            self.by_depth.remove(&(lane.counted_depth, index));
+            if depth > 0 {
+                self.by_depth.insert((depth, index));
+            }
+            lane.counted_depth = depth;
+        }
+        if depth == 0 {
+            lane.empty_since_ms = now.ms();
+            if !lane.in_idle {
+                lane.in_idle = true;
+                self.idle.push_back(index);
+            }
+        }
+    }
+
+    /// Forgets lanes that have been without tickets for long, a few at a time.
+    pub(super) fn forget_idle(&mut self, now: Now) {
+        for _ in 0..IDLE_BATCH {
+            let Some(&index) = self.idle.front() else { return };
+            let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else {
+                self.idle.pop_front();
+                continue;
+            };
+            if lane.depth() == 0 && lane.empty_since_ms + IDLE_MS > now.ms() {
+                return;
+            }
+            self.idle.pop_front();
+            lane.in_idle = false;
+            if lane.may_be_forgotten() {
+                self.by_key.remove(&lane.key);
+                self.lanes[index] = None;
+                self.free.push(index);
+            } else if lane.depth() == 0 {
+                lane.in_idle = true;
+                self.idle.push_back(index);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What operators and the sweep do to lanes and tickets: settings, pause, cancel, spill, view.
+
+use super::state::{Now, Place, State};
+use crate::{
+    domain::{
+        Id,
+        job::{Job, Priority},
+        lane::{LaneKey, LaneSettings},
+    },
+    queue::{QueueTotals, QueueView, SpilledLane, WorkerId, rank::Rank},
+};
+
+impl State {
+    pub(super) fn renew(&mut self, worker: &WorkerId, now: Now) -> bool {
+        let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
+        self.workers.seen(worker, now, lease_ms);
+        self.workers.register(worker)
+    }
+
+    pub(super) fn apply(&mut self, key: &LaneKey, settings: &LaneSettings, now: Now) {
+        let index = self.index(key);
+        if let Some(lane) = self.lane(index) {
+            lane.apply(settings);
+        }
+        self.seat(index, now);
+    }
+
+    pub(super) fn set_paused(&mut self, key: &LaneKey, paused: bool, now: Now) {
+        let index = self.index(key);
+        if let Some(lane) = self.lane(index) {
+            lane.settings.paused = paused;
+        }
+        self.seat(index, now);
+    }
+
+    pub(super) fn cancel(&mut self, key: &LaneKey, job: Id<Job>, now: Now) -> bool {
+        let Some(index) = self.find(key) else { return false };
+        let place = match self.tickets.get(&job) {
+            Some((at, place)) if *at == index => place.clone(),
+            _ => return false,
+        };
+        let Some(lane) = self.lane(index) else { return false };
+        match place {
+            Place::Leased { .. } => return false,
+            Place::Delayed(delayed) => lane.delayed.remove(&delayed),
+            Place::Ready(rank) => {
+                // An ordered lane waits with its first ticket, and not without it.
+                if rank.is_front() {
+                    lane.hold_until_ms = 0;
+                }
+                lane.ready.remove(&(rank, job))
+            }
+        };
+        self.tickets.remove(&job);
+        self.seat(index, now);
+        true
+    }
+
+    pub(super) fn run_now(&mut self, key: &LaneKey, job: Id<Job>, now: Now) -> bool {
+        let Some(index) = self.find(key) else { return false };
+        let place = match self.tickets.get(&job) {
+            Some((at, place)) if *at == index => place.clone(),
+            _ => return false,
+        };
+        let Some(lane) = self.lane(index) else { return false };
+        match place {
+            Place::Delayed(delayed) => {
+                lane.delayed.remove(&delayed);
+                let priority = Priority::try_from(Priority::MAX.get() - delayed.1).unwrap_or_default();
+                self.insert_ready(index, job, Rank::new(priority, now.unix()));
+            }
+            Place::Ready(rank) if rank.is_front() && lane.hold_until_ms > now.ms() => lane.hold_until_ms = 0,
+            Place::Ready(_) | Place::Leased { .. } => return false,
+        }
+        self.seat(index, now);
+        true
+    }
+
+    pub(super) fn is_leased(&self, key: &LaneKey, job: Id<Job>) -> bool {
+        let Some((index, Place::Leased { .. })) = self.tickets.get(&job) else { return false };
+        self.find(key) == Some(*index)
+    }
+
+    pub(super) fn spilled(&self, max: usize) -> Vec<SpilledLane> {
+        let lanes = self.spilled.iter().filter_map(|&index| self.lanes.get(index)?.as_ref());
+        let mut low: Vec<SpilledLane> = lanes
+            .filter(|lane| lane.depth() < self.limits.window.div_ceil(2))
+            .map(|lane| SpilledLane { key: lane.key.clone(), generation: lane.generation, depth: lane.depth() })
+            .collect();
+        low.sort_by(|a, b| a.depth.cmp(&b.depth).then_with(|| a.key.cmp(&b.key)));
+        low.truncate(max);
+        low
+    }
+
+    pub(super) fn unspill(&mut self, key: &LaneKey, generation: u64, now: Now) -> bool {
+        let Some(index) = self.find(key) else { return false };
+        let Some(lane) = self.lane(index).filter(|lane| lane.generation == generation) else { return false };
+        lane.spilled = false;
+        self.spilled.remove(&index);
+        self.seat(index, now);
+        true
+    }
+
+    pub(super) fn view(&self, lanes_max: usize) -> QueueView {
+        let deepest = self.by_depth.iter().rev().take(lanes_max);
+        let lanes = deepest.filter_map(|&(_, index)| self.lanes.get(index)?.as_ref().map(super::lane::Lane::view));
+        QueueView {
+            lanes: lanes.collect(),
+            workers: self.workers.views(),
+            totals: QueueTotals {
+                lanes: self.by_depth.len() as u64,
+                tickets: self.tickets.len() as u64,
+                in_flight: self.workers.in_flight(),
+            },
+        }
+    }
+}

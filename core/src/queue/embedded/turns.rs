@@ -1,0 +1,152 @@
+//! Claiming and settling: a ticket's way out of its lane, and back or away.
+
+use super::{
+    lane::Lane,
+    ring::LaneIndex,
+    state::{Now, Place, State},
+};
+use crate::{
+    domain::{Id, job::Job},
+    queue::{Lease, LostTicket, Next, QueueError, Settled, Verdict, WorkerId, rank::Rank},
+};
+
+/// Lanes whose time has come that one claim looks at.
+const DUE_LANES_MAX: usize = 100;
+/// Delayed tickets of one lane that one claim makes ready.
+const PROMOTED_MAX: usize = 200;
+/// Turns of one claim that may turn out to be empty.
+const EMPTY_TURNS_MAX: usize = 1_000;
+
+impl State {
+    pub(super) fn claim(&mut self, worker: &WorkerId, count: usize, now: Now) -> Result<Vec<Lease>, QueueError> {
+        let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
+        self.workers.seen(worker, now, lease_ms);
+        self.forget_idle(now);
+        self.wake_due(now);
+        let mut leases = Vec::with_capacity(count.min(1_000));
+        let mut empty_turns = 0;
+        while leases.len() < count && empty_turns < EMPTY_TURNS_MAX {
+            let Some(index) = self.ring.pop() else { break };
+            match self.take_turn(index, worker, now) {
+                Ok(Some(lease)) => leases.push(lease),
+                Ok(None) => empty_turns += 1,
+                Err(error) if leases.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "claimed fewer jobs than there are");
+                    break;
+                }
+            }
+        }
+        self.stirred |= !self.ring.is_empty();
+        Ok(leases)
+    }
+
+    /// Lanes whose time has come: their due tickets join the ready ones, and they get a seat.
+    fn wake_due(&mut self, now: Now) {
+        let ripe: Vec<LaneIndex> =
+            self.due.range(..(now.ms() + 1, 0)).take(DUE_LANES_MAX).map(|&(_, index)| index).collect();
+        for index in ripe {
+            for _ in 0..PROMOTED_MAX {
+                let Some(lane) = self.lane(index) else { break };
+                let Some(&first) = lane.delayed.first().filter(|first| first.0 <= now.ms()) else { break };
+                lane.delayed.remove(&first);
+                let (rank, job) = Lane::rank_when_due(first);
+                self.insert_ready(index, job, rank);
+            }
+            self.seat(index, now);
+        }
+    }
+
+    /// One lane's turn: its first ticket, if it may start; the lane then waits for its next turn.
+    fn take_turn(&mut self, index: LaneIndex, worker: &WorkerId, now: Now) -> Result<Option<Lease>, QueueError> {
+        let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else { return Ok(None) };
+        lane.in_ring = false;
+        let first = lane.ready.first().copied().filter(|_| lane.starts_at_ms().is_some_and(|at| at <= now.ms()));
+        let Some((rank, job)) = first else {
+            self.seat(index, now);
+            return Ok(None);
+        };
+        let slot = match self.journal.as_mut().map(|journal| journal.write(job)).transpose() {
+            Ok(slot) => slot,
+            Err(error) => {
+                self.seat(index, now);
+                return Err(error.into());
+            }
+        };
+        lane.ready.pop_first();
+        lane.in_flight += 1;
+        if let Some(rate) = lane.settings.rate_per_second {
+            lane.rate = lane.rate.spend(rate, now.0);
+        }
+        let key = lane.key.clone();
+        self.serial += 1;
+        let fence = self.serial;
+        self.tickets.insert(job, (index, Place::Leased { fence, rank, worker: worker.clone(), slot }));
+        self.workers.hold(worker, job);
+        self.seat(index, now);
+        Ok(Some(Lease { job, lane: key, fence }))
+    }
+
+    pub(super) fn settle(&mut self, verdict: &Verdict, now: Now) -> Settled {
+        let job = verdict.lease.job;
+        let current = match self.tickets.get(&job) {
+            Some((index, Place::Leased { fence, .. })) if *fence == verdict.lease.fence => Some(*index),
+            _ => None,
+        };
+        let Some(index) = current else { return Settled::Stale };
+        let Some(rank) = self.end_lease(job) else { return Settled::Stale };
+        let Some(lane) = self.lane(index) else { return Settled::Stale };
+        let concurrency_max = lane.settings.concurrency_max;
+        lane.gauge = lane.gauge.after(verdict.health, verdict.took, concurrency_max, now.unix());
+        match &verdict.next {
+            Next::Done => {
+                self.tickets.remove(&job);
+            }
+            Next::Release => self.insert_ready(index, job, Rank::front(rank.order())),
+            Next::Later { delay, order, .. } if lane.settings.ordered => {
+                let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+                lane.hold_until_ms = now.ms().saturating_add(delay_ms).min(super::DUE_MS_MAX);
+                self.insert_ready(index, job, Rank::front(*order));
+            }
+            Next::Later { delay, order, priority } => {
+                self.insert(index, job, *priority, *order, now, delay.as_millis());
+            }
+        }
+        self.seat(index, now);
+        Settled::Applied
+    }
+
+    /// Takes a leased ticket from its worker. It is nowhere then: its caller puts it somewhere.
+    fn end_lease(&mut self, job: Id<Job>) -> Option<Rank> {
+        let (index, place) = self.tickets.get(&job)?;
+        let (index, Place::Leased { rank, worker, slot, .. }) = (*index, place) else { return None };
+        let (rank, slot) = (*rank, *slot);
+        self.workers.let_go(worker, job);
+        if let (Some(journal), Some(slot)) = (self.journal.as_mut(), slot) {
+            journal.clear(slot);
+        }
+        let lane = self.lane(index)?;
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+        Some(rank)
+    }
+
+    pub(super) fn expire(&mut self, now: Now) -> Vec<LostTicket> {
+        let expired = self.workers.expired(now);
+        expired.iter().flat_map(|worker| self.take_back(worker, now)).collect()
+    }
+
+    /// Forgets a worker; what it held goes to the front.
+    pub(super) fn take_back(&mut self, worker: &WorkerId, now: Now) -> Vec<LostTicket> {
+        let jobs = self.workers.remove(worker);
+        jobs.into_iter()
+            .filter_map(|job| {
+                let index = self.tickets.get(&job)?.0;
+                let rank = self.end_lease(job)?;
+                self.insert_ready(index, job, Rank::front(rank.order()));
+                self.seat(index, now);
+                let lane = self.lane(index)?.key.clone();
+                Some(LostTicket { job, lane })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,78 @@
+//! Who holds leases, and until when. Knows jobs' ids only.
+
+use std::collections::{HashMap, HashSet};
+
+use super::state::Now;
+use crate::{
+    domain::{Id, UnixMs, job::Job},
+    queue::{WorkerId, WorkerView},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Workers(HashMap<WorkerId, Worker>);
+
+#[derive(Debug, Default)]
+struct Worker {
+    last_seen_ms: i64,
+    expires_at_ms: i64,
+    /// It has sent a heartbeat of its own; a claim alone is none.
+    registered: bool,
+    leases: HashSet<Id<Job>>,
+}
+
+impl Workers {
+    /// A sign of life.
+    pub(super) fn seen(&mut self, id: &WorkerId, now: Now, lease_ms: i64) {
+        let worker = match self.0.get_mut(id) {
+            Some(worker) => worker,
+            None => self.0.entry(id.clone()).or_default(),
+        };
+        worker.last_seen_ms = now.ms();
+        worker.expires_at_ms = now.ms().saturating_add(lease_ms);
+    }
+
+    /// Whether it was registered before.
+    pub(super) fn register(&mut self, id: &WorkerId) -> bool {
+        self.0.get_mut(id).is_some_and(|worker| std::mem::replace(&mut worker.registered, true))
+    }
+
+    pub(super) fn hold(&mut self, id: &WorkerId, job: Id<Job>) {
+        if let Some(worker) = self.0.get_mut(id) {
+            worker.leases.insert(job);
+        }
+    }
+
+    pub(super) fn let_go(&mut self, id: &WorkerId, job: Id<Job>) {
+        if let Some(worker) = self.0.get_mut(id) {
+            worker.leases.remove(&job);
+        }
+    }
+
+    /// Forgets a worker; what it held.
+    pub(super) fn remove(&mut self, id: &WorkerId) -> Vec<Id<Job>> {
+        self.0.remove(id).map(|worker| worker.leases.into_iter().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn expired(&self, now: Now) -> Vec<WorkerId> {
+        self.0.iter().filter(|(_, worker)| worker.expires_at_ms <= now.ms()).map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.0.values().map(|worker| worker.leases.len() as u64).sum()
+    }
+
+    pub(super) fn views(&self) -> Vec<WorkerView> {
+        let mut views: Vec<WorkerView> = self
+            .0
+            .iter()
+            .map(|(id, worker)| WorkerView {
+                id: id.clone(),
+                in_flight: worker.leases.len() as u64,
+                last_seen: UnixMs(worker.last_seen_ms),
+                expires_at: UnixMs(worker.expires_at_ms),
+            })
+            .collect();
+        views.sort_by(|a, b| a.id.cmp(&b.id));
+        views
+    }
+}

@@ -1,0 +1,26 @@
+//! Why a queue did not do what it was asked. Nothing is lost by any of these: SQL holds every job.
+
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    #[error("the queue's address {url:?} cannot be used: {reason}; give {form}", form = super::redis::URL_FORMS)]
+    Url { url: String, reason: String },
+    #[error("the queue at {at} is not available: {reason}; jobs are kept in SQL and offered again once it answers")]
+    Unavailable { at: String, reason: String },
+    #[error("the queue at {at} did not answer within {after:?}; jobs are kept in SQL and offered again once it does")]
+    Silent { at: String, after: Duration },
+    #[error("the queue at {at} answered {what}; is another version of Postrider using its keys?")]
+    Answer { at: String, what: String },
+    #[error("the journal of running jobs cannot be written: {0}; check the data folder's disk and rights")]
+    Journal(#[from] std::io::Error),
+}
+
+impl QueueError {
+    /// Whether the same call may succeed later with nothing changed here.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Silent { .. } | Self::Journal(_))
+    }
+}

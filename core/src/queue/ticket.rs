@@ -1,0 +1,122 @@
+//! What goes into a queue and comes out of it: tickets, leases, verdicts. Knows no backend.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use crate::domain::{
+    Id, UnixMs,
+    job::{Job, Priority},
+    lane::{Health, LaneKey},
+};
+
+/// One unfinished job's place in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub job: Id<Job>,
+    pub lane: LaneKey,
+    pub priority: Priority,
+    /// Where it stands among its lane's tickets of one priority: the row's `run_at`.
+    ///
+    /// A ticket that had to wait stands where its wait ended, by the queue's clock.
+    pub order: UnixMs,
+    /// From now until due. The queue adds it to its own clock, so hosts' clocks need not agree.
+    pub delay: Duration,
+}
+
+/// What became of an offered ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Offered {
+    Taken,
+    /// It is ready, delayed or leased already, and was left as it is.
+    Held,
+    /// The lane's window is full, or the lane has spilled: the job waits in SQL.
+    Spilled,
+}
+
+/// A worker process from its start to its end. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(Arc<str>);
+
+/// Bytes of a host's name that are kept in a worker's id.
+const HOST_BYTES_MAX: usize = 64;
+
+impl WorkerId {
+    /// An id that no other start of any worker has: two that shared one would take each other's leases.
+    #[must_use]
+    pub fn new(host: &str) -> Self {
+        let known = |c: &char| c.is_ascii_alphanumeric() || ".-_".contains(*c);
+        let host: String = host.chars().filter(known).take(HOST_BYTES_MAX).collect();
+        Self(format!("{host}-{}-{}", std::process::id(), Uuid::now_v7().simple()).into())
+    }
+
+    pub(super) fn known(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The right to run one job, for as long as its worker's heartbeat goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    pub job: Id<Job>,
+    pub lane: LaneKey,
+    /// Rises with each claim; a verdict with an older one is stale.
+    pub fence: u64,
+}
+
+/// How an execution ended, for the queue. To be given after the outcome is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub lease: Lease,
+    /// What the attempt says of the lane's receiver.
+    pub health: Health,
+    /// How long the attempt took; a failed probe lets the lane rest as long.
+    pub took: Duration,
+    pub next: Next,
+}
+
+/// What a queue does with a ticket whose execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The job is finished, or waits in SQL: forget the ticket.
+    Done,
+    /// The job is tried again. In an ordered lane it stays in front and the lane waits with it.
+    Later { delay: Duration, order: UnixMs, priority: Priority },
+    /// It was not run (shutdown): back to the front of its lane, at once.
+    Release,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Settled {
+    Applied,
+    /// The lease is not the current one; nothing was changed.
+    Stale,
+}
+
+/// A ticket whose worker vanished while it held it. It is back in front of its lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LostTicket {
+    pub job: Id<Job>,
+    pub lane: LaneKey,
+}
+
+/// A token that lives in the queue. Another one means that the queue was emptied: offer everything again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(pub String);

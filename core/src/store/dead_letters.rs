@@ -1,0 +1,319 @@
+//! Dead letters: snapshots, found by filter, replayed once or discarded.
+
+use uuid::Uuid;
+
+use super::{
+    DueJob, Listed, NewJob, Page, Scope, StoreError,
+    jobs::{self, like, small},
+    sql::{Sql, Tx, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    dead_letter::{DeadLetter, DeadLetterState},
+    endpoint::Endpoint,
+    fingerprint::Fingerprint,
+    job::{JobKind, Priority},
+    tenant::Tenant,
+};
+
+/// Which dead letters a list or a bulk replay takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterFilter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Id<Endpoint>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<u16>,
+    /// Part of the last error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub q: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<DeadLetterState>,
+}
+
+/// What became of a wish to replay or discard a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved<T> {
+    Done(T),
+    NotFound,
+    /// Somebody was faster: it is replayed or discarded.
+    Already(Box<DeadLetter>),
+    /// Its endpoint is deleted, so there is nowhere to deliver it to.
+    EndpointGone,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    job_id: Uuid,
+    kind: String,
+    lane: String,
+    priority: i64,
+    max_attempts: i64,
+    cause: String,
+    state: String,
+    message_id: Option<String>,
+    event_id: Option<Uuid>,
+    event_type: Option<String>,
+    endpoint_id: Option<Uuid>,
+    endpoint_url: Option<String>,
+    payload: Vec<u8>,
+    attempts: i64,
+    history: String,
+    first_error: Option<String>,
+    last_error: Option<String>,
+    status_code: Option<i64>,
+    fingerprint: Option<String>,
+    replay_of: Option<Uuid>,
+    replayed_as: Option<Uuid>,
+    created_at: i64,
+    resolved_at: Option<i64>,
+    resolved_reason: Option<String>,
+}
+
+const COLUMNS: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
+    endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, replayed_as, \
+    created_at, resolved_at, resolved_reason FROM dead_letters";
+
+impl Row {
+    fn read(self) -> Result<DeadLetter, StoreError> {
+        let unreadable = |detail: String| StoreError::unreadable("dead letter", detail);
+        Ok(DeadLetter {
+            id: Id::from_uuid(self.id),
+            tenant_id: Id::from_uuid(self.tenant_id),
+            job_id: Id::from_uuid(self.job_id),
+            kind: self.kind.parse().map_err(unreadable)?,
+            lane: self.lane.parse().map_err(|error| StoreError::unreadable("dead letter's lane", error))?,
+            cause: self.cause.parse().map_err(unreadable)?,
+            state: self.state.parse().map_err(unreadable)?,
+            message_id: self.message_id,
+            event_type: self.event_type,
+            endpoint_id: self.endpoint_id.map(Id::from_uuid),
+            endpoint_url: self.endpoint_url,
+            payload: self.payload,
+            attempts: small(self.attempts),
+            history: serde_json::from_str(&self.history)
+                .map_err(|error| StoreError::unreadable("dead letter's history", error))?,
+            first_error: self.first_error,
+            last_error: self.last_error,
+            status_code: self.status_code.and_then(|code| u16::try_from(code).ok()),
+            fingerprint: self.fingerprint.map(Fingerprint::stored),
+            replay_of: self.replay_of.map(Id::from_uuid),
+            replayed_as: self.replayed_as.map(Id::from_uuid),
+            created_at: UnixMs(self.created_at),
+            resolved_at: self.resolved_at.map(UnixMs),
+            resolved_reason: self.resolved_reason,
+        })
+    }
+
+    /// The job that runs the snapshot again.
+    fn replay(&self, payload: Option<Vec<u8>>, now: UnixMs) -> Result<NewJob, StoreError> {
+        Ok(NewJob {
+            id: Id::new(),
+            kind: self.kind.parse().map_err(|error: String| StoreError::unreadable("dead letter", error))?,
+            lane: self.lane.parse().map_err(|error| StoreError::unreadable("dead letter's lane", error))?,
+            max_attempts: small(self.max_attempts),
+            priority: u8::try_from(self.priority)
+                .ok()
+                .and_then(|level| Priority::try_from(level).ok())
+                .unwrap_or_default(),
+            run_at: now,
+            args: Some(payload.unwrap_or_else(|| self.payload.clone())),
+            message_id: self.message_id.clone(),
+            event_id: self.event_id.map(Id::from_uuid),
+            endpoint_id: self.endpoint_id.map(Id::from_uuid),
+            unique_key: None,
+            replay_of: Some(Id::from_uuid(self.id)),
+        })
+    }
+}
+
+impl Scope<'_> {
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn dead_letter(&self, id: Id<DeadLetter>) -> Result<Option<DeadLetter>, StoreError> {
+        let row: Option<Row> = self.store.pool.fetch_one(self.one(id)).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page<DeadLetter>,
+    ) -> Result<Listed<DeadLetter, DeadLetter>, StoreError> {
+        let select = filter.finish(sql(COLUMNS), self.tenant);
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
+        let letters = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(letters, |letter: &DeadLetter| letter.id))
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
+        let select = filter.finish(sql("SELECT COUNT(*) FROM dead_letters"), self.tenant);
+        let count: Option<(i64,)> = self.store.pool.fetch_one(select).await?;
+        Ok(count.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)))
+    }
+
+    /// Makes one new job of a dead letter, with another payload where one is given.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn replay_dead_letter(
+        &self,
+        id: Id<DeadLetter>,
+        payload: Option<Vec<u8>>,
+        now: UnixMs,
+    ) -> Result<Resolved<DueJob>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let lock = tx.for_update();
+        let Some(row) = tx.fetch_one::<Row>(self.one(id).then(lock)).await? else { return Ok(Resolved::NotFound) };
+        if row.state != DeadLetterState::Open.as_str() {
+            return Ok(Resolved::Already(Box::new(row.read()?)));
+        }
+        if !self.deliverable(&mut tx, &row).await? {
+            return Ok(Resolved::EndpointGone);
+        }
+        let job = replay_row(&mut tx, self.tenant, &row, payload, now).await?;
+        tx.commit().await?;
+        Ok(Resolved::Done(job))
+    }
+
+    /// Marks a dead letter as dealt with, for a reason. It stays readable.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn discard_dead_letter(
+        &self,
+        id: Id<DeadLetter>,
+        reason: &str,
+        now: UnixMs,
+    ) -> Result<Resolved<DeadLetter>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let update = sql("UPDATE dead_letters SET state = 'discarded'")
+            .and(", resolved_at = ", now)
+            .and(", resolved_reason = ", reason)
+            .and(" WHERE state = 'open' AND tenant_id = ", self.tenant)
+            .and(" AND id = ", id);
+        let done = tx.execute(update).await? > 0;
+        let row: Option<Row> = tx.fetch_one(self.one(id)).await?;
+        tx.commit().await?;
+        match row {
+            None => Ok(Resolved::NotFound),
+            Some(row) if done => Ok(Resolved::Done(row.read()?)),
+            Some(row) => Ok(Resolved::Already(Box::new(row.read()?))),
+        }
+    }
+
+    fn one(&self, id: Id<DeadLetter>) -> Sql {
+        sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND id = ", id)
+    }
+
+    async fn deliverable(&self, tx: &mut Tx, row: &Row) -> Result<bool, StoreError> {
+        let Some(endpoint) = row.endpoint_id else { return Ok(row.kind != JobKind::WebhookDeliver.as_str()) };
+        let select = sql("SELECT COUNT(*) FROM endpoints WHERE deleted_at IS NULL")
+            .and(" AND tenant_id = ", self.tenant)
+            .and(" AND id = ", endpoint);
+        Ok(tx.fetch_one::<(i64,)>(select).await?.is_some_and(|(count,)| count > 0))
+    }
+}
+
+impl DeadLetterFilter {
+    fn finish(&self, select: Sql, tenant: Id<Tenant>) -> Sql {
+        let mut select = select.and(" WHERE tenant_id = ", tenant);
+        if let Some(state) = self.state {
+            select = select.and(" AND state = ", state.as_str());
+        }
+        if let Some(kind) = &self.kind {
+            select = select.and(" AND kind = ", kind.as_str());
+        }
+        if let Some(endpoint) = self.endpoint {
+            select = select.and(" AND endpoint_id = ", endpoint);
+        }
+        if let Some(event_type) = &self.event_type {
+            select = select.and(" AND event_type = ", event_type.as_str());
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            select = select.and(" AND fingerprint = ", fingerprint.as_str());
+        }
+        if let Some(status) = self.status_code {
+            select = select.and(" AND status_code = ", status);
+        }
+        if let Some(text) = &self.q {
+            select = select.and(" AND LOWER(last_error) LIKE ", like(text)).then(" ESCAPE '\\'");
+        }
+        if let Some(since) = self.since {
+            select = select.and(" AND created_at >= ", since);
+        }
+        if let Some(until) = self.until {
+            select = select.and(" AND created_at < ", until);
+        }
+        select
+    }
+}
+
+/// Open dead letters that a filter takes, oldest first after `after`, locked.
+pub(super) async fn next_open(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    filter: &DeadLetterFilter,
+    after: Option<Uuid>,
+    until: UnixMs,
+    limit: u32,
+) -> Result<Vec<Row>, StoreError> {
+    let filter = DeadLetterFilter { state: Some(DeadLetterState::Open), ..filter.clone() };
+    let mut select = filter.finish(sql(COLUMNS), tenant).and(" AND created_at <= ", until);
+    if let Some(after) = after {
+        select = select.and(" AND id > ", after);
+    }
+    let lock = tx.for_update();
+    tx.fetch(select.then(" ORDER BY id").and(" LIMIT ", limit).then(lock)).await
+}
+
+/// The open dead letter of a dead job, locked.
+pub(super) async fn open_of_job(tx: &mut Tx, tenant: Id<Tenant>, job: Uuid) -> Result<Option<Row>, StoreError> {
+    let select = sql(COLUMNS).and(" WHERE state = 'open' AND tenant_id = ", tenant).and(" AND job_id = ", job);
+    let lock = tx.for_update();
+    tx.fetch_one(select.then(lock)).await
+}
+
+impl Row {
+    pub(super) const fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub(super) const fn endpoint(&self) -> Option<Uuid> {
+        self.endpoint_id
+    }
+}
+
+/// Makes the replaying job of an open, locked dead letter and links the two.
+pub(super) async fn replay_row(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    row: &Row,
+    payload: Option<Vec<u8>>,
+    now: UnixMs,
+) -> Result<DueJob, StoreError> {
+    let job = row.replay(payload, now)?;
+    jobs::insert(tx, vec![(tenant, &job, now)]).await?;
+    let update = sql("UPDATE dead_letters SET state = 'replayed'")
+        .and(", resolved_at = ", now)
+        .and(", replayed_as = ", job.id)
+        .and(" WHERE id = ", row.id);
+    tx.execute(update).await?;
+    Ok(job.due(tenant))
+}

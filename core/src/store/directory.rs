@@ -1,0 +1,185 @@
+//! Endpoints as they are now, in memory. Owns how a change made anywhere is seen here within two seconds:
+//! the settings' clock is read twice a second, and what could not be checked for a while is read from SQL.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Cipher, StoreError, endpoints,
+    sql::{Pool, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    endpoint::{Endpoint, EndpointState},
+    event::{Channel, EventType},
+    signature::SigningSecret,
+    tenant::Tenant,
+};
+
+/// How often the settings' clock is read.
+const LOOK: Duration = Duration::from_millis(500);
+/// What was not checked for this long is not believed.
+const BELIEVED: Duration = Duration::from_millis(1_500);
+/// Tenants in memory; beyond it all are forgotten and those in use come back.
+const TENANTS_MAX: usize = 10_000;
+
+/// An endpoint with its secrets.
+#[derive(Clone, Debug)]
+pub struct LiveEndpoint {
+    pub endpoint: Endpoint,
+    secrets: Vec<(SigningSecret, Option<UnixMs>)>,
+}
+
+impl LiveEndpoint {
+    /// The secrets that sign at this time, the current one first.
+    #[must_use]
+    pub fn secrets(&self, now: UnixMs) -> Vec<SigningSecret> {
+        let valid = |(secret, until): &(SigningSecret, Option<UnixMs>)| {
+            until.is_none_or(|until| until > now).then(|| secret.clone())
+        };
+        self.secrets.iter().filter_map(valid).collect()
+    }
+}
+
+/// A tenant's endpoints that are not deleted.
+#[derive(Debug, Default)]
+pub struct TenantEndpoints {
+    all: Vec<Arc<LiveEndpoint>>,
+}
+
+impl TenantEndpoints {
+    #[must_use]
+    pub fn get(&self, id: Id<Endpoint>) -> Option<&Arc<LiveEndpoint>> {
+        self.all.binary_search_by_key(&id, |live| live.endpoint.id).ok().map(|place| &self.all[place])
+    }
+
+    /// The endpoints that an event goes to. Disabled ones get nothing.
+    pub fn wanting<'a>(
+        &'a self,
+        kind: &'a EventType,
+        channels: &'a [Channel],
+    ) -> impl Iterator<Item = &'a Arc<LiveEndpoint>> {
+        self.all
+            .iter()
+            .filter(move |live| live.endpoint.state != EndpointState::Disabled && live.endpoint.wants(kind, channels))
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    tenants: HashMap<Id<Tenant>, Arc<TenantEndpoints>>,
+    /// Rises with everything that is forgotten, so that a slow read does not bring back what was forgotten meanwhile.
+    generation: u64,
+    epoch: Option<i64>,
+    checked_at: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    pool: Pool,
+    cipher: Cipher,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Directory {
+    pub(super) fn new(pool: Pool, cipher: Cipher) -> Self {
+        let known = Known { tenants: HashMap::new(), generation: 0, epoch: None, checked_at: None };
+        Self { pool, cipher, known: Arc::new(Mutex::new(known)) }
+    }
+
+    /// The tenant's endpoints, at most two seconds old.
+    ///
+    /// # Errors
+    /// When the database does not answer and what is known is too old to be believed.
+    pub async fn endpoints(&self, tenant: Id<Tenant>) -> Result<Arc<TenantEndpoints>, StoreError> {
+        let generation = {
+            let known = self.known();
+            let believed = known.checked_at.is_some_and(|checked| checked.elapsed() < BELIEVED);
+            if let Some(endpoints) = known.tenants.get(&tenant).filter(|_| believed) {
+                return Ok(Arc::clone(endpoints));
+            }
+            known.generation
+        };
+        let loaded = endpoints::load(&self.pool, &self.cipher, tenant).await?;
+        let live = |(endpoint, secrets): (Endpoint, Vec<endpoints::Secret>)| {
+            let secrets = secrets.into_iter().map(|(_, secret, until)| (secret, until)).collect();
+            Arc::new(LiveEndpoint { endpoint, secrets })
+        };
+        let endpoints = Arc::new(TenantEndpoints { all: loaded.into_iter().map(live).collect() });
+        let mut known = self.known();
+        if known.generation == generation {
+            if known.tenants.len() >= TENANTS_MAX {
+                known.tenants.clear();
+            }
+            known.tenants.insert(tenant, Arc::clone(&endpoints));
+        }
+        Ok(endpoints)
+    }
+
+    /// Forgets a tenant whose settings have just changed.
+    pub fn forget(&self, tenant: Id<Tenant>) {
+        let mut known = self.known();
+        known.generation += 1;
+        known.tenants.remove(&tenant);
+    }
+
+    /// Reads the settings' clock until `shutdown`. Without it running, every look goes to SQL.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.look().await {
+                tracing::debug!(%error, "the settings' clock could not be read");
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let epoch: Option<(i64,)> = self.pool.fetch_one(sql("SELECT epoch FROM settings_clock WHERE id = 1")).await?;
+        let epoch = epoch.map_or(0, |(epoch,)| epoch);
+        let seen = self.known().epoch;
+        let changed: Vec<(uuid::Uuid,)> = match seen {
+            Some(seen) if seen == epoch => Vec::new(),
+            Some(seen) => self.pool.fetch(sql("SELECT id FROM tenants").and(" WHERE settings_epoch > ", seen)).await?,
+            None => Vec::new(),
+        };
+        let mut known = self.known();
+        if seen.is_none() || !changed.is_empty() {
+            known.generation += 1;
+        }
+        if seen.is_none() {
+            known.tenants.clear();
+        }
+        for (tenant,) in changed {
+            known.tenants.remove(&Id::from_uuid(tenant));
+        }
+        known.epoch = Some(epoch);
+        known.checked_at = Some(began);
+        Ok(())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

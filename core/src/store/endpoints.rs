@@ -1,0 +1,297 @@
+//! Endpoints and their secrets.
+
+use uuid::Uuid;
+
+use super::{
+    Cipher, Listed, Page, Scope, Store, StoreError,
+    sql::{Pool, Sql, Tx, sql},
+    tenants::touch_settings,
+};
+use crate::domain::{
+    Id, UnixMs,
+    endpoint::{Endpoint, EndpointSettings, EndpointState},
+    signature::SigningSecret,
+    tenant::Tenant,
+};
+
+/// A change of an endpoint's state by its owner, an operator or a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointChange {
+    pub state: EndpointState,
+    /// In words for the owner; `None` when there is nothing to explain.
+    pub reason: Option<String>,
+    pub now: UnixMs,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    settings: String,
+    state: String,
+    state_since: i64,
+    state_reason: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct SecretRow {
+    id: Uuid,
+    endpoint_id: Uuid,
+    sealed: Vec<u8>,
+    key_id: String,
+    expires_at: Option<i64>,
+}
+
+/// A secret of an endpoint, and until when it signs.
+pub(super) type Secret = (Uuid, SigningSecret, Option<UnixMs>);
+
+pub(super) const COLUMNS: &str =
+    "SELECT id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at FROM endpoints";
+
+impl Row {
+    pub(super) fn read(self) -> Result<Endpoint, StoreError> {
+        Ok(Endpoint {
+            id: Id::from_uuid(self.id),
+            tenant_id: Id::from_uuid(self.tenant_id),
+            settings: serde_json::from_str(&self.settings)
+                .map_err(|error| StoreError::unreadable("endpoint's settings", error))?,
+            state: self.state.parse().map_err(|error: String| StoreError::unreadable("endpoint's state", error))?,
+            state_since: UnixMs(self.state_since),
+            state_reason: self.state_reason,
+            created_at: UnixMs(self.created_at),
+            updated_at: UnixMs(self.updated_at),
+        })
+    }
+}
+
+impl Scope<'_> {
+    /// Keeps a new, active endpoint with its first secret.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn create_endpoint(
+        &self,
+        settings: &EndpointSettings,
+        secret: &SigningSecret,
+        now: UnixMs,
+    ) -> Result<Endpoint, StoreError> {
+        let endpoint = Endpoint {
+            id: Id::new(),
+            tenant_id: self.tenant,
+            settings: settings.clone(),
+            state: EndpointState::Active,
+            state_since: now,
+            state_reason: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let mut tx = self.store.pool.begin().await?;
+        let insert =
+            sql("INSERT INTO endpoints (id, tenant_id, settings, state, state_since, created_at, updated_at) VALUES (")
+                .list(vec![
+                    endpoint.id.into(),
+                    self.tenant.into(),
+                    write_settings(settings)?.into(),
+                    endpoint.state.as_str().into(),
+                    now.into(),
+                    now.into(),
+                    now.into(),
+                ])
+                .then(")");
+        tx.execute(insert).await?;
+        insert_secret(&mut tx, &self.store.cipher, endpoint.id, secret).await?;
+        self.commit_settings(tx).await?;
+        Ok(endpoint)
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn endpoint(&self, id: Id<Endpoint>) -> Result<Option<Endpoint>, StoreError> {
+        let row: Option<Row> = self.store.pool.fetch_one(self.live(COLUMNS, id)).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn endpoints(&self, page: &Page<Endpoint>) -> Result<Listed<Endpoint, Endpoint>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant);
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
+        let endpoints = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(endpoints, |endpoint: &Endpoint| endpoint.id))
+    }
+
+    /// Replaces an endpoint's settings by what `change` makes of them. `None` when there is no such endpoint.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_endpoint(
+        &self,
+        id: Id<Endpoint>,
+        now: UnixMs,
+        change: impl FnOnce(&mut EndpointSettings) + Send,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let lock = tx.for_update();
+        let Some(row) = tx.fetch_one::<Row>(self.live(COLUMNS, id).then(lock)).await? else { return Ok(None) };
+        let mut endpoint = row.read()?;
+        change(&mut endpoint.settings);
+        endpoint.updated_at = now;
+        let update = sql("UPDATE endpoints SET")
+            .and(" settings = ", write_settings(&endpoint.settings)?)
+            .and(", updated_at = ", now)
+            .and(" WHERE id = ", id);
+        tx.execute(update).await?;
+        self.commit_settings(tx).await?;
+        Ok(Some(endpoint))
+    }
+
+    /// Sets an endpoint's state where it is one of `from`. Answers with the endpoint as it is afterwards.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn change_endpoint_state(
+        &self,
+        id: Id<Endpoint>,
+        from: &[EndpointState],
+        change: &EndpointChange,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let update = change_state(sql("UPDATE endpoints SET"), change)
+            .and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant)
+            .and(" AND id = ", id)
+            .then(" AND state IN (")
+            .list(from.iter().map(|state| state.as_str().into()).collect())
+            .then(")");
+        tx.execute(update).await?;
+        let row: Option<Row> = tx.fetch_one(self.live(COLUMNS, id)).await?;
+        self.commit_settings(tx).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// Deletes an endpoint: it gets nothing more, and its address stays only in what was recorded.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_endpoint(&self, id: Id<Endpoint>, now: UnixMs) -> Result<bool, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let deleted = sql("UPDATE endpoints SET")
+            .and(" deleted_at = ", now)
+            .and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant)
+            .and(" AND id = ", id);
+        let found = tx.execute(deleted).await? > 0;
+        if found {
+            tx.execute(sql("DELETE FROM endpoint_secrets").and(" WHERE endpoint_id = ", id)).await?;
+        }
+        self.commit_settings(tx).await?;
+        Ok(found)
+    }
+
+    /// Makes `secret` the current one; those before it sign until `old_until` at the latest.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn rotate_secret(
+        &self,
+        id: Id<Endpoint>,
+        secret: &SigningSecret,
+        old_until: UnixMs,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let lock = tx.for_update();
+        if tx.fetch_one::<Row>(self.live(COLUMNS, id).then(lock)).await?.is_none() {
+            return Ok(false);
+        }
+        let expired =
+            sql("DELETE FROM endpoint_secrets").and(" WHERE endpoint_id = ", id).and(" AND expires_at <= ", now);
+        tx.execute(expired).await?;
+        let retire = sql("UPDATE endpoint_secrets SET")
+            .and(" expires_at = ", old_until)
+            .and(" WHERE endpoint_id = ", id)
+            .and(" AND (expires_at IS NULL OR expires_at > ", old_until)
+            .then(")");
+        tx.execute(retire).await?;
+        insert_secret(&mut tx, &self.store.cipher, id, secret).await?;
+        self.commit_settings(tx).await?;
+        Ok(true)
+    }
+
+    fn live(&self, columns: &str, id: Id<Endpoint>) -> Sql {
+        sql(columns).and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant).and(" AND id = ", id)
+    }
+
+    async fn commit_settings(&self, mut tx: Tx) -> Result<(), StoreError> {
+        touch_settings(&mut tx, self.tenant).await?;
+        tx.commit().await?;
+        self.store.directory.forget(self.tenant);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Endpoints whose every attempt has failed since before `before`, to be disabled.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failing_since_before(&self, before: UnixMs) -> Result<Vec<Endpoint>, StoreError> {
+        let select = sql(COLUMNS)
+            .then(" WHERE state = 'failing' AND deleted_at IS NULL")
+            .and(" AND failing_since < ", before)
+            .then(" LIMIT 100");
+        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+    }
+}
+
+/// `SET` clauses of a change of state.
+pub(super) fn change_state(update: Sql, change: &EndpointChange) -> Sql {
+    let failing_since = (change.state == EndpointState::Failing).then_some(change.now);
+    update
+        .and(" state = ", change.state.as_str())
+        .and(", state_since = ", change.now)
+        .and(", state_reason = ", change.reason.clone())
+        .and(", failing_since = ", failing_since)
+}
+
+/// All endpoints of a tenant that are not deleted, with their opened secrets.
+pub(super) async fn load(
+    pool: &Pool,
+    cipher: &Cipher,
+    tenant: Id<Tenant>,
+) -> Result<Vec<(Endpoint, Vec<Secret>)>, StoreError> {
+    let select = sql(COLUMNS).and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant).then(" ORDER BY id");
+    let rows: Vec<Row> = pool.fetch(select).await?;
+    let select = sql("SELECT s.id, s.endpoint_id, s.sealed, s.key_id, s.expires_at FROM endpoint_secrets s JOIN endpoints e ON e.id = s.endpoint_id")
+        .and(" WHERE e.deleted_at IS NULL AND e.tenant_id = ", tenant)
+        .then(" ORDER BY s.id DESC");
+    let secrets: Vec<SecretRow> = pool.fetch(select).await?;
+    let mut loaded: Vec<(Endpoint, Vec<Secret>)> =
+        rows.into_iter().map(|row| row.read().map(|endpoint| (endpoint, Vec::new()))).collect::<Result<_, _>>()?;
+    for row in secrets {
+        let secret = SigningSecret::from_bytes(cipher.open(row.id, &row.key_id, &row.sealed)?)
+            .map_err(|error| StoreError::unreadable("secret", error))?;
+        if let Some((_, secrets)) = loaded.iter_mut().find(|(endpoint, _)| endpoint.id.uuid() == row.endpoint_id) {
+            secrets.push((row.id, secret, row.expires_at.map(UnixMs)));
+        }
+    }
+    Ok(loaded)
+}
+
+async fn insert_secret(
+    tx: &mut Tx,
+    cipher: &Cipher,
+    endpoint: Id<Endpoint>,
+    secret: &SigningSecret,
+) -> Result<(), StoreError> {
+    let id = Uuid::now_v7();
+    let (sealed, key_id) = cipher.seal(id, secret.as_bytes(), rand::random())?;
+    let insert = sql("INSERT INTO endpoint_secrets (id, endpoint_id, sealed, key_id) VALUES (")
+        .list(vec![id.into(), endpoint.into(), sealed.into(), key_id.into()])
+        .then(")");
+    tx.execute(insert).await.map(drop)
+}
+
+fn write_settings(settings: &EndpointSettings) -> Result<String, StoreError> {
+    serde_json::to_string(settings).map_err(|error| StoreError::unreadable("endpoint's settings", error))
+}

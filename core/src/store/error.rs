@@ -1,0 +1,97 @@
+//! What can go wrong between the store and its callers. Constraint violations are mapped where the SQL runs.
+
+use std::sync::Arc;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is full, or gave up; the same call may succeed later.
+    #[error("the database did not answer: {0}")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// The transaction lost against another and may be run again at once.
+    #[error("the transaction has to be run again: {0}")]
+    Again(#[source] sqlx::Error),
+    /// Something else already has this unique value.
+    #[error("{0} already exists")]
+    Exists(&'static str),
+    /// The database refused the statement, which is a fault of Postrider's own.
+    #[error("the database refused a statement: {0}")]
+    Refused(#[source] sqlx::Error),
+    /// A stored value does not read back; the row was written by another version or by hand.
+    #[error("the stored {what} cannot be read: {detail}")]
+    Unreadable { what: &'static str, detail: String },
+    /// The migrations did not run.
+    #[error("the database's tables could not be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The settings name a database that cannot be used.
+    #[error("{0}")]
+    Configuration(String),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// PostgreSQL's SQLSTATEs for serialization_failure and deadlock_detected (Appendix A).
+const AGAIN: [&str; 2] = ["40001", "40P01"];
+/// PostgreSQL's classes of states that pass: connection, insufficient resources, operator intervention, system error.
+const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+/// SQLite's primary codes that pass: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
+const PASSING_SQLITE: [i64; 6] = [5, 6, 8, 10, 13, 14];
+
+impl StoreError {
+    /// Whether the caller did nothing wrong and may come back later.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Again(_) | Self::Closed)
+    }
+
+    /// The same news for another caller of a group, where it is news that a group shares.
+    pub(super) fn shared(&self) -> Option<Self> {
+        match self {
+            Self::Unavailable(error) => Some(Self::Unavailable(Arc::clone(error))),
+            Self::Closed => Some(Self::Closed),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Refused(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
+    /// A unique violation as what it means to the caller.
+    pub(super) fn or_exists(self, what: &'static str) -> Self {
+        if self.is_unique_violation() { Self::Exists(what) } else { self }
+    }
+
+    /// For values that were parsed when they were stored.
+    pub(super) fn unreadable(what: &'static str, detail: impl ToString) -> Self {
+        Self::Unreadable { what, detail: detail.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let sqlx::Error::Database(database) = &error else {
+            return match error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Protocol(_) => Self::Unavailable(Arc::new(error)),
+                _ => Self::Refused(error),
+            };
+        };
+        let code = database.code().unwrap_or_default();
+        let sqlite_code = || code.parse::<i64>().is_ok_and(|code| PASSING_SQLITE.contains(&(code & 0xff)));
+        if AGAIN.contains(&code.as_ref()) {
+            Self::Again(error)
+        } else if (code.len() == 5 && PASSING_CLASSES.iter().any(|class| code.starts_with(class)))
+            || (code.len() < 5 && sqlite_code())
+        {
+            Self::Unavailable(Arc::new(error))
+        } else {
+            Self::Refused(error)
+        }
+    }
+}

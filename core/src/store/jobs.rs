@@ -1,0 +1,489 @@
+//! Jobs: how they are kept, listed, offered and loaded for work.
+
+use uuid::Uuid;
+
+use super::{
+    Listed, Page, Scope, Store, StoreError,
+    sql::{Sql, Tx, Value, runs, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    attempt::AttemptClass,
+    dead_letter::{DeadLetter, PastAttempt},
+    endpoint::Endpoint,
+    event::{Event, EventType, public_id},
+    fingerprint::Fingerprint,
+    job::{Job, JobKind, JobState, JobView, Priority},
+    lane::{LaneKey, LaneName},
+    tenant::Tenant,
+};
+
+/// A job to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    pub id: Id<Job>,
+    pub kind: JobKind,
+    pub lane: LaneName,
+    pub max_attempts: u32,
+    pub priority: Priority,
+    pub run_at: UnixMs,
+    /// Arguments, or the payload to send in the event's place.
+    pub args: Option<Vec<u8>>,
+    /// `webhook-id` where it is not the event's.
+    pub message_id: Option<String>,
+    pub event_id: Option<Id<Event>>,
+    pub endpoint_id: Option<Id<Endpoint>>,
+    pub unique_key: Option<String>,
+    pub replay_of: Option<Id<DeadLetter>>,
+}
+
+/// What a ticket needs of a pending job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueJob {
+    pub id: Id<Job>,
+    pub lane: LaneKey,
+    pub endpoint_id: Option<Id<Endpoint>>,
+    pub priority: Priority,
+    pub run_at: UnixMs,
+}
+
+/// A pending job with what its executor needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    pub job: Job,
+    /// The payload to send, or the job's arguments; `None` where retention has removed it.
+    pub payload: Option<Vec<u8>>,
+    /// `webhook-id` of a delivery.
+    pub message_id: Option<String>,
+    pub event_type: Option<EventType>,
+}
+
+/// A job with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobDetail {
+    pub job: Job,
+    pub args: Option<Vec<u8>>,
+    /// The event's id as its publisher and receiver know it.
+    pub event: Option<String>,
+}
+
+/// Which jobs a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub state: Option<JobView>,
+    pub kind: Option<JobKind>,
+    pub lane: Option<LaneName>,
+    /// Part of the last error, of the lane or the whole unique key.
+    pub text: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    kind: String,
+    lane: String,
+    state: String,
+    attempt: i64,
+    max_attempts: i64,
+    priority: i64,
+    run_at: i64,
+    args: Option<Vec<u8>>,
+    message_id: Option<String>,
+    event_id: Option<Uuid>,
+    endpoint_id: Option<Uuid>,
+    unique_key: Option<String>,
+    lost_workers: i64,
+    replay_of: Option<Uuid>,
+    created_at: i64,
+    finished_at: Option<i64>,
+    last_error: Option<String>,
+    fingerprint: Option<String>,
+    event_own_id: Option<String>,
+    event_kind: Option<String>,
+    event_payload: Option<Vec<u8>>,
+}
+
+const COLUMNS: &str = "j.id, j.tenant_id, j.kind, j.lane, j.state, j.attempt, j.max_attempts, j.priority, j.run_at, j.args, \
+    j.message_id, j.event_id, j.endpoint_id, j.unique_key, j.lost_workers, j.replay_of, j.created_at, j.finished_at, \
+    j.last_error, j.fingerprint, e.own_id AS event_own_id, e.kind AS event_kind";
+const FROM: &str = " FROM jobs j LEFT JOIN events e ON e.id = j.event_id";
+
+fn unreadable(what: &'static str) -> impl Fn(String) -> StoreError {
+    move |detail| StoreError::unreadable(what, detail)
+}
+
+pub(super) fn small(value: i64) -> u32 {
+    u32::try_from(value).unwrap_or(if value < 0 { 0 } else { u32::MAX })
+}
+
+impl Row {
+    fn event(&self) -> Option<String> {
+        let own = self.message_id.as_deref().or(self.event_own_id.as_deref());
+        self.event_id.map(|id| public_id(Id::from_uuid(id), own))
+    }
+
+    pub(super) fn job(&self) -> Result<Job, StoreError> {
+        Ok(Job {
+            id: Id::from_uuid(self.id),
+            tenant_id: Id::from_uuid(self.tenant_id),
+            kind: self.kind.parse().map_err(unreadable("job's kind"))?,
+            lane: self.lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?,
+            state: self.state.parse().map_err(unreadable("job's state"))?,
+            attempt: small(self.attempt),
+            max_attempts: small(self.max_attempts),
+            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
+            run_at: UnixMs(self.run_at),
+            event_id: self.event_id.map(Id::from_uuid),
+            endpoint_id: self.endpoint_id.map(Id::from_uuid),
+            unique_key: self.unique_key.clone(),
+            lost_workers: small(self.lost_workers),
+            replay_of: self.replay_of.map(Id::from_uuid),
+            created_at: UnixMs(self.created_at),
+            finished_at: self.finished_at.map(UnixMs),
+            last_error: self.last_error.clone(),
+            fingerprint: self.fingerprint.clone().map(Fingerprint::stored),
+        })
+    }
+
+    fn detail(self) -> Result<JobDetail, StoreError> {
+        Ok(JobDetail { job: self.job()?, event: self.event(), args: self.args })
+    }
+
+    fn work(self) -> Result<Work, StoreError> {
+        let event_type = self.event_kind.as_deref().map(str::parse).transpose();
+        Ok(Work {
+            job: self.job()?,
+            message_id: self.event(),
+            event_type: event_type.map_err(|error| StoreError::unreadable("event's type", error))?,
+            payload: self.args.or(self.event_payload),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct DueRow {
+    id: Uuid,
+    tenant_id: Uuid,
+    lane: String,
+    endpoint_id: Option<Uuid>,
+    priority: i64,
+    run_at: i64,
+}
+
+const DUE_COLUMNS: &str = "SELECT id, tenant_id, lane, endpoint_id, priority, run_at FROM jobs WHERE state = 'pending'";
+
+impl DueRow {
+    fn read(self) -> Result<DueJob, StoreError> {
+        let name = self.lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?;
+        Ok(DueJob {
+            id: Id::from_uuid(self.id),
+            lane: LaneKey { tenant: Id::from_uuid(self.tenant_id), name },
+            endpoint_id: self.endpoint_id.map(Id::from_uuid),
+            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
+            run_at: UnixMs(self.run_at),
+        })
+    }
+}
+
+impl NewJob {
+    /// A new delivery of an event to an endpoint, due at `run_at`.
+    #[must_use]
+    pub fn delivery(endpoint: &Endpoint, event: Id<Event>, run_at: UnixMs) -> Self {
+        Self {
+            id: Id::new(),
+            kind: JobKind::WebhookDeliver,
+            lane: LaneName::of_endpoint(endpoint.id),
+            max_attempts: endpoint.settings.retry_schedule.max_attempts(),
+            priority: Priority::default(),
+            run_at,
+            args: None,
+            message_id: None,
+            event_id: Some(event),
+            endpoint_id: Some(endpoint.id),
+            unique_key: None,
+            replay_of: None,
+        }
+    }
+
+    /// What its ticket needs, once it is stored.
+    #[must_use]
+    pub fn due(&self, tenant: Id<Tenant>) -> DueJob {
+        DueJob {
+            id: self.id,
+            lane: LaneKey { tenant, name: self.lane.clone() },
+            endpoint_id: self.endpoint_id,
+            priority: self.priority,
+            run_at: self.run_at,
+        }
+    }
+}
+
+const INSERT: &str = "INSERT INTO jobs (id, tenant_id, kind, lane, state, attempt, max_attempts, priority, run_at, args, message_id, \
+    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at) VALUES ";
+
+fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
+    vec![
+        job.id.into(),
+        tenant.into(),
+        job.kind.as_str().into(),
+        job.lane.as_str().into(),
+        JobState::Pending.as_str().into(),
+        0i64.into(),
+        job.max_attempts.into(),
+        job.priority.get().into(),
+        job.run_at.into(),
+        job.args.clone().into(),
+        job.message_id.clone().into(),
+        job.event_id.into(),
+        job.endpoint_id.into(),
+        job.unique_key.clone().into(),
+        0i64.into(),
+        job.replay_of.into(),
+        now.into(),
+    ]
+}
+
+pub(super) async fn insert(tx: &mut Tx, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>) -> Result<(), StoreError> {
+    for run in runs(jobs) {
+        let rows = run.into_iter().map(|(tenant, job, now)| insert_row(tenant, job, now)).collect();
+        tx.execute(sql(INSERT).rows(rows)).await?;
+    }
+    Ok(())
+}
+
+/// Inserts a job that has a unique key, or answers with the pending job that has the same one.
+pub(super) async fn insert_unique(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    job: &NewJob,
+    now: UnixMs,
+) -> Result<Option<Id<Job>>, StoreError> {
+    let insert = sql(INSERT).rows(vec![insert_row(tenant, job, now)]).then(
+        " ON CONFLICT (tenant_id, kind, unique_key) WHERE unique_key IS NOT NULL AND state = 'pending' DO NOTHING",
+    );
+    if tx.execute(insert).await? > 0 {
+        return Ok(None);
+    }
+    let select = sql("SELECT id FROM jobs WHERE state = 'pending'")
+        .and(" AND tenant_id = ", tenant)
+        .and(" AND kind = ", job.kind.as_str())
+        .and(" AND unique_key = ", job.unique_key.clone());
+    let found: Option<(Uuid,)> = tx.fetch_one(select).await?;
+    match found {
+        Some((id,)) => Ok(Some(Id::from_uuid(id))),
+        // It finished between the two statements, so the key is free again.
+        None => tx.execute(sql(INSERT).rows(vec![insert_row(tenant, job, now)])).await.map(|_| None),
+    }
+}
+
+impl Scope<'_> {
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn job(&self, id: Id<Job>) -> Result<Option<JobDetail>, StoreError> {
+        let select = select_jobs().and(" WHERE j.tenant_id = ", self.tenant).and(" AND j.id = ", id);
+        let row: Option<Row> = self.store.pool.fetch_one(select).await?;
+        row.map(Row::detail).transpose()
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn jobs(
+        &self,
+        filter: &JobFilter,
+        page: &Page<Job>,
+        now: UnixMs,
+    ) -> Result<Listed<JobDetail, Job>, StoreError> {
+        let select = filter.finish(select_jobs().and(" WHERE j.tenant_id = ", self.tenant), now);
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "j.id")).await?;
+        let jobs = rows.into_iter().map(Row::detail).collect::<Result<_, _>>()?;
+        Ok(page.cut(jobs, |detail: &JobDetail| detail.job.id))
+    }
+
+    /// A job's attempts, oldest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn attempts(&self, job: Id<Job>) -> Result<Vec<PastAttempt>, StoreError> {
+        let select = sql(ATTEMPT_COLUMNS)
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND job_id = ", job)
+            .then(" ORDER BY id");
+        Ok(self.store.pool.fetch::<AttemptRow>(select).await?.into_iter().map(|row| row.read().1).collect())
+    }
+
+    /// Ends a pending job without another attempt. False when it is not pending (any more).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cancel_job(&self, id: Id<Job>, now: UnixMs) -> Result<bool, StoreError> {
+        let update = sql("UPDATE jobs SET state = 'cancelled'")
+            .and(", finished_at = ", now)
+            .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)
+            .and(" AND id = ", id);
+        Ok(self.store.pool.execute(update).await? > 0)
+    }
+
+    /// Makes a pending job due now. `None` when it is not pending (any more).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn run_job_now(&self, id: Id<Job>, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let update = sql("UPDATE jobs SET")
+            .and(" run_at = ", now)
+            .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)
+            .and(" AND id = ", id)
+            .then(" RETURNING id, tenant_id, lane, endpoint_id, priority, run_at");
+        let row: Option<DueRow> = tx.fetch_one(update).await?;
+        tx.commit().await?;
+        row.map(DueRow::read).transpose()
+    }
+}
+
+impl Store {
+    /// The pending ones among these jobs, with what their executors need.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
+        let mut work = Vec::with_capacity(jobs.len());
+        for run in runs(jobs.to_vec()) {
+            let select = sql("SELECT ")
+                .then(COLUMNS)
+                .then(", e.payload AS event_payload")
+                .then(FROM)
+                .then(" WHERE j.state = 'pending' AND j.id IN (")
+                .list(run.into_iter().map(Value::from).collect())
+                .then(")");
+            for row in self.pool.fetch::<Row>(select).await? {
+                work.push(row.work()?);
+            }
+        }
+        Ok(work)
+    }
+
+    /// Pending jobs that are due before `until`, in the order of their due time, after `after`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn due_jobs(
+        &self,
+        after: Option<(UnixMs, Id<Job>)>,
+        until: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<DueJob>, StoreError> {
+        let select = match after {
+            Some((run_at, id)) => sql(DUE_COLUMNS).and(" AND (run_at, id) > (", run_at).and(", ", id).then(")"),
+            None => sql(DUE_COLUMNS),
+        };
+        let select = select.and(" AND run_at <= ", until).then(" ORDER BY run_at, id").and(" LIMIT ", limit);
+        self.pool.fetch::<DueRow>(select).await?.into_iter().map(DueRow::read).collect()
+    }
+
+    /// The first pending jobs of a lane, in the order of their due time.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lane_jobs(&self, lane: &LaneKey, limit: u32) -> Result<Vec<DueJob>, StoreError> {
+        let select = sql(DUE_COLUMNS)
+            .and(" AND tenant_id = ", lane.tenant)
+            .and(" AND lane = ", lane.name.as_str())
+            .then(" ORDER BY run_at, id")
+            .and(" LIMIT ", limit);
+        self.pool.fetch::<DueRow>(select).await?.into_iter().map(DueRow::read).collect()
+    }
+
+    /// Counts a vanished worker against each of these jobs. Answers with the pending ones and their counts.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_lost_workers(&self, jobs: &[Id<Job>]) -> Result<Vec<(Work, u32)>, StoreError> {
+        for run in runs(jobs.to_vec()) {
+            let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE state = 'pending' AND id IN (")
+                .list(run.into_iter().map(Value::from).collect())
+                .then(")");
+            self.pool.execute(update).await?;
+        }
+        let work = self.load_work(jobs).await?;
+        Ok(work.into_iter().map(|work| (work.job.lost_workers, work)).map(|(lost, work)| (work, lost)).collect())
+    }
+}
+
+fn select_jobs() -> Sql {
+    sql("SELECT ").then(COLUMNS).then(", NULL AS event_payload").then(FROM)
+}
+
+impl JobFilter {
+    fn finish(&self, select: Sql, now: UnixMs) -> Sql {
+        let select = match self.state {
+            None => select,
+            Some(JobView::Succeeded) => select.then(" AND j.state = 'succeeded'"),
+            Some(JobView::Dead) => select.then(" AND j.state = 'dead'"),
+            Some(JobView::Cancelled) => select.then(" AND j.state = 'cancelled'"),
+            Some(JobView::Retrying) => select.then(" AND j.state = 'pending' AND j.attempt > 0"),
+            Some(JobView::Scheduled) => {
+                select.then(" AND j.state = 'pending' AND j.attempt = 0").and(" AND j.run_at > ", now)
+            }
+            Some(JobView::Queued | JobView::Running) => {
+                select.then(" AND j.state = 'pending'").and(" AND j.run_at <= ", now)
+            }
+        };
+        let select = match self.kind {
+            Some(kind) => select.and(" AND j.kind = ", kind.as_str()),
+            None => select,
+        };
+        let select = match &self.lane {
+            Some(lane) => select.and(" AND j.lane = ", lane.as_str()),
+            None => select,
+        };
+        match &self.text {
+            Some(text) => select
+                .and(" AND (j.unique_key = ", text.as_str())
+                .and(" OR LOWER(j.last_error) LIKE ", like(text))
+                .then(" ESCAPE '\\')"),
+            None => select,
+        }
+    }
+}
+
+/// A `LIKE` pattern that finds `text` as it is, anywhere, whatever its case.
+pub(super) fn like(text: &str) -> String {
+    let plain = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{plain}%")
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct AttemptRow {
+    job_id: Uuid,
+    n: i64,
+    started_at: i64,
+    duration_ms: i64,
+    class: String,
+    status_code: Option<i64>,
+    error: Option<String>,
+    response_body: Option<Vec<u8>>,
+    address: Option<String>,
+    worker: String,
+    late: i64,
+}
+
+pub(super) const ATTEMPT_COLUMNS: &str = "SELECT job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late FROM attempts";
+
+impl AttemptRow {
+    pub(super) fn read(self) -> (Id<Job>, PastAttempt) {
+        let attempt = PastAttempt {
+            n: small(self.n),
+            started_at: UnixMs(self.started_at),
+            duration_ms: small(self.duration_ms),
+            outcome: if self.class == AttemptClass::Succeeded.as_str() { "succeeded".to_owned() } else { self.class },
+            status_code: self.status_code.and_then(|code| u16::try_from(code).ok()),
+            error: self.error,
+            response_body: self.response_body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+            address: self.address,
+            worker: Some(self.worker),
+            late: self.late != 0,
+        };
+        (Id::from_uuid(self.job_id), attempt)
+    }
+}

@@ -1,0 +1,186 @@
+//! SQL, the truth. Owns the pools, the migrations and one file for each noun; knows neither queue nor HTTP.
+
+mod cipher;
+mod committer;
+mod dead_letters;
+mod directory;
+mod endpoints;
+mod error;
+mod events;
+mod failures;
+mod jobs;
+mod operations;
+mod outcomes;
+mod page;
+mod publish;
+mod retention;
+mod sql;
+mod stats;
+mod tenants;
+mod tokens;
+
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::{sync::Mutex, task::JoinHandle};
+
+pub use self::{
+    cipher::{Cipher, KeyError},
+    dead_letters::{DeadLetterFilter, Resolved},
+    directory::{Directory, LiveEndpoint, TenantEndpoints},
+    endpoints::EndpointChange,
+    error::StoreError,
+    events::{Delivery, EventFilter, EventSummary},
+    failures::FailureGroup,
+    jobs::{DueJob, JobDetail, JobFilter, NewJob, Work},
+    operations::{Operation, OperationKind, OperationState, Replay, Step},
+    outcomes::{Finished, Recorded},
+    page::{Listed, Page},
+    publish::{Compose, Gate, Item, ItemResult, NewEvent, Publication, Published},
+    retention::{Removed, RetentionAges},
+};
+use self::{committer::Committer, sql::Pool};
+use crate::domain::{Id, tenant::Tenant};
+
+/// How long a caller waits for a free connection before it is told that the database is not available.
+const ACQUIRE: Duration = Duration::from_secs(5);
+const SQLITE_READERS: u32 = 4;
+
+/// Where the truth is.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite://PATH` or `postgres://…`.
+    pub url: String,
+    pub cipher: Cipher,
+    /// This process among those that write statistics; unique for each start.
+    pub node: String,
+    /// Connections to PostgreSQL at most.
+    pub connections_max: u32,
+}
+
+/// The database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+    cipher: Cipher,
+    node: Arc<str>,
+    directory: Directory,
+    publications: Committer<Publication>,
+    outcomes: Committer<Finished>,
+    committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+/// The store of one tenant: every read and write through it carries the tenant.
+#[derive(Clone, Debug)]
+pub struct Scope<'s> {
+    store: &'s Store,
+    tenant: Id<Tenant>,
+}
+
+impl Store {
+    /// Connects, brings the tables up to date and starts the committers.
+    ///
+    /// # Errors
+    /// When the URL is not understood, the database does not answer, or a migration fails.
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let pool = connect(options).await?;
+        migrate(&pool).await?;
+        let (publications, publishing) = Committer::start(pool.clone());
+        let (outcomes, recording) = Committer::start(pool.clone());
+        Ok(Self {
+            directory: Directory::new(pool.clone(), options.cipher.clone()),
+            pool,
+            cipher: options.cipher.clone(),
+            node: options.node.as_str().into(),
+            publications,
+            outcomes,
+            committers: Arc::new(Mutex::new(vec![publishing, recording])),
+        })
+    }
+
+    /// The rows of one tenant.
+    #[must_use]
+    pub const fn tenant(&self, tenant: Id<Tenant>) -> Scope<'_> {
+        Scope { store: self, tenant }
+    }
+
+    /// Endpoints as every process must see them within two seconds.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.fetch_one::<(i64,)>(sql::sql("SELECT epoch FROM settings_clock WHERE id = 1")).await.map(drop)
+    }
+
+    /// Waits until all that was handed in is committed, then closes the connections. For the end of a process.
+    pub async fn close(self) {
+        let committers = Arc::clone(&self.committers);
+        let pool = self.pool.clone();
+        drop(self);
+        for committer in committers.lock().await.drain(..) {
+            if let Err(error) = committer.await {
+                tracing::error!(%error, "a committer ended badly");
+            }
+        }
+        match pool {
+            Pool::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> {
+    let url = options.url.as_str();
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Configuration(format!("the database URL is not understood: {error}")))?
+            .application_name("postrider")
+            .options([("synchronous_commit", "on")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(ACQUIRE)
+            .connect_with(connect)
+            .await?;
+        return Ok(Pool::Postgres(pool));
+    }
+    let Some(path) = url.strip_prefix("sqlite://").map(PathBuf::from) else {
+        return Err(StoreError::Configuration(format!(
+            "the database URL begins with {:?}; it has to be sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE",
+            url.split(':').next().unwrap_or_default()
+        )));
+    };
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(ACQUIRE)
+        .pragma("cache_size", "-16000");
+    let writer =
+        SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(connect.clone()).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(ACQUIRE)
+        .connect_with(connect.read_only(true))
+        .await?;
+    Ok(Pool::Sqlite { writer, readers })
+}
+
+async fn migrate(pool: &Pool) -> Result<(), StoreError> {
+    match pool {
+        Pool::Sqlite { writer, .. } => sqlx::migrate!("../migrations/sqlite").run(writer).await?,
+        Pool::Postgres(pool) => sqlx::migrate!("../migrations/postgres").run(pool).await?,
+    }
+    Ok(())
+}

@@ -1,0 +1,430 @@
+//! Long work that a person asked for, done a page at a time. Each page's jobs and the position after it are one
+//! commit, so that a crash repeats nothing.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{
+    DueJob, NewJob, Scope, Store, StoreError,
+    dead_letters::{self, DeadLetterFilter},
+    endpoints, events, jobs,
+    jobs::small,
+    sql::{Tx, Value, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    endpoint::{Endpoint, EndpointState},
+    event::Event,
+    id::Identified,
+    tenant::Tenant,
+};
+
+/// Rows looked at in one commit.
+const PAGE_ROWS: u32 = 200;
+/// How long a process may be silent before another takes its operation on.
+const OWNED: Duration = Duration::from_secs(15);
+
+/// Recoveries and bulk replays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    pub id: Id<Operation>,
+    pub tenant_id: Id<Tenant>,
+    pub kind: OperationKind,
+    pub state: OperationState,
+    /// Rows to look at; `None` where they were not counted.
+    pub total: Option<u64>,
+    /// Rows looked at.
+    pub seen: u64,
+    /// Jobs made.
+    pub replayed: u64,
+    /// Rows that needed none.
+    pub skipped: u64,
+    pub rate_per_second: Option<u32>,
+    pub error: Option<String>,
+    pub created_at: UnixMs,
+    pub finished_at: Option<UnixMs>,
+    position: Option<Uuid>,
+}
+
+impl Identified for Operation {
+    const PREFIX: &'static str = "op";
+}
+
+/// What an operation does.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Delivers every event of the endpoint that has no success, once.
+    RecoverEndpoint { endpoint: Id<Endpoint>, since: UnixMs, until: UnixMs },
+    /// Replays every open dead letter that the filter takes.
+    ReplayDeadLetters { filter: DeadLetterFilter },
+}
+
+impl OperationKind {
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::RecoverEndpoint { .. } => "recover_endpoint",
+            Self::ReplayDeadLetters { .. } => "replay_dead_letters",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationState {
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl OperationState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, StoreError> {
+        [Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| StoreError::unreadable("operation's state", text))
+    }
+}
+
+/// An operation to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    pub kind: OperationKind,
+    pub total: Option<u64>,
+    pub rate_per_second: Option<u32>,
+}
+
+/// One page of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Jobs made, to be offered.
+    pub jobs: Vec<DueJob>,
+    /// False when the operation has ended.
+    pub more: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    params: String,
+    state: String,
+    total: Option<i64>,
+    seen: i64,
+    replayed: i64,
+    skipped: i64,
+    position: Option<Uuid>,
+    rate_per_second: Option<i64>,
+    error: Option<String>,
+    created_at: i64,
+    finished_at: Option<i64>,
+}
+
+const COLUMNS: &str = "id, tenant_id, params, state, total, seen, replayed, skipped, position, rate_per_second, error, created_at, finished_at";
+
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+impl Row {
+    fn read(self) -> Result<Operation, StoreError> {
+        Ok(Operation {
+            id: Id::from_uuid(self.id),
+            tenant_id: Id::from_uuid(self.tenant_id),
+            kind: serde_json::from_str(&self.params).map_err(|error| StoreError::unreadable("operation", error))?,
+            state: OperationState::read(&self.state)?,
+            total: self.total.map(count),
+            seen: count(self.seen),
+            replayed: count(self.replayed),
+            skipped: count(self.skipped),
+            rate_per_second: self.rate_per_second.map(small),
+            error: self.error,
+            created_at: UnixMs(self.created_at),
+            finished_at: self.finished_at.map(UnixMs),
+            position: self.position,
+        })
+    }
+}
+
+impl Scope<'_> {
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn create_operation(&self, replay: &Replay, now: UnixMs) -> Result<Operation, StoreError> {
+        let operation = Operation {
+            id: Id::new(),
+            tenant_id: self.tenant,
+            kind: replay.kind.clone(),
+            state: OperationState::Running,
+            total: replay.total,
+            seen: 0,
+            replayed: 0,
+            skipped: 0,
+            rate_per_second: replay.rate_per_second,
+            error: None,
+            created_at: now,
+            finished_at: None,
+            position: None,
+        };
+        let params = serde_json::to_string(&replay.kind).map_err(|error| StoreError::unreadable("operation", error))?;
+        let total = replay.total.map(|total| i64::try_from(total).unwrap_or(i64::MAX));
+        let insert = sql("INSERT INTO operations (id, tenant_id, kind, params, state, total, seen, replayed, skipped, rate_per_second, owner_until, created_at) VALUES (")
+            .list(vec![
+                operation.id.into(),
+                self.tenant.into(),
+                replay.kind.as_str().into(),
+                params.into(),
+                OperationState::Running.as_str().into(),
+                total.into(),
+                0i64.into(),
+                0i64.into(),
+                0i64.into(),
+                replay.rate_per_second.into(),
+                0i64.into(),
+                now.into(),
+            ])
+            .then(")");
+        self.store.pool.execute(insert).await?;
+        Ok(operation)
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn operation(&self, id: Id<Operation>) -> Result<Option<Operation>, StoreError> {
+        let select =
+            sql("SELECT ").then(COLUMNS).and(" FROM operations WHERE tenant_id = ", self.tenant).and(" AND id = ", id);
+        self.store.pool.fetch_one::<Row>(select).await?.map(Row::read).transpose()
+    }
+
+    /// Ends a running operation; what it has replayed stays replayed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn cancel_operation(&self, id: Id<Operation>, now: UnixMs) -> Result<bool, StoreError> {
+        let update = sql("UPDATE operations SET state = 'cancelled'")
+            .and(", finished_at = ", now)
+            .and(" WHERE state = 'running' AND tenant_id = ", self.tenant)
+            .and(" AND id = ", id);
+        Ok(self.store.pool.execute(update).await? > 0)
+    }
+
+    /// How many events a recovery would look at.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_events(&self, since: UnixMs, until: UnixMs) -> Result<u64, StoreError> {
+        let select = sql("SELECT COUNT(*) FROM events")
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND created_at >= ", since)
+            .and(" AND created_at <= ", until);
+        Ok(self.store.pool.fetch_one::<(i64,)>(select).await?.map_or(0, |(rows,)| count(rows)))
+    }
+}
+
+impl Store {
+    /// Takes on a running operation that no living process works on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn claim_operation(&self, now: UnixMs) -> Result<Option<Operation>, StoreError> {
+        let free = sql("SELECT ")
+            .then(COLUMNS)
+            .and(" FROM operations WHERE state = 'running' AND owner_until < ", now)
+            .then(" ORDER BY owner_until LIMIT 1");
+        let Some(row) = self.pool.fetch_one::<Row>(free).await? else { return Ok(None) };
+        let mut tx = self.pool.begin().await?;
+        let update = sql("UPDATE operations SET")
+            .and(" owner = ", self.node.as_ref())
+            .and(", owner_until = ", now + OWNED)
+            .and(" WHERE state = 'running' AND id = ", row.id)
+            .and(" AND owner_until < ", now)
+            .then(" RETURNING ")
+            .then(COLUMNS);
+        let claimed: Option<Row> = tx.fetch_one(update).await?;
+        tx.commit().await?;
+        claimed.map(Row::read).transpose()
+    }
+
+    /// Does the next page of an operation that this process has claimed, making at most `jobs_max` jobs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn step_operation(&self, id: Id<Operation>, jobs_max: u32, now: UnixMs) -> Result<Step, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let lock = tx.for_update();
+        let select = sql("SELECT ")
+            .then(COLUMNS)
+            .and(" FROM operations WHERE state = 'running' AND id = ", id)
+            .and(" AND owner = ", self.node.as_ref())
+            .then(lock);
+        let Some(row) = tx.fetch_one::<Row>(select).await? else { return Ok(Step { jobs: Vec::new(), more: false }) };
+        let operation = row.read()?;
+        let rows_max = jobs_max.clamp(1, PAGE_ROWS);
+        let page = match &operation.kind {
+            OperationKind::RecoverEndpoint { endpoint, since, until } => {
+                let range = Range { since: *since, until: *until, after: operation.position, rows_max };
+                recover_page(&mut tx, operation.tenant_id, *endpoint, &range, now).await?
+            }
+            OperationKind::ReplayDeadLetters { filter } => {
+                replay_page(&mut tx, &operation, filter, rows_max, now).await?
+            }
+        };
+        let update = sql("UPDATE operations SET")
+            .and(" seen = seen + ", i64::from(page.seen))
+            .and(", replayed = replayed + ", i64::try_from(page.jobs.len()).unwrap_or(i64::MAX))
+            .and(", skipped = skipped + ", i64::from(page.seen) - i64::try_from(page.jobs.len()).unwrap_or(0))
+            .and(", position = ", page.position.or(operation.position))
+            .and(", state = ", if page.more { "running" } else { "succeeded" })
+            .and(", finished_at = ", (!page.more).then_some(now))
+            .and(", owner_until = ", now + OWNED)
+            .and(" WHERE id = ", id);
+        tx.execute(update).await?;
+        tx.commit().await?;
+        Ok(Step { jobs: page.jobs, more: page.more })
+    }
+
+    /// Ends an operation that cannot go on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn fail_operation(&self, id: Id<Operation>, error: &str, now: UnixMs) -> Result<(), StoreError> {
+        let update = sql("UPDATE operations SET state = 'failed'")
+            .and(", error = ", error)
+            .and(", finished_at = ", now)
+            .and(" WHERE state = 'running' AND id = ", id);
+        self.pool.execute(update).await.map(drop)
+    }
+}
+
+struct Done {
+    jobs: Vec<DueJob>,
+    seen: u32,
+    position: Option<Uuid>,
+    more: bool,
+}
+
+struct Range {
+    since: UnixMs,
+    until: UnixMs,
+    after: Option<Uuid>,
+    rows_max: u32,
+}
+
+async fn replay_page(
+    tx: &mut Tx,
+    operation: &Operation,
+    filter: &DeadLetterFilter,
+    rows_max: u32,
+    now: UnixMs,
+) -> Result<Done, StoreError> {
+    let tenant = operation.tenant_id;
+    let rows = dead_letters::next_open(tx, tenant, filter, operation.position, operation.created_at, rows_max).await?;
+    let live = live_endpoints(tx, tenant).await?;
+    let mut made = Vec::new();
+    for row in &rows {
+        if row.endpoint().is_none_or(|endpoint| live.contains(&endpoint)) {
+            made.push(dead_letters::replay_row(tx, tenant, row, None, now).await?);
+        }
+    }
+    Ok(Done {
+        jobs: made,
+        seen: u32::try_from(rows.len()).unwrap_or(rows_max),
+        position: rows.last().map(dead_letters::Row::id),
+        more: rows.len() == rows_max as usize,
+    })
+}
+
+async fn live_endpoints(tx: &mut Tx, tenant: Id<Tenant>) -> Result<Vec<Uuid>, StoreError> {
+    let select = sql("SELECT id FROM endpoints WHERE deleted_at IS NULL").and(" AND tenant_id = ", tenant);
+    Ok(tx.fetch::<(Uuid,)>(select).await?.into_iter().map(|(id,)| id).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct PastJob {
+    id: Uuid,
+    event_id: Uuid,
+    state: String,
+}
+
+/// One page of a recovery. The endpoint's row is locked, so that two recoveries cannot both find an event
+/// without a delivery.
+async fn recover_page(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    endpoint: Id<Endpoint>,
+    range: &Range,
+    now: UnixMs,
+) -> Result<Done, StoreError> {
+    let lock = tx.for_update();
+    let select = sql(endpoints::COLUMNS)
+        .and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant)
+        .and(" AND id = ", endpoint)
+        .then(lock);
+    let ended = Done { jobs: Vec::new(), seen: 0, position: None, more: false };
+    let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else { return Ok(ended) };
+    let endpoint = endpoint.read()?;
+    let mut select = sql(events::COLUMNS)
+        .and(" WHERE tenant_id = ", tenant)
+        .and(" AND created_at >= ", range.since)
+        .and(" AND created_at <= ", range.until);
+    if let Some(after) = range.after {
+        select = select.and(" AND id > ", after);
+    }
+    let found: Vec<events::Row> = tx.fetch(select.then(" ORDER BY id").and(" LIMIT ", range.rows_max)).await?;
+    let found: Vec<Event> = found.into_iter().map(events::Row::read).collect::<Result<_, _>>()?;
+    let Some(last) = found.last() else { return Ok(ended) };
+    let done = Done {
+        jobs: Vec::new(),
+        seen: u32::try_from(found.len()).unwrap_or(range.rows_max),
+        position: Some(last.id.uuid()),
+        more: found.len() == range.rows_max as usize,
+    };
+    let past = sql("SELECT id, event_id, state FROM jobs")
+        .and(" WHERE endpoint_id = ", endpoint.id)
+        .then(" AND event_id IN (")
+        .list(found.iter().map(|event| Value::from(event.id)).collect())
+        .then(") ORDER BY id");
+    let past: Vec<PastJob> = tx.fetch(past).await?;
+    let mut made = Vec::new();
+    for event in &found {
+        let tried: Vec<&PastJob> = past.iter().filter(|job| job.event_id == event.id.uuid()).collect();
+        made.extend(recover_event(tx, &endpoint, event, &tried, now).await?);
+    }
+    Ok(Done { jobs: made, ..done })
+}
+
+/// The job that an event without a success needs: of its open dead letter, or a new one.
+async fn recover_event(
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    event: &Event,
+    tried: &[&PastJob],
+    now: UnixMs,
+) -> Result<Option<DueJob>, StoreError> {
+    if tried.iter().any(|job| job.state == "succeeded" || job.state == "pending") {
+        return Ok(None);
+    }
+    for job in tried.iter().rev() {
+        if let Some(letter) = dead_letters::open_of_job(tx, endpoint.tenant_id, job.id).await? {
+            return dead_letters::replay_row(tx, endpoint.tenant_id, &letter, None, now).await.map(Some);
+        }
+    }
+    let missed = endpoint.wants(&event.kind, &event.channels) && event.created_at >= endpoint.created_at;
+    if event.payload.is_none() || (tried.is_empty() && !missed) || endpoint.state == EndpointState::Disabled {
+        return Ok(None);
+    }
+    let job = NewJob::delivery(endpoint, event.id, now);
+    jobs::insert(tx, vec![(endpoint.tenant_id, &job, now)]).await?;
+    Ok(Some(job.due(endpoint.tenant_id)))
+}

@@ -1,0 +1,320 @@
+//! Outcomes of executions in one grouped commit: the job's row by compare-and-set, its attempt, its dead letter,
+//! its failure group, the counts and its endpoint's state.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    committer::Write,
+    failures,
+    jobs::{ATTEMPT_COLUMNS, AttemptRow},
+    sql::{Tx, Value, runs, sql},
+    stats,
+    tenants::touch_settings,
+};
+use crate::domain::{
+    Id, UnixMs,
+    attempt::{Attempt, AttemptClass, AttemptReport},
+    dead_letter::{Cause, DeadLetter, PastAttempt},
+    endpoint::{Endpoint, EndpointState},
+    fingerprint::Fingerprint,
+    job::{Job, JobKind, JobState, Outcome},
+    tenant::Tenant,
+};
+
+/// An execution that has ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    pub job: Id<Job>,
+    pub tenant: Id<Tenant>,
+    pub kind: JobKind,
+    pub endpoint: Option<Id<Endpoint>>,
+    /// `webhook-id` of a delivery.
+    pub message_id: Option<String>,
+    /// The job's `attempt` when it was loaded: the outcome counts only where the row still has it.
+    pub attempt: u32,
+    /// `None` where nothing was tried, for example because the endpoint is gone.
+    pub report: Option<AttemptReport>,
+    pub outcome: Outcome,
+    /// What the delivery says of its endpoint's state; `None` to leave it as it is.
+    pub endpoint_state: Option<(EndpointState, Option<String>)>,
+    pub now: UnixMs,
+    pub node: String,
+}
+
+/// What became of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    Applied,
+    /// The job had gone on without this execution; its attempt is kept as late and changed nothing.
+    Late,
+}
+
+impl Store {
+    /// Commits an outcome with whatever else is waiting to be committed. Answers after the commit.
+    ///
+    /// # Errors
+    /// When the database cannot store it now.
+    pub async fn record(&self, mut finished: Finished) -> Result<Recorded, StoreError> {
+        self.node.as_ref().clone_into(&mut finished.node);
+        let change = finished.endpoint_state.is_some().then_some(finished.tenant);
+        let recorded = self.outcomes.commit(finished).await?;
+        if let Some(tenant) = change {
+            self.directory.forget(tenant);
+        }
+        Ok(recorded)
+    }
+}
+
+impl Write for Finished {
+    type Answer = Recorded;
+
+    async fn write(tx: &mut Tx, group: &[Self]) -> Result<Vec<Recorded>, StoreError> {
+        let applied = update_jobs(tx, group).await?;
+        let (current, late): (Vec<&Self>, Vec<&Self>) = group.iter().partition(|one| applied.contains(&one.job.uuid()));
+        insert_dead_letters(tx, &current).await?;
+        insert_attempts(tx, &current, &late).await?;
+        let failed: Vec<(&Self, Fingerprint)> =
+            current.iter().filter_map(|one| Some((*one, one.fingerprint()?))).collect();
+        failures::add(tx, &failed).await?;
+        count(tx, &current).await?;
+        change_endpoints(tx, &current).await?;
+        let answer = |one: &Self| if applied.contains(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
+        Ok(group.iter().map(answer).collect())
+    }
+}
+
+impl Finished {
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.report.as_ref()?.fingerprint(self.kind)
+    }
+
+    fn job_row(&self) -> Vec<Value> {
+        let (state, run_at) = match &self.outcome {
+            Outcome::Succeeded => (JobState::Succeeded, self.now),
+            Outcome::Retry { at } => (JobState::Pending, *at),
+            Outcome::Lost => (JobState::Pending, self.now),
+            Outcome::Dead { .. } => (JobState::Dead, self.now),
+            Outcome::Cancelled { .. } => (JobState::Cancelled, self.now),
+        };
+        let spent = i64::from(self.report.is_some() && self.outcome != Outcome::Lost);
+        let error = match (&self.report, &self.outcome) {
+            (Some(report), _) => report.error.clone(),
+            (None, Outcome::Dead { cause }) => Some(cause_words(*cause).to_owned()),
+            (None, Outcome::Cancelled { reason }) => Some(reason.clone()),
+            (None, _) => None,
+        };
+        let finished_at = (state != JobState::Pending).then_some(self.now);
+        vec![
+            self.job.into(),
+            self.attempt.into(),
+            spent.into(),
+            state.as_str().into(),
+            run_at.into(),
+            finished_at.into(),
+            error.into(),
+            self.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()).into(),
+        ]
+    }
+}
+
+const fn cause_words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::AttemptsSpent => "all attempts are spent",
+        Cause::Gone => "the endpoint answered 410 Gone before",
+        Cause::EndpointDisabled => "the endpoint is disabled",
+        Cause::WorkersLost => "three workers vanished while they ran it",
+        Cause::Invalid => "it cannot be run as it is",
+    }
+}
+
+async fn update_jobs(tx: &mut Tx, group: &[Finished]) -> Result<HashSet<Uuid>, StoreError> {
+    let mut applied = HashSet::with_capacity(group.len());
+    let mut in_order: Vec<&Finished> = group.iter().collect();
+    in_order.sort_unstable_by_key(|one| one.job);
+    in_order.dedup_by_key(|one| one.job);
+    for run in runs(in_order) {
+        let update = sql("UPDATE jobs SET state = v.column4, attempt = jobs.attempt + v.column3, run_at = v.column5, \
+            finished_at = v.column6, last_error = COALESCE(v.column7, jobs.last_error), \
+            fingerprint = COALESCE(v.column8, jobs.fingerprint) FROM (VALUES ")
+            .rows(run.into_iter().map(Finished::job_row).collect())
+            .then(") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.state = 'pending' RETURNING jobs.id");
+        let rows: Vec<(Uuid,)> = tx.fetch(update).await?;
+        applied.extend(rows.into_iter().map(|(id,)| id));
+    }
+    Ok(applied)
+}
+
+async fn insert_attempts(tx: &mut Tx, current: &[&Finished], late: &[&Finished]) -> Result<(), StoreError> {
+    let on_time = current.iter().map(|one| (*one, 0i64));
+    let reported: Vec<_> = on_time
+        .chain(late.iter().map(|one| (*one, 1i64)))
+        .filter_map(|(one, late)| one.report.as_ref().map(|report| (one, report, late)))
+        .collect();
+    for run in runs(reported) {
+        let row = |(one, report, late): (&Finished, &AttemptReport, i64)| -> Vec<Value> {
+            vec![
+                Id::<Attempt>::new().into(),
+                one.tenant.into(),
+                one.job.into(),
+                (one.attempt + 1).into(),
+                report.started_at.into(),
+                report.duration_ms.into(),
+                report.class.as_str().into(),
+                report.status_code.into(),
+                report.error.clone().into(),
+                report.response_body.clone().into(),
+                report.address.clone().into(),
+                report.worker.as_str().into(),
+                late.into(),
+            ]
+        };
+        let insert = sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) VALUES ")
+            .rows(run.into_iter().map(row).collect());
+        tx.execute(insert).await?;
+    }
+    Ok(())
+}
+
+/// Snapshots what died, from the rows that are still there and the attempt that has just ended.
+async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
+    let dead: Vec<(&Finished, Cause)> = current
+        .iter()
+        .filter_map(|one| match one.outcome {
+            Outcome::Dead { cause } => Some((*one, cause)),
+            _ => None,
+        })
+        .collect();
+    for run in runs(dead) {
+        let select = sql(ATTEMPT_COLUMNS)
+            .then(" WHERE late = 0 AND job_id IN (")
+            .list(run.iter().map(|(one, _)| Value::from(one.job)).collect())
+            .then(") ORDER BY id");
+        let mut histories: HashMap<Id<Job>, Vec<PastAttempt>> = HashMap::new();
+        for (job, attempt) in tx.fetch::<AttemptRow>(select).await?.into_iter().map(AttemptRow::read) {
+            histories.entry(job).or_default().push(attempt);
+        }
+        for (one, cause) in run {
+            let mut history = histories.remove(&one.job).unwrap_or_default();
+            history.extend(one.report.as_ref().map(|report| past(one.attempt + 1, report)));
+            insert_dead_letter(tx, one, cause, &history).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_dead_letter(
+    tx: &mut Tx,
+    one: &Finished,
+    cause: Cause,
+    history: &[PastAttempt],
+) -> Result<(), StoreError> {
+    let history_text = serde_json::to_string(history).map_err(|error| StoreError::unreadable("history", error))?;
+    let errors = || history.iter().filter_map(|attempt| attempt.error.clone());
+    let ended = history.iter().filter(|attempt| attempt.outcome != AttemptClass::Lost.as_str()).count();
+    let last_error = errors().next_back().unwrap_or_else(|| cause_words(cause).to_owned());
+    let status_code = history.last().and_then(|attempt| attempt.status_code);
+    let insert = sql("INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, \
+        event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, created_at) ")
+        .and("SELECT ", Id::<DeadLetter>::new())
+        .and(", j.tenant_id, j.id, j.kind, j.lane, j.priority, j.max_attempts, ", cause.as_str())
+        .then(", 'open', COALESCE(j.message_id, e.own_id")
+        .and(", ", one.message_id.clone())
+        .then("), j.event_id, e.kind, j.endpoint_id")
+        .and(", CASE WHEN j.endpoint_id IS NULL THEN NULL ELSE ", endpoint_url(tx, one).await?)
+        .then(" END, COALESCE(j.args, e.payload")
+        .and(", ", Vec::new())
+        .and("), ", i64::try_from(ended).unwrap_or(i64::MAX))
+        .and(", ", history_text)
+        .and(", ", errors().next())
+        .and(", ", last_error)
+        .and(", ", status_code)
+        .then(", j.fingerprint, j.replay_of")
+        .and(", ", one.now)
+        .and(" FROM jobs j LEFT JOIN events e ON e.id = j.event_id WHERE j.id = ", one.job);
+    tx.execute(insert).await.map(drop)
+}
+
+async fn endpoint_url(tx: &mut Tx, one: &Finished) -> Result<Option<String>, StoreError> {
+    let Some(endpoint) = one.endpoint else { return Ok(None) };
+    let select = sql("SELECT settings FROM endpoints").and(" WHERE id = ", endpoint);
+    let settings: Option<(String,)> = tx.fetch_one(select).await?;
+    let url = |(settings,): (String,)| {
+        serde_json::from_str::<serde_json::Value>(&settings).ok()?.get("url")?.as_str().map(str::to_owned)
+    };
+    Ok(settings.and_then(url))
+}
+
+/// An attempt as snapshots and the API show it.
+#[must_use]
+fn past(n: u32, report: &AttemptReport) -> PastAttempt {
+    PastAttempt {
+        n,
+        started_at: report.started_at,
+        duration_ms: report.duration_ms,
+        outcome: report.class.as_str().to_owned(),
+        status_code: report.status_code,
+        error: report.error.clone(),
+        response_body: report.response_body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
+        address: report.address.clone(),
+        worker: Some(report.worker.clone()),
+        late: false,
+    }
+}
+
+async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
+    let Some(first) = current.first() else { return Ok(()) };
+    let mut counts = stats::Counts::new(&first.node);
+    for one in current {
+        let metric = match &one.outcome {
+            Outcome::Succeeded => Some("succeeded"),
+            Outcome::Retry { .. } => Some("failed"),
+            Outcome::Dead { .. } => Some("dead"),
+            Outcome::Cancelled { .. } => Some("cancelled"),
+            Outcome::Lost => None,
+        };
+        if let Some(metric) = metric {
+            counts.add(one.now, one.tenant, one.kind, metric, 1);
+        }
+        if let Some(report) = &one.report {
+            counts.add_duration(one.now, one.tenant, one.kind, report.duration_ms);
+        }
+    }
+    counts.write(tx).await
+}
+
+/// Deliveries change an endpoint's state only from the states that are theirs to change: nothing that a person
+/// has set is undone by an outcome that was under way.
+async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
+    let mut changes: Vec<(Id<Tenant>, Id<Endpoint>, EndpointState, Option<String>, UnixMs)> = current
+        .iter()
+        .filter_map(|one| {
+            let (state, reason) = one.endpoint_state.clone()?;
+            Some((one.tenant, one.endpoint?, state, reason, one.now))
+        })
+        .collect();
+    changes.sort_by_key(|change| change.1);
+    for (tenant, endpoint, state, reason, now) in changes {
+        let from = match state {
+            EndpointState::Failing => "('active')",
+            EndpointState::Active => "('failing')",
+            EndpointState::Disabled => "('active', 'failing', 'paused')",
+            EndpointState::Paused => continue,
+        };
+        let failing_since = (state == EndpointState::Failing).then_some(now);
+        let update = sql("UPDATE endpoints SET")
+            .and(" state = ", state.as_str())
+            .and(", state_since = ", now)
+            .and(", state_reason = ", reason)
+            .and(", failing_since = ", failing_since)
+            .and(" WHERE deleted_at IS NULL AND id = ", endpoint)
+            .then(" AND state IN ")
+            .then(from);
+        if tx.execute(update).await? > 0 {
+            touch_settings(tx, tenant).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Lists by key, newest first. Never by offset.
+
+use super::sql::{Sql, Value};
+use crate::domain::Id;
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// Rows older than this one.
+    pub before: Option<Id<T>>,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug)]
+pub struct Listed<R, T> {
+    pub rows: Vec<R>,
+    /// What `before` is for the next part; `None` at the end.
+    pub next: Option<Id<T>>,
+}
+
+impl<T> Page<T> {
+    /// Adds the conditions, order and limit of this page to a statement that ends in a `WHERE` condition.
+    pub(super) fn finish(&self, sql: Sql, column: &str) -> Sql {
+        let sql = match self.before {
+            Some(before) => sql.and(&format!(" AND {column} < "), before),
+            None => sql,
+        };
+        sql.then(&format!(" ORDER BY {column} DESC")).and(" LIMIT ", Value::from(i64::from(self.limit) + 1))
+    }
+
+    /// Cuts the one row too many that tells whether there is more.
+    pub(super) fn cut<R>(&self, mut rows: Vec<R>, id: impl Fn(&R) -> Id<T>) -> Listed<R, T> {
+        let more = rows.len() > self.limit as usize;
+        rows.truncate(self.limit as usize);
+        let next = if more { rows.last().map(id) } else { None };
+        Listed { rows, next }
+    }
+}

@@ -1,0 +1,88 @@
+//! Tenants, and the settings' clock.
+
+use super::{
+    Listed, Page, Store, StoreError,
+    sql::{Tx, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    tenant::{DEFAULT_TENANT, Tenant, TenantSlug},
+};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: uuid::Uuid,
+    slug: String,
+    name: String,
+    created_at: i64,
+}
+
+const COLUMNS: &str = "SELECT id, slug, name, created_at FROM tenants";
+
+impl Row {
+    fn read(self) -> Result<Tenant, StoreError> {
+        Ok(Tenant {
+            id: Id::from_uuid(self.id),
+            slug: self.slug.parse().map_err(|error| StoreError::unreadable("tenant's slug", error))?,
+            name: self.name,
+            created_at: UnixMs(self.created_at),
+        })
+    }
+}
+
+impl Store {
+    /// # Errors
+    /// [`StoreError::Exists`] when the slug is taken.
+    pub async fn create_tenant(&self, slug: &TenantSlug, name: &str, now: UnixMs) -> Result<Tenant, StoreError> {
+        let tenant = Tenant { id: Id::new(), slug: slug.clone(), name: name.to_owned(), created_at: now };
+        let insert = sql("INSERT INTO tenants (id, slug, name, settings_epoch, created_at) VALUES ($1, $2, $3, 0, $4)")
+            .bind(tenant.id)
+            .bind(slug.as_str())
+            .bind(name)
+            .bind(now);
+        self.pool.execute(insert).await.map_err(|error| error.or_exists("a tenant with this slug"))?;
+        Ok(tenant)
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tenants(&self, page: &Page<Tenant>) -> Result<Listed<Tenant, Tenant>, StoreError> {
+        let rows: Vec<Row> = self.pool.fetch(page.finish(sql(COLUMNS).then(" WHERE 1 = 1"), "id")).await?;
+        let tenants = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(tenants, |tenant: &Tenant| tenant.id))
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tenant_by_slug(&self, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
+        let row: Option<Row> = self.pool.fetch_one(sql(COLUMNS).and(" WHERE slug = ", slug.as_str())).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// The tenant that every installation has, made at the first start.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn default_tenant(&self, now: UnixMs) -> Result<Tenant, StoreError> {
+        let slug: TenantSlug =
+            DEFAULT_TENANT.parse().map_err(|error| StoreError::unreadable("tenant's slug", error))?;
+        if let Some(tenant) = self.tenant_by_slug(&slug).await? {
+            return Ok(tenant);
+        }
+        match self.create_tenant(&slug, "Default", now).await {
+            Err(StoreError::Exists(_)) => {
+                self.tenant_by_slug(&slug).await?.ok_or_else(|| StoreError::unreadable("tenant", "default is missing"))
+            }
+            made => made,
+        }
+    }
+}
+
+/// Moves the settings' clock on for a tenant, within the transaction that changes its settings. The clock's row
+/// is locked until the commit, so that epochs become visible in their order.
+pub(super) async fn touch_settings(tx: &mut Tx, tenant: Id<Tenant>) -> Result<(), StoreError> {
+    tx.execute(sql("UPDATE settings_clock SET epoch = epoch + 1 WHERE id = 1")).await?;
+    let touch = sql("UPDATE tenants SET settings_epoch = (SELECT epoch FROM settings_clock WHERE id = 1)")
+        .and(" WHERE id = ", tenant);
+    tx.execute(touch).await.map(drop)
+}
