@@ -48,7 +48,7 @@ async fn a_bad_event_is_refused_with_its_code_and_pointer(stack: Stack) {
 }
 
 async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
-    let app = App::builder(stack).env("POSTRIDER_EGRESS_ALLOW", "").start().await;
+    let app = App::builder(stack).env("POSTRIDER_EGRESS_ALLOW", "192.0.2.0/24").start().await;
     let endpoint = |field: &str, value: Value| {
         let mut endpoint = json!({ "url": "https://example.com/hook" });
         endpoint[field] = value;
