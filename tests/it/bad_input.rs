@@ -28,27 +28,27 @@ async fn a_bad_event_is_refused_with_its_code_and_pointer(stack: Stack) {
         event
     };
     let cases: Vec<Refusal> = vec![
-        (event("colour", json!(1)), 422, "validation_failed", "/colour"),
-        (json!({ "payload": {} }), 422, "validation_failed", "/type"),
-        (json!({ "type": "a.b" }), 422, "validation_failed", "/payload"),
-        (event("type", json!(7)), 422, "validation_failed", "/type"),
-        (event("type", json!("")), 422, "validation_failed", "/type"),
-        (event("type", json!("Invoice.Paid")), 422, "validation_failed", "/type"),
-        (event("type", json!("a b")), 422, "validation_failed", "/type"),
-        (event("type", json!("a".repeat(129))), 422, "validation_failed", "/type"),
-        (event("id", json!("no spaces")), 422, "validation_failed", "/id"),
-        (event("channels", json!("eu")), 422, "validation_failed", "/channels"),
-        (event("channels", json!(["eu", "e u"])), 422, "validation_failed", "/channels/1"),
-        (event("deliver_at", json!("tomorrow")), 422, "validation_failed", "/deliver_at"),
+        (event("colour", json!(1)), 422, "invalid_body", "/colour"),
+        (json!({ "payload": {} }), 422, "invalid_body", "/type"),
+        (json!({ "type": "a.b" }), 422, "invalid_body", "/payload"),
+        (event("type", json!(7)), 422, "invalid_body", "/type"),
+        (event("type", json!("")), 422, "invalid_body", "/type"),
+        (event("type", json!("Invoice.Paid")), 422, "invalid_body", "/type"),
+        (event("type", json!("a b")), 422, "invalid_body", "/type"),
+        (event("type", json!("a".repeat(129))), 422, "invalid_body", "/type"),
+        (event("id", json!("no spaces")), 422, "invalid_body", "/id"),
+        (event("channels", json!("eu")), 422, "invalid_body", "/channels"),
+        (event("channels", json!(["eu", "e u"])), 422, "invalid_body", "/channels/1"),
+        (event("deliver_at", json!("tomorrow")), 422, "invalid_body", "/deliver_at"),
         (event("payload", json!("x".repeat(PAYLOAD_BYTES))), 413, "payload_too_large", "/payload"),
-        (json!([]), 422, "validation_failed", ""),
+        (json!([]), 422, "invalid_body", ""),
     ];
     assert_refused(&app, "/v1/events", cases).await;
     assert!(app.client.all("/v1/events").await.is_empty());
 }
 
 async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
-    let app = App::builder(stack).env("POSTRIDER_EGRESS_ALLOW", "").start().await;
+    let app = App::builder(stack).env("POSTRIDER_EGRESS_ALLOW", "192.0.2.0/24").start().await;
     let endpoint = |field: &str, value: Value| {
         let mut endpoint = json!({ "url": "https://example.com/hook" });
         endpoint[field] = value;
@@ -57,28 +57,28 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
     let headers = |name: &str, value: &str| endpoint("headers", json!({ name: value }));
     let many: serde_json::Map<_, _> = (0..33).map(|n| (format!("x-{n}"), json!("v"))).collect();
     let mut cases: Vec<Refusal> = vec![
-        (endpoint("colour", json!(1)), 422, "validation_failed", "/colour"),
-        (json!({}), 422, "validation_failed", "/url"),
-        (endpoint("secret", json!("hunter2")), 422, "validation_failed", "/secret"),
-        (endpoint("secret", json!("whsec_c2hvcnQ=")), 422, "validation_failed", "/secret"),
-        (endpoint("event_types", json!(["a.b", "*.a"])), 422, "validation_failed", "/event_types/1"),
-        (endpoint("timeout_ms", json!(99)), 422, "validation_failed", "/timeout_ms"),
-        (endpoint("timeout_ms", json!(60_001)), 422, "validation_failed", "/timeout_ms"),
-        (endpoint("timeout_ms", json!("15000")), 422, "validation_failed", "/timeout_ms"),
-        (endpoint("rate_per_second", json!(0)), 422, "validation_failed", "/rate_per_second"),
-        (endpoint("concurrency_max", json!(0)), 422, "validation_failed", "/concurrency_max"),
-        (endpoint("retry_schedule_seconds", json!([1, -1])), 422, "validation_failed", "/retry_schedule_seconds/1"),
-        (endpoint("retry_schedule_seconds", json!(vec![1; 50])), 422, "validation_failed", "/retry_schedule_seconds"),
-        (endpoint("description", json!("x".repeat(1025))), 422, "validation_failed", "/description"),
-        (endpoint("headers", many.into()), 422, "validation_failed", "/headers"),
-        (headers("Host", "example.org"), 422, "validation_failed", "/headers/Host"),
-        (headers("Content-Type", "text/plain"), 422, "validation_failed", "/headers/Content-Type"),
-        (headers("webhook-id", "mine"), 422, "validation_failed", "/headers/webhook-id"),
-        (headers("Transfer-Encoding", "chunked"), 422, "validation_failed", "/headers/Transfer-Encoding"),
-        (headers("x-a", "line\r\nbreak"), 422, "validation_failed", "/headers/x-a"),
+        (endpoint("colour", json!(1)), 422, "invalid_body", "/colour"),
+        (json!({}), 422, "invalid_body", "/url"),
+        (endpoint("secret", json!("hunter2")), 422, "invalid_body", "/secret"),
+        (endpoint("secret", json!("whsec_c2hvcnQ=")), 422, "invalid_body", "/secret"),
+        (endpoint("event_types", json!(["a.b", "*.a"])), 422, "invalid_body", "/event_types/1"),
+        (endpoint("timeout_ms", json!(99)), 422, "invalid_body", "/timeout_ms"),
+        (endpoint("timeout_ms", json!(60_001)), 422, "invalid_body", "/timeout_ms"),
+        (endpoint("timeout_ms", json!("15000")), 422, "invalid_body", "/timeout_ms"),
+        (endpoint("rate_per_second", json!(0)), 422, "invalid_body", "/rate_per_second"),
+        (endpoint("concurrency_max", json!(0)), 422, "invalid_body", "/concurrency_max"),
+        (endpoint("retry_schedule_seconds", json!([1, -1])), 422, "invalid_body", "/retry_schedule_seconds/1"),
+        (endpoint("retry_schedule_seconds", json!(vec![1; 50])), 422, "invalid_body", "/retry_schedule_seconds"),
+        (endpoint("description", json!("x".repeat(1025))), 422, "invalid_body", "/description"),
+        (endpoint("headers", many.into()), 422, "invalid_body", "/headers"),
+        (headers("Host", "example.org"), 422, "invalid_body", "/headers/Host"),
+        (headers("Content-Type", "text/plain"), 422, "invalid_body", "/headers/Content-Type"),
+        (headers("webhook-id", "mine"), 422, "invalid_body", "/headers/webhook-id"),
+        (headers("Transfer-Encoding", "chunked"), 422, "invalid_body", "/headers/Transfer-Encoding"),
+        (headers("x-a", "line\r\nbreak"), 422, "invalid_body", "/headers/x-a"),
     ];
     for url in BAD_URLS {
-        cases.push((endpoint("url", json!(url)), 422, "validation_failed", "/url"));
+        cases.push((endpoint("url", json!(url)), 422, "invalid_body", "/url"));
     }
     assert_refused(&app, "/v1/endpoints", cases).await;
     assert!(app.client.all("/v1/endpoints").await.is_empty());
@@ -114,25 +114,25 @@ const BAD_URLS: &[&str] = &[
 async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: Stack) {
     let app = App::start(stack).await;
     let jobs: Vec<Refusal> = vec![
-        (json!({ "kind": "no.such", "args": {} }), 422, "validation_failed", "/kind"),
-        (json!({ "args": {} }), 422, "validation_failed", "/kind"),
-        (json!({ "kind": "http.request", "args": { "method": "GET" } }), 422, "validation_failed", "/args/url"),
+        (json!({ "kind": "no.such", "args": {} }), 422, "invalid_body", "/kind"),
+        (json!({ "args": {} }), 422, "invalid_body", "/kind"),
+        (json!({ "kind": "http.request", "args": { "method": "GET" } }), 422, "invalid_body", "/args/url"),
         (
             json!({ "kind": "http.request", "args": { "method": "BREW", "url": "https://example.com/" } }),
             422,
-            "validation_failed",
+            "invalid_body",
             "/args/method",
         ),
     ];
     assert_refused(&app, "/v1/jobs", jobs).await;
     let tenants: Vec<Refusal> = vec![
-        (json!({ "slug": "-no", "name": "No" }), 422, "validation_failed", "/slug"),
-        (json!({ "slug": "no" }), 422, "validation_failed", "/name"),
+        (json!({ "slug": "-no", "name": "No" }), 422, "invalid_body", "/slug"),
+        (json!({ "slug": "no" }), 422, "invalid_body", "/name"),
     ];
     assert_refused(&app, "/v1/tenants", tenants).await;
     let tokens: Vec<Refusal> = vec![
-        (json!({ "name": "x", "role": "emperor" }), 422, "validation_failed", "/role"),
-        (json!({ "name": "x", "role": "viewer", "expires_at": 7 }), 422, "validation_failed", "/expires_at"),
+        (json!({ "name": "x", "role": "emperor" }), 422, "invalid_body", "/role"),
+        (json!({ "name": "x", "role": "viewer", "expires_at": 7 }), 422, "invalid_body", "/expires_at"),
     ];
     assert_refused(&app, "/v1/tokens", tokens).await;
 }
@@ -162,20 +162,24 @@ async fn a_batch_refuses_each_bad_event_by_itself(stack: Stack) {
     let answer = app.client.post("/v1/events/batch").json(&batch).send().await.expect(202);
     assert_eq!(app.client.all("/v1/events").await.len(), 2, "{}", answer.text);
     let too_many = json!({ "events": vec![good; 1_001] });
-    app.client.post("/v1/events/batch").json(&too_many).send().await.expect_problem(422, "validation_failed");
+    app.client.post("/v1/events/batch").json(&too_many).send().await.expect_problem(422, "batch_too_large");
     assert_eq!(app.client.all("/v1/events").await.len(), 2);
 }
 
 async fn a_bad_page_or_path_is_refused(stack: Stack) {
     let app = App::start(stack).await;
-    for query in ["limit=0", "limit=251", "limit=x", "cursor=not-ours", "cursor=AAAA", "colour=red"] {
-        let answer = app.client.get(&format!("/v1/events?{query}")).send().await;
-        assert!([400, 422].contains(&answer.status), "{query}: {} {}", answer.status, answer.text);
-        let status = answer.status;
-        let code = answer.string("/code");
-        answer.expect_problem(status, &code);
+    let cases = [
+        ("limit=0", "bad_parameter"),
+        ("limit=251", "bad_parameter"),
+        ("limit=x", "bad_parameter"),
+        ("colour=red", "bad_parameter"),
+        ("cursor=not-ours", "bad_cursor"),
+        ("cursor=AAAA", "bad_cursor"),
+    ];
+    for (query, code) in cases {
+        app.client.get(&format!("/v1/events?{query}")).send().await.expect_problem(400, code);
     }
-    app.client.get("/v1/jobs?state=asleep").send().await.expect_problem(422, "validation_failed");
+    app.client.get("/v1/jobs?state=asleep").send().await.expect_problem(400, "bad_parameter");
     for path in ["/v1/endpoints/7", "/v1/endpoints/job_01h455vb4pex5vsknk084sn02q", "/v1/no-such-thing"] {
         app.client.get(path).send().await.expect_problem(404, "not_found");
     }
@@ -186,14 +190,14 @@ async fn without_a_good_token_nothing_is_told(stack: Stack) {
     let app = App::start(stack).await;
     let paths = ["/v1/events", "/v1/endpoints", "/v1/jobs", "/v1/dead-letters", "/v1/tenants", "/v1/tokens"];
     for path in paths {
-        app.client.get(path).without_token().send().await.expect_problem(401, "unauthorized");
-        app.client.get(path).token("nonsense").send().await.expect_problem(401, "unauthorized");
-        app.client.get(path).token(&ADMIN_TOKEN[1..]).send().await.expect_problem(401, "unauthorized");
+        app.client.get(path).without_token().send().await.expect_problem(401, "token_missing");
+        app.client.get(path).token("nonsense").send().await.expect_problem(401, "token_invalid");
+        app.client.get(path).token(&ADMIN_TOKEN[1..]).send().await.expect_problem(401, "token_invalid");
     }
     let basic = app.client.get("/v1/events").without_token().header("authorization", "Basic YTpi").send().await;
-    basic.expect_problem(401, "unauthorized");
+    basic.expect(401);
     let nobody = app.client.get("/v1/events").header("postrider-tenant", "nobody").send().await;
-    assert!([403, 404].contains(&nobody.status), "{}", nobody.text);
+    nobody.expect_problem(404, "unknown_tenant");
 }
 
 /// Posts each body to `path` and holds the refusal's status, code and pointer.
