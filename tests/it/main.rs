@@ -16,6 +16,7 @@ mod deliveries;
 mod deliveries_in_trouble;
 mod durability;
 mod idempotency;
+mod queue_conformance;
 mod standard_webhooks;
 mod store;
 mod tenancy;

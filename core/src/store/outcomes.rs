@@ -294,32 +294,27 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
 /// Deliveries change an endpoint's state only from the states that are theirs to change: nothing that a person
 /// has set is undone by an outcome that was under way.
 async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
-    let mut changes: Vec<(Id<Tenant>, Id<Endpoint>, EndpointState, Option<String>, UnixMs)> = current
-        .iter()
-        .filter_map(|one| {
-            let (state, reason) = one.endpoint_state.clone()?;
-            Some((one.tenant, one.endpoint?, state, reason, one.now))
-        })
-        .collect();
-    changes.sort_by_key(|change| change.1);
-    for (tenant, endpoint, state, reason, now) in changes {
+    let mut changes: Vec<&&Finished> = current.iter().filter(|one| one.endpoint_state.is_some()).collect();
+    changes.sort_by_key(|one| one.endpoint);
+    for one in changes {
+        let (Some(endpoint), Some((state, reason))) = (one.endpoint, &one.endpoint_state) else { continue };
         let from = match state {
             EndpointState::Failing => "('active')",
             EndpointState::Active => "('failing')",
             EndpointState::Disabled => "('active', 'failing', 'paused')",
             EndpointState::Paused => continue,
         };
-        let failing_since = (state == EndpointState::Failing).then_some(now);
+        let failing_since = (*state == EndpointState::Failing).then_some(one.now);
         let update = sql("UPDATE endpoints SET")
             .and(" state = ", state.as_str())
-            .and(", state_since = ", now)
-            .and(", state_reason = ", reason)
+            .and(", state_since = ", one.now)
+            .and(", state_reason = ", reason.clone())
             .and(", failing_since = ", failing_since)
             .and(" WHERE deleted_at IS NULL AND id = ", endpoint)
             .then(" AND state IN ")
             .then(from);
         if tx.execute(update).await? > 0 {
-            touch_settings(tx, tenant).await?;
+            touch_settings(tx, one.tenant).await?;
         }
     }
     Ok(())

@@ -41,7 +41,7 @@ pub(super) fn shard_of(key: &LaneKey, shards: usize) -> usize {
     usize::try_from(hash % shards.max(1) as u64).unwrap_or_default()
 }
 
-pub(super) fn number(number: impl ToString) -> Vec<u8> {
+pub(super) fn number(number: impl ToString + Copy) -> Vec<u8> {
     number.to_string().into_bytes()
 }
 

@@ -20,9 +20,9 @@ const RECONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// Clients that can be asked for a connection.
 pub(super) enum Target {
-    Single(Client),
+    Single(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 pub(super) struct Server {

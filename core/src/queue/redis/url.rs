@@ -53,10 +53,10 @@ impl RedisUrl {
     pub(super) fn target(&self, timeout: std::time::Duration) -> redis::RedisResult<Target> {
         match &self.layout {
             Layout::Single => {
-                let Some(host) = self.hosts.first() else { return Client::open("").map(Target::Single) };
+                let Some(host) = self.hosts.first() else { return Client::open("").map(Box::new).map(Target::Single) };
                 let info = self.address(host).into_connection_info()?;
                 let settings = self.credentials(info.redis_settings().clone()).set_db(self.database);
-                Client::open(info.set_redis_settings(settings)).map(Target::Single)
+                Client::open(info.set_redis_settings(settings)).map(Box::new).map(Target::Single)
             }
             Layout::Sentinel { master } => {
                 let addresses = self.hosts.iter().map(|host| self.address(host));
@@ -82,7 +82,7 @@ impl RedisUrl {
                 });
                 let infos = infos.collect::<redis::RedisResult<Vec<_>>>()?;
                 let builder = ClusterClientBuilder::new(infos).connection_timeout(timeout).response_timeout(timeout);
-                builder.build().map(Target::Cluster)
+                builder.build().map(Box::new).map(Target::Cluster)
             }
         }
     }

@@ -1,0 +1,30 @@
+//! What every queue must do. Each test is one sentence and runs on the embedded queue and on Redis.
+
+mod at_scale;
+mod leases;
+mod model;
+mod order;
+mod setup;
+mod spill;
+mod turns;
+
+/// Makes two tests of each function: one for each backend, with the limits it names.
+macro_rules! on_both {
+    ($($name:ident($limits:ident)),+ $(,)?) => {
+        mod embedded {
+            use crate::queue_conformance::setup;
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(setup::embedded(super::$limits)).await;
+            })+
+        }
+        mod redis {
+            use crate::queue_conformance::setup;
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(setup::redis(super::$limits).await).await;
+            })+
+        }
+    };
+}
+use on_both;
