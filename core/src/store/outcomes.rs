@@ -6,10 +6,9 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, attempts,
     committer::Write,
     failures,
-    jobs::{ATTEMPT_COLUMNS, AttemptRow},
     sql::{Tx, Value, runs, sql},
     stats,
     tenants::touch_settings,
@@ -194,12 +193,12 @@ async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), S
         })
         .collect();
     for run in runs(dead) {
-        let select = sql(ATTEMPT_COLUMNS)
+        let select = sql(attempts::COLUMNS)
             .then(" WHERE late = 0 AND job_id IN (")
             .list(run.iter().map(|(one, _)| Value::from(one.job)).collect())
             .then(") ORDER BY id");
         let mut histories: HashMap<Id<Job>, Vec<PastAttempt>> = HashMap::new();
-        for (job, attempt) in tx.fetch::<AttemptRow>(select).await?.into_iter().map(AttemptRow::read) {
+        for (job, attempt) in tx.fetch::<attempts::Row>(select).await?.into_iter().map(attempts::Row::read) {
             histories.entry(job).or_default().push(attempt);
         }
         for (one, cause) in run {
