@@ -4,6 +4,7 @@ mod at_scale;
 mod leases;
 mod model;
 mod order;
+mod outages;
 mod setup;
 mod spill;
 mod turns;

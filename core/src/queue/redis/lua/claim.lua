@@ -4,10 +4,11 @@ local worker, count, claim = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local DUE_LANES_MAX, PROMOTED_MAX, EMPTY_TURNS_MAX = 100, 200, 1000
 quiet = true
 
--- The same claim once more: its first answer got lost on the way, so what it leased is nobody's.
-if call('HGET', base .. 'claims', worker) == claim then take_back(worker, 0, claim) end
+local last = call('HGET', base .. 'claims', worker)
 call('HSET', base .. 'claims', worker, claim)
 call('ZADD', base .. 'workers', int(now + tonumber(ARGV[3])), worker)
+-- The same claim once more: its first answer got lost on the way, so what it leased is nobody's.
+if last == claim then take_back(worker, 0, claim) end
 
 -- Lanes whose time has come: their due tickets join the ready ones, and they get a seat.
 for _, name in ipairs(call('ZRANGEBYSCORE', base .. 'due', '-inf', int(now), 'LIMIT', 0, DUE_LANES_MAX)) do
@@ -46,13 +47,14 @@ local function may_start(lane)
   return at and at <= now
 end
 
+tenants_in_ring = call('LLEN', base .. 'tenants')
 while taken < count and empty < EMPTY_TURNS_MAX do
   local lane = pop()
   if not lane then break end
   if may_start(lane) then
     lease_first(lane)
     -- Nobody else waits for a turn: the next ones are this lane's as well.
-    if call('EXISTS', base .. 'tenants') == 0 then
+    if tenants_in_ring == 0 then
       while taken < count and may_start(lane) do lease_first(lane) end
     end
   else
@@ -64,7 +66,7 @@ end
 local next_due = call('ZRANGE', base .. 'due', 0, 0, 'WITHSCORES')
 if next_due[2] then answer[2] = int(tonumber(next_due[2])) end
 quiet = false
-stirred = call('EXISTS', base .. 'tenants') == 1
+stirred = tenants_in_ring > 0
 if stirred then answer[3] = '1' end
 finish()
 return answer

@@ -19,6 +19,7 @@ local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now = math.floor(now_us / 1000)
 local opened, by_name = {}, {}
 local quiet, stirred = false, false
+local tenants_in_ring -- as far as a claim counts them
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -46,11 +47,10 @@ local function open(name)
 end
 
 local function set(lane, field, value)
-  if lane[field] ~= value then
-    lane[field] = value
-    lane.changes[field] = true
-    lane.changed = true
-  end
+  if lane[field] == value then return end
+  if lane.changes[field] == nil then lane.changes[field] = lane[field] end
+  lane[field] = value
+  lane.changed = true
 end
 
 -- The next `count` numbers that were never used, even if the server was emptied: they begin at the time.
@@ -100,7 +100,9 @@ end
 local function push(lane)
   set(lane, 'ring', 1)
   local tenant = string.sub(lane.name, 1, 16)
-  if call('RPUSH', base .. 't:' .. tenant, lane.name) == 1 then call('RPUSH', base .. 'tenants', tenant) end
+  if call('RPUSH', base .. 't:' .. tenant, lane.name) == 1 then
+    tenants_in_ring = call('RPUSH', base .. 'tenants', tenant)
+  end
   stirred = true
 end
 
@@ -109,7 +111,11 @@ local function pop()
   local tenant = call('LPOP', base .. 'tenants')
   if not tenant then return nil end
   local name = call('LPOP', base .. 't:' .. tenant)
-  if call('EXISTS', base .. 't:' .. tenant) == 1 then call('RPUSH', base .. 'tenants', tenant) end
+  if call('EXISTS', base .. 't:' .. tenant) == 1 then
+    tenants_in_ring = call('RPUSH', base .. 'tenants', tenant)
+  elseif tenants_in_ring then
+    tenants_in_ring = tenants_in_ring - 1
+  end
   if not name then return nil end
   local lane = open(name)
   set(lane, 'ring', 0)
@@ -187,11 +193,13 @@ end
 
 local function write(lane)
   local pairs_ = {}
-  for field in pairs(lane.changes) do
-    pairs_[#pairs_ + 1] = field
-    pairs_[#pairs_ + 1] = int(lane[field])
+  for field, before in pairs(lane.changes) do
+    if lane[field] ~= before then
+      pairs_[#pairs_ + 1] = field
+      pairs_[#pairs_ + 1] = int(lane[field])
+    end
   end
-  call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) -- at most 13 fields
+  if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 13 fields
 end
 
 -- Writes what was changed, and wakes one idle worker if there is something for it.
@@ -208,7 +216,7 @@ local function finish()
     if lane.spill == 1 then call('ZADD', base .. 'spilled', depth, lane.name) end
     if depth == 0 and lane.spill == 0 and lane.pause == 0 then
       call('EXPIRE', base .. 'l:' .. lane.name, IDLE_S)
-    elseif lane.was == 0 or lane.changes.pause or lane.changes.spill then
+    elseif lane.was == 0 or lane.changes.pause ~= nil or lane.changes.spill ~= nil then
       call('PERSIST', base .. 'l:' .. lane.name)
     end
   end
