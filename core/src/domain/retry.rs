@@ -50,15 +50,7 @@ impl RetrySchedule {
     /// `base × factorⁿ`, each at most `cap`, for `max_attempts` attempts with the first included.
     #[must_use]
     pub fn exponential(base: Duration, factor: f64, cap: Duration, max_attempts: u32) -> Self {
-        let mut delays = ExponentialBackoff {
-            current_interval: base,
-            initial_interval: base,
-            randomization_factor: 0.0,
-            multiplier: factor,
-            max_interval: cap.min(DELAY_MAX),
-            max_elapsed_time: None,
-            ..ExponentialBackoff::default()
-        };
+        let mut delays = exponential(base, factor, cap.min(DELAY_MAX));
         let retries = max_attempts.clamp(1, ATTEMPTS_MAX) - 1;
         Self((0..retries).map_while(|_| delays.next_backoff()).collect())
     }
@@ -95,6 +87,40 @@ impl RetrySchedule {
             Some(floor) => jittered.max(floor.min(RETRY_AFTER_MAX) + jittered.mul_f64(FLOOR_SPREAD)),
             None => jittered,
         })
+    }
+}
+
+/// Waits between tries to reach a database or a queue again: doubling from the first to the longest, without end.
+#[derive(Debug)]
+pub struct ReconnectDelays(ExponentialBackoff);
+
+/// The first wait of [`ReconnectDelays`] and the longest.
+const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// The waits of one outage, from its beginning.
+#[must_use]
+pub fn reconnect_delays() -> ReconnectDelays {
+    ReconnectDelays(exponential(RECONNECT_FIRST, 2.0, RECONNECT_MAX))
+}
+
+impl ReconnectDelays {
+    /// The next wait: half to all of it, so that not all come back at once. `roll` is uniform in `[0, 1)`.
+    pub fn next(&mut self, roll: f64) -> Duration {
+        let planned = self.0.next_backoff().unwrap_or(RECONNECT_MAX);
+        planned / 2 + (planned / 2).mul_f64(roll)
+    }
+}
+
+fn exponential(base: Duration, factor: f64, cap: Duration) -> ExponentialBackoff {
+    ExponentialBackoff {
+        current_interval: base,
+        initial_interval: base,
+        randomization_factor: 0.0,
+        multiplier: factor,
+        max_interval: cap,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
     }
 }
 

@@ -1,0 +1,181 @@
+//! Claims tickets, reads their rows, and hands the work over. Claims only for slots that are free, so that leases
+//! are not taken long before their jobs can start.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use postrider_core::{
+    domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
+    queue::{Next, Queue},
+    store::{Store, StoreError, Work},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backend::Assignment,
+    leases::{Leases, Slot},
+    outcomes::{Ended, Execution, Recorder, later, lost_too_often},
+    pace::{Outage, rest},
+};
+
+/// Tickets of one claim.
+const BATCH: u32 = 256;
+/// How long the claimer sleeps when nothing wakes it: a pull is the guarantee.
+const POLL: Duration = Duration::from_secs(1);
+/// A row may be due this much later than its ticket, since the queue and the hosts have clocks of their own.
+const EARLY_MAX: Duration = Duration::from_secs(2);
+/// Reads of the rows that may fail before their tickets go back.
+const READS_MAX: u32 = 8;
+/// How long a job waits whose row cannot be read.
+const UNREADABLE_REST: Duration = Duration::from_secs(300);
+
+/// The task that claims.
+#[derive(Debug)]
+pub(crate) struct Claimer {
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) leases: Leases,
+    pub(crate) recorder: Recorder,
+    pub(crate) assignments: mpsc::Sender<Assignment>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Claimer {
+    pub(crate) async fn run(self) {
+        let mut outage = Outage::none();
+        loop {
+            let claimed = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                claimed = self.claim(&mut outage) => claimed,
+            };
+            let Some(Claimed { slots, short }) = claimed else { continue };
+            if !slots.is_empty() {
+                self.assign(slots).await;
+            }
+            if short {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = self.queue.wait(POLL) => {}
+                }
+            }
+        }
+    }
+
+    /// One claim for the slots that are free. Dropped while it waits for the queue, what it was given all the same
+    /// goes back when the worker retires.
+    async fn claim(&self, outage: &mut Outage) -> Option<Claimed> {
+        let mut permits = self.leases.free_slots(BATCH).await?;
+        let worker = self.leases.worker();
+        let asked = permits.num_permits();
+        let leases = match self.queue.claim(&worker, asked).await {
+            Ok(leases) => leases,
+            Err(error) => {
+                if outage.failures() == 0 {
+                    tracing::warn!(%error, "nothing can be claimed; trying again until the queue answers");
+                }
+                drop(permits);
+                outage.wait(&self.stop).await;
+                return None;
+            }
+        };
+        let short = leases.len() < asked;
+        let mut slots = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let Some(permit) = permits.split(1) else { break };
+            slots.extend(self.leases.hold(lease, &worker, permit));
+        }
+        if outage.over() {
+            tracing::info!("the queue answers again");
+            self.leases.doubt();
+        }
+        Some(Claimed { slots, short })
+    }
+
+    /// Reads the rows of claimed tickets and hands over those that are to be run.
+    async fn assign(&self, slots: Vec<Slot>) {
+        let ids: Vec<Id<Job>> = slots.iter().map(Slot::job).collect();
+        let Some(work) = self.load(&ids).await else {
+            tracing::warn!(tickets = slots.len(), "the rows of claimed tickets cannot be read; they go back");
+            slots.into_iter().for_each(|slot| self.recorder.settler.put_back(slot, Next::Release));
+            return;
+        };
+        let mut work: HashMap<Id<Job>, Option<Work>> = work.into_iter().collect();
+        for slot in slots {
+            match work.remove(&slot.job()) {
+                Some(Some(work)) => self.hand_over(slot, work).await,
+                Some(None) => {
+                    let rest =
+                        Next::Later { delay: UNREADABLE_REST, order: UnixMs::now(), priority: Default::default() };
+                    self.recorder.settler.put_back(slot, rest);
+                }
+                // It is finished, or gone.
+                None => self.recorder.settler.put_back(slot, Next::Done),
+            }
+        }
+    }
+
+    async fn hand_over(&self, slot: Slot, work: Work) {
+        let now = UnixMs::now();
+        if work.job.lost_workers >= LOST_WORKERS_MAX {
+            let finished = lost_too_often(&work, self.leases.worker().as_str());
+            let ended = Ended::unheard(finished);
+            return self.recorder.end(slot, &work.job, Execution::Ended(Box::new(ended))).await;
+        }
+        if work.job.run_at > now + EARLY_MAX {
+            return self.recorder.settler.put_back(slot, later(&work.job, work.job.run_at.since(now)));
+        }
+        let assignment = Assignment { work: Arc::new(work), slot: Some(slot) };
+        if let Err(mpsc::error::SendError(assignment)) = self.assignments.send(assignment).await
+            && let Some(slot) = assignment.slot
+        {
+            self.recorder.settler.put_back(slot, Next::Release);
+        }
+    }
+
+    /// The pending jobs among `ids`; `None` beside an id where the row cannot be understood. `None` as a whole when
+    /// the database does not answer for long, or the stop comes.
+    async fn load(&self, ids: &[Id<Job>]) -> Option<Vec<(Id<Job>, Option<Work>)>> {
+        let mut outage = Outage::none();
+        loop {
+            let error = match self.store.load_work(ids).await {
+                Ok(work) => return Some(work.into_iter().map(|work| (work.job.id, Some(work))).collect()),
+                Err(error) => error,
+            };
+            if !error.is_unavailable() {
+                return self.load_singly(ids).await;
+            }
+            if outage.failures() == 0 {
+                tracing::warn!(%error, "the database does not answer; claimed tickets wait for it");
+            }
+            if outage.failures() >= READS_MAX || !outage.wait(&self.stop).await {
+                return None;
+            }
+        }
+    }
+
+    /// One row that cannot be understood must not hold up the others.
+    async fn load_singly(&self, ids: &[Id<Job>]) -> Option<Vec<(Id<Job>, Option<Work>)>> {
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.store.load_work(&[*id]).await {
+                Ok(work) => all.extend(work.into_iter().map(|work| (*id, Some(work)))),
+                Err(StoreError::Unavailable(_) | StoreError::Again(_) | StoreError::Closed) => {
+                    rest(POLL, &self.stop).await;
+                    return None;
+                }
+                Err(error) => {
+                    tracing::error!(%error, job = %id, "a job's row cannot be read; it waits");
+                    all.push((*id, None));
+                }
+            }
+        }
+        Some(all)
+    }
+}
+
+struct Claimed {
+    slots: Vec<Slot>,
+    /// There was not enough for all free slots.
+    short: bool,
+}

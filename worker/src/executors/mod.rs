@@ -1,0 +1,170 @@
+//! One executor for each kind of job. Owns how a kind finds its executor, and what a failed attempt comes to.
+
+mod http_request;
+mod webhook_deliver;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use apalis_core::{error::BoxDynError, task::Task};
+use postrider_core::{
+    dispatch::Dispatcher,
+    domain::{
+        UnixMs,
+        attempt::{AttemptClass, AttemptReport},
+        dead_letter::Cause,
+        job::{JobKind, NextTry, Outcome},
+        retry::RetrySchedule,
+    },
+    store::{Store, Work},
+};
+use tower::Service;
+
+use crate::{
+    backend::Assignment,
+    egress::{EgressClient, Exchange},
+    outcomes::{Ended, Execution, health},
+};
+
+/// How long a job waits whose endpoint could not be looked up.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// All that a tenant is told of a fault of ours.
+const BROKE: &str = "an internal error ended this attempt";
+
+/// What executors work with. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Executors(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: Store,
+    dispatcher: Dispatcher,
+    egress: EgressClient,
+    user_agent: String,
+    /// The process, as attempts name it.
+    worker: String,
+}
+
+impl Executors {
+    pub(crate) fn new(
+        store: Store,
+        dispatcher: Dispatcher,
+        egress: EgressClient,
+        version: &str,
+        worker: String,
+    ) -> Self {
+        Self(Arc::new(Parts { store, dispatcher, egress, user_agent: format!("Postrider/{version}"), worker }))
+    }
+
+    async fn execute(self, work: Arc<Work>) -> Execution {
+        match work.job.kind {
+            JobKind::WebhookDeliver => webhook_deliver::run(&self, &work).await,
+            JobKind::HttpRequest => http_request::run(&self, &work).await,
+        }
+    }
+
+    /// An attempt that our own code did not bring to its end.
+    pub(crate) async fn broke(&self, work: &Work, error: &BoxDynError) -> Execution {
+        tracing::error!(job = %work.job.id, kind = %work.job.kind, error = %chain(error.as_ref()), "an executor broke");
+        let report = self.report(AttemptClass::Panic, BROKE);
+        let schedule = self.schedule(work).await;
+        Execution::ended(work, Some(report.clone()), after_failure(work, &report, &schedule))
+    }
+
+    async fn schedule(&self, work: &Work) -> RetrySchedule {
+        let found = match work.job.kind {
+            JobKind::WebhookDeliver => webhook_deliver::schedule(self, work).await,
+            JobKind::HttpRequest => http_request::schedule(work),
+        };
+        found.unwrap_or_default()
+    }
+
+    /// A report of an attempt that met nobody.
+    fn report(&self, class: AttemptClass, error: &str) -> AttemptReport {
+        AttemptReport {
+            started_at: UnixMs::now(),
+            duration_ms: 0,
+            class,
+            status_code: None,
+            error: Some(error.to_owned()),
+            response_body: None,
+            address: None,
+            worker: self.0.worker.clone(),
+            retry_after: None,
+        }
+    }
+
+    /// The end of a job that cannot be run as it is, however often.
+    fn invalid(&self, work: &Work, why: &str) -> Execution {
+        let report = self.report(AttemptClass::Invalid, why);
+        Execution::ended(work, Some(report), Outcome::Dead { cause: Cause::Invalid })
+    }
+
+    /// A call's end, as attempts keep it and the tenant sees it. The operator's words are in the log.
+    fn reported(&self, work: &Work, exchange: &Exchange, started_at: UnixMs) -> AttemptReport {
+        if exchange.error != exchange.tenant_error {
+            let (error, address) = (exchange.error.as_deref(), exchange.address.as_deref());
+            tracing::warn!(job = %work.job.id, tenant = %work.job.tenant_id, error, address, "a call was not made");
+        }
+        let shown = exchange.class != AttemptClass::Egress;
+        AttemptReport {
+            started_at,
+            duration_ms: u32::try_from(exchange.duration.as_millis()).unwrap_or(u32::MAX),
+            class: exchange.class,
+            status_code: exchange.status_code,
+            error: exchange.tenant_error.clone(),
+            response_body: exchange.response_body.clone(),
+            address: exchange.address.clone().filter(|_| shown),
+            worker: self.0.worker.clone(),
+            retry_after: exchange.retry_after,
+        }
+    }
+}
+
+/// The end of a call: success, another try, or death.
+fn after_call(work: &Work, report: AttemptReport, schedule: &RetrySchedule, took: Duration) -> Ended {
+    let health = health(report.class, report.status_code);
+    let outcome = match report.class {
+        AttemptClass::Succeeded => Outcome::Succeeded,
+        _ => after_failure(work, &report, schedule),
+    };
+    Ended { health, took, ..Ended::of(work, Some(report), outcome) }
+}
+
+fn after_failure(work: &Work, report: &AttemptReport, schedule: &RetrySchedule) -> Outcome {
+    Outcome::of_failure(&NextTry {
+        attempt: work.job.attempt,
+        max_attempts: work.job.max_attempts,
+        // A replay may have more attempts than the schedule has delays: the last one repeats.
+        schedule: &schedule.with_max_attempts(work.job.max_attempts.max(schedule.max_attempts())),
+        report,
+        roll: rand::random(),
+        now: UnixMs::now(),
+    })
+}
+
+/// An error with its causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl Service<Task<Assignment>> for Executors {
+    type Response = Execution;
+    type Error = BoxDynError;
+    type Future = Pin<Box<dyn Future<Output = Result<Execution, BoxDynError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, task: Task<Assignment>) -> Self::Future {
+        let executors = self.clone();
+        let work = Arc::clone(&task.args.work);
+        Box::pin(async move { Ok(executors.execute(work).await) })
+    }
+}

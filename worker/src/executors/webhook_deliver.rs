@@ -1,0 +1,121 @@
+//! Kind `webhook.deliver`: one event to one endpoint, signed at each attempt by what the endpoint's settings are then.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use postrider_core::{
+    domain::{
+        UnixMs,
+        attempt::{AttemptClass, AttemptReport},
+        dead_letter::Cause,
+        endpoint::{Endpoint, EndpointState},
+        job::Outcome,
+        retry::RetrySchedule,
+        signature,
+    },
+    queue::Next,
+    store::{LiveEndpoint, StoreError, Work},
+};
+
+use super::{Executors, LOOK_AGAIN, after_call};
+use crate::{
+    egress::Call,
+    outcomes::{Ended, Execution},
+};
+
+/// What a receiver answers that wants no more deliveries.
+const GONE: u16 = 410;
+const GONE_REASON: &str = "the receiver answered 410 Gone";
+
+pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
+    let live = match find(executors, work).await {
+        Ok(Some(live)) => live,
+        Ok(None) => {
+            return Execution::decided(work, Outcome::Cancelled { reason: "endpoint deleted".to_owned() });
+        }
+        Err(error) => {
+            tracing::warn!(%error, job = %work.job.id, "an endpoint could not be looked up; its delivery waits");
+            return Execution::not_now(work, LOOK_AGAIN);
+        }
+    };
+    let endpoint = &live.endpoint;
+    match endpoint.state {
+        EndpointState::Disabled => {
+            return Execution::decided(work, Outcome::Dead { cause: Cause::EndpointDisabled });
+        }
+        EndpointState::Paused => {
+            // Told before the ticket goes back, or it would come again at once.
+            executors.0.dispatcher.tell(&endpoint.lane(), &endpoint.lane_settings()).await;
+            return Execution::NotNow(Next::Release);
+        }
+        EndpointState::Active | EndpointState::Failing => {}
+    }
+    let Some(payload) = &work.payload else {
+        return executors.invalid(work, "its payload has been removed by retention");
+    };
+    let Some(message_id) = &work.message_id else {
+        return executors.invalid(work, "it has no event");
+    };
+    deliver(executors, work, &live, message_id, payload).await
+}
+
+/// The schedule of the endpoint's retries, where it can be found.
+pub(super) async fn schedule(executors: &Executors, work: &Work) -> Option<RetrySchedule> {
+    let live = find(executors, work).await.ok()??;
+    Some(live.endpoint.settings.retry_schedule.clone())
+}
+
+async fn find(executors: &Executors, work: &Work) -> Result<Option<Arc<LiveEndpoint>>, StoreError> {
+    let Some(id) = work.job.endpoint_id else { return Ok(None) };
+    let endpoints = executors.0.store.directory().endpoints(work.job.tenant_id).await?;
+    Ok(endpoints.get(id).cloned())
+}
+
+async fn deliver(
+    executors: &Executors,
+    work: &Work,
+    live: &LiveEndpoint,
+    message_id: &str,
+    payload: &[u8],
+) -> Execution {
+    let settings = &live.endpoint.settings;
+    let started_at = UnixMs::now();
+    let signed = signature::sign(&live.secrets(started_at), message_id, started_at, payload);
+    let mut headers = vec![
+        ("content-type".to_owned(), "application/json".to_owned()),
+        ("user-agent".to_owned(), executors.0.user_agent.clone()),
+        ("webhook-id".to_owned(), signed.id),
+        ("webhook-timestamp".to_owned(), signed.timestamp),
+        ("webhook-signature".to_owned(), signed.signature),
+    ];
+    // An endpoint's own user-agent takes the place of ours.
+    headers.retain(|(name, _)| !settings.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
+    headers.extend(settings.headers.iter().cloned());
+    let call = Call {
+        method: "POST",
+        url: &settings.url,
+        headers: &headers,
+        body: Bytes::copy_from_slice(payload),
+        timeout: Duration::from_millis(settings.timeout_ms.into()),
+    };
+    let exchange = executors.0.egress.send(call).await;
+    let report = executors.reported(work, &exchange, started_at);
+    let state = state_after(&live.endpoint, &report);
+    let mut ended = after_call(work, report, &settings.retry_schedule, exchange.duration);
+    if exchange.status_code == Some(GONE) {
+        ended.finished.outcome = Outcome::Dead { cause: Cause::Gone };
+    }
+    Execution::Ended(Box::new(Ended { ordered: settings.ordered, ..ended.with_endpoint(state) }))
+}
+
+/// What the attempt says of the endpoint's state. The store changes it only from the states that are a delivery's to
+/// change.
+fn state_after(endpoint: &Endpoint, report: &AttemptReport) -> Option<(EndpointState, Option<String>)> {
+    match (report.class, endpoint.state) {
+        (AttemptClass::Succeeded, EndpointState::Failing) => Some((EndpointState::Active, None)),
+        (AttemptClass::Succeeded, _) => None,
+        _ if report.status_code == Some(GONE) => Some((EndpointState::Disabled, Some(GONE_REASON.to_owned()))),
+        (_, EndpointState::Active) => Some((EndpointState::Failing, report.error.clone())),
+        _ => None,
+    }
+}

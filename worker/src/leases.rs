@@ -1,0 +1,138 @@
+//! What this process holds: its slots, the leases in them, and the worker ids under which it claims. Knows neither
+//! SQL nor the queue's calls.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use postrider_core::{
+    domain::{Id, job::Job},
+    queue::{Lease, WorkerId},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// All slots and leases of this process. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Leases {
+    slots: Arc<Semaphore>,
+    host: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    held: HashMap<Id<Job>, Held>,
+    worker: WorkerId,
+    /// Ids under which a claim went unanswered: the queue may hold leases of theirs that nobody here knows.
+    doubted: Vec<WorkerId>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// The fence under which the job came here; tells one slot of a job from the next.
+    first_fence: u64,
+    lease: Lease,
+    worker: WorkerId,
+}
+
+/// A job's place in this process, from the claim until its verdict is given. Dropped, it is free again.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    leases: Leases,
+    job: Id<Job>,
+    first_fence: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Leases {
+    pub(crate) fn new(host: &str, slots: usize) -> Self {
+        let state = State { held: HashMap::new(), worker: WorkerId::new(host), doubted: Vec::new() };
+        Self { slots: Arc::new(Semaphore::new(slots)), host: host.into(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Waits for a free slot and takes up to `max` of those that are free.
+    pub(crate) async fn free_slots(&self, max: u32) -> Option<OwnedSemaphorePermit> {
+        let mut permits = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        let more = u32::try_from(self.slots.available_permits()).unwrap_or(max).min(max.saturating_sub(1));
+        if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(more) {
+            permits.merge(more);
+        }
+        Some(permits)
+    }
+
+    /// The id to claim under.
+    pub(crate) fn worker(&self) -> WorkerId {
+        self.state().worker.clone()
+    }
+
+    /// Every id that may hold leases.
+    pub(crate) fn workers(&self) -> Vec<WorkerId> {
+        let state = self.state();
+        state.doubted.iter().chain([&state.worker]).cloned().collect()
+    }
+
+    /// Claims went unanswered before the last one. They go on under a new id, and the one before is retired once what is known to be
+    /// its own has ended: so what the queue leased it all the same comes back, although this process lives.
+    pub(crate) fn doubt(&self) {
+        let mut state = self.state();
+        let doubted = std::mem::replace(&mut state.worker, WorkerId::new(&self.host));
+        state.doubted.push(doubted);
+    }
+
+    /// Doubted ids without a known lease.
+    pub(crate) fn to_retire(&self) -> Vec<WorkerId> {
+        let state = self.state();
+        let idle = |worker: &&WorkerId| !state.held.values().any(|held| held.worker == **worker);
+        state.doubted.iter().filter(idle).cloned().collect()
+    }
+
+    pub(crate) fn retired(&self, worker: &WorkerId) {
+        self.state().doubted.retain(|doubted| doubted != worker);
+    }
+
+    /// Takes a claimed lease in. `None` when the job runs here already, because the queue had lost sight of it: the
+    /// run that is under way goes on under the new lease.
+    pub(crate) fn hold(&self, lease: Lease, worker: &WorkerId, permit: OwnedSemaphorePermit) -> Option<Slot> {
+        let (job, fence) = (lease.job, lease.fence);
+        let mut state = self.state();
+        if let Some(held) = state.held.get_mut(&job) {
+            held.lease = lease;
+            held.worker = worker.clone();
+            return None;
+        }
+        state.held.insert(job, Held { first_fence: fence, lease, worker: worker.clone() });
+        Some(Slot { leases: self.clone(), job, first_fence: fence, _permit: permit })
+    }
+
+    fn end(&self, job: Id<Job>, first_fence: u64) -> Option<Lease> {
+        let mut state = self.state();
+        if state.held.get(&job).is_none_or(|held| held.first_fence != first_fence) {
+            return None;
+        }
+        state.held.remove(&job).map(|held| held.lease)
+    }
+
+    /// No call leaves the state half changed, so one that panicked has left it usable.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    pub(crate) const fn job(&self) -> Id<Job> {
+        self.job
+    }
+
+    /// The lease that a verdict ends. From here on the job may be claimed into another slot; this one stays taken
+    /// until it is dropped. The second call finds nothing.
+    pub(crate) fn end_lease(&self) -> Option<Lease> {
+        self.leases.end(self.job, self.first_fence)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.leases.end(self.job, self.first_fence);
+    }
+}

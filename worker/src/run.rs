@@ -1,0 +1,207 @@
+//! The worker's start and its graceful end. Every task is started here and waited for here.
+
+use std::sync::Arc;
+
+use apalis::prelude::WorkerBuilderExt;
+use apalis_core::{
+    monitor::{Monitor, MonitorError},
+    worker::{builder::WorkerBuilder, ext::parallelize::ParallelizeLayer},
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    WorkerError, WorkerParts,
+    backend::Assignments,
+    claim::Claimer,
+    executors::Executors,
+    heartbeat,
+    leases::Leases,
+    operations,
+    outcomes::Recorder,
+    pace::rest,
+    settle::{self, Settler},
+    sweep::{self, Sweeper},
+    upkeep,
+};
+use std::time::Duration;
+
+/// Jobs that are claimed and read ahead of a free executor: an eighth of those that run, within these bounds.
+const PREFETCH_MAX: usize = 64;
+/// How long the last verdicts may take once nothing runs any more.
+const SETTLE_GRACE: Duration = Duration::from_secs(5);
+/// How long giving the leases back may take.
+const RETIRE_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs jobs until `shutdown`, then stops gracefully: nothing more is claimed, what runs may finish within the grace,
+/// the rest goes back to the queue at once. `hurry` ends the grace.
+///
+/// # Errors
+/// When a part of the worker ended by itself, which is a fault of Postrider's own. Outages are no errors: they are
+/// waited out.
+pub async fn run(parts: WorkerParts, shutdown: CancellationToken, hurry: CancellationToken) -> Result<(), WorkerError> {
+    let worker = Worker::new(&parts, shutdown, &hurry);
+    worker.run(parts).await
+}
+
+struct Worker {
+    leases: Leases,
+    recorder: Recorder,
+    verdicts: settle::Verdicts,
+    sweep: Arc<Notify>,
+    /// Stops what takes in new work.
+    shutdown: CancellationToken,
+    /// Stops the heartbeat, after the last verdict.
+    silence: CancellationToken,
+    /// Stops waiting for databases and queues that do not answer.
+    give_up: CancellationToken,
+}
+
+impl Worker {
+    fn new(parts: &WorkerParts, shutdown: CancellationToken, hurry: &CancellationToken) -> Self {
+        let concurrency = parts.settings.concurrency.max(1);
+        let prefetch = (concurrency / 8).clamp(1, PREFETCH_MAX);
+        let (settler, verdicts) = Settler::new();
+        let give_up = hurry.child_token();
+        Self {
+            leases: Leases::new(&parts.settings.host, concurrency + prefetch),
+            recorder: Recorder { store: parts.store.clone(), settler, hurry: give_up.clone() },
+            verdicts,
+            sweep: Arc::default(),
+            shutdown,
+            silence: CancellationToken::new(),
+            give_up,
+        }
+    }
+
+    async fn run(self, parts: WorkerParts) -> Result<(), WorkerError> {
+        // What a killed process ran is counted before any of it can run again.
+        sweep::count_found(&parts, &self.recorder, &self.shutdown).await;
+        let (sender, receiver) = mpsc::channel(parts.settings.concurrency + PREFETCH_MAX);
+        let executors = Executors::new(
+            parts.store.clone(),
+            parts.dispatcher.clone(),
+            parts.egress.clone(),
+            &parts.settings.version,
+            self.leases.worker().to_string(),
+        );
+        let assignments = Assignments::new(receiver, self.recorder.clone(), executors.clone());
+        let mut intake = self.start_intake(&parts, sender);
+        let settling = CancellationToken::new();
+        let mut output = JoinSet::new();
+        output.spawn(settle::run(parts.queue.clone(), self.verdicts, settling.clone(), self.give_up.clone()));
+        output.spawn(heartbeat::run(
+            parts.queue.clone(),
+            self.leases.clone(),
+            Arc::clone(&self.sweep),
+            self.silence.clone(),
+        ));
+
+        let grace = parts.settings.grace;
+        let engine = engine(parts.settings.concurrency.max(1), assignments.clone(), executors);
+        let ended = run_engine(engine, &mut intake, &self.shutdown, &self.give_up, grace).await;
+
+        // In this order: no more work comes in, what was not started goes back, the last verdicts are told, then the
+        // leases that are left go back as a whole.
+        self.shutdown.cancel();
+        assignments.release();
+        let mut result = ended;
+        while let Some(one) = intake.join_next().await {
+            result = result.and(task("intake", one));
+            assignments.release();
+        }
+        settling.cancel();
+        let told = tokio::time::timeout(SETTLE_GRACE, output.join_next()).await;
+        self.give_up.cancel();
+        self.silence.cancel();
+        if let Ok(Some(one)) = told {
+            result = result.and(task("settler", one));
+        }
+        while let Some(one) = output.join_next().await {
+            result = result.and(task("settler or heartbeat", one));
+        }
+        retire(&parts, &self.leases).await;
+        result
+    }
+
+    /// The tasks that bring work in and keep house.
+    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<crate::backend::Assignment>) -> JoinSet<()> {
+        let mut intake = JoinSet::new();
+        let claimer = Claimer {
+            store: parts.store.clone(),
+            queue: parts.queue.clone(),
+            leases: self.leases.clone(),
+            recorder: self.recorder.clone(),
+            assignments,
+            stop: self.shutdown.clone(),
+        };
+        intake.spawn(claimer.run());
+        let sweeper = Sweeper::new(parts, &self.recorder, Arc::clone(&self.sweep), self.shutdown.clone());
+        sweeper.start(&mut intake);
+        upkeep::start(parts, &self.shutdown, &mut intake);
+        intake.spawn(operations::run(parts.store.clone(), parts.dispatcher.clone(), self.shutdown.clone()));
+        intake
+    }
+}
+
+/// apalis' monitor over one worker. Its layers wrap each other in the order in which they stand here.
+fn engine(concurrency: usize, assignments: Assignments, executors: Executors) -> Monitor {
+    Monitor::new().should_restart(|_, _| true).register(move |restarts| {
+        WorkerBuilder::new(format!("postrider-{restarts}"))
+            .backend(assignments.clone())
+            .concurrency(concurrency)
+            .layer(ParallelizeLayer::new(|execution| AbortOnDropHandle::new(tokio::spawn(execution))))
+            .catch_panic()
+            .build(executors.clone())
+    })
+}
+
+/// Runs until the shutdown's end. A task of the intake that ends before the shutdown stops all of it.
+async fn run_engine(
+    engine: Monitor,
+    intake: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+    give_up: &CancellationToken,
+    grace: Duration,
+) -> Result<(), WorkerError> {
+    let mut early = Ok(());
+    let terminator = {
+        let give_up = give_up.clone();
+        async move {
+            rest(grace, &give_up).await;
+            give_up.cancel();
+        }
+    };
+    let signal = async {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            Some(ended) = intake.join_next() => {
+                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+                early = Err(WorkerError::Task { task: "intake", why });
+                shutdown.cancel();
+            }
+        }
+        Ok(())
+    };
+    let ended: Result<(), MonitorError> = engine.with_terminator(terminator).run_with_signal(signal).await;
+    early.and(ended.map_err(WorkerError::Engine))
+}
+
+fn task(task: &'static str, ended: Result<(), JoinError>) -> Result<(), WorkerError> {
+    ended.map_err(|error| WorkerError::Task { task, why: error.to_string() })
+}
+
+/// Gives back what is still leased, so that nothing waits for a lease to run out.
+async fn retire(parts: &WorkerParts, leases: &Leases) {
+    for worker in leases.workers() {
+        match tokio::time::timeout(RETIRE_GRACE, parts.queue.retire(&worker)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, %worker, "the worker's leases end by themselves"),
+            Err(_) => tracing::warn!(%worker, "the queue does not answer; the worker's leases end by themselves"),
+        }
+    }
+}

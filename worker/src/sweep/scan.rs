@@ -1,0 +1,133 @@
+//! Pages through pending jobs and offers them: everything at full speed after the queue may have lost something, else
+//! round and round at a tenth of the time.
+
+use std::time::{Duration, Instant};
+
+use postrider_core::{
+    dispatch::{DispatchError, HORIZON},
+    domain::{Id, UnixMs, job::Job},
+    queue::{Epoch, Offered},
+};
+
+use super::Sweeper;
+use crate::pace::{Outage, rest};
+
+/// Jobs of one page.
+const PAGE: u32 = 1_000;
+/// Rounds begin at most this often.
+const ROUND: Duration = Duration::from_secs(5);
+/// A page is followed by this many times its own time of rest.
+const REST: u32 = 9;
+const EPOCH_LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Full,
+    Easy,
+}
+
+pub(super) async fn run(sweeper: Sweeper) {
+    let mut pace = Pace::Full;
+    loop {
+        let began = Instant::now();
+        if pace == Pace::Full {
+            sweeper.dispatcher.forget().await;
+        }
+        pace = tokio::select! {
+            biased;
+            () = sweeper.stop.cancelled() => return,
+            asked = wanted(&sweeper), if pace == Pace::Easy => asked,
+            () = round(&sweeper, pace) => Pace::Easy,
+        };
+        if pace == Pace::Full {
+            continue;
+        }
+        pace = tokio::select! {
+            biased;
+            () = sweeper.stop.cancelled() => return,
+            asked = wanted(&sweeper) => asked,
+            () = tokio::time::sleep(ROUND.saturating_sub(began.elapsed())) => Pace::Easy,
+        };
+    }
+}
+
+/// Asks for a full round when the queue was emptied, or comes back from an outage in which offers may have failed
+/// that another process made.
+pub(super) async fn watch_epoch(sweeper: Sweeper) {
+    let mut seen: Option<Epoch> = None;
+    let mut outage = false;
+    loop {
+        match sweeper.queue.epoch().await {
+            Ok(epoch) => {
+                if outage || seen.as_ref().is_some_and(|seen| *seen != epoch) {
+                    tracing::info!("the queue was away or emptied; everything undone is offered again");
+                    sweeper.asked.notify_one();
+                }
+                outage = false;
+                seen = Some(epoch);
+            }
+            Err(_) => outage = true,
+        }
+        if !rest(EPOCH_LOOK, &sweeper.stop).await {
+            return;
+        }
+    }
+}
+
+async fn wanted(sweeper: &Sweeper) -> Pace {
+    tokio::select! {
+        () = sweeper.asked.notified() => {}
+        () = sweeper.dispatcher.sweep_wanted() => {}
+    }
+    Pace::Full
+}
+
+/// One look at all that is due soon. Waits out whatever does not answer.
+async fn round(sweeper: &Sweeper, pace: Pace) {
+    let until = UnixMs::now() + HORIZON;
+    let mut after = None;
+    let mut outage = Outage::none();
+    let mut offered = 0;
+    loop {
+        let began = Instant::now();
+        match page(sweeper, after, until).await {
+            Ok(page) => {
+                outage.over();
+                offered += page.taken;
+                let Some(next) = page.next else { break };
+                after = Some(next);
+            }
+            Err(error) => {
+                if outage.failures() == 0 {
+                    tracing::warn!(%error, "the sweep waits for the database or the queue");
+                }
+                if !outage.wait(&sweeper.stop).await {
+                    return;
+                }
+                continue;
+            }
+        }
+        if pace == Pace::Easy && !rest(began.elapsed() * REST, &sweeper.stop).await {
+            return;
+        }
+    }
+    if offered > 0 {
+        tracing::debug!(offered, "the sweep offered jobs that the queue did not hold");
+    }
+}
+
+struct Swept {
+    taken: usize,
+    /// Where the next page begins; `None` after the last.
+    next: Option<(UnixMs, Id<Job>)>,
+}
+
+async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs) -> Result<Swept, DispatchError> {
+    let jobs = sweeper.store.due_jobs(after, until, PAGE).await?;
+    let offered = sweeper.dispatcher.try_offer(&jobs, UnixMs::now()).await?;
+    let full = jobs.len() >= PAGE as usize;
+    Ok(Swept {
+        taken: offered.iter().filter(|offered| **offered == Offered::Taken).count(),
+        next: jobs.last().filter(|_| full).map(|job| (job.run_at, job.id)),
+    })
+}
