@@ -87,9 +87,9 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener) -> anyhow::Res
     let (http_stop, grace) = (stop.clone(), parts.settings.shutdown_grace());
     tasks.spawn(async move { serve_http(listener, router, http_stop, grace).await });
     if roles.worker {
-        let worker = worker(&parts, hurry.clone())?;
-        let stop = stop.clone();
-        tasks.spawn(async move { postrider_worker::run(worker, stop).await.context("the worker ended") });
+        let worker = worker(&parts)?;
+        let (stop, hurry) = (stop.clone(), hurry.clone());
+        tasks.spawn(async move { postrider_worker::run(worker, stop, hurry).await.context("the worker ended") });
     }
     let mut ended = Ok(());
     while let Some(task) = tasks.join_next().await {
@@ -136,7 +136,7 @@ fn router(parts: &Parts, roles: Roles) -> anyhow::Result<Router> {
     Ok(router)
 }
 
-fn worker(parts: &Parts, hurry: CancellationToken) -> anyhow::Result<postrider_worker::WorkerParts> {
+fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
     let settings = &parts.settings;
     let options = postrider_worker::egress::EgressOptions {
         ca_file: settings.egress_ca_file.clone(),
@@ -147,12 +147,11 @@ fn worker(parts: &Parts, hurry: CancellationToken) -> anyhow::Result<postrider_w
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         egress: postrider_worker::egress::EgressClient::new(settings.egress_policy(), &options)?,
-        hurry,
         settings: postrider_worker::WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),
             host: first_start::host(),
-            lane_window: settings.lane_window,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             failing_disables_after: HOUR * settings.failing_disables_after_hours,
             retention: RetentionAges {
                 payloads: DAY * settings.retention_payload_days,
@@ -165,19 +164,14 @@ fn worker(parts: &Parts, hurry: CancellationToken) -> anyhow::Result<postrider_w
 }
 
 async fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
-    let limits = QueueLimits { window: settings.lane_window.into(), ..QueueLimits::default() };
     let Some(url) = &settings.redis_url else {
         let journal = settings.data_dir.join(JOURNAL_FILE);
-        return Queue::embedded(EmbeddedOptions { limits, journal: Some(journal.clone()) })
+        return Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
             .with_context(|| format!("the queue's journal {} cannot be opened", journal.display()));
     };
     let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
-    let options = RedisOptions {
-        prefix: settings.redis_prefix.clone(),
-        shards: settings.redis_shards,
-        limits,
-        ..RedisOptions::new(url)
-    };
+    let options =
+        RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
     Queue::redis(options).await.context("the queue in Redis cannot be set up")
 }
 

@@ -93,10 +93,6 @@ pub struct Settings {
     #[config(env = "POSTRIDER_SHUTDOWN_GRACE_SECONDS", default = 30)]
     pub shutdown_grace_seconds: u64,
 
-    /// Tickets of one lane in the queue at most; the rest waits in SQL. 100 to 1,000,000.
-    #[config(env = "POSTRIDER_LANE_WINDOW", default = 10_000)]
-    pub lane_window: u32,
-
     /// Delays in seconds between the attempts of a job that names no schedule of its own, separated by commas.
     #[config(
         env = "POSTRIDER_RETRY_SCHEDULE_SECONDS",
@@ -224,7 +220,6 @@ impl Settings {
         bounds("idempotency_hours", self.idempotency_hours.into(), 24, 720)?;
         bounds("worker_concurrency", self.worker_concurrency as u64, 1, 10_000)?;
         bounds("shutdown_grace_seconds", self.shutdown_grace_seconds, 1, 600)?;
-        bounds("lane_window", self.lane_window.into(), 100, 1_000_000)?;
         bounds("failing_disables_after_hours", self.failing_disables_after_hours.into(), 1, 24 * 365)?;
         for (key, days) in [
             ("retention_payload_days", self.retention_payload_days),
@@ -290,7 +285,7 @@ mod tests {
         settings.judge().unwrap();
         assert_eq!(settings.retry_schedule().unwrap(), RetrySchedule::default());
         let template = Settings::template();
-        for key in ["#listen = \"127.0.0.1:7077\"", "POSTRIDER_REDIS_URL", "#lane_window = 10000"] {
+        for key in ["#listen = \"127.0.0.1:7077\"", "POSTRIDER_REDIS_URL", "#redis_shards = 1"] {
             assert!(template.contains(key), "{key} in {template}");
         }
     }
