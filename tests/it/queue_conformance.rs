@@ -1,5 +1,7 @@
 //! What every queue must do. Each test is one sentence and runs on the embedded queue and on Redis.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it is surprised")]
+
 mod at_scale;
 mod leases;
 mod model;

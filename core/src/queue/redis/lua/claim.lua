@@ -1,6 +1,6 @@
 -- ARGV: worker, count, lease in ms, this claim's name
 -- Returns the time now and of the next look (0: none), whether the ring holds more, then job, lane, fence each.
-local worker, count, claim = ARGV[1], tonumber(ARGV[2]), ARGV[4]
+local worker, count, claim = ARGV[1], math.min(tonumber(ARGV[2]), 1000), ARGV[4]
 local DUE_LANES_MAX, PROMOTED_MAX, EMPTY_TURNS_MAX = 100, 200, 1000
 quiet = true
 
@@ -25,7 +25,7 @@ for _, name in ipairs(call('ZRANGEBYSCORE', base .. 'due', '-inf', int(now), 'LI
   seat(lane)
 end
 
-local answer, taken, empty, serial = { int(now), '0', '0' }, 0, 0, nil
+local answer, held, taken, empty, serial = { int(now), '0', '0' }, {}, 0, 0, nil
 
 local function lease_first(lane)
   serial = serial or serials(count)
@@ -36,7 +36,7 @@ local function lease_first(lane)
   lane.flying = lane.flying + 1
   spend(lane)
   call('HSET', base .. 'f:' .. lane.name, job, fence .. ' ' .. first[2] .. ' ' .. claim .. ' ' .. worker)
-  call('SADD', base .. 'w:' .. worker, job .. lane.name)
+  held[taken] = job .. lane.name
   answer[#answer + 1] = job
   answer[#answer + 1] = lane.name
   answer[#answer + 1] = fence
@@ -69,4 +69,5 @@ quiet = false
 stirred = tenants_in_ring > 0
 if stirred then answer[3] = '1' end
 finish()
+if taken > 0 then call('SADD', base .. 'w:' .. worker, unpack(held)) end -- after what `finish` removes
 return answer

@@ -19,6 +19,7 @@ local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now = math.floor(now_us / 1000)
 local opened, by_name = {}, {}
 local quiet, stirred = false, false
+local freed = {} -- worker -> leases that `finish` removes
 local tenants_in_ring -- as far as a claim counts them
 
 local function int(n) return string.format('%.0f', n) end
@@ -167,7 +168,8 @@ end
 
 local function end_lease(lane, job, worker)
   call('HDEL', base .. 'f:' .. lane.name, job)
-  call('SREM', base .. 'w:' .. worker, job .. lane.name)
+  freed[worker] = freed[worker] or {}
+  table.insert(freed[worker], job .. lane.name)
   lane.flying = lane.flying - 1
 end
 
@@ -202,8 +204,17 @@ local function write(lane)
   if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 13 fields
 end
 
+local function forget_freed()
+  for worker, leases in pairs(freed) do
+    for from = 1, #leases, 500 do
+      call('SREM', base .. 'w:' .. worker, unpack(leases, from, math.min(from + 499, #leases)))
+    end
+  end
+end
+
 -- Writes what was changed, and wakes one idle worker if there is something for it.
 local function finish()
+  forget_freed()
   local grown = 0
   for _, lane in ipairs(opened) do
     if lane.changed then write(lane) end
