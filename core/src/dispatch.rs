@@ -6,7 +6,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
-    domain::{UnixMs, lane::{LaneKey, LaneSettings}},
+    domain::{
+        UnixMs,
+        lane::{LaneKey, LaneSettings},
+    },
     queue::{Offered, Queue, QueueError, Ticket},
     store::{DueJob, Store, StoreError},
 };
@@ -115,7 +118,8 @@ impl Dispatcher {
         for job in jobs {
             let Some(endpoint) = job.endpoint_id else { continue };
             let endpoints = self.store.directory().endpoints(job.lane.tenant).await?;
-            let settings = endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings());
+            let settings =
+                endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings());
             if self.told.lock().await.get(&job.lane) != Some(&settings) {
                 self.queue.lane(&job.lane, &settings).await?;
                 self.remember(&job.lane, &settings).await;

@@ -1,5 +1,6 @@
 //! What all of Postrider's roles share: nouns and rules, SQL, tickets and lanes, configuration.
 
+pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod queue;

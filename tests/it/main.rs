@@ -1,2 +1,23 @@
-#[test]
-fn t() {}
+//! The integration tests: the real binary on real servers, seen from outside through HTTP. Start them with `tests/run`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by panicking, and a failed one prints the server's log"
+)]
+
+#[macro_use]
+mod harness;
+
+mod architecture;
+mod bad_input;
+mod deliveries;
+mod deliveries_in_trouble;
+mod durability;
+mod idempotency;
+mod queue_conformance;
+mod standard_webhooks;
+mod store;
+mod tenancy;
+mod the_harness;

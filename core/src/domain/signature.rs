@@ -106,7 +106,7 @@ mod tests {
     fn the_specification_s_example_has_its_signature() {
         let secret = SigningSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let headers = sign(
-            &[secret.clone()],
+            std::slice::from_ref(&secret),
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             UnixMs(1_614_265_330_000),
             br#"{"test": 2432232314}"#,

@@ -1,6 +1,6 @@
 //! What can go wrong between the store and its callers. Constraint violations are mapped where the SQL runs.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +64,8 @@ impl StoreError {
     }
 
     /// For values that were parsed when they were stored.
-    pub(super) fn unreadable(what: &'static str, detail: impl ToString) -> Self {
-        Self::Unreadable { what, detail: detail.to_string() }
+    pub(super) fn unreadable(what: &'static str, detail: impl fmt::Display) -> Self {
+        Self::Unreadable { what, detail: format!("{detail}") }
     }
 }
 

@@ -1,5 +1,6 @@
 //! SQL, the truth. Owns the pools, the migrations and one file for each noun; knows neither queue nor HTTP.
 
+mod attempts;
 mod cipher;
 mod committer;
 mod dead_letters;
@@ -13,6 +14,7 @@ mod operations;
 mod outcomes;
 mod page;
 mod publish;
+mod recover;
 mod retention;
 mod sql;
 mod stats;

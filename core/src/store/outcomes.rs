@@ -6,10 +6,9 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, attempts,
     committer::Write,
     failures,
-    jobs::{ATTEMPT_COLUMNS, AttemptRow},
     sql::{Tx, Value, runs, sql},
     stats,
     tenants::touch_settings,
@@ -72,8 +71,13 @@ impl Write for Finished {
     type Answer = Recorded;
 
     async fn write(tx: &mut Tx, group: &[Self]) -> Result<Vec<Recorded>, StoreError> {
-        let applied = update_jobs(tx, group).await?;
-        let (current, late): (Vec<&Self>, Vec<&Self>) = group.iter().partition(|one| applied.contains(&one.job.uuid()));
+        // Two outcomes of one job in one group: the first is the one that counts.
+        let mut jobs = HashSet::with_capacity(group.len());
+        let (first, again): (Vec<&Self>, Vec<&Self>) = group.iter().partition(|one| jobs.insert(one.job));
+        let applied = update_jobs(tx, &first).await?;
+        let (current, mut late): (Vec<&Self>, Vec<&Self>) =
+            first.into_iter().partition(|one| applied.contains(&one.job.uuid()));
+        late.extend(again);
         insert_dead_letters(tx, &current).await?;
         insert_attempts(tx, &current, &late).await?;
         let failed: Vec<(&Self, Fingerprint)> =
@@ -81,8 +85,9 @@ impl Write for Finished {
         failures::add(tx, &failed).await?;
         count(tx, &current).await?;
         change_endpoints(tx, &current).await?;
-        let answer = |one: &Self| if applied.contains(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
-        Ok(group.iter().map(answer).collect())
+        let mut applied = applied;
+        let mut answer = |one: &Self| if applied.remove(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
+        Ok(group.iter().map(&mut answer).collect())
     }
 }
 
@@ -130,11 +135,11 @@ const fn cause_words(cause: Cause) -> &'static str {
     }
 }
 
-async fn update_jobs(tx: &mut Tx, group: &[Finished]) -> Result<HashSet<Uuid>, StoreError> {
+async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, StoreError> {
     let mut applied = HashSet::with_capacity(group.len());
-    let mut in_order: Vec<&Finished> = group.iter().collect();
+    // In key order, so that two transactions cannot wait for each other.
+    let mut in_order = group.to_vec();
     in_order.sort_unstable_by_key(|one| one.job);
-    in_order.dedup_by_key(|one| one.job);
     for run in runs(in_order) {
         let update = sql("UPDATE jobs SET state = v.column4, attempt = jobs.attempt + v.column3, run_at = v.column5, \
             finished_at = v.column6, last_error = COALESCE(v.column7, jobs.last_error), \
@@ -188,12 +193,12 @@ async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), S
         })
         .collect();
     for run in runs(dead) {
-        let select = sql(ATTEMPT_COLUMNS)
+        let select = sql(attempts::COLUMNS)
             .then(" WHERE late = 0 AND job_id IN (")
             .list(run.iter().map(|(one, _)| Value::from(one.job)).collect())
             .then(") ORDER BY id");
         let mut histories: HashMap<Id<Job>, Vec<PastAttempt>> = HashMap::new();
-        for (job, attempt) in tx.fetch::<AttemptRow>(select).await?.into_iter().map(AttemptRow::read) {
+        for (job, attempt) in tx.fetch::<attempts::Row>(select).await?.into_iter().map(attempts::Row::read) {
             histories.entry(job).or_default().push(attempt);
         }
         for (one, cause) in run {
@@ -288,32 +293,27 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
 /// Deliveries change an endpoint's state only from the states that are theirs to change: nothing that a person
 /// has set is undone by an outcome that was under way.
 async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
-    let mut changes: Vec<(Id<Tenant>, Id<Endpoint>, EndpointState, Option<String>, UnixMs)> = current
-        .iter()
-        .filter_map(|one| {
-            let (state, reason) = one.endpoint_state.clone()?;
-            Some((one.tenant, one.endpoint?, state, reason, one.now))
-        })
-        .collect();
-    changes.sort_by_key(|change| change.1);
-    for (tenant, endpoint, state, reason, now) in changes {
+    let mut changes: Vec<&&Finished> = current.iter().filter(|one| one.endpoint_state.is_some()).collect();
+    changes.sort_by_key(|one| one.endpoint);
+    for one in changes {
+        let (Some(endpoint), Some((state, reason))) = (one.endpoint, &one.endpoint_state) else { continue };
         let from = match state {
             EndpointState::Failing => "('active')",
             EndpointState::Active => "('failing')",
             EndpointState::Disabled => "('active', 'failing', 'paused')",
             EndpointState::Paused => continue,
         };
-        let failing_since = (state == EndpointState::Failing).then_some(now);
+        let failing_since = (*state == EndpointState::Failing).then_some(one.now);
         let update = sql("UPDATE endpoints SET")
             .and(" state = ", state.as_str())
-            .and(", state_since = ", now)
-            .and(", state_reason = ", reason)
+            .and(", state_since = ", one.now)
+            .and(", state_reason = ", reason.clone())
             .and(", failing_since = ", failing_since)
             .and(" WHERE deleted_at IS NULL AND id = ", endpoint)
             .then(" AND state IN ")
             .then(from);
         if tx.execute(update).await? > 0 {
-            touch_settings(tx, tenant).await?;
+            touch_settings(tx, one.tenant).await?;
         }
     }
     Ok(())

@@ -181,7 +181,7 @@ impl Write for Publication {
         count_accepted(tx, &stored, &existing).await?;
         write_answers(tx, group, &request_claims, &results).await?;
         write_own_answers(tx, &stored).await?;
-        Ok(answers(group, &request_claims, results))
+        Ok(answers(group, &request_claims, &results))
     }
 }
 
@@ -344,7 +344,7 @@ async fn set_answer(tx: &mut Tx, tenant: Id<Tenant>, gate: &Gate, answer: &str) 
     tx.execute(update).await.map(drop)
 }
 
-fn answers(group: &[Publication], claims: &[Claim], results: Vec<Vec<ItemResult>>) -> Vec<Published> {
+fn answers(group: &[Publication], claims: &[Claim], results: &[Vec<ItemResult>]) -> Vec<Published> {
     let composed = |place: usize| (group[place].compose)(&results[place]);
     claims
         .iter()

@@ -1,7 +1,5 @@
 //! One way to say a statement for both databases: text with `$1` binds, and values. Knows no table.
 
-use std::fmt::Write as _;
-
 use sqlx::{
     Arguments as _, AssertSqlSafe, Encode, FromRow, Postgres, Sqlite, Transaction, Type,
     postgres::{PgArguments, PgPool, PgRow},
@@ -86,7 +84,9 @@ impl Sql {
     /// Adds text, and a bind after it.
     pub(super) fn and(mut self, text: &str, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
-        let _ = write!(self.text, "{text}${}", self.values.len());
+        self.text.push_str(text);
+        self.text.push('$');
+        self.text.push_str(&self.values.len().to_string());
         self
     }
 

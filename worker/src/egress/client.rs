@@ -28,8 +28,9 @@ use super::{
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Idle connections to one scheme, name and port.
 const IDLE_PER_HOST_MAX: usize = 8;
-/// A connection that its call no longer waits for (another became free first) is given up after this.
-const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// DNS, connecting and TLS together. Each address of a name gets its share, so that a dead one leaves time for the
+/// next; it also ends a connection that its call no longer waits for, since another became free first.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Bytes that an HTTP/2 receiver may send before we read; more than is ever read of one answer buys nothing.
 const H2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -53,7 +54,7 @@ impl EgressClient {
     /// Reads `/etc/hosts`, `/etc/resolv.conf` and the system's certificate authorities, once.
     ///
     /// # Errors
-    /// When the system's DNS configuration or the file of authorities cannot be used.
+    /// When the file of authorities cannot be used, or the resolver or TLS cannot be set up.
     pub fn new(policy: EgressPolicy, options: &EgressOptions) -> Result<Self, EgressSetupError> {
         let hosts = Hosts::from_system().unwrap_or_else(|error| {
             tracing::info!(%error, "/etc/hosts cannot be read; only DNS is asked");
@@ -119,7 +120,7 @@ impl EgressClient {
         let port = request.url().port_or_known_default().unwrap_or_default();
         let failure = match timeout_at(deadline, self.http.execute(request)).await {
             Ok(Ok(answer)) => return read(answer, call.timeout, deadline).await,
-            Ok(Err(error)) => Failure::of(&error),
+            Ok(Err(error)) => Failure::of(&error, Dialling::now()),
             Err(_) => Failure::no_answer(Dialling::now(), call.timeout),
         };
         let address = match Dialling::now() {

@@ -82,14 +82,21 @@ impl Failure {
     }
 
     /// What reqwest reports when no answer came.
-    pub(super) fn of(error: &reqwest::Error) -> Self {
+    pub(super) fn of(error: &reqwest::Error, dialling: Dialling) -> Self {
         if let Some(failed) = cause::<ResolveFailed>(error) {
             return Self::of_resolving(*failed);
         }
         if let Some(tls) = cause::<rustls::Error>(error) {
             return Self::new(AttemptClass::Tls, format!("TLS: {}", tls_words(tls)));
         }
-        if let Some(io) = cause::<io::Error>(error) {
+        if error.is_timeout() && matches!(dialling, Dialling::Resolving) {
+            return Self::of_resolving(ResolveFailed::NoAnswer);
+        }
+        if error.is_timeout() {
+            return Self::new(AttemptClass::Timeout, "the connection timed out");
+        }
+        // The innermost is the system's; those around it are often `Other`.
+        if let Some(io) = causes(error).filter_map(|error| error.downcast_ref::<io::Error>()).last() {
             return Self::of_io(io, error.is_connect());
         }
         match cause::<hyper::Error>(error) {
@@ -117,7 +124,6 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => connect("connection refused"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => connect("connection reset"),
-            io::ErrorKind::TimedOut => connect("connection timed out"),
             io::ErrorKind::HostUnreachable => connect("host unreachable"),
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => connect("network unreachable"),
             io::ErrorKind::UnexpectedEof if connecting => {
@@ -159,15 +165,20 @@ fn certificate_words(error: &CertificateError) -> &'static str {
     }
 }
 
-/// The first error of type `E` in the chain. `io::Error` hides the one inside it from `source`.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+/// The first error of type `E` in the chain.
+fn cause<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// The chain, outermost first. `io::Error` hides the one inside it from `source`.
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let outermost: &'a (dyn Error + 'static) = error;
+    std::iter::successors(Some(outermost), |&error: &&'a (dyn Error + 'static)| {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inside) => Some(inside as &(dyn Error + 'static)),
             None => error.source(),
         }
     })
-    .find_map(|error| error.downcast_ref())
 }
 
 fn in_words(time: Duration) -> String {

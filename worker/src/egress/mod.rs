@@ -25,7 +25,7 @@ pub use client::EgressClient;
 pub struct EgressOptions {
     /// `User-Agent` where a call has none of its own.
     pub user_agent: String,
-    /// DNS servers in place of the system's; empty: the system's (`/etc/resolv.conf`).
+    /// DNS servers in place of the system's; empty: the system's (`/etc/resolv.conf`, read once).
     pub name_servers: Vec<SocketAddr>,
     /// PEM file of certificate authorities that are trusted beside the system's (`POSTRIDER_EGRESS_CA_FILE`).
     pub ca_file: Option<PathBuf>,
@@ -46,7 +46,7 @@ impl Default for EgressOptions {
 pub enum EgressSetupError {
     #[error("the certificates in {path} cannot be read ({why}); it must be a PEM file of certificate authorities")]
     CaFile { path: PathBuf, why: String },
-    #[error("the configuration of DNS cannot be used: {0}; check /etc/resolv.conf")]
+    #[error("the resolver cannot be set up: {0}")]
     Dns(String),
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -64,7 +64,7 @@ pub struct Call<'a> {
     pub headers: &'a [(String, String)],
     /// Cheap to clone; sent as it stands.
     pub body: Bytes,
-    /// Covers DNS, connecting, TLS, headers and body together.
+    /// Covers DNS, connecting, TLS, headers and body together; of it, the first three may take 10 s.
     pub timeout: Duration,
 }
 

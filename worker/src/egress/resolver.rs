@@ -29,6 +29,9 @@ const ANSWER_KEPT_MAX: Duration = Duration::from_secs(300);
 /// A name that was added or mended is found within this.
 const NO_ANSWER_KEPT_MAX: Duration = Duration::from_secs(10);
 
+/// Where nothing else is configured, resolv.conf(5).
+const NAME_SERVER_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+
 /// How far a call has come before its connection is there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Dialling {
@@ -82,19 +85,23 @@ pub(super) struct JudgingResolver {
 
 impl JudgingResolver {
     /// # Errors
-    /// When the system's DNS configuration cannot be used.
+    /// When a resolver cannot be made.
     pub(super) fn new(
         policy: Arc<EgressPolicy>,
         hosts: Hosts,
         name_servers: &[SocketAddr],
     ) -> Result<Self, EgressSetupError> {
         let setup = |error: NetError| EgressSetupError::Dns(error.to_string());
-        let mut builder = if name_servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(setup)?
-        } else {
-            let servers = name_servers.iter().copied().map(server_at).collect();
-            let config = ResolverConfig::from_name_servers(servers);
+        let asking = |servers: &[SocketAddr]| {
+            let config = ResolverConfig::from_name_servers(servers.iter().copied().map(server_at).collect());
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let mut builder = match name_servers {
+            [] => TokioResolver::builder_tokio().unwrap_or_else(|error| {
+                tracing::warn!(%error, "/etc/resolv.conf cannot be used; the name server on this machine is asked");
+                asking(&[NAME_SERVER_DEFAULT])
+            }),
+            servers => asking(servers),
         };
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;

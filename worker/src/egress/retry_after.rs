@@ -17,8 +17,8 @@ pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let date = DATE_FORMS.iter().find_map(|form| DateTime::strptime(form, value).ok())?;
-        let until = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
-        Duration::try_from(until.duration_since(now)).ok()?
+        // Not by way of a timestamp: jiff's end before the last day of 9999, a favourite for "never".
+        Duration::try_from(date.duration_since(TimeZone::UTC.to_datetime(now))).ok()?
     };
     (!asked.is_zero()).then_some(asked.min(RETRY_AFTER_MAX))
 }

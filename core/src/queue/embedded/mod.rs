@@ -60,9 +60,10 @@ struct Shared {
 
 impl Embedded {
     pub(super) fn new(options: EmbeddedOptions) -> std::io::Result<Self> {
-        let journal = options.journal.as_deref().map(Journal::open).transpose()?;
+        let EmbeddedOptions { limits, journal } = options;
+        let journal = journal.map(|path| Journal::open(&path)).transpose()?;
         let started_at = UnixMs::now();
-        let state = State::new(options.limits, journal, Now(started_at.0.saturating_mul(1000)));
+        let state = State::new(limits, journal, Now(started_at.0.saturating_mul(1000)));
         Ok(Self(Arc::new(Shared {
             state: Mutex::new(state),
             stirred: Notify::new(),

@@ -1,114 +1,377 @@
-//! The queue in Redis.
+//! The queue in Redis: one script for each operation, one hash tag for each shard, so that it runs on one server,
+//! behind Sentinel, or on Redis Cluster. The keys are listed in `lua/shard.lua`.
+//!
+//! Times are Redis' own. A claim whose answer never came is remembered and given back with the next heartbeats.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use super::*;
+use futures::future::try_join_all;
+use redis::Value;
+use uuid::Uuid;
 
-/// What an address of Redis looks like.
-pub(super) const URL_FORMS: &str = "redis://, rediss://, redis+sentinel://h1,h2/master or redis+cluster://h1,h2";
+use self::{
+    claims::{Claims, Pending},
+    codec::{job_bytes, lane_bytes, number, parsed, shard_of},
+    scripts::Script,
+    server::Server,
+    wake::Wake,
+};
+use super::{
+    Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Settled, SpilledLane, Ticket, Verdict,
+    WorkerId, WorkerView,
+};
+use crate::domain::{
+    Id,
+    job::Job,
+    lane::{LaneKey, LaneSettings},
+};
 
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
+mod claims;
+mod codec;
+mod scripts;
+mod server;
+mod url;
+mod wake;
 
-impl std::fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RedisUrl")
-    }
-}
+pub use url::RedisUrl;
+pub(super) use url::URL_FORMS;
 
-impl FromStr for RedisUrl {
-    type Err = QueueError;
-    fn from_str(text: &str) -> Result<Self, QueueError> {
-        Ok(Self(text.to_owned()))
-    }
-}
+/// Tickets, verdicts or jobs in one script's arguments, and leases in its answer: about a millisecond of the server.
+const BATCH: usize = 200;
+/// Shards in a cluster; one server needs one.
+const CLUSTER_SHARDS: u16 = 8;
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
     pub url: RedisUrl,
     /// Before each key, so that several installations or tests share a server.
     pub prefix: String,
+    /// Lanes are spread over as many hash tags. The same in all processes of an installation.
     pub shards: u16,
     pub limits: QueueLimits,
+    /// A server that is silent for longer is not available.
     pub response_timeout: Duration,
 }
 
 impl RedisOptions {
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
-        Self {
-            url,
-            prefix: "postrider".to_owned(),
-            shards: 1,
-            limits: QueueLimits::default(),
-            response_timeout: Duration::from_secs(2),
-        }
+        let shards = if url.is_cluster() { CLUSTER_SHARDS } else { 1 };
+        let (prefix, limits) = ("postrider".to_owned(), QueueLimits::default());
+        Self { url, prefix, shards, limits, response_timeout: RESPONSE_TIMEOUT }
     }
 }
 
+/// The queue in Redis. Cheap to clone; all clones share connections.
 #[derive(Clone, Debug)]
-pub struct Redis(());
+pub struct Redis(Arc<Shared>);
 
-fn not_yet<T>() -> Result<T, QueueError> {
-    Err(QueueError::Unavailable { at: "redis".to_owned(), reason: "not built yet".to_owned() })
+#[derive(Debug)]
+struct Shared {
+    server: Server,
+    /// What each shard's keys begin with.
+    shards: Vec<String>,
+    limits: QueueLimits,
+    wake: Wake,
+    claims: Claims,
+    /// The shard that is asked first, one further each time.
+    turn: AtomicUsize,
 }
 
 impl Redis {
-    pub(super) async fn connect(_: RedisOptions) -> Result<Self, QueueError> {
-        not_yet()
+    pub(super) async fn connect(options: RedisOptions) -> Result<Self, QueueError> {
+        let RedisOptions { url, prefix, shards, limits, response_timeout } = options;
+        let shards: Vec<String> = (0..shards.max(1)).map(|shard| format!("{{{prefix}:{shard}}}:")).collect();
+        let lists = shards.iter().map(|base| format!("{base}wake")).collect();
+        let listening = (!url.is_cluster()).then(|| Server::new(&url, wake::answer_max(response_timeout)));
+        let redis = Self(Arc::new(Shared {
+            server: Server::new(&url, response_timeout)?,
+            shards,
+            limits,
+            wake: Wake::new(lists, listening.transpose()?),
+            claims: Claims::default(),
+            turn: AtomicUsize::new(0),
+        }));
+        redis.ping().await?;
+        Ok(redis)
     }
-    pub(super) async fn offer(&self, _: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
-        not_yet()
+
+    pub(super) async fn offer(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
+        self.offer_as(tickets, b"0").await
     }
-    pub(super) async fn refill(&self, _: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
-        not_yet()
+
+    pub(super) async fn refill(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
+        self.offer_as(tickets, b"1").await
     }
-    pub(super) async fn claim(&self, _: &WorkerId, _: usize) -> Result<Vec<Lease>, QueueError> {
-        not_yet()
+
+    async fn offer_as(&self, tickets: &[Ticket], refill: &[u8]) -> Result<Vec<Offered>, QueueError> {
+        let head = [number(self.0.limits.window), refill.to_vec()];
+        let answers: Vec<Vec<u8>> =
+            self.batched(&scripts::OFFER, &head, tickets, |ticket| &ticket.lane, codec::ticket_args).await?;
+        let offered = |answer: &Vec<u8>| match answer.as_slice() {
+            b"taken" => Ok(Offered::Taken),
+            b"held" => Ok(Offered::Held),
+            b"spilled" => Ok(Offered::Spilled),
+            other => Err(self.0.server.unexpected(String::from_utf8_lossy(other))),
+        };
+        answers.iter().map(offered).collect()
     }
-    pub(super) async fn settle(&self, _: &[Verdict]) -> Result<Vec<Settled>, QueueError> {
-        not_yet()
+
+    pub(super) async fn settle(&self, verdicts: &[Verdict]) -> Result<Vec<Settled>, QueueError> {
+        let answers: Vec<u8> =
+            self.batched(&scripts::SETTLE, &[], verdicts, |verdict| &verdict.lease.lane, codec::verdict_args).await?;
+        Ok(answers.iter().map(|&applied| if applied == 1 { Settled::Applied } else { Settled::Stale }).collect())
     }
-    pub(super) async fn renew(&self, _: &WorkerId) -> Result<bool, QueueError> {
-        not_yet()
+
+    pub(super) async fn held(&self, jobs: &[(LaneKey, Id<Job>)]) -> Result<Vec<bool>, QueueError> {
+        let args = |(lane, job): &(LaneKey, Id<Job>)| [lane_bytes(lane), job_bytes(*job)];
+        self.batched(&scripts::HELD, &[], jobs, |(lane, _)| lane, args).await
     }
-    pub(super) async fn retire(&self, _: &WorkerId) -> Result<(), QueueError> {
-        not_yet()
+
+    /// Runs a script over many items: each shard gets its own in batches, and the answers come back in order.
+    async fn batched<T, A, const N: usize>(
+        &self,
+        script: &Script,
+        head: &[Vec<u8>],
+        items: &[T],
+        lane: impl Fn(&T) -> &LaneKey,
+        args: impl Fn(&T) -> [Vec<u8>; N],
+    ) -> Result<Vec<A>, QueueError>
+    where
+        A: redis::FromRedisValue,
+    {
+        let mut by_shard: Vec<Vec<usize>> = vec![Vec::new(); self.0.shards.len()];
+        for (at, item) in items.iter().enumerate() {
+            by_shard[shard_of(lane(item), self.0.shards.len())].push(at);
+        }
+        let (args, by_shard) = (&args, &by_shard);
+        let runs = by_shard.iter().enumerate().map(|(shard, places)| async move {
+            let mut answered = Vec::with_capacity(places.len());
+            for places in places.chunks(BATCH) {
+                let rows = places.iter().flat_map(|&at| args(&items[at]));
+                let all: Vec<Vec<u8>> = head.iter().cloned().chain(rows).collect();
+                let answers: Vec<A> = self.ask(script, shard, &all).await?;
+                if answers.len() != places.len() {
+                    return Err(self.0.server.unexpected(format!("{} of {}", answers.len(), places.len())));
+                }
+                answered.extend(places.iter().copied().zip(answers));
+            }
+            Ok(answered)
+        });
+        let mut answered: Vec<(usize, A)> = try_join_all(runs).await?.into_iter().flatten().collect();
+        answered.sort_by_key(|&(at, _)| at);
+        Ok(answered.into_iter().map(|(_, answer)| answer).collect())
     }
+
+    pub(super) async fn claim(&self, worker: &WorkerId, count: usize) -> Result<Vec<Lease>, QueueError> {
+        let shards = self.0.shards.len();
+        let first = self.0.turn.fetch_add(1, Ordering::Relaxed) % shards;
+        let mut leases = Vec::new();
+        // Each shard gives its share; then those that have more fill what is left.
+        let share = count.div_ceil(shards);
+        let mut fuller = Vec::new();
+        for shard in (0..shards).map(|at| (first + at) % shards) {
+            if leases.len() >= count {
+                break;
+            }
+            match self.claim_in(shard, worker, share.min(count - leases.len())).await {
+                Ok(claimed) => {
+                    leases.extend(claimed.leases);
+                    fuller.extend(claimed.more.then_some(shard));
+                }
+                // What the other shards gave is leased, and must not be lost with this one's answer.
+                Err(error) if leases.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "claimed fewer jobs than there are");
+                    return Ok(leases);
+                }
+            }
+        }
+        for shard in fuller {
+            while leases.len() < count {
+                let Ok(claimed) = self.claim_in(shard, worker, count - leases.len()).await else { return Ok(leases) };
+                let (more, none) = (claimed.more, claimed.leases.is_empty());
+                leases.extend(claimed.leases);
+                if !more || none {
+                    break;
+                }
+            }
+        }
+        Ok(leases)
+    }
+
+    async fn claim_in(&self, shard: usize, worker: &WorkerId, count: usize) -> Result<codec::Claimed, QueueError> {
+        let pending: Pending<'_> = self.0.claims.begin(worker, shard);
+        let args =
+            [worker.as_str().into(), number(count.min(BATCH)), self.lease_ms(), pending.name().as_bytes().to_vec()];
+        let answer = self.0.server.run(&scripts::CLAIM, &self.0.shards[shard], &args).await?;
+        let claimed = codec::claimed(answer).ok_or_else(|| self.0.server.unexpected("a claim in another form"))?;
+        pending.answered();
+        self.0.wake.set_due(shard, claimed.next_due);
+        Ok(claimed)
+    }
+
+    pub(super) async fn renew(&self, worker: &WorkerId) -> Result<bool, QueueError> {
+        let renewals = (0..self.0.shards.len()).map(|shard| async move {
+            let unanswered = self.0.claims.unanswered(worker, shard, self.0.limits.lease * 2);
+            let mut args = vec![worker.as_str().into(), self.lease_ms()];
+            args.extend(unanswered.into_iter().map(String::into_bytes));
+            self.ask::<u8>(&scripts::RENEW, shard, &args).await
+        });
+        Ok(try_join_all(renewals).await?.into_iter().all(|known| known == 1))
+    }
+
+    pub(super) async fn retire(&self, worker: &WorkerId) -> Result<(), QueueError> {
+        let args = [worker.as_str().into(), number(BATCH)];
+        for shard in 0..self.0.shards.len() {
+            while self.ask::<usize>(&scripts::RETIRE, shard, &args).await? >= BATCH {}
+        }
+        Ok(())
+    }
+
     pub(super) async fn expire(&self) -> Result<Vec<LostTicket>, QueueError> {
-        not_yet()
+        let mut all = Vec::new();
+        for shard in 0..self.0.shards.len() {
+            loop {
+                let run = self.0.server.run(&scripts::EXPIRE, &self.0.shards[shard], &[number(BATCH)]).await;
+                // What was taken back so far is told to nobody else, so it is told now.
+                let answer = match run {
+                    Ok(answer) => answer,
+                    Err(error) if all.is_empty() => return Err(error),
+                    Err(_) => return Ok(all),
+                };
+                let (more, lost) =
+                    codec::lost(answer).ok_or_else(|| self.0.server.unexpected("lost tickets in another form"))?;
+                all.extend(lost);
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(all)
     }
-    pub(super) async fn lane(&self, _: &LaneKey, _: &LaneSettings) -> Result<(), QueueError> {
-        not_yet()
+
+    pub(super) async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<(), QueueError> {
+        let LaneSettings { concurrency_max, rate_per_second, ordered, paused } = settings;
+        let args = [
+            lane_bytes(key),
+            number(u8::from(*paused)),
+            number(concurrency_max),
+            number(rate_per_second.map_or(0, |rate| rate.max(1))),
+            number(u8::from(*ordered)),
+        ];
+        self.ask_lane::<u8>(&scripts::SETTINGS, key, &args).await.map(drop)
     }
-    pub(super) async fn set_paused(&self, _: &LaneKey, _: bool) -> Result<(), QueueError> {
-        not_yet()
+
+    pub(super) async fn set_paused(&self, key: &LaneKey, paused: bool) -> Result<(), QueueError> {
+        let args = [lane_bytes(key), number(u8::from(paused))];
+        self.ask_lane::<u8>(&scripts::SETTINGS, key, &args).await.map(drop)
     }
-    pub(super) async fn cancel(&self, _: &LaneKey, _: Id<Job>) -> Result<bool, QueueError> {
-        not_yet()
+
+    pub(super) async fn cancel(&self, key: &LaneKey, job: Id<Job>) -> Result<bool, QueueError> {
+        self.ask_lane(&scripts::CANCEL, key, &[lane_bytes(key), job_bytes(job)]).await
     }
-    pub(super) async fn run_now(&self, _: &LaneKey, _: Id<Job>) -> Result<bool, QueueError> {
-        not_yet()
+
+    pub(super) async fn run_now(&self, key: &LaneKey, job: Id<Job>) -> Result<bool, QueueError> {
+        self.ask_lane(&scripts::RUN_NOW, key, &[lane_bytes(key), job_bytes(job)]).await
     }
-    pub(super) async fn held(&self, _: &[(LaneKey, Id<Job>)]) -> Result<Vec<bool>, QueueError> {
-        not_yet()
+
+    pub(super) async fn spilled(&self, max: usize) -> Result<Vec<SpilledLane>, QueueError> {
+        let args = [number(self.0.limits.window.div_ceil(2)), number(max)];
+        let mut all = Vec::new();
+        for base in &self.0.shards {
+            let answer = self.0.server.run(&scripts::SPILLED, base, &args).await?;
+            let lanes = codec::spilled(answer);
+            all.extend(lanes.ok_or_else(|| self.0.server.unexpected("spilled lanes in another form"))?);
+        }
+        all.sort_by(|a, b| a.depth.cmp(&b.depth).then_with(|| a.key.cmp(&b.key)));
+        all.truncate(max);
+        Ok(all)
     }
-    pub(super) async fn spilled(&self, _: usize) -> Result<Vec<SpilledLane>, QueueError> {
-        not_yet()
+
+    pub(super) async fn unspill(&self, key: &LaneKey, generation: u64) -> Result<bool, QueueError> {
+        self.ask_lane(&scripts::UNSPILL, key, &[lane_bytes(key), number(generation)]).await
     }
-    pub(super) async fn unspill(&self, _: &LaneKey, _: u64) -> Result<bool, QueueError> {
-        not_yet()
-    }
+
     pub(super) async fn epoch(&self) -> Result<Epoch, QueueError> {
-        not_yet()
+        let mut tokens = Vec::with_capacity(self.0.shards.len());
+        for base in &self.0.shards {
+            let key = format!("{base}epoch");
+            let mut set = redis::cmd("SET");
+            set.arg(&key).arg(Uuid::now_v7().simple().to_string()).arg("NX");
+            self.0.server.command(&set).await?;
+            let mut get = redis::cmd("GET");
+            let answer = self.0.server.command(get.arg(&key)).await?;
+            tokens.push(parsed::<String>(answer).ok_or_else(|| self.0.server.unexpected("no epoch"))?);
+        }
+        Ok(Epoch(tokens.join(" ")))
     }
+
     pub(super) async fn wait(&self, timeout: Duration) {
-        tokio::time::sleep(timeout).await
+        self.0.wake.wait(timeout).await;
     }
+
     pub(super) async fn ping(&self) -> Result<(), QueueError> {
-        not_yet()
+        self.0.server.command(&redis::cmd("PING")).await.map(drop)
     }
-    pub(super) async fn view(&self, _: usize) -> Result<QueueView, QueueError> {
-        not_yet()
+
+    pub(super) async fn view(&self, lanes_max: usize) -> Result<QueueView, QueueError> {
+        let mut whole = QueueView::default();
+        for base in &self.0.shards {
+            let answer = self.0.server.run(&scripts::VIEW, base, &[number(lanes_max)]).await?;
+            let shard = codec::view(answer, self.0.limits.lease)
+                .ok_or_else(|| self.0.server.unexpected("a view in another form"))?;
+            whole.totals.lanes += shard.lanes_total;
+            whole.totals.tickets += shard.tickets;
+            whole.lanes.extend(shard.lanes);
+            shard.workers.into_iter().for_each(|worker| add_worker(&mut whole.workers, worker));
+        }
+        whole.totals.in_flight = whole.workers.iter().map(|worker| worker.in_flight).sum();
+        whole.lanes.sort_by_key(|lane| std::cmp::Reverse(lane.ready + lane.delayed + lane.in_flight));
+        whole.lanes.truncate(lanes_max);
+        whole.workers.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(whole)
+    }
+
+    async fn ask_lane<A: redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        key: &LaneKey,
+        args: &[Vec<u8>],
+    ) -> Result<A, QueueError> {
+        self.ask(script, shard_of(key, self.0.shards.len()), args).await
+    }
+
+    async fn ask<A: redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        shard: usize,
+        args: &[Vec<u8>],
+    ) -> Result<A, QueueError> {
+        let answer: Value = self.0.server.run(script, &self.0.shards[shard], args).await?;
+        parsed(answer).ok_or_else(|| self.0.server.unexpected("a value of another form"))
+    }
+
+    fn lease_ms(&self) -> Vec<u8> {
+        number(self.0.limits.lease.as_millis())
+    }
+}
+
+/// A worker is known to each shard; it is one worker.
+fn add_worker(workers: &mut Vec<WorkerView>, worker: WorkerView) {
+    match workers.iter_mut().find(|known| known.id == worker.id) {
+        Some(known) => {
+            known.in_flight += worker.in_flight;
+            known.last_seen = known.last_seen.max(worker.last_seen);
+            known.expires_at = known.expires_at.max(worker.expires_at);
+        }
+        None => workers.push(worker),
     }
 }

@@ -95,7 +95,7 @@ async fn a_body_that_drips_past_the_deadline_spoils_a_success_but_no_failure() {
         Receiver::start(move |mut stream, _| async move {
             read_request(&mut stream).await;
             stream.write_all(format!("HTTP/1.1 {status}\r\n\r\ndrip").as_bytes()).await.unwrap();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         })
     };
     let exchange = post(&client(), &dripping("200 OK").await.url(), SCANT).await;
@@ -108,7 +108,7 @@ async fn a_body_that_drips_past_the_deadline_spoils_a_success_but_no_failure() {
 
 #[tokio::test]
 async fn a_receiver_that_hangs_is_left_at_the_deadline() {
-    let receiver = Receiver::start(|_stream, _| std::future::pending()).await;
+    let receiver = Receiver::hanging().await;
     let exchange = post(&client(), &receiver.url(), SCANT).await;
     assert_eq!((exchange.class, exchange.status_code), (AttemptClass::Timeout, None));
     assert_eq!(exchange.error.as_deref(), Some("no answer within 300 ms"));
@@ -129,7 +129,7 @@ async fn provisional_answers_without_end_are_left_at_the_deadline() {
 
 #[tokio::test]
 async fn a_body_that_is_never_taken_is_left_at_the_deadline() {
-    let receiver = Receiver::start(|_stream, _| std::future::pending()).await;
+    let receiver = Receiver::hanging().await;
     let url = EndpointUrl::stored(receiver.url());
     let body = Bytes::from(vec![b'x'; 64 << 20]);
     let call = Call { method: "POST", url: &url, headers: &[], body, timeout: SCANT };

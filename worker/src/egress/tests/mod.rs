@@ -73,6 +73,15 @@ impl Receiver {
         .await
     }
 
+    /// Takes connections and neither reads nor writes.
+    async fn hanging() -> Self {
+        Self::start(|stream, _| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await
+    }
+
     fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }

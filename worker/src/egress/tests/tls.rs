@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hyper::{Request, Response, Version, body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use postrider_core::domain::attempt::AttemptClass;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
@@ -30,20 +32,26 @@ impl Authority {
         EgressClient::new(loopback_allowed(), &options).unwrap()
     }
 
-    /// A receiver with a certificate for `name` that ends in `year`.
-    async fn receiver(&self, name: &str, year: i32) -> Receiver {
+    /// What a receiver needs to speak TLS as `name` until `year`.
+    fn acceptor(&self, name: &str, year: i32, protocol: &str) -> TlsAcceptor {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
             .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A receiver with a certificate for `name` that ends in `year`.
+    async fn receiver(&self, name: &str, year: i32) -> Receiver {
+        let acceptor = self.acceptor(name, year, "http/1.1");
         Receiver::start(move |stream, requests| {
             let acceptor = acceptor.clone();
             async move {
@@ -78,6 +86,33 @@ async fn a_receiver_is_believed_by_an_authority_in_the_file_and_by_the_urls_name
 }
 
 #[tokio::test]
+async fn http_2_is_spoken_where_the_receiver_offers_it() {
+    async fn answer(request: Request<Incoming>) -> Result<Response<String>, hyper::Error> {
+        assert_eq!((request.version(), request.uri().host()), (Version::HTTP_2, Some("localhost")));
+        Ok(Response::builder().status(503).header("retry-after", "5").body("x".repeat(5000)).unwrap())
+    }
+    let authority = Authority::new("http2");
+    let acceptor = authority.acceptor("localhost", 4000, "h2");
+    let receiver = Receiver::start(move |stream, requests| {
+        let acceptor = acceptor.clone();
+        async move {
+            let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+            requests.lock().unwrap().push("a connection".to_owned());
+            http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service_fn(answer)).await.unwrap();
+        }
+    })
+    .await;
+    let client = authority.client();
+    for _ in 0..3 {
+        let exchange = post(&client, &https(&receiver), AMPLE).await;
+        assert_eq!(exchange.error.as_deref(), Some("HTTP 503 Service Unavailable"));
+        assert_eq!(exchange.retry_after, Some(Duration::from_secs(5)));
+        assert_eq!(exchange.response_body, Some(vec![b'x'; 4096]));
+    }
+    assert_eq!(receiver.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn certificates_that_do_not_hold_are_told_apart() {
     let authority = Authority::new("apart");
     let good = authority.receiver("localhost", 4000).await;
@@ -100,7 +135,7 @@ async fn certificates_that_do_not_hold_are_told_apart() {
 async fn a_receiver_without_tls_is_told_from_one_that_hangs_up() {
     let plain = Receiver::start(|mut stream, _| async move {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let exchange = post(&client(), &https(&plain), AMPLE).await;

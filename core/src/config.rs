@@ -1,0 +1,292 @@
+//! Every setting: its name, default, bounds and meaning. Each stands in `postrider.toml` and in an environment
+//! variable; the variable wins. `postrider config` prints this file's documentation as a template.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+use confique::{Config as _, toml::FormatOptions};
+use ipnet::IpNet;
+
+use crate::domain::{egress::EgressPolicy, limits::BODY_BYTES_MAX, retry::RetrySchedule};
+
+/// The file that is read when no other is named.
+pub const FILE: &str = "postrider.toml";
+const PREFIX: &str = "POSTRIDER_";
+/// Variables that this file does not own: tests and the shell commands read them.
+const OTHER_VARIABLES: [&str; 5] =
+    ["POSTRIDER_CONFIG", "POSTRIDER_URL", "POSTRIDER_TOKEN", "POSTRIDER_SECRET", "POSTRIDER_TENANT"];
+
+/// All settings of one process.
+#[derive(Clone, Debug, confique::Config)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub struct Settings {
+    /// Address and port of the API, the dashboard and the health checks. Behind a proxy keep it on 127.0.0.1.
+    #[config(env = "POSTRIDER_LISTEN", default = "127.0.0.1:7077")]
+    pub listen: SocketAddr,
+
+    /// Where the truth is kept: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    /// Unset: the file `postrider.db` in the data folder.
+    #[config(env = "POSTRIDER_DATABASE_URL")]
+    pub database_url: Option<String>,
+
+    /// Connections to PostgreSQL at most, 4 to 1000.
+    #[config(env = "POSTRIDER_DATABASE_CONNECTIONS_MAX", default = 16)]
+    pub database_connections_max: u32,
+
+    /// Where the queue is: `redis://HOST:6379/0`, `rediss://…` with TLS, `redis+sentinel://HOST1,HOST2/MASTER`
+    /// or `redis+cluster://HOST1,HOST2`. Unset: the queue is inside the process, which needs one process only.
+    #[config(env = "POSTRIDER_REDIS_URL")]
+    pub redis_url: Option<String>,
+
+    /// What the queue's keys in Redis begin with, so that several installations can share one server.
+    #[config(env = "POSTRIDER_REDIS_PREFIX", default = "postrider")]
+    pub redis_prefix: String,
+
+    /// Parts that the queue is spread over in Redis, 1 to 64. Use 16 with Redis Cluster. Every process has to
+    /// have the same number.
+    #[config(env = "POSTRIDER_REDIS_SHARDS", default = 1)]
+    pub redis_shards: u16,
+
+    /// The folder for the SQLite file, the encryption key and the queue's journal. Made at the first start.
+    #[config(env = "POSTRIDER_DATA_DIR", default = "./postrider-data")]
+    pub data_dir: PathBuf,
+
+    /// The administrator's token, at least 16 characters. Unset: one is made at the first start and shown once.
+    #[config(env = "POSTRIDER_ADMIN_TOKEN")]
+    pub admin_token: Option<String>,
+
+    /// Encrypts secrets at rest: 32 bytes in base64, or several keys separated by commas, the current one first.
+    /// Unset: the file `encryption.key` in the data folder, made at the first start with mode 0600.
+    #[config(env = "POSTRIDER_ENCRYPTION_KEY")]
+    pub encryption_key: Option<String>,
+
+    /// Networks that deliveries may reach although they are not public, as CIDRs separated by commas,
+    /// for example `10.20.0.0/16,127.0.0.0/8`.
+    #[config(env = "POSTRIDER_EGRESS_ALLOW", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub egress_allow: Vec<IpNet>,
+
+    /// Ports that deliveries may reach beside 80, 443 and those from 1024 up, or although they are on the list of
+    /// databases' and administrators' ports. Separated by commas.
+    #[config(env = "POSTRIDER_EGRESS_PORTS", parse_env = confique::env::parse::list_by_comma, default = [])]
+    pub egress_ports: Vec<u16>,
+
+    /// A PEM file with certificates that deliveries trust beside the system's, for receivers of your own.
+    #[config(env = "POSTRIDER_EGRESS_CA_FILE")]
+    pub egress_ca_file: Option<PathBuf>,
+
+    /// Bytes of an event's payload at most, 1 to 1,048,576.
+    #[config(env = "POSTRIDER_PAYLOAD_BYTES_MAX", default = 262_144)]
+    pub payload_bytes_max: usize,
+
+    /// Requests a second that one token may make; 429 beyond it.
+    #[config(env = "POSTRIDER_TOKEN_RATE_PER_SECOND", default = 20_000)]
+    pub token_rate_per_second: u32,
+
+    /// Hours for which an idempotency key is remembered, 24 to 720.
+    #[config(env = "POSTRIDER_IDEMPOTENCY_HOURS", default = 24)]
+    pub idempotency_hours: u32,
+
+    /// Jobs that one worker process runs at the same time, 1 to 10,000.
+    #[config(env = "POSTRIDER_WORKER_CONCURRENCY", default = 512)]
+    pub worker_concurrency: usize,
+
+    /// Seconds that what runs may take to end after SIGTERM, 1 to 600.
+    #[config(env = "POSTRIDER_SHUTDOWN_GRACE_SECONDS", default = 30)]
+    pub shutdown_grace_seconds: u64,
+
+    /// Delays in seconds between the attempts of a job that names no schedule of its own, separated by commas.
+    #[config(
+        env = "POSTRIDER_RETRY_SCHEDULE_SECONDS",
+        parse_env = confique::env::parse::list_by_comma,
+        default = [5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0]
+    )]
+    pub retry_schedule_seconds: Vec<f64>,
+
+    /// Hours after which an endpoint whose every attempt has failed is disabled.
+    #[config(env = "POSTRIDER_FAILING_DISABLES_AFTER_HOURS", default = 120)]
+    pub failing_disables_after_hours: u32,
+
+    /// Days for which payloads of delivered events are kept.
+    #[config(env = "POSTRIDER_RETENTION_PAYLOAD_DAYS", default = 30)]
+    pub retention_payload_days: u32,
+
+    /// Days for which finished jobs, their attempts and their events are kept.
+    #[config(env = "POSTRIDER_RETENTION_JOB_DAYS", default = 30)]
+    pub retention_job_days: u32,
+
+    /// Days for which dead letters are kept after they were replayed or discarded. Open ones are kept for ever.
+    #[config(env = "POSTRIDER_RETENTION_DEAD_LETTER_DAYS", default = 90)]
+    pub retention_dead_letter_days: u32,
+
+    /// Days for which counts by minute and quiet failure groups are kept.
+    #[config(env = "POSTRIDER_RETENTION_STATS_DAYS", default = 90)]
+    pub retention_stats_days: u32,
+
+    /// What is logged: `error`, `warn`, `info`, `debug`, or by module as in `info,postrider_worker=debug`.
+    #[config(env = "POSTRIDER_LOG", default = "info")]
+    pub log: String,
+}
+
+/// Why the settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Names the key, the value and what is allowed.
+    #[error("the setting {key} is {value}, which is not allowed: {allowed}")]
+    Refused { key: &'static str, value: String, allowed: String },
+    #[error("the settings cannot be read: {0}")]
+    Unreadable(String),
+    #[error(
+        "the file {0} does not exist; leave out --config to run with the defaults, or make it with `postrider config`"
+    )]
+    NoFile(PathBuf),
+}
+
+impl Settings {
+    /// Reads the environment, then `file` (or `postrider.toml` in the working folder where there is one), then
+    /// the defaults.
+    ///
+    /// # Errors
+    /// When a value is not understood or out of its bounds, a key is unknown, or the named file is missing.
+    pub fn load(file: Option<PathBuf>) -> Result<Self, SettingsError> {
+        if let Some(missing) = file.as_ref().filter(|file| !file.exists()) {
+            return Err(SettingsError::NoFile(missing.clone()));
+        }
+        let settings = Self::builder()
+            .env()
+            .file(file.unwrap_or_else(|| PathBuf::from(FILE)))
+            .load()
+            .map_err(|error| SettingsError::Unreadable(explain(&error)))?;
+        settings.judge()?;
+        Ok(settings)
+    }
+
+    /// The commented template of every setting, as TOML.
+    #[must_use]
+    pub fn template() -> String {
+        confique::toml::template::<Self>(FormatOptions::default())
+    }
+
+    /// Variables that begin with `POSTRIDER_` and mean nothing, so that a misspelt one is noticed.
+    #[must_use]
+    pub fn unknown_variables() -> Vec<String> {
+        let template = Self::template();
+        let known: BTreeSet<&str> = template
+            .split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+            .filter(|word| word.starts_with(PREFIX))
+            .chain(OTHER_VARIABLES)
+            .collect();
+        std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter(|name| {
+                name.starts_with(PREFIX) && !name.starts_with("POSTRIDER_TEST_") && !known.contains(name.as_str())
+            })
+            .collect()
+    }
+
+    /// The database's URL, with its default.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.database_url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite://{}", self.data_dir.join("postrider.db").display()))
+    }
+
+    #[must_use]
+    pub fn egress_policy(&self) -> EgressPolicy {
+        EgressPolicy { allow: self.egress_allow.clone(), ports_allowed: self.egress_ports.clone() }
+    }
+
+    #[must_use]
+    pub const fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_seconds)
+    }
+
+    /// The schedule of jobs that name none of their own.
+    ///
+    /// # Errors
+    /// When it has too many delays, or one is out of its bounds.
+    pub fn retry_schedule(&self) -> Result<RetrySchedule, SettingsError> {
+        RetrySchedule::from_seconds(&self.retry_schedule_seconds).map_err(|error| SettingsError::Refused {
+            key: "retry_schedule_seconds",
+            value: format!("{:?}", self.retry_schedule_seconds),
+            allowed: error.to_string(),
+        })
+    }
+
+    fn judge(&self) -> Result<(), SettingsError> {
+        bounds("database_connections_max", self.database_connections_max.into(), 4, 1000)?;
+        bounds("redis_shards", self.redis_shards.into(), 1, 64)?;
+        bounds("payload_bytes_max", self.payload_bytes_max as u64, 1, BODY_BYTES_MAX as u64)?;
+        bounds("token_rate_per_second", self.token_rate_per_second.into(), 1, 10_000_000)?;
+        bounds("idempotency_hours", self.idempotency_hours.into(), 24, 720)?;
+        bounds("worker_concurrency", self.worker_concurrency as u64, 1, 10_000)?;
+        bounds("shutdown_grace_seconds", self.shutdown_grace_seconds, 1, 600)?;
+        bounds("failing_disables_after_hours", self.failing_disables_after_hours.into(), 1, 24 * 365)?;
+        for (key, days) in [
+            ("retention_payload_days", self.retention_payload_days),
+            ("retention_job_days", self.retention_job_days),
+            ("retention_dead_letter_days", self.retention_dead_letter_days),
+            ("retention_stats_days", self.retention_stats_days),
+        ] {
+            bounds(key, days.into(), 1, 3650)?;
+        }
+        let refused = |key, value: &str, allowed: &str| {
+            Err(SettingsError::Refused { key, value: format!("{value:?}"), allowed: allowed.to_owned() })
+        };
+        if self
+            .admin_token
+            .as_ref()
+            .is_some_and(|token| token.len() < 16 || !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return refused(
+                "admin_token",
+                "(hidden)",
+                "at least 16 visible ASCII characters, for example from `openssl rand -base64 32`",
+            );
+        }
+        self.retry_schedule()?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
+        if self.redis_prefix.is_empty() || !self.redis_prefix.bytes().all(plain) {
+            return refused("redis_prefix", &self.redis_prefix, "letters, digits, _ - : and .");
+        }
+        if self.redis_url.is_some() && self.database_url().starts_with("sqlite:") {
+            return refused(
+                "redis_url",
+                "(set)",
+                "Redis goes with PostgreSQL; set database_url to postgres://… or leave redis_url out",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn bounds(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), SettingsError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(SettingsError::Refused { key, value: value.to_string(), allowed: format!("{min} to {max}") })
+}
+
+/// The error with its causes, in one line.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("{error:?}").replace("\n  ", " ").replace('\n', " ");
+    if text.is_empty() {
+        text = error.to_string();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_bounds_and_stand_in_the_template() {
+        let settings = Settings::builder().load().unwrap();
+        settings.judge().unwrap();
+        assert_eq!(settings.retry_schedule().unwrap(), RetrySchedule::default());
+        let template = Settings::template();
+        for key in ["#listen = \"127.0.0.1:7077\"", "POSTRIDER_REDIS_URL", "#redis_shards = 1"] {
+            assert!(template.contains(key), "{key} in {template}");
+        }
+    }
+}

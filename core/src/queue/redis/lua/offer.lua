@@ -1,0 +1,29 @@
+-- ARGV: window, refill (1 or 0), then for each ticket: lane, job, rank, 9 - priority, delay in ms
+-- The first write of every script is one that a full server refuses, so that none is left half done.
+call('SET', base .. 'gate', '')
+local window, refill = tonumber(ARGV[1]), ARGV[2] == '1'
+local answers = {}
+
+local function holds(lane, job)
+  return (lane.ready > 0 and call('ZSCORE', base .. 'r:' .. lane.name, job))
+    or (lane.delayed > 0 and call('ZSCORE', base .. 'd:' .. lane.name, job))
+    or (lane.flying > 0 and call('HEXISTS', base .. 'f:' .. lane.name, job) == 1)
+end
+
+for at = 3, #ARGV, 5 do
+  local lane, job = open(ARGV[at]), ARGV[at + 1]
+  if holds(lane, job) then
+    answers[#answers + 1] = 'held'
+  elseif lane.ready + lane.delayed + lane.flying >= window or (lane.spill == 1 and not refill) then
+    -- A refill is no news to whoever refills: only what was offered must be seen by unspill.
+    if not refill or lane.spill == 0 then set(lane, 'gen', serials(1) + 1) end
+    set(lane, 'spill', 1)
+    answers[#answers + 1] = 'spilled'
+  else
+    insert(lane, job, ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
+    seat(lane)
+    answers[#answers + 1] = 'taken'
+  end
+end
+finish()
+return answers

@@ -1,0 +1,14 @@
+-- ARGV: lane, paused (1, 0 or empty to leave it), and where the rest is set too: concurrency, rate (0: none), ordered
+call('SET', base .. 'gate', '')
+local lane = open(ARGV[1])
+if ARGV[3] then
+  local ordered = tonumber(ARGV[5])
+  if lane.ord == 1 and ordered == 0 then set(lane, 'hold', 0) end
+  set(lane, 'conc', tonumber(ARGV[3]))
+  set(lane, 'rate', tonumber(ARGV[4]))
+  set(lane, 'ord', ordered)
+end
+set(lane, 'pause', tonumber(ARGV[2]))
+seat(lane)
+finish()
+return 1

@@ -1,0 +1,30 @@
+-- ARGV: most lanes. Returns { lanes, tickets }, workers as { id, leases, end of lease }, then each lane's row.
+local totals = { call('ZCARD', base .. 'depth'), tonumber(call('GET', base .. 'tickets') or 0) }
+local workers, rows = {}, {}
+local all = call('ZRANGE', base .. 'workers', 0, 9999, 'WITHSCORES')
+for at = 1, #all, 2 do
+  workers[#workers + 1] = { all[at], call('SCARD', base .. 'w:' .. all[at]), all[at + 1] }
+end
+
+-- The first of each priority is the oldest of it; -1 is the front.
+local function oldest(name)
+  local found = -1
+  for level = -1, 9 do
+    local first = call('ZRANGEBYSCORE', base .. 'r:' .. name, int(level * SPAN), '(' .. int((level + 1) * SPAN),
+      'WITHSCORES', 'LIMIT', 0, 1)
+    if first[2] then
+      local order = tonumber(first[2]) % SPAN
+      if found < 0 or order < found then found = order end
+    end
+  end
+  return found
+end
+
+local most = tonumber(ARGV[1])
+local names = most > 0 and call('ZREVRANGE', base .. 'depth', 0, most - 1) or {}
+for _, name in ipairs(names) do
+  local lane = open(name)
+  rows[#rows + 1] = { name, lane.ready, lane.delayed, lane.flying, in_flight_max(lane), int(lane.rest), lane.pause,
+    lane.spill, int(oldest(name)), lane.conc, lane.rate, lane.ord }
+end
+return { totals, workers, rows }

@@ -1,0 +1,35 @@
+//! The scripts: what all share, then each one's own text.
+
+use std::sync::LazyLock;
+
+/// A script and its digest, by which servers know it.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) text: &'static str,
+    pub(super) digest: String,
+}
+
+macro_rules! scripts {
+    ($($name:ident => $file:literal),+ $(,)?) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            let text = concat!(include_str!("lua/shard.lua"), include_str!($file));
+            Script { text, digest: redis::Script::new(text).get_hash().to_owned() }
+        });)+
+    };
+}
+
+scripts! {
+    OFFER => "lua/offer.lua",
+    CLAIM => "lua/claim.lua",
+    SETTLE => "lua/settle.lua",
+    RENEW => "lua/renew.lua",
+    RETIRE => "lua/retire.lua",
+    EXPIRE => "lua/expire.lua",
+    SETTINGS => "lua/settings.lua",
+    CANCEL => "lua/cancel.lua",
+    RUN_NOW => "lua/run_now.lua",
+    HELD => "lua/held.lua",
+    SPILLED => "lua/spilled.lua",
+    UNSPILL => "lua/unspill.lua",
+    VIEW => "lua/view.lua",
+}

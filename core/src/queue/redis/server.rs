@@ -1,0 +1,182 @@
+//! The connection to Redis, whatever its layout: made when it is needed, dropped when it fails, and made again
+//! no faster than a server bears. Knows no queue.
+
+use std::time::Duration;
+
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+    sentinel::SentinelClient,
+};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{super::QueueError, scripts::Script, url::RedisUrl};
+
+/// Between two attempts to connect, doubled with each that fails.
+const RECONNECT_MIN: Duration = Duration::from_millis(50);
+const RECONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// Clients that can be asked for a connection.
+pub(super) enum Target {
+    Single(Box<Client>),
+    Sentinel(Box<Mutex<SentinelClient>>),
+    Cluster(Box<ClusterClient>),
+}
+
+pub(super) struct Server {
+    target: Target,
+    at: String,
+    answer_max: Duration,
+    line: Mutex<Line>,
+}
+
+/// The connection there is, or when the next attempt is allowed.
+struct Line {
+    link: Option<Link>,
+    /// Tells a connection from the one that came after it.
+    number: u64,
+    retry_at: Instant,
+    pause: Duration,
+}
+
+#[derive(Clone)]
+enum Link {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// `answer_max`: a server that is silent for longer is given up, so that no caller hangs.
+    pub(super) fn new(url: &RedisUrl, answer_max: Duration) -> Result<Self, QueueError> {
+        let at = url.to_string();
+        let target =
+            url.target(answer_max).map_err(|error| QueueError::Url { url: at.clone(), reason: error.to_string() })?;
+        let line = Line { link: None, number: 0, retry_at: Instant::now(), pause: RECONNECT_MIN };
+        Ok(Self { target, at, answer_max, line: Mutex::new(line) })
+    }
+
+    /// Runs a script on the shard whose keys begin with `base`.
+    pub(super) async fn run(&self, script: &Script, base: &str, args: &[Vec<u8>]) -> Result<Value, QueueError> {
+        let command = |name: &str, text: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(text).arg(1).arg(base);
+            for arg in args {
+                command.arg(arg.as_slice());
+            }
+            command
+        };
+        match self.send(&command("EVALSHA", &script.digest)).await {
+            Err(error) if error.kind() == ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
+                // A new or restarted server, or a new master: EVAL also keeps the script there.
+                self.send(&command("EVAL", script.text)).await.map_err(|error| self.tell(&error))
+            }
+            sent => sent.map_err(|error| self.tell(&error)),
+        }
+    }
+
+    /// Runs one command.
+    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, QueueError> {
+        self.send(command).await.map_err(|error| self.tell(&error))
+    }
+
+    pub(super) fn unexpected(&self, what: impl Into<String>) -> QueueError {
+        QueueError::Answer { at: self.at.clone(), what: what.into() }
+    }
+
+    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+        let (mut link, number) = self.link().await?;
+        let sent = match tokio::time::timeout(self.answer_max, link.send(command)).await {
+            Ok(sent) => sent.and_then(Value::extract_error),
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        };
+        if let Err(error) = &sent
+            && is_broken(error)
+        {
+            self.drop_link(number).await;
+        }
+        sent
+    }
+
+    async fn link(&self) -> RedisResult<(Link, u64)> {
+        let mut line = self.line.lock().await;
+        if let Some(link) = &line.link {
+            return Ok((link.clone(), line.number));
+        }
+        if line.retry_at > Instant::now() {
+            return Err(std::io::Error::other("the last attempt to connect failed a moment ago").into());
+        }
+        let connected = match tokio::time::timeout(self.answer_max, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        };
+        match connected {
+            Ok(link) => {
+                line.link = Some(link.clone());
+                line.number += 1;
+                line.pause = RECONNECT_MIN;
+                Ok((link, line.number))
+            }
+            Err(error) => {
+                line.retry_at = Instant::now() + line.pause;
+                line.pause = (line.pause * 2).min(RECONNECT_MAX);
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<Link> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.answer_max))
+            .set_response_timeout(Some(self.answer_max));
+        match &self.target {
+            Target::Single(client) => client.get_multiplexed_async_connection_with_config(&config).await.map(Link::One),
+            Target::Sentinel(client) => {
+                client.lock().await.get_async_connection_with_config(&config).await.map(Link::One)
+            }
+            Target::Cluster(client) => client.get_async_connection().await.map(Link::Cluster),
+        }
+    }
+
+    async fn drop_link(&self, number: u64) {
+        let mut line = self.line.lock().await;
+        if line.number == number {
+            line.link = None;
+        }
+    }
+
+    fn tell(&self, error: &RedisError) -> QueueError {
+        let at = self.at.clone();
+        if error.is_timeout() {
+            return QueueError::Silent { at, after: self.answer_max };
+        }
+        let full = error.to_string().contains("OOM");
+        match error.code() {
+            Some("ERR" | "WRONGTYPE" | "NOPERM" | "CROSSSLOT") if !full => {
+                QueueError::Answer { at, what: error.to_string() }
+            }
+            _ => QueueError::Unavailable { at, reason: error.to_string() },
+        }
+    }
+}
+
+/// Whether the connection is of no more use: gone, silent, or to a server that is master no longer.
+fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
+}
+
+impl Link {
+    async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::One(link) => link.req_packed_command(command).await,
+            Self::Cluster(link) => link.req_packed_command(command).await,
+        }
+    }
+}

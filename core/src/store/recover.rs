@@ -1,0 +1,103 @@
+//! One page of a recovery: which events of an endpoint have no success, and the job that each of them needs.
+
+use uuid::Uuid;
+
+use super::{
+    DueJob, NewJob, StoreError, dead_letters, endpoints, events, jobs,
+    operations::Done,
+    sql::{Tx, Value, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    endpoint::{Endpoint, EndpointState},
+    event::Event,
+    job::JobState,
+    tenant::Tenant,
+};
+
+/// The events that a page looks at.
+pub(super) struct Range {
+    pub(super) since: UnixMs,
+    pub(super) until: UnixMs,
+    pub(super) after: Option<Uuid>,
+    pub(super) rows_max: u32,
+}
+
+#[derive(sqlx::FromRow)]
+struct PastJob {
+    id: Uuid,
+    event_id: Uuid,
+    state: String,
+}
+
+/// One page of a recovery. The endpoint's row is locked, so that two recoveries cannot both find an event
+/// without a delivery.
+pub(super) async fn page(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    endpoint: Id<Endpoint>,
+    range: &Range,
+    now: UnixMs,
+) -> Result<Done, StoreError> {
+    let lock = tx.for_update();
+    let select = sql(endpoints::COLUMNS)
+        .and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant)
+        .and(" AND id = ", endpoint)
+        .then(lock);
+    let ended = Done { jobs: Vec::new(), seen: 0, position: None, more: false };
+    let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else { return Ok(ended) };
+    let endpoint = endpoint.read()?;
+    let mut select = sql(events::COLUMNS)
+        .and(" WHERE tenant_id = ", tenant)
+        .and(" AND created_at >= ", range.since)
+        .and(" AND created_at <= ", range.until);
+    if let Some(after) = range.after {
+        select = select.and(" AND id > ", after);
+    }
+    let found: Vec<events::Row> = tx.fetch(select.then(" ORDER BY id").and(" LIMIT ", range.rows_max)).await?;
+    let found: Vec<Event> = found.into_iter().map(events::Row::read).collect::<Result<_, _>>()?;
+    let Some(last) = found.last() else { return Ok(ended) };
+    let done = Done {
+        jobs: Vec::new(),
+        seen: u32::try_from(found.len()).unwrap_or(range.rows_max),
+        position: Some(last.id.uuid()),
+        more: found.len() == range.rows_max as usize,
+    };
+    let past = sql("SELECT id, event_id, state FROM jobs")
+        .and(" WHERE endpoint_id = ", endpoint.id)
+        .then(" AND event_id IN (")
+        .list(found.iter().map(|event| Value::from(event.id)).collect())
+        .then(") ORDER BY id");
+    let past: Vec<PastJob> = tx.fetch(past).await?;
+    let mut made = Vec::new();
+    for event in &found {
+        let tried: Vec<&PastJob> = past.iter().filter(|job| job.event_id == event.id.uuid()).collect();
+        made.extend(recover_event(tx, &endpoint, event, &tried, now).await?);
+    }
+    Ok(Done { jobs: made, ..done })
+}
+
+/// The job that an event without a success needs: of its open dead letter, or a new one.
+async fn recover_event(
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    event: &Event,
+    tried: &[&PastJob],
+    now: UnixMs,
+) -> Result<Option<DueJob>, StoreError> {
+    if tried.iter().any(|job| job.state == JobState::Succeeded.as_str() || job.state == JobState::Pending.as_str()) {
+        return Ok(None);
+    }
+    for job in tried.iter().rev() {
+        if let Some(letter) = dead_letters::open_of_job(tx, endpoint.tenant_id, job.id).await? {
+            return dead_letters::replay_row(tx, endpoint.tenant_id, &letter, None, now).await.map(Some);
+        }
+    }
+    let missed = endpoint.wants(&event.kind, &event.channels) && event.created_at >= endpoint.created_at;
+    if event.payload.is_none() || (tried.is_empty() && !missed) || endpoint.state == EndpointState::Disabled {
+        return Ok(None);
+    }
+    let job = NewJob::delivery(endpoint, event.id, now);
+    jobs::insert(tx, vec![(endpoint.tenant_id, &job, now)]).await?;
+    Ok(Some(job.due(endpoint.tenant_id)))
+}

@@ -1,0 +1,240 @@
+//! Puts the roles together into one process, and ends it so that nothing is lost.
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::Context;
+use axum::Router;
+use postrider_core::{
+    config::Settings,
+    dispatch::Dispatcher,
+    domain::tenant::Tenant,
+    queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
+    store::{RetentionAges, Store},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{first_start, logs};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+/// The address that was bound is written here, for scripts that let the system choose the port.
+const ADDRESS_FILE: &str = "listen.addr";
+const JOURNAL_FILE: &str = "running.journal";
+
+/// What one process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roles {
+    api: bool,
+    worker: bool,
+    dashboard: bool,
+}
+
+impl Roles {
+    pub(crate) const ALL: Self = Self { api: true, worker: true, dashboard: true };
+    pub(crate) const API: Self = Self { api: true, worker: false, dashboard: false };
+    pub(crate) const WORKER: Self = Self { api: false, worker: true, dashboard: false };
+    pub(crate) const DASHBOARD: Self = Self { api: false, worker: false, dashboard: true };
+}
+
+/// Serves until SIGTERM or SIGINT; a second one hurries.
+pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    logs::start(&settings.log)?;
+    for name in Settings::unknown_variables() {
+        tracing::warn!(name, "this variable means nothing to Postrider; `postrider config` lists those that do");
+    }
+    if roles != Roles::ALL && settings.redis_url.is_none() {
+        anyhow::bail!(
+            "one role alone needs a queue that processes share: set redis_url and a PostgreSQL database_url, or run `postrider serve`"
+        );
+    }
+    let store = first_start::open_store(&settings).await?;
+    let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
+    let queue = open_queue(&settings).await?;
+    let dispatcher = Dispatcher::new(store.clone(), queue.clone());
+    let parts = Parts { settings, store, queue, dispatcher, tenant };
+    let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
+        format!("the address {} cannot be listened on; set listen to a free one", parts.settings.listen)
+    })?;
+    let address = listener.local_addr()?;
+    write_address(&parts.settings.data_dir, address)?;
+    welcome(&parts.settings, roles, address, new_token.as_deref())?;
+    serve(parts, roles, listener).await
+}
+
+struct Parts {
+    settings: Settings,
+    store: Store,
+    queue: Queue,
+    dispatcher: Dispatcher,
+    tenant: Tenant,
+}
+
+async fn serve(parts: Parts, roles: Roles, listener: TcpListener) -> anyhow::Result<()> {
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let signals = tokio::spawn(watch_signals(stop.clone(), hurry.clone()));
+    let directory_stop = CancellationToken::new();
+    let directory = tokio::spawn({
+        let (directory, stop) = (parts.store.directory().clone(), directory_stop.clone());
+        async move { directory.run(stop).await }
+    });
+    let router = router(&parts, roles)?;
+    let (http_stop, grace) = (stop.clone(), parts.settings.shutdown_grace());
+    tasks.spawn(async move { serve_http(listener, router, http_stop, grace).await });
+    if roles.worker {
+        let worker = worker(&parts)?;
+        let (stop, hurry) = (stop.clone(), hurry.clone());
+        tasks.spawn(async move { postrider_worker::run(worker, stop, hurry).await.context("the worker ended") });
+    }
+    let mut ended = Ok(());
+    while let Some(task) = tasks.join_next().await {
+        let outcome = task.context("a role panicked").and_then(|outcome| outcome);
+        if !stop.is_cancelled() || outcome.is_err() {
+            ended = ended.and(outcome);
+            stop.cancel();
+        }
+    }
+    directory_stop.cancel();
+    directory.await.context("the directory panicked")?;
+    signals.abort();
+    let Parts { store, queue, dispatcher, .. } = parts;
+    drop((queue, dispatcher));
+    store.close().await;
+    tracing::info!("everything that was accepted is stored; goodbye");
+    ended
+}
+
+fn router(parts: &Parts, roles: Roles) -> anyhow::Result<Router> {
+    let settings = &parts.settings;
+    let api = postrider_api::ApiState::new(
+        parts.store.clone(),
+        parts.queue.clone(),
+        parts.dispatcher.clone(),
+        postrider_api::ApiSettings {
+            egress: settings.egress_policy(),
+            payload_bytes_max: settings.payload_bytes_max,
+            idempotency_ttl: HOUR * settings.idempotency_hours,
+            own_id_ttl: DAY * settings.retention_job_days,
+            token_rate_per_second: settings.token_rate_per_second,
+            admin_token: settings.admin_token.clone(),
+            administrator_tenant: parts.tenant.id,
+            retry_schedule: settings.retry_schedule()?,
+        },
+    );
+    let mut router = postrider_api::health_router(api.clone());
+    if roles.api {
+        router = router.merge(postrider_api::router(api));
+    }
+    if roles.dashboard {
+        router = router.merge(postrider_dashboard::router(parts.queue.clone()));
+    }
+    Ok(router)
+}
+
+fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
+    let settings = &parts.settings;
+    let options = postrider_worker::egress::EgressOptions {
+        ca_file: settings.egress_ca_file.clone(),
+        ..postrider_worker::egress::EgressOptions::default()
+    };
+    Ok(postrider_worker::WorkerParts {
+        store: parts.store.clone(),
+        queue: parts.queue.clone(),
+        dispatcher: parts.dispatcher.clone(),
+        egress: postrider_worker::egress::EgressClient::new(settings.egress_policy(), &options)?,
+        settings: postrider_worker::WorkerSettings {
+            concurrency: settings.worker_concurrency,
+            grace: settings.shutdown_grace(),
+            host: first_start::host(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            failing_disables_after: HOUR * settings.failing_disables_after_hours,
+            retention: RetentionAges {
+                payloads: DAY * settings.retention_payload_days,
+                jobs: DAY * settings.retention_job_days,
+                resolved_dead_letters: DAY * settings.retention_dead_letter_days,
+                stats: DAY * settings.retention_stats_days,
+            },
+        },
+    })
+}
+
+async fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
+    let Some(url) = &settings.redis_url else {
+        let journal = settings.data_dir.join(JOURNAL_FILE);
+        return Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
+            .with_context(|| format!("the queue's journal {} cannot be opened", journal.display()));
+    };
+    let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
+    let options =
+        RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
+    Queue::redis(options).await.context("the queue in Redis cannot be set up")
+}
+
+/// Serves until `stop`, then lets requests that are under way end within the grace.
+async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    grace: Duration,
+) -> anyhow::Result<()> {
+    let ending = stop.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await });
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = serving => served.context("the listener failed"),
+        () = late => Ok(()),
+    }
+}
+
+async fn watch_signals(stop: CancellationToken, hurry: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be watched; the process ends only by SIGKILL");
+        return;
+    };
+    for (token, words) in
+        [(stop, "stopping: what runs may end; a second signal hurries"), (hurry, "hurrying: what runs is given back")]
+    {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("{words}");
+        token.cancel();
+    }
+}
+
+fn write_address(folder: &Path, address: SocketAddr) -> anyhow::Result<()> {
+    let (file, new) = (folder.join(ADDRESS_FILE), folder.join(format!("{ADDRESS_FILE}.new")));
+    fs::write(&new, address.to_string())
+        .and_then(|()| fs::rename(&new, &file))
+        .with_context(|| format!("the file {} cannot be written", file.display()))
+}
+
+fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, new_token: Option<&str>) -> anyhow::Result<()> {
+    let queue = if settings.redis_url.is_some() { "Redis" } else { "inside this process" };
+    let mut lines = vec![format!("Postrider {} is running.", env!("CARGO_PKG_VERSION"))];
+    if roles.api {
+        lines.push(format!("  API        http://{address}/v1   (how to call it: http://{address}/docs)"));
+    }
+    if roles.dashboard {
+        lines.push(format!("  Dashboard  http://{address}/"));
+    }
+    lines.push(format!("  Health     http://{address}/readyz"));
+    lines.push(format!("  Database   {}", first_start::hide_password(&settings.database_url())));
+    lines.push(format!("  Queue      {queue}"));
+    if let Some(token) = new_token {
+        lines.push(String::new());
+        lines.push("The administrator's token, shown this once and kept only as a hash:".to_owned());
+        lines.push(format!("  {token}"));
+    }
+    logs::say(&lines.join("\n"))
+}

@@ -1,0 +1,157 @@
+//! The real binary, started for one test with everything of its own. Knows its contract with the outside only:
+//! environment variables, the file `listen.addr`, HTTP and signals.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{Client, SOON, Stack, database::Database, eventually, from_test_run};
+
+/// The bootstrap administrator's token of every started application.
+pub(crate) const ADMIN_TOKEN: &str = "test-admin-0123456789abcdefghijklmnopqrstuvwxyz";
+/// How long a graceful stop may take, over the grace that a test configures.
+const STOP: Duration = Duration::from_secs(45);
+
+/// A running Postrider. Its server, database and folder go when it is dropped; a panicking test prints its log.
+pub(crate) struct App {
+    /// Speaks as the administrator, to the address of the process that runs now.
+    pub(crate) client: Client,
+    address: Arc<RwLock<String>>,
+    env: Vec<(String, String)>,
+    process: Child,
+    log: PathBuf,
+    // In the order in which they may go: the database before the folder it may stand in.
+    _database: Database,
+    data: TempDir,
+}
+
+/// An application to be started.
+pub(crate) struct AppBuilder {
+    stack: Stack,
+    env: Vec<(String, String)>,
+}
+
+impl App {
+    pub(crate) async fn start(stack: Stack) -> Self {
+        Self::builder(stack).start().await
+    }
+
+    pub(crate) fn builder(stack: Stack) -> AppBuilder {
+        AppBuilder { stack, env: Vec::new() }
+    }
+
+    /// SIGKILL, as a crash or a power cut is.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("a process to kill");
+        self.process.wait().expect("the killed process ends");
+    }
+
+    /// SIGTERM, as an init system stops a service; gives the exit status.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        signal("TERM", self.process.id());
+        let process = std::cell::RefCell::new(&mut self.process);
+        let ended = || {
+            let status = process.borrow_mut().try_wait().expect("our child");
+            async move { status }
+        };
+        eventually("the process ends after SIGTERM", STOP, ended).await
+    }
+
+    /// Starts the binary again on the same data, after [`Self::kill`] or [`Self::terminate`]. The address may be
+    /// another; clients follow it.
+    pub(crate) async fn restart(&mut self) {
+        self.process = spawn(&self.env, &self.log, &self.data);
+        self.await_ready().await;
+    }
+
+    async fn await_ready(&mut self) {
+        let address_file = self.data.path().join("listen.addr");
+        let (process, client) = (std::cell::RefCell::new(&mut self.process), &self.client);
+        let (shared, address_file) = (&self.address, &address_file);
+        let ready = || {
+            let ended = process.borrow_mut().try_wait().expect("our child");
+            assert!(ended.is_none(), "the server ended while it started: {ended:?}");
+            async move {
+                let address = fs::read_to_string(address_file).ok().filter(|text| !text.trim().is_empty())?;
+                *shared.write().unwrap() = address.trim().to_owned();
+                client.get("/readyz").try_send().await.ok().filter(|answer| answer.status == 200).map(|_| ())
+            }
+        };
+        eventually("the server writes listen.addr and answers /readyz with 200", SOON, ready).await;
+    }
+}
+
+impl AppBuilder {
+    /// Sets an environment variable, over the harness' own.
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) async fn start(self) -> App {
+        let data = tempfile::Builder::new().prefix("postrider-it-").tempdir().expect("a data folder");
+        let database = Database::make(self.stack, data.path()).await;
+        let mut env = vec![
+            ("POSTRIDER_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("POSTRIDER_DATA_DIR".to_owned(), data.path().display().to_string()),
+            ("POSTRIDER_DATABASE_URL".to_owned(), database.url().to_owned()),
+            ("POSTRIDER_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            ("POSTRIDER_EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
+        ];
+        if self.stack == Stack::Postgres {
+            env.push(("POSTRIDER_REDIS_URL".to_owned(), from_test_run("POSTRIDER_TEST_REDIS_URL")));
+            env.push(("POSTRIDER_REDIS_PREFIX".to_owned(), format!("it{}", Uuid::now_v7().simple())));
+        }
+        env.extend(self.env);
+        let address = Arc::new(RwLock::new(String::new()));
+        let log = data.path().join("server.log");
+        let process = spawn(&env, &log, &data);
+        let client = Client::new(Arc::clone(&address), ADMIN_TOKEN);
+        let mut app = App { client, address, env, process, log, _database: database, data };
+        app.await_ready().await;
+        app
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // Both fail where the test has ended the process itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("---- the server's output\n{log}---- end of the server's output");
+        }
+    }
+}
+
+fn spawn(env: &[(String, String)], log: &PathBuf, data: &TempDir) -> Child {
+    // A restarted server must not be taken for ready at its predecessor's address.
+    drop(fs::remove_file(data.path().join("listen.addr")));
+    let out = File::options().create(true).append(true).open(log).expect("the server's log opens");
+    let inherited = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("POSTRIDER_"));
+    Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .arg("serve")
+        .env_clear()
+        .envs(inherited)
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .current_dir(data.path())
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().expect("a second handle of the log"))
+        .stderr(out)
+        .spawn()
+        .expect("the binary starts")
+}
+
+/// Sends a signal by the shell's own `kill`, which every system has.
+pub(super) fn signal(name: &str, pid: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("a shell");
+    assert!(sent.success(), "SIG{name} does not reach process {pid}");
+}

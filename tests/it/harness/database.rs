@@ -1,0 +1,56 @@
+//! A database for one test: a file in its data folder, or one made on the tests' PostgreSQL and dropped at the end.
+
+use std::path::Path;
+
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+use super::{Stack, from_test_run};
+
+pub(crate) enum Database {
+    Sqlite { url: String },
+    Postgres { name: String, url: String },
+}
+
+impl Database {
+    pub(crate) async fn make(stack: Stack, data: &Path) -> Self {
+        if stack == Stack::Sqlite {
+            return Self::Sqlite { url: format!("sqlite://{}", data.join("postrider.db").display()) };
+        }
+        let name = format!("it_{}", Uuid::now_v7().simple());
+        on_server(format!("CREATE DATABASE {name}")).await.expect("the tests' PostgreSQL makes a database");
+        let (server, _) = server_url().rsplit_once('/').map(|(server, db)| (server.to_owned(), db.to_owned())).unwrap();
+        Self::Postgres { url: format!("{server}/{name}"), name }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        match self {
+            Self::Sqlite { url } | Self::Postgres { url, .. } => url,
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Self::Postgres { name, .. } = self else { return };
+        let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        // A thread with a runtime of its own, since a drop cannot wait on the test's.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(on_server(statement))
+        });
+        if let Ok(Err(error)) = dropped.join() {
+            eprintln!("the test's database stays: {error}");
+        }
+    }
+}
+
+fn server_url() -> String {
+    from_test_run("POSTRIDER_TEST_POSTGRES_URL")
+}
+
+async fn on_server(statement: String) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(&server_url()).await?;
+    connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
+    connection.close().await
+}

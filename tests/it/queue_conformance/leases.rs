@@ -1,0 +1,138 @@
+//! Leases: fences, heartbeats, lost workers, and tickets given back.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use postrider_core::queue::{Health, LostTicket, Next, Queue, Settled, Ticket};
+
+use super::setup::{
+    BRIEF, NORMAL, claim_soon, done, jobs, lane, none_is_due, settle, take, ticket, tickets, verdict, view_of, wide,
+    worker,
+};
+
+super::on_both!(
+    a_verdict_without_the_current_fence_changes_nothing(NORMAL),
+    a_lost_worker_s_tickets_go_to_the_front_and_are_told_once(BRIEF),
+    a_heartbeat_keeps_leases(BRIEF),
+    a_lost_worker_is_told_so(BRIEF),
+    a_retired_worker_gives_back_what_it_holds(NORMAL),
+    a_released_ticket_goes_to_the_front(NORMAL),
+    many_lost_tickets_are_told_once_to_many_callers(BRIEF),
+);
+
+async fn lose(queue: &Queue) -> Vec<LostTicket> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let lost = queue.expire().await.unwrap();
+        if !lost.is_empty() {
+            return lost;
+        }
+        assert!(Instant::now() < until, "no worker was lost");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn a_verdict_without_the_current_fence_changes_nothing(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 1)).await;
+    let worker = worker();
+    let old = claim_soon(&queue, &worker, 1).await.remove(0);
+    settle(&queue, &old, Health::Neutral, Next::Release).await;
+    let new = claim_soon(&queue, &worker, 1).await.remove(0);
+    assert!(new.fence > old.fence);
+    let before = view_of(&queue, &lane).await;
+    let unknown = postrider_core::queue::Lease { job: ticket(&lane).job, ..new.clone() };
+    let stale = [verdict(&old, Health::Bad, Next::Done), verdict(&unknown, Health::Bad, Next::Release)];
+    assert_eq!(queue.settle(&stale).await.unwrap(), [Settled::Stale; 2]);
+    assert_eq!(view_of(&queue, &lane).await, before);
+    let twice = [verdict(&new, Health::Good, Next::Done), verdict(&new, Health::Good, Next::Done)];
+    assert_eq!(queue.settle(&twice).await.unwrap(), [Settled::Applied, Settled::Stale]);
+}
+
+async fn a_lost_worker_s_tickets_go_to_the_front_and_are_told_once(queue: Queue) {
+    let lane = lane("a");
+    let all = tickets(&lane, 4);
+    take(&queue, &all).await;
+    let leases = claim_soon(&queue, &worker(), 2).await;
+    assert_eq!(queue.expire().await.unwrap(), []);
+    let urgent = Ticket { priority: postrider_core::domain::job::Priority::MAX, ..ticket(&lane) };
+    take(&queue, std::slice::from_ref(&urgent)).await;
+    let mut lost: Vec<_> = lose(&queue).await.into_iter().map(|lost| lost.job).collect();
+    lost.sort();
+    assert_eq!(lost, [all[0].job, all[1].job]);
+    assert_eq!(queue.expire().await.unwrap(), []);
+    let again = claim_soon(&queue, &worker(), 3).await;
+    assert_eq!(jobs(&again), [all[0].job, all[1].job, urgent.job]);
+    let late: Vec<_> = leases.iter().map(|lease| verdict(lease, Health::Good, Next::Done)).collect();
+    assert_eq!(queue.settle(&late).await.unwrap(), [Settled::Stale; 2]);
+}
+
+async fn a_heartbeat_keeps_leases(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 1)).await;
+    let worker = worker();
+    let leases = claim_soon(&queue, &worker, 1).await;
+    let until = Instant::now() + BRIEF.lease * 3;
+    while Instant::now() < until {
+        queue.renew(&worker).await.unwrap();
+        assert_eq!(queue.expire().await.unwrap(), []);
+        tokio::time::sleep(BRIEF.lease / 10).await;
+    }
+    done(&queue, &leases).await;
+}
+
+async fn a_lost_worker_is_told_so(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 1)).await;
+    let worker = worker();
+    assert!(!queue.renew(&worker).await.unwrap(), "the first registers it");
+    assert!(queue.renew(&worker).await.unwrap());
+    claim_soon(&queue, &worker, 1).await;
+    assert_eq!(lose(&queue).await.len(), 1);
+    assert!(!queue.renew(&worker).await.unwrap());
+    assert!(queue.renew(&worker).await.unwrap());
+}
+
+async fn a_retired_worker_gives_back_what_it_holds(queue: Queue) {
+    let lane = lane("a");
+    queue.lane(&lane, &wide()).await.unwrap();
+    let all = tickets(&lane, 6);
+    take(&queue, &all).await;
+    let worker = worker();
+    queue.renew(&worker).await.unwrap();
+    assert_eq!(claim_soon(&queue, &worker, 3).await.len(), 3);
+    queue.retire(&worker).await.unwrap();
+    assert_eq!(queue.view(10).await.unwrap().workers, []);
+    assert_eq!(queue.expire().await.unwrap(), []);
+    let again = claim_soon(&queue, &super::setup::worker(), 3).await;
+    assert_eq!(jobs(&again), all[..3].iter().map(|ticket| ticket.job).collect::<Vec<_>>());
+}
+
+async fn a_released_ticket_goes_to_the_front(queue: Queue) {
+    let lane = lane("a");
+    let all = tickets(&lane, 3);
+    take(&queue, &all).await;
+    let worker = worker();
+    let leases = claim_soon(&queue, &worker, 2).await;
+    settle(&queue, &leases[1], Health::Neutral, Next::Release).await;
+    settle(&queue, &leases[0], Health::Neutral, Next::Release).await;
+    let again = claim_soon(&queue, &worker, 3).await;
+    assert_eq!(jobs(&again), all.iter().map(|ticket| ticket.job).collect::<Vec<_>>());
+    none_is_due(&queue).await;
+}
+
+async fn many_lost_tickets_are_told_once_to_many_callers(queue: Queue) {
+    let lanes: Vec<_> = (0..100).map(|n| lane(&n.to_string())).collect();
+    let all: Vec<Ticket> = lanes.iter().flat_map(|lane| tickets(lane, 8)).collect();
+    take(&queue, &all).await;
+    claim_soon(&queue, &worker(), all.len()).await;
+    tokio::time::sleep(BRIEF.lease).await;
+    let callers = (0..4).map(|_| queue.expire());
+    let told = futures::future::join_all(callers).await;
+    let mut lost: Vec<_> = told.into_iter().flat_map(Result::unwrap).collect();
+    lost.extend(queue.expire().await.unwrap());
+    assert_eq!(lost.len(), all.len());
+    assert_eq!(lost.iter().map(|lost| lost.job).collect::<HashSet<_>>().len(), all.len());
+}

@@ -1,0 +1,125 @@
+//! Queues of a test's own, and short ways to say what a test means.
+
+use std::time::{Duration, Instant};
+
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        job::{Job, Priority},
+        lane::{LaneKey, LaneSettings},
+        tenant::Tenant,
+    },
+    queue::{
+        EmbeddedOptions, Health, LaneView, Lease, Next, Offered, Queue, QueueLimits, RedisOptions, Settled, Ticket,
+        Verdict, WorkerId,
+    },
+};
+
+pub(crate) const NORMAL: QueueLimits = QueueLimits { lease: Duration::from_secs(15), window: 1_000_000 };
+pub(crate) const SMALL: QueueLimits = QueueLimits { window: 10, ..NORMAL };
+pub(crate) const BRIEF: QueueLimits = QueueLimits { lease: Duration::from_millis(150), ..NORMAL };
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) fn embedded(limits: QueueLimits) -> Queue {
+    Queue::embedded(EmbeddedOptions { limits, journal: None }).unwrap()
+}
+
+pub(crate) fn redis_options(limits: QueueLimits) -> RedisOptions {
+    let url = std::env::var("POSTRIDER_TEST_REDIS_URL").expect("POSTRIDER_TEST_REDIS_URL: run the tests by tests/run");
+    let prefix = format!("test-{}", uuid::Uuid::now_v7().simple());
+    RedisOptions { limits, prefix, ..RedisOptions::new(url.parse().unwrap()) }
+}
+
+pub(crate) async fn redis(limits: QueueLimits) -> Queue {
+    Queue::redis(redis_options(limits)).await.unwrap()
+}
+
+pub(crate) fn worker() -> WorkerId {
+    WorkerId::new("test")
+}
+
+pub(crate) fn lane_of(tenant: Id<Tenant>, name: &str) -> LaneKey {
+    LaneKey { tenant, name: name.parse().unwrap() }
+}
+
+pub(crate) fn lane(name: &str) -> LaneKey {
+    lane_of(Id::new(), name)
+}
+
+/// A ticket that is due, in the order in which tickets are made.
+pub(crate) fn ticket(lane: &LaneKey) -> Ticket {
+    Ticket {
+        job: Id::new(),
+        lane: lane.clone(),
+        priority: Priority::default(),
+        order: UnixMs(1_000),
+        delay: Duration::ZERO,
+    }
+}
+
+pub(crate) fn tickets(lane: &LaneKey, count: usize) -> Vec<Ticket> {
+    (0..count).map(|_| ticket(lane)).collect()
+}
+
+pub(crate) fn delayed(lane: &LaneKey, delay: Duration) -> Ticket {
+    Ticket { delay, ..ticket(lane) }
+}
+
+pub(crate) fn wide() -> LaneSettings {
+    LaneSettings { concurrency_max: 1_000_000, ..LaneSettings::default() }
+}
+
+pub(crate) fn ordered() -> LaneSettings {
+    LaneSettings { ordered: true, ..LaneSettings::default() }
+}
+
+pub(crate) fn jobs(leases: &[Lease]) -> Vec<Id<Job>> {
+    leases.iter().map(|lease| lease.job).collect()
+}
+
+pub(crate) fn verdict(lease: &Lease, health: Health, next: Next) -> Verdict {
+    Verdict { lease: lease.clone(), health, took: Duration::ZERO, next }
+}
+
+pub(crate) fn later(delay: Duration) -> Next {
+    Next::Later { delay, order: UnixMs(2_000), priority: Priority::default() }
+}
+
+pub(crate) async fn take(queue: &Queue, tickets: &[Ticket]) {
+    let offered = queue.offer(tickets).await.unwrap();
+    assert!(offered.iter().all(|offered| *offered == Offered::Taken), "{offered:?}");
+}
+
+pub(crate) async fn settle(queue: &Queue, lease: &Lease, health: Health, next: Next) {
+    assert_eq!(queue.settle(&[verdict(lease, health, next)]).await.unwrap(), [Settled::Applied]);
+}
+
+pub(crate) async fn done(queue: &Queue, leases: &[Lease]) {
+    let verdicts: Vec<Verdict> = leases.iter().map(|lease| verdict(lease, Health::Good, Next::Done)).collect();
+    let settled = queue.settle(&verdicts).await.unwrap();
+    assert!(settled.iter().all(|settled| *settled == Settled::Applied), "{settled:?}");
+}
+
+pub(crate) async fn none_is_due(queue: &Queue) {
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap(), []);
+}
+
+/// Claims until `count` leases came, which must happen soon.
+pub(crate) async fn claim_soon(queue: &Queue, worker: &WorkerId, count: usize) -> Vec<Lease> {
+    let until = Instant::now() + PATIENCE;
+    let mut leases = Vec::new();
+    while leases.len() < count {
+        assert!(Instant::now() < until, "{} of {count} leases came", leases.len());
+        leases.extend(queue.claim(worker, count - leases.len()).await.unwrap());
+        if leases.len() < count {
+            queue.wait(Duration::from_millis(20)).await;
+        }
+    }
+    leases
+}
+
+pub(crate) async fn view_of(queue: &Queue, key: &LaneKey) -> LaneView {
+    let view = queue.view(10_000).await.unwrap();
+    view.lanes.into_iter().find(|lane| lane.key == *key).unwrap()
+}

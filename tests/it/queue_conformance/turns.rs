@@ -1,0 +1,164 @@
+//! Whose turn it is: fairness, concurrency, rate, pause, and what the receiver bears.
+
+use std::time::{Duration, Instant};
+
+use postrider_core::{
+    domain::{Id, lane::LaneSettings},
+    queue::{Breaker, Health, Next, Offered, Queue},
+};
+
+use super::setup::{
+    HOUR, NORMAL, claim_soon, delayed, done, jobs, lane, lane_of, none_is_due, settle, take, ticket, tickets, view_of,
+    wide, worker,
+};
+
+super::on_both!(
+    a_job_is_offered_once(NORMAL),
+    turns_go_round_tenants_then_lanes(NORMAL),
+    a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(NORMAL),
+    a_lane_holds_no_more_than_its_concurrency(NORMAL),
+    a_raised_concurrency_is_in_force_at_once(NORMAL),
+    a_lane_starts_no_faster_than_its_rate(NORMAL),
+    a_paused_lane_rests_until_it_is_resumed(NORMAL),
+    a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(NORMAL),
+    a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(NORMAL),
+    an_idle_worker_is_woken(NORMAL),
+);
+
+async fn a_job_is_offered_once(queue: Queue) {
+    let lane = lane("a");
+    let [ready, waiting] = [ticket(&lane), delayed(&lane, HOUR)];
+    let both = [ready.clone(), waiting.clone()];
+    take(&queue, &both).await;
+    assert_eq!(queue.offer(&both).await.unwrap(), [Offered::Held; 2]);
+    let leases = queue.claim(&worker(), 10).await.unwrap();
+    assert_eq!(jobs(&leases), [ready.job]);
+    assert_eq!(queue.offer(&both).await.unwrap(), [Offered::Held; 2]);
+    done(&queue, &leases).await;
+    assert_eq!(queue.offer(&both).await.unwrap(), [Offered::Taken, Offered::Held]);
+}
+
+async fn turns_go_round_tenants_then_lanes(queue: Queue) {
+    let (one, two) = (Id::new(), Id::new());
+    let lanes = [lane_of(one, "a"), lane_of(one, "b"), lane_of(two, "c")];
+    for lane in &lanes {
+        take(&queue, &tickets(lane, 4)).await;
+    }
+    let leases = queue.claim(&worker(), 8).await.unwrap();
+    let turns: Vec<&str> = leases.iter().map(|lease| lease.lane.name.as_str()).collect();
+    assert_eq!(turns, ["a", "c", "b", "c", "a", "c", "b", "c"]);
+}
+
+async fn a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(queue: Queue) {
+    let busy = Id::new();
+    let backlog: Vec<_> = (0..1_000).flat_map(|lane| tickets(&lane_of(busy, &lane.to_string()), 3)).collect();
+    take(&queue, &backlog).await;
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 10);
+    let other = ticket(&lane("other"));
+    take(&queue, std::slice::from_ref(&other)).await;
+    assert!(jobs(&queue.claim(&worker(), 2).await.unwrap()).contains(&other.job));
+}
+
+async fn a_lane_holds_no_more_than_its_concurrency(queue: Queue) {
+    let lane = lane("a");
+    queue.lane(&lane, &LaneSettings { concurrency_max: 3, ..LaneSettings::default() }).await.unwrap();
+    take(&queue, &tickets(&lane, 10)).await;
+    let leases = queue.claim(&worker(), 10).await.unwrap();
+    assert_eq!(leases.len(), 3);
+    none_is_due(&queue).await;
+    done(&queue, &leases[..2]).await;
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 2);
+}
+
+async fn a_raised_concurrency_is_in_force_at_once(queue: Queue) {
+    let lane = lane("a");
+    queue.lane(&lane, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();
+    take(&queue, &tickets(&lane, 10)).await;
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 1);
+    queue.lane(&lane, &wide()).await.unwrap();
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 7);
+}
+
+async fn a_lane_starts_no_faster_than_its_rate(queue: Queue) {
+    let lane = lane("a");
+    let settings = LaneSettings { rate_per_second: Some(20), ..wide() };
+    queue.lane(&lane, &settings).await.unwrap();
+    take(&queue, &tickets(&lane, 30)).await;
+    let worker = worker();
+    let begun = Instant::now();
+    let mut leases = queue.claim(&worker, 30).await.unwrap();
+    while leases.len() < 26 {
+        done(&queue, &leases).await;
+        leases.clear();
+        leases = claim_soon(&queue, &worker, 1).await;
+        if view_of(&queue, &lane).await.ready <= 4 {
+            break;
+        }
+    }
+    // Twenty at once, six more at 50 ms each.
+    assert!(begun.elapsed() >= Duration::from_millis(280), "{:?}", begun.elapsed());
+}
+
+async fn a_paused_lane_rests_until_it_is_resumed(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 2)).await;
+    queue.pause(&lane).await.unwrap();
+    none_is_due(&queue).await;
+    assert!(view_of(&queue, &lane).await.paused);
+    take(&queue, &tickets(&lane, 1)).await;
+    none_is_due(&queue).await;
+    queue.resume(&lane).await.unwrap();
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 3);
+}
+
+async fn a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(queue: Queue) {
+    let lane = lane("a");
+    queue.lane(&lane, &LaneSettings { concurrency_max: 10, ..LaneSettings::default() }).await.unwrap();
+    take(&queue, &tickets(&lane, 50)).await;
+    let worker = worker();
+    for (health, limit) in [
+        (Health::Neutral, 8),
+        (Health::Good, 9),
+        (Health::Good, 10),
+        (Health::Good, 10),
+        (Health::Bad, 5),
+        (Health::Bad, 2),
+        (Health::Bad, 1),
+        (Health::Good, 2),
+    ] {
+        let lease = claim_soon(&queue, &worker, 1).await.remove(0);
+        settle(&queue, &lease, health, Next::Done).await;
+        assert_eq!(view_of(&queue, &lane).await.limit, limit, "after {health:?}");
+    }
+}
+
+async fn a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 50)).await;
+    let worker = worker();
+    for lease in &queue.claim(&worker, 8).await.unwrap() {
+        settle(&queue, lease, Health::Bad, Next::Done).await;
+    }
+    assert!(matches!(view_of(&queue, &lane).await.breaker, Breaker::Open { .. }));
+    for health in [Health::Bad, Health::Bad, Health::Good] {
+        let probe = claim_soon(&queue, &worker, 1).await.remove(0);
+        none_is_due(&queue).await;
+        settle(&queue, &probe, health, Next::Done).await;
+    }
+    let view = view_of(&queue, &lane).await;
+    assert_eq!((view.breaker, view.limit), (Breaker::Closed, 1));
+    let ramp = queue.claim(&worker, 10).await.unwrap();
+    done(&queue, &ramp).await;
+    assert_eq!(queue.claim(&worker, 10).await.unwrap().len(), 2);
+}
+
+async fn an_idle_worker_is_woken(queue: Queue) {
+    let lane = lane("a");
+    none_is_due(&queue).await;
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { claim_soon(&queue, &worker(), 1).await }
+    });
+    take(&queue, &tickets(&lane, 1)).await;
+    assert_eq!(waiting.await.unwrap().len(), 1);
+}

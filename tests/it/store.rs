@@ -1,0 +1,249 @@
+//! The store by itself, on both databases: what one transaction has to get right whatever comes with it.
+
+use std::time::Duration;
+
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        attempt::{AttemptClass, AttemptReport},
+        dead_letter::Cause,
+        endpoint::{Endpoint, EndpointSettings, EndpointState, TIMEOUT_MS_DEFAULT},
+        event::Event,
+        job::{Job, JobKind, JobState, Outcome},
+        retry::RetrySchedule,
+        signature::SigningSecret,
+        tenant::Tenant,
+    },
+    store::{
+        Cipher, DeadLetterFilter, Finished, Gate, Item, ItemResult, NewEvent, NewJob, OperationKind, Page, Publication,
+        Published, Recorded, Replay, Resolved, RetentionAges, Store, StoreOptions,
+    },
+};
+
+use crate::harness::{Database, Stack};
+
+on_both_stacks!(
+    a_key_is_won_once_within_a_group_and_between_groups,
+    a_late_outcome_is_recorded_and_changes_nothing,
+    a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
+    a_recovery_replays_each_event_without_a_success_once,
+    a_secret_signs_until_its_grace_is_over,
+    retention_removes_what_is_old_and_finished_only,
+);
+
+struct Fixture {
+    store: Store,
+    tenant: Tenant,
+    now: UnixMs,
+    _database: Database,
+    _data: tempfile::TempDir,
+}
+
+impl Fixture {
+    async fn make(stack: Stack) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let database = Database::make(stack, data.path()).await;
+        let options = StoreOptions {
+            url: database.url().to_owned(),
+            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
+            node: "test".to_owned(),
+            connections_max: 8,
+        };
+        let store = Store::open(&options).await.unwrap();
+        let now = UnixMs::now();
+        let tenant = store.default_tenant(now).await.unwrap();
+        Self { store, tenant, now, _database: database, _data: data }
+    }
+
+    async fn endpoint(&self) -> Endpoint {
+        let settings = EndpointSettings {
+            url: postrider_core::domain::egress::EndpointUrl::stored("http://127.0.0.1:9/".to_owned()),
+            description: String::new(),
+            event_types: Vec::new(),
+            channels: Vec::new(),
+            headers: Vec::new(),
+            rate_per_second: None,
+            concurrency_max: None,
+            ordered: false,
+            timeout_ms: TIMEOUT_MS_DEFAULT,
+            retry_schedule: RetrySchedule::default(),
+            metadata: serde_json::Map::new(),
+        };
+        let secret = SigningSecret::from_random([1; 32]);
+        self.store.tenant(self.tenant.id).create_endpoint(&settings, &secret, self.now).await.unwrap()
+    }
+
+    fn event(&self, endpoint: &Endpoint) -> (Id<Event>, Id<Job>, Item) {
+        let event = NewEvent {
+            id: Id::new(),
+            own_id: None,
+            kind: "a.b".parse().unwrap(),
+            channels: Vec::new(),
+            payload: b"{\"b\": 1.0e3 }".to_vec(),
+            deliver_at: self.now,
+        };
+        let job = NewJob::delivery(endpoint, event.id, self.now);
+        let (event_id, job_id) = (event.id, job.id);
+        (event_id, job_id, Item { gate: None, answer: "own".to_owned(), event: Some(event), jobs: vec![job] })
+    }
+
+    async fn publish(&self, gate: Option<Gate>, items: Vec<Item>) -> Published {
+        let compose = Box::new(|results: &[ItemResult]| format!("{} items", results.len()));
+        self.store.tenant(self.tenant.id).publish(Publication::new(gate, items, self.now, compose)).await.unwrap()
+    }
+
+    fn gate(&self, body: u8) -> Gate {
+        let expires_at = self.now + Duration::from_secs(3600);
+        Gate { scope: "events", key: "k".to_owned(), body_hash: vec![body], expires_at }
+    }
+
+    fn finished(&self, job: Id<Job>, endpoint: &Endpoint, attempt: u32, outcome: Outcome) -> Finished {
+        let failed = outcome != Outcome::Succeeded;
+        let report = AttemptReport {
+            started_at: self.now,
+            duration_ms: 3,
+            class: if failed { AttemptClass::HttpStatus } else { AttemptClass::Succeeded },
+            status_code: Some(if failed { 500 } else { 200 }),
+            error: failed.then(|| format!("HTTP 500 no. {attempt}")),
+            response_body: Some(b"oh".to_vec()),
+            address: None,
+            worker: "w".to_owned(),
+            retry_after: None,
+        };
+        Finished {
+            job,
+            tenant: self.tenant.id,
+            kind: JobKind::WebhookDeliver,
+            endpoint: Some(endpoint.id),
+            message_id: Some("message".to_owned()),
+            attempt,
+            report: Some(report),
+            outcome,
+            endpoint_state: None,
+            now: self.now,
+            node: String::new(),
+        }
+    }
+
+    async fn die(&self, endpoint: &Endpoint) -> Id<Job> {
+        let (_, job, item) = self.event(endpoint);
+        self.publish(None, vec![item]).await;
+        let dead = self.finished(job, endpoint, 0, Outcome::Dead { cause: Cause::AttemptsSpent });
+        assert_eq!(self.store.record(dead).await.unwrap(), Recorded::Applied);
+        job
+    }
+}
+
+async fn a_key_is_won_once_within_a_group_and_between_groups(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let many = (0..100).map(|_| at.publish(Some(at.gate(1)), vec![at.event(&endpoint).2]));
+    let answers = futures::future::join_all(many).await;
+    let stored = answers.iter().filter(|answer| matches!(answer, Published::Stored(_))).count();
+    assert_eq!(stored, 1);
+    let replayed = Published::Replayed { answer: "1 items".to_owned() };
+    assert_eq!(answers.iter().filter(|&answer| *answer == replayed).count(), 99);
+    assert_eq!(at.publish(Some(at.gate(2)), vec![at.event(&endpoint).2]).await, Published::Conflict);
+    let due = at.store.due_jobs(None, at.now, 10).await.unwrap();
+    assert_eq!(due.len(), 1);
+}
+
+async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let (_, job, item) = at.event(&endpoint);
+    at.publish(None, vec![item]).await;
+    let outcomes = [Outcome::Retry { at: at.now }, Outcome::Succeeded]
+        .map(|outcome| at.store.record(at.finished(job, &endpoint, 0, outcome)));
+    let recorded = futures::future::join_all(outcomes).await;
+    assert_eq!(recorded.iter().filter(|one| matches!(one, Ok(Recorded::Applied))).count(), 1);
+    let scope = at.store.tenant(at.tenant.id);
+    let detail = scope.job(job).await.unwrap().unwrap();
+    assert_eq!((detail.job.state, detail.job.attempt), (JobState::Pending, 1));
+    let late: Vec<bool> = scope.attempts(job).await.unwrap().iter().map(|attempt| attempt.late).collect();
+    assert_eq!(late, [false, true]);
+}
+
+async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let job = at.die(&endpoint).await;
+    let scope = at.store.tenant(at.tenant.id);
+    let page = Page { before: None, limit: 10 };
+    let letters = scope
+        .dead_letters(&DeadLetterFilter { q: Some("http 500".to_owned()), ..DeadLetterFilter::default() }, &page)
+        .await
+        .unwrap();
+    let letter = letters.rows.first().unwrap();
+    assert_eq!((letter.job_id, letter.payload.as_slice(), letter.attempts), (job, b"{\"b\": 1.0e3 }".as_slice(), 1));
+    assert_eq!(letter.endpoint_url.as_deref(), Some("http://127.0.0.1:9/"));
+    assert_eq!(letter.history[0].response_body.as_deref(), Some("oh"));
+    let Resolved::Done(replay) = scope.replay_dead_letter(letter.id, Some(b"{}".to_vec()), at.now).await.unwrap()
+    else {
+        panic!("not replayed")
+    };
+    assert!(matches!(scope.replay_dead_letter(letter.id, None, at.now).await.unwrap(), Resolved::Already(_)));
+    let work = at.store.load_work(&[replay.id]).await.unwrap();
+    assert_eq!((work[0].payload.as_deref(), work[0].job.replay_of), (Some(b"{}".as_slice()), Some(letter.id)));
+    assert_eq!(work[0].message_id.as_deref(), letter.message_id.as_deref());
+    let failures = scope.failures(None, 10).await.unwrap();
+    assert_eq!((failures.len(), failures[0].count), (1, 1));
+}
+
+async fn a_recovery_replays_each_event_without_a_success_once(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    for _ in 0..30 {
+        at.die(&endpoint).await;
+    }
+    let (_, succeeded, item) = at.event(&endpoint);
+    at.publish(None, vec![item]).await;
+    at.store.record(at.finished(succeeded, &endpoint, 0, Outcome::Succeeded)).await.unwrap();
+    let (_, _, pending) = at.event(&endpoint);
+    at.publish(None, vec![pending]).await;
+    let kind = OperationKind::RecoverEndpoint { endpoint: endpoint.id, since: UnixMs(0), until: at.now };
+    let scope = at.store.tenant(at.tenant.id);
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let replay = Replay { kind: kind.clone(), total: None, rate_per_second: None };
+        let operation = scope.create_operation(&replay, at.now).await.unwrap();
+        assert_eq!(at.store.claim_operation(at.now).await.unwrap().unwrap().id, operation.id);
+        assert!(at.store.claim_operation(at.now).await.unwrap().is_none());
+        while at.store.step_operation(operation.id, 7, at.now).await.unwrap().more {}
+        let ended = scope.operation(operation.id).await.unwrap().unwrap();
+        ids.push((ended.seen, ended.replayed));
+    }
+    assert_eq!(ids, [(32, 30), (32, 0)]);
+}
+
+async fn a_secret_signs_until_its_grace_is_over(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let scope = at.store.tenant(at.tenant.id);
+    let old_until = at.now + Duration::from_secs(60);
+    assert!(scope.rotate_secret(endpoint.id, &SigningSecret::from_random([2; 32]), old_until, at.now).await.unwrap());
+    let endpoints = at.store.directory().endpoints(at.tenant.id).await.unwrap();
+    let live = endpoints.get(endpoint.id).unwrap();
+    assert_eq!(live.secrets(at.now), [SigningSecret::from_random([2; 32]), SigningSecret::from_random([1; 32])]);
+    assert_eq!(live.secrets(old_until), [SigningSecret::from_random([2; 32])]);
+    assert_eq!(live.endpoint.state, EndpointState::Active);
+}
+
+async fn retention_removes_what_is_old_and_finished_only(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    at.die(&endpoint).await;
+    let (pending_event, pending, item) = at.event(&endpoint);
+    at.publish(None, vec![item]).await;
+    let week = Duration::from_secs(7 * 24 * 3600);
+    let ages = RetentionAges { payloads: week, jobs: week, resolved_dead_letters: week, stats: week };
+    let young = at.store.remove_old(&ages, at.now).await.unwrap();
+    assert_eq!((young.jobs, young.events, young.payloads), (0, 0, 0));
+    let removed = at.store.remove_old(&ages, at.now + 2 * week).await.unwrap();
+    assert_eq!((removed.jobs, removed.attempts, removed.events, removed.dead_letters), (1, 1, 1, 0));
+    let scope = at.store.tenant(at.tenant.id);
+    assert!(scope.job(pending).await.unwrap().is_some());
+    assert!(scope.event(&pending_event.to_string()).await.unwrap().unwrap().event.payload.is_some());
+    let letters = scope.dead_letters(&DeadLetterFilter::default(), &Page { before: None, limit: 10 }).await.unwrap();
+    assert_eq!(letters.rows.len(), 1);
+}
