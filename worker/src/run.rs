@@ -1,6 +1,6 @@
 //! The worker's start and its graceful end. Every task is started here and waited for here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use apalis::prelude::WorkerBuilderExt;
 use apalis_core::{
@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     WorkerError, WorkerParts,
-    backend::Assignments,
+    backend::{Assignment, Assignments},
     claim::Claimer,
     executors::Executors,
     heartbeat,
@@ -27,8 +27,6 @@ use crate::{
     sweep::{self, Sweeper},
     upkeep,
 };
-use std::time::Duration;
-
 /// Jobs that are claimed and read ahead of a free executor: an eighth of those that run, within these bounds.
 const PREFETCH_MAX: usize = 64;
 /// How long the last verdicts may take once nothing runs any more.
@@ -129,7 +127,7 @@ impl Worker {
     }
 
     /// The tasks that bring work in and keep house.
-    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<crate::backend::Assignment>) -> JoinSet<()> {
+    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<Assignment>) -> JoinSet<()> {
         let mut intake = JoinSet::new();
         let claimer = Claimer {
             store: parts.store.clone(),
