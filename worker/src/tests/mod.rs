@@ -2,6 +2,7 @@
 
 mod bench;
 mod delivers;
+mod holds;
 mod stops;
 
 use postrider_core::store::Work;
