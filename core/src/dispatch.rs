@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::{
     domain::{
         UnixMs,
+        job::Priority,
         lane::{LaneKey, LaneSettings},
     },
     queue::{Offered, Queue, QueueError, Ticket},
@@ -65,6 +66,20 @@ impl Dispatcher {
     /// As [`Self::try_offer`].
     pub async fn refill(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
         self.place(jobs, now, Placing::Refill).await
+    }
+
+    /// Puts a job before all others of its lane, due or not: whoever claims it reads when it is due.
+    ///
+    /// # Errors
+    /// As [`Self::try_offer`].
+    pub async fn put_first(&self, job: &DueJob) -> Result<(), DispatchError> {
+        self.tell_lanes(&[job]).await?;
+        // A ticket that the queue holds is left as it is, and this one may be among the delayed ones.
+        self.queue.cancel(&job.lane, job.id).await?;
+        let (order, delay) = (UnixMs(0), Duration::ZERO);
+        let ticket = Ticket { job: job.id, lane: job.lane.clone(), priority: Priority::MAX, order, delay };
+        self.queue.refill(&[ticket]).await?;
+        Ok(())
     }
 
     /// Tells the queue a lane's settings, which have changed.

@@ -8,6 +8,7 @@ mod executors;
 mod heartbeat;
 mod leases;
 mod operations;
+mod order;
 mod outcomes;
 mod pace;
 mod run;

@@ -21,6 +21,7 @@ use crate::{
     heartbeat,
     leases::Leases,
     operations,
+    order::Order,
     outcomes::Recorder,
     pace::rest,
     settle::{self, Settler},
@@ -79,15 +80,10 @@ impl Worker {
         // What a killed process ran is counted before any of it can run again.
         sweep::count_found(&parts, &self.recorder, &self.shutdown).await;
         let (sender, receiver) = mpsc::channel(parts.settings.concurrency + PREFETCH_MAX);
-        let executors = Executors::new(
-            parts.store.clone(),
-            parts.dispatcher.clone(),
-            parts.egress.clone(),
-            &parts.settings.version,
-            self.leases.worker().to_string(),
-        );
+        let order = Order::default();
+        let executors = Executors::new(&parts, order.clone(), self.leases.worker().to_string());
         let assignments = Assignments::new(receiver, self.recorder.clone(), executors.clone());
-        let mut intake = self.start_intake(&parts, sender);
+        let mut intake = self.start_intake(&parts, order, sender);
         let settling = CancellationToken::new();
         let mut output = JoinSet::new();
         output.spawn(settle::run(parts.queue.clone(), self.verdicts, settling.clone(), self.give_up.clone()));
@@ -127,7 +123,7 @@ impl Worker {
     }
 
     /// The tasks that bring work in and keep house.
-    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<Assignment>) -> JoinSet<()> {
+    fn start_intake(&self, parts: &WorkerParts, order: Order, assignments: mpsc::Sender<Assignment>) -> JoinSet<()> {
         let mut intake = JoinSet::new();
         let claimer = Claimer {
             store: parts.store.clone(),
@@ -138,7 +134,15 @@ impl Worker {
             stop: self.shutdown.clone(),
         };
         intake.spawn(claimer.run());
-        let sweeper = Sweeper::new(parts, &self.recorder, Arc::clone(&self.sweep), self.shutdown.clone());
+        let sweeper = Sweeper {
+            store: parts.store.clone(),
+            queue: parts.queue.clone(),
+            dispatcher: parts.dispatcher.clone(),
+            recorder: self.recorder.clone(),
+            order,
+            asked: Arc::clone(&self.sweep),
+            stop: self.shutdown.clone(),
+        };
         sweeper.start(&mut intake);
         upkeep::start(parts, &self.shutdown, &mut intake);
         intake.spawn(operations::run(parts.store.clone(), parts.dispatcher.clone(), self.shutdown.clone()));

@@ -381,6 +381,18 @@ impl Store {
         self.pool.fetch::<DueRow>(select).await?.into_iter().map(DueRow::read).collect()
     }
 
+    /// The oldest pending job of a lane that has been tried before: the one that an ordered lane waits with.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn first_retrying(&self, lane: &LaneKey) -> Result<Option<DueJob>, StoreError> {
+        let select = sql(DUE_COLUMNS)
+            .and(" AND tenant_id = ", lane.tenant)
+            .and(" AND lane = ", lane.name.as_str())
+            .then(" AND attempt > 0 ORDER BY id LIMIT 1");
+        self.pool.fetch_one::<DueRow>(select).await?.map(DueRow::read).transpose()
+    }
+
     /// Counts a vanished worker against each of these jobs. Answers with the pending ones and their counts.
     ///
     /// # Errors

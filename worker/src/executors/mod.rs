@@ -26,8 +26,10 @@ use postrider_core::{
 use tower::Service;
 
 use crate::{
+    WorkerParts,
     backend::Assignment,
     egress::{EgressClient, Exchange},
+    order::Order,
     outcomes::{Ended, Execution, health},
 };
 
@@ -47,20 +49,22 @@ struct Parts {
     store: Store,
     dispatcher: Dispatcher,
     egress: EgressClient,
+    order: Order,
     user_agent: String,
     /// The process, as attempts name it.
     worker: String,
 }
 
 impl Executors {
-    pub(crate) fn new(
-        store: Store,
-        dispatcher: Dispatcher,
-        egress: EgressClient,
-        version: &str,
-        worker: String,
-    ) -> Self {
-        Self(Arc::new(Parts { store, dispatcher, egress, user_agent: format!("Postrider/{version}"), worker }))
+    pub(crate) fn new(parts: &WorkerParts, order: Order, worker: String) -> Self {
+        Self(Arc::new(Parts {
+            store: parts.store.clone(),
+            dispatcher: parts.dispatcher.clone(),
+            egress: parts.egress.clone(),
+            order,
+            user_agent: format!("Postrider/{}", parts.settings.version),
+            worker,
+        }))
     }
 
     async fn execute(self, work: Arc<Work>, read_at: Instant) -> Execution {

@@ -12,32 +12,22 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::lost::count_found;
-use crate::{WorkerParts, outcomes::Recorder};
+use crate::{order::Order, outcomes::Recorder};
 
 /// The sweep's tasks and what they share.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweeper {
-    store: Store,
-    queue: Queue,
-    dispatcher: Dispatcher,
-    recorder: Recorder,
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) recorder: Recorder,
+    pub(crate) order: Order,
     /// Asks for a look at everything, at full speed.
-    asked: Arc<Notify>,
-    stop: CancellationToken,
+    pub(crate) asked: Arc<Notify>,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Sweeper {
-    pub(crate) fn new(parts: &WorkerParts, recorder: &Recorder, asked: Arc<Notify>, stop: CancellationToken) -> Self {
-        Self {
-            store: parts.store.clone(),
-            queue: parts.queue.clone(),
-            dispatcher: parts.dispatcher.clone(),
-            recorder: recorder.clone(),
-            asked,
-            stop,
-        }
-    }
-
     pub(crate) fn start(&self, tasks: &mut JoinSet<()>) {
         tasks.spawn(scan::run(self.clone()));
         tasks.spawn(scan::watch_epoch(self.clone()));

@@ -31,6 +31,7 @@ pub(super) async fn run(sweeper: Sweeper) {
     loop {
         let began = Instant::now();
         if pace == Pace::Full {
+            sweeper.order.forget();
             sweeper.dispatcher.forget().await;
         }
         pace = tokio::select! {

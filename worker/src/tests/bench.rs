@@ -98,6 +98,11 @@ impl Bench {
         Self { parts, tenant, folder }
     }
 
+    pub(super) fn empty_queue(&mut self) {
+        self.parts.queue = Queue::embedded(EmbeddedOptions::default()).unwrap();
+        self.parts.dispatcher = Dispatcher::new(self.parts.store.clone(), self.parts.queue.clone());
+    }
+
     pub(super) fn start(&self) -> Running {
         let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(crate::run(self.parts.clone(), shutdown.clone(), hurry.clone()));

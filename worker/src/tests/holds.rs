@@ -84,6 +84,28 @@ async fn a_retry_that_is_far_off_waits_in_sql() {
 }
 
 #[tokio::test]
+async fn an_ordered_lane_keeps_its_order_although_the_queue_was_emptied() {
+    let (mut bench, receiver) = (Bench::new().await, Receiver::answering(500).await);
+    let endpoint = bench.endpoint(&receiver.url(), &[7200.0]).await;
+    let store = bench.parts.store.tenant(bench.tenant);
+    store.update_endpoint(endpoint.id, UnixMs::now(), |settings| settings.ordered = true).await.unwrap().unwrap();
+    let first = bench.publish(&endpoint, b"1").await;
+    let worker = bench.start();
+    until("the attempt", || async { bench.attempts(first.id).await.len() == 1 }).await;
+    worker.stop().await;
+    // The embedded queue is empty after a start.
+    bench.empty_queue();
+    let second = bench.publish(&endpoint, b"2").await;
+    let worker = bench.start();
+    bench.offer(&second).await;
+    let leads = || async { bench.parts.queue.run_now(&endpoint.lane(), first.id).await.unwrap() };
+    until("the lane to wait with the first", leads).await;
+    worker.stop().await;
+    assert_eq!(receiver.requests().len(), 1);
+    assert!(bench.attempts(second.id).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_recovery_replays_what_died_and_its_replays_are_run() {
     let (bench, receiver) = (Bench::new().await, Receiver::answering(200).await);
     let nowhere = bench.endpoint("http://127.0.0.1:1/", &[]).await;
