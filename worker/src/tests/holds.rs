@@ -174,7 +174,7 @@ async fn an_id_whose_lease_nobody_ended_is_retired_once_its_others_have() {
     assert!(leases.workers().contains(&worker));
     running.end_lease().unwrap();
     drop(running);
-    assert_eq!(leases.to_retire(), [worker.clone()]);
+    assert_eq!(leases.to_retire(), std::slice::from_ref(&worker));
     leases.retired(&worker);
     assert_eq!(leases.workers(), [leases.worker()]);
 }
