@@ -14,7 +14,7 @@ use postrider_core::{
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ use crate::{first_start, logs};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// The address that was bound is written here, for scripts that let the system choose the port.
+/// How long the last offers may take at the end.
+const OFFER_GRACE: Duration = Duration::from_secs(3);
 const ADDRESS_FILE: &str = "listen.addr";
 const JOURNAL_FILE: &str = "running.journal";
 
@@ -54,9 +56,9 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     }
     let store = first_start::open_store(&settings).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
-    let queue = open_queue(&settings).await?;
-    let dispatcher = Dispatcher::new(store.clone(), queue.clone());
-    let parts = Parts { settings, store, queue, dispatcher, tenant };
+    let queue = open_queue(&settings)?;
+    let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
+    let parts = Parts { settings, store, queue, dispatcher, offering, tenant };
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
         format!("the address {} cannot be listened on; set listen to a free one", parts.settings.listen)
     })?;
@@ -71,6 +73,8 @@ struct Parts {
     store: Store,
     queue: Queue,
     dispatcher: Dispatcher,
+    /// Ends once nothing is left that could hand over jobs.
+    offering: JoinHandle<()>,
     tenant: Tenant,
 }
 
@@ -102,8 +106,13 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener) -> anyhow::Res
     directory_stop.cancel();
     directory.await.context("the directory panicked")?;
     signals.abort();
-    let Parts { store, queue, dispatcher, .. } = parts;
+    let Parts { store, queue, dispatcher, mut offering, .. } = parts;
     drop((queue, dispatcher));
+    if tokio::time::timeout(OFFER_GRACE, &mut offering).await.is_err() {
+        tracing::warn!("the queue does not answer; what was stored last is offered at the next start");
+        offering.abort();
+        drop(offering.await);
+    }
     store.close().await;
     tracing::info!("everything that was accepted is stored; goodbye");
     ended
@@ -163,7 +172,7 @@ fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
     })
 }
 
-async fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
+fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let Some(url) = &settings.redis_url else {
         let journal = settings.data_dir.join(JOURNAL_FILE);
         return Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
@@ -172,7 +181,7 @@ async fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
     let options =
         RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
-    Queue::redis(options).await.context("the queue in Redis cannot be set up")
+    Queue::redis(options).context("the queue in Redis cannot be set up")
 }
 
 /// Serves until `stop`, then lets requests that are under way end within the grace.
