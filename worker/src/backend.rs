@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use apalis_core::{
@@ -28,6 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) work: Arc<Work>,
+    /// When the work was read from SQL.
+    pub(crate) read_at: Instant,
     /// Taken by the layer, which gives it back with the verdict.
     pub(crate) slot: Option<Slot>,
 }

@@ -1,7 +1,11 @@
 //! Claims tickets, reads their rows, and hands the work over. Claims only for slots that are free, so that leases
 //! are not taken long before their jobs can start.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use postrider_core::{
     domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
@@ -125,7 +129,7 @@ impl Claimer {
         if work.job.run_at > now + EARLY_MAX {
             return self.recorder.settler.put_back(slot, later(&work.job, work.job.run_at.since(now)));
         }
-        let assignment = Assignment { work: Arc::new(work), slot: Some(slot) };
+        let assignment = Assignment { work: Arc::new(work), read_at: Instant::now(), slot: Some(slot) };
         if let Err(mpsc::error::SendError(assignment)) = self.assignments.send(assignment).await
             && let Some(slot) = assignment.slot
         {

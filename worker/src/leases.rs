@@ -36,7 +36,8 @@ struct Held {
     worker: WorkerId,
 }
 
-/// A job's place in this process, from the claim until its verdict is given. Dropped, it is free again.
+/// A job's place in this process, from the claim until its verdict is given. Dropped, it is free again; dropped
+/// without a verdict, its lease goes back as those of unanswered claims do.
 #[derive(Debug)]
 pub(crate) struct Slot {
     leases: Leases,
@@ -72,7 +73,7 @@ impl Leases {
         state.doubted.iter().chain([&state.worker]).cloned().collect()
     }
 
-    /// Claims went unanswered before the last one. They go on under a new id, and the one before is retired once what is known to be
+    /// The queue may hold leases under the present id that nobody here will end. Claims go on under a new id, and the one before is retired once what is known to be
     /// its own has ended: so what the queue leased it all the same comes back, although this process lives.
     pub(crate) fn doubt(&self) {
         let mut state = self.state();
@@ -133,6 +134,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.leases.end(self.job, self.first_fence);
+        if self.leases.end(self.job, self.first_fence).is_some() {
+            self.leases.doubt();
+        }
     }
 }

@@ -124,8 +124,7 @@ impl Ended {
     }
 }
 
-/// What an attempt says of its receiver. A server that refuses well (4xx) is well; one that sends us elsewhere or
-/// is gone says nothing.
+/// What an attempt says of its receiver: only a 2xx that it is well. A 4xx, 410 and 3xx are about the call.
 pub(crate) const fn health(class: AttemptClass, status_code: Option<u16>) -> Health {
     match (class, status_code) {
         (AttemptClass::Succeeded, _) => Health::Good,

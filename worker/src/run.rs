@@ -1,6 +1,6 @@
 //! The worker's start and its graceful end. Every task is started here and waited for here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use apalis::prelude::WorkerBuilderExt;
 use apalis_core::{
@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     WorkerError, WorkerParts,
-    backend::Assignments,
+    backend::{Assignment, Assignments},
     claim::Claimer,
     executors::Executors,
     heartbeat,
@@ -27,8 +27,6 @@ use crate::{
     sweep::{self, Sweeper},
     upkeep,
 };
-use std::time::Duration;
-
 /// Jobs that are claimed and read ahead of a free executor: an eighth of those that run, within these bounds.
 const PREFETCH_MAX: usize = 64;
 /// How long the last verdicts may take once nothing runs any more.
@@ -102,7 +100,8 @@ impl Worker {
 
         let grace = parts.settings.grace;
         let engine = engine(parts.settings.concurrency.max(1), assignments.clone(), executors);
-        let ended = run_engine(engine, &mut intake, &self.shutdown, &self.give_up, grace).await;
+        let until = until_told(&mut intake, &self.shutdown, &assignments);
+        let ended = run_engine(engine, until, grace, &self.give_up).await;
 
         // In this order: no more work comes in, what was not started goes back, the last verdicts are told, then the
         // leases that are left go back as a whole.
@@ -128,7 +127,7 @@ impl Worker {
     }
 
     /// The tasks that bring work in and keep house.
-    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<crate::backend::Assignment>) -> JoinSet<()> {
+    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<Assignment>) -> JoinSet<()> {
         let mut intake = JoinSet::new();
         let claimer = Claimer {
             store: parts.store.clone(),
@@ -159,15 +158,13 @@ fn engine(concurrency: usize, assignments: Assignments, executors: Executors) ->
     })
 }
 
-/// Runs until the shutdown's end. A task of the intake that ends before the shutdown stops all of it.
+/// Runs until `until` and through the grace after it.
 async fn run_engine(
     engine: Monitor,
-    intake: &mut JoinSet<()>,
-    shutdown: &CancellationToken,
-    give_up: &CancellationToken,
+    until: impl Future<Output = Result<(), WorkerError>> + Send,
     grace: Duration,
+    give_up: &CancellationToken,
 ) -> Result<(), WorkerError> {
-    let mut early = Ok(());
     let terminator = {
         let give_up = give_up.clone();
         async move {
@@ -175,20 +172,33 @@ async fn run_engine(
             give_up.cancel();
         }
     };
+    let mut told = Ok(());
     let signal = async {
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {}
-            Some(ended) = intake.join_next() => {
-                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
-                early = Err(WorkerError::Task { task: "intake", why });
-                shutdown.cancel();
-            }
-        }
+        told = until.await;
         Ok(())
     };
     let ended: Result<(), MonitorError> = engine.with_terminator(terminator).run_with_signal(signal).await;
-    early.and(ended.map_err(WorkerError::Engine))
+    told.and(ended.map_err(WorkerError::Engine))
+}
+
+/// Waits for the shutdown, or begins it when a task of the intake has ended by itself. What was claimed and not
+/// started goes back at once.
+async fn until_told(
+    intake: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+    assignments: &Assignments,
+) -> Result<(), WorkerError> {
+    let told = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(()),
+        Some(ended) = intake.join_next() => {
+            let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+            Err(WorkerError::Task { task: "intake", why })
+        }
+    };
+    shutdown.cancel();
+    assignments.release();
+    told
 }
 
 fn task(task: &'static str, ended: Result<(), JoinError>) -> Result<(), WorkerError> {

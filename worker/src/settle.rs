@@ -1,5 +1,7 @@
 //! Tells the queue how leases ended, in batches, after what happened was committed.
 
+use std::time::Duration;
+
 use postrider_core::{
     domain::lane::Health,
     queue::{Next, Queue, Verdict},
@@ -8,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{leases::Slot, pace::Outage};
-use std::time::Duration;
 
 /// Verdicts of one call.
 const BATCH: usize = 500;

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use apalis_core::{error::BoxDynError, task::Task};
@@ -20,6 +20,7 @@ use postrider_core::{
         job::{JobKind, NextTry, Outcome},
         retry::RetrySchedule,
     },
+    queue::Next,
     store::{Store, Work},
 };
 use tower::Service;
@@ -30,7 +31,9 @@ use crate::{
     outcomes::{Ended, Execution, health},
 };
 
-/// How long a job waits whose endpoint could not be looked up.
+/// A row that was read longer ago is read again before its job is run.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// How long a job waits whose endpoint or row could not be looked up.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// All that a tenant is told of a fault of ours.
 const BROKE: &str = "an internal error ended this attempt";
@@ -60,10 +63,30 @@ impl Executors {
         Self(Arc::new(Parts { store, dispatcher, egress, user_agent: format!("Postrider/{version}"), worker }))
     }
 
-    async fn execute(self, work: Arc<Work>) -> Execution {
+    async fn execute(self, work: Arc<Work>, read_at: Instant) -> Execution {
+        let work = match self.as_it_is_now(work, read_at).await {
+            Ok(work) => work,
+            Err(execution) => return execution,
+        };
+        #[cfg(test)]
+        crate::tests::panic_if_told(&work);
         match work.job.kind {
             JobKind::WebhookDeliver => webhook_deliver::run(&self, &work).await,
             JobKind::HttpRequest => http_request::run(&self, &work).await,
+        }
+    }
+
+    /// The job's row is read again where it waited long for this executor: it may have been cancelled since.
+    async fn as_it_is_now(&self, work: Arc<Work>, read_at: Instant) -> Result<Arc<Work>, Execution> {
+        if read_at.elapsed() < BELIEVED {
+            return Ok(work);
+        }
+        match self.0.store.load_work(&[work.job.id]).await {
+            Ok(mut found) => found.pop().map(Arc::new).ok_or(Execution::NotNow(Next::Done)),
+            Err(error) => {
+                tracing::warn!(%error, job = %work.job.id, "a job's row could not be read again; it waits");
+                Err(Execution::not_now(&work, LOOK_AGAIN))
+            }
         }
     }
 
@@ -165,6 +188,7 @@ impl Service<Task<Assignment>> for Executors {
     fn call(&mut self, task: Task<Assignment>) -> Self::Future {
         let executors = self.clone();
         let work = Arc::clone(&task.args.work);
-        Box::pin(async move { Ok(executors.execute(work).await) })
+        let read_at = task.args.read_at;
+        Box::pin(async move { Ok(executors.execute(work, read_at).await) })
     }
 }

@@ -43,11 +43,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         EndpointState::Disabled => {
             return Execution::decided(work, Outcome::Dead { cause: Cause::EndpointDisabled });
         }
-        EndpointState::Paused => {
-            // Told before the ticket goes back, or it would come again at once.
-            executors.0.dispatcher.tell(&endpoint.lane(), &endpoint.lane_settings()).await;
-            return Execution::NotNow(Next::Release);
-        }
+        EndpointState::Paused => return hold(executors, work, endpoint).await,
         EndpointState::Active | EndpointState::Failing => {}
     }
     let Some(payload) = &work.payload else {
@@ -69,6 +65,18 @@ async fn find(executors: &Executors, work: &Work) -> Result<Option<Arc<LiveEndpo
     let Some(id) = work.job.endpoint_id else { return Ok(None) };
     let endpoints = executors.0.store.directory().endpoints(work.job.tenant_id).await?;
     Ok(endpoints.get(id).cloned())
+}
+
+/// Gives the ticket of a paused endpoint back. The lane is told before, or the ticket would come again at once; told
+/// what SQL says now, since what is in memory may be older than a resume.
+async fn hold(executors: &Executors, work: &Work, endpoint: &Endpoint) -> Execution {
+    match executors.0.store.tenant(endpoint.tenant_id).endpoint(endpoint.id).await {
+        Ok(Some(now)) => {
+            executors.0.dispatcher.tell(&now.lane(), &now.lane_settings()).await;
+            Execution::NotNow(Next::Release)
+        }
+        Ok(None) | Err(_) => Execution::not_now(work, LOOK_AGAIN),
+    }
 }
 
 async fn deliver(
