@@ -1,9 +1,10 @@
 //! Puts the roles together into one process, and ends it so that nothing is lost.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
+use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, HealthState};
 use postrider_core::{
     config::Settings,
     dispatch::Dispatcher,
@@ -11,6 +12,7 @@ use postrider_core::{
     queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
     store::{RetentionAges, Store},
 };
+use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -119,30 +121,37 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener) -> anyhow::Res
 }
 
 fn router(parts: &Parts, roles: Roles) -> anyhow::Result<Router> {
+    let mut registry = Registry::default();
+    let metrics = ApiMetrics::register(&mut registry);
+    let health = HealthState { store: parts.store.clone(), queue: parts.queue.clone(), registry: Arc::new(registry) };
+    let mut router = postrider_api::health_router(health);
+    if roles.api {
+        router = router.merge(postrider_api::router(api(parts, metrics)?));
+    }
+    if roles.dashboard {
+        router = router.merge(postrider_dashboard::router(parts.queue.clone()));
+    }
+    Ok(router.fallback(postrider_api::not_found))
+}
+
+fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
     let settings = &parts.settings;
-    let api = postrider_api::ApiState::new(
-        parts.store.clone(),
-        parts.queue.clone(),
-        parts.dispatcher.clone(),
-        postrider_api::ApiSettings {
+    Ok(ApiState::new(ApiParts {
+        store: parts.store.clone(),
+        queue: parts.queue.clone(),
+        dispatcher: parts.dispatcher.clone(),
+        metrics,
+        settings: ApiSettings {
             egress: settings.egress_policy(),
             payload_bytes_max: settings.payload_bytes_max,
             idempotency_ttl: HOUR * settings.idempotency_hours,
             own_id_ttl: DAY * settings.retention_job_days,
             token_rate_per_second: settings.token_rate_per_second,
             admin_token: settings.admin_token.clone(),
-            administrator_tenant: parts.tenant.id,
             retry_schedule: settings.retry_schedule()?,
+            administrator_tenant: parts.tenant.id,
         },
-    );
-    let mut router = postrider_api::health_router(api.clone());
-    if roles.api {
-        router = router.merge(postrider_api::router(api));
-    }
-    if roles.dashboard {
-        router = router.merge(postrider_dashboard::router(parts.queue.clone()));
-    }
-    Ok(router)
+    }))
 }
 
 fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {

@@ -102,7 +102,7 @@ impl Submission {
         let jobs: Vec<DueJob> = jobs.into_iter().flatten().collect();
         caller.api.metrics().accepted(events.into_iter().filter(|event| *event).count(), jobs.len());
         if !jobs.is_empty() {
-            caller.api.dispatcher().offer(&jobs, now).await;
+            caller.api.dispatcher().offer(&jobs);
         }
         let replayed = matches!(results.as_slice(), [ItemResult::Replayed { .. }]);
         answer(&results).map(|body| accepted(body, replayed)).ok_or_else(conflict)

@@ -264,7 +264,7 @@ async fn replay(
     };
     let now = UnixMs::now();
     let job = resolved(scope.replay_dead_letter(id, payload, now).await?)?;
-    caller.api.dispatcher().offer(std::slice::from_ref(&job), now).await;
+    caller.api.dispatcher().offer(std::slice::from_ref(&job));
     Ok(accepted(ReplayedDeadLetter { id, job_id: job.id }))
 }
 
