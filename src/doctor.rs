@@ -82,7 +82,7 @@ async fn check_queue(settings: &Settings) -> Result<String, String> {
     let options =
         RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
     let asked = tokio::time::timeout(DEADLINE, async {
-        let queue = Queue::redis(options).await?;
+        let queue = Queue::redis(options)?;
         queue.ping().await
     });
     match asked.await {

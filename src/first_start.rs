@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use postrider_api::TokenText;
 use postrider_core::{
     config::Settings,
     domain::{
@@ -55,7 +56,7 @@ pub(crate) async fn administrator(settings: &Settings, store: &Store) -> anyhow:
     if settings.admin_token.is_some() || store.has_administrator().await? {
         return Ok((tenant, None));
     }
-    let text = postrider_api::new_token_text();
+    let text = TokenText::from_random(rand::random());
     let token = Token {
         id: Id::new(),
         tenant_id: tenant.id,
@@ -64,8 +65,8 @@ pub(crate) async fn administrator(settings: &Settings, store: &Store) -> anyhow:
         expires_at: None,
         created_at: now,
     };
-    store.tenant(tenant.id).create_token(&token, &postrider_api::token_hash(&text)).await?;
-    Ok((tenant, Some(text)))
+    store.tenant(tenant.id).create_token(&token, &text.hash()).await?;
+    Ok((tenant, Some(text.reveal().to_owned())))
 }
 
 /// This start of this process, for leases and statistics.

@@ -1,9 +1,10 @@
 //! Puts the roles together into one process, and ends it so that nothing is lost.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
+use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, HealthState};
 use postrider_core::{
     config::Settings,
     dispatch::Dispatcher,
@@ -11,10 +12,11 @@ use postrider_core::{
     queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
     store::{RetentionAges, Store},
 };
+use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +25,8 @@ use crate::{first_start, logs};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// The address that was bound is written here, for scripts that let the system choose the port.
+/// How long the last offers may take at the end.
+const OFFER_GRACE: Duration = Duration::from_secs(3);
 const ADDRESS_FILE: &str = "listen.addr";
 const JOURNAL_FILE: &str = "running.journal";
 
@@ -54,9 +58,9 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     }
     let store = first_start::open_store(&settings).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
-    let queue = open_queue(&settings).await?;
-    let dispatcher = Dispatcher::new(store.clone(), queue.clone());
-    let parts = Parts { settings, store, queue, dispatcher, tenant };
+    let queue = open_queue(&settings)?;
+    let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
+    let parts = Parts { settings, store, queue, dispatcher, offering, tenant };
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
         format!("the address {} cannot be listened on; set listen to a free one", parts.settings.listen)
     })?;
@@ -71,6 +75,8 @@ struct Parts {
     store: Store,
     queue: Queue,
     dispatcher: Dispatcher,
+    /// Ends once nothing is left that could hand over jobs.
+    offering: JoinHandle<()>,
     tenant: Tenant,
 }
 
@@ -102,38 +108,50 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener) -> anyhow::Res
     directory_stop.cancel();
     directory.await.context("the directory panicked")?;
     signals.abort();
-    let Parts { store, queue, dispatcher, .. } = parts;
+    let Parts { store, queue, dispatcher, mut offering, .. } = parts;
     drop((queue, dispatcher));
+    if tokio::time::timeout(OFFER_GRACE, &mut offering).await.is_err() {
+        tracing::warn!("the queue does not answer; what was stored last is offered at the next start");
+        offering.abort();
+        drop(offering.await);
+    }
     store.close().await;
     tracing::info!("everything that was accepted is stored; goodbye");
     ended
 }
 
 fn router(parts: &Parts, roles: Roles) -> anyhow::Result<Router> {
+    let mut registry = Registry::default();
+    let metrics = ApiMetrics::register(&mut registry);
+    let health = HealthState { store: parts.store.clone(), queue: parts.queue.clone(), registry: Arc::new(registry) };
+    let mut router = postrider_api::health_router(health);
+    if roles.api {
+        router = router.merge(postrider_api::router(api(parts, metrics)?));
+    }
+    if roles.dashboard {
+        router = router.merge(postrider_dashboard::router(parts.queue.clone()));
+    }
+    Ok(router.fallback(postrider_api::not_found))
+}
+
+fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
     let settings = &parts.settings;
-    let api = postrider_api::ApiState::new(
-        parts.store.clone(),
-        parts.queue.clone(),
-        parts.dispatcher.clone(),
-        postrider_api::ApiSettings {
+    Ok(ApiState::new(ApiParts {
+        store: parts.store.clone(),
+        queue: parts.queue.clone(),
+        dispatcher: parts.dispatcher.clone(),
+        metrics,
+        settings: ApiSettings {
             egress: settings.egress_policy(),
             payload_bytes_max: settings.payload_bytes_max,
             idempotency_ttl: HOUR * settings.idempotency_hours,
             own_id_ttl: DAY * settings.retention_job_days,
             token_rate_per_second: settings.token_rate_per_second,
             admin_token: settings.admin_token.clone(),
-            administrator_tenant: parts.tenant.id,
             retry_schedule: settings.retry_schedule()?,
+            administrator_tenant: parts.tenant.id,
         },
-    );
-    let mut router = postrider_api::health_router(api.clone());
-    if roles.api {
-        router = router.merge(postrider_api::router(api));
-    }
-    if roles.dashboard {
-        router = router.merge(postrider_dashboard::router(parts.queue.clone()));
-    }
-    Ok(router)
+    }))
 }
 
 fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
@@ -163,7 +181,7 @@ fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
     })
 }
 
-async fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
+fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let Some(url) = &settings.redis_url else {
         let journal = settings.data_dir.join(JOURNAL_FILE);
         return Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
@@ -172,7 +190,7 @@ async fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
     let options =
         RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
-    Queue::redis(options).await.context("the queue in Redis cannot be set up")
+    Queue::redis(options).context("the queue in Redis cannot be set up")
 }
 
 /// Serves until `stop`, then lets requests that are under way end within the grace.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use postrider_api::TokenText;
 use postrider_core::{
     config::Settings,
     domain::{
@@ -70,9 +71,9 @@ async fn act(store: &Store, args: TokenArgs) -> anyhow::Result<String> {
             }
             let token =
                 Token { id: Id::new(), tenant_id: tenant.id, name, role: Some(role), expires_at, created_at: now };
-            let text = postrider_api::new_token_text();
-            scope.create_token(&token, &postrider_api::token_hash(&text)).await?;
-            Ok(text)
+            let text = TokenText::from_random(rand::random());
+            scope.create_token(&token, &text.hash()).await?;
+            Ok(text.reveal().to_owned())
         }
         TokenCommand::List => {
             let mut lines = vec![format!("{:<30}  {:<9}  {:<24}  {:<24}  NAME", "ID", "ROLE", "CREATED", "EXPIRES")];

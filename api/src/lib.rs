@@ -1,1 +1,37 @@
-//! Placeholder.
+//! The HTTP API: `/v1`, its OpenAPI document and its health. One file for each resource, each with its `router()`.
+//! Knows the store and the queue by their nouns only: no SQL, no Redis, no templates.
+
+mod accept;
+mod auth;
+mod context;
+mod dead_letters;
+mod endpoint_settings;
+mod endpoint_test;
+mod endpoints;
+mod events;
+mod failures;
+mod health;
+mod http_request;
+mod jobs;
+mod json;
+mod metrics;
+mod openapi;
+mod operations;
+mod page;
+mod path;
+mod problem;
+mod publish;
+mod state;
+mod tenants;
+mod tokens;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::{TokenText, token_hash};
+pub use context::not_found;
+pub use health::{HealthState, health_router};
+pub use metrics::ApiMetrics;
+pub use openapi::router;
+pub use state::{ApiParts, ApiSettings, ApiState, IDEMPOTENCY_TTL_DEFAULT, PAYLOAD_BYTES_MAX_DEFAULT};

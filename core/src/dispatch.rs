@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::{
+    sync::{Mutex, Notify, mpsc},
+    task::JoinHandle,
+};
 
 use crate::{
     domain::{
@@ -17,6 +20,10 @@ use crate::{
 
 /// Jobs due later than this wait in SQL, and the sweep offers them in time.
 pub const HORIZON: Duration = Duration::from_secs(300);
+/// Jobs of one offer.
+const OFFER_MAX: usize = 1_000;
+/// Jobs that wait in memory to be offered; what comes beyond is left to the sweep.
+const WAITING_MAX: usize = 50_000;
 /// Lanes whose settings are remembered as told; beyond it they are told again.
 const TOLD_MAX: usize = 100_000;
 
@@ -27,6 +34,7 @@ pub struct Dispatcher {
     queue: Queue,
     told: Arc<Mutex<HashMap<LaneKey, LaneSettings>>>,
     sweep: Arc<Notify>,
+    waiting: mpsc::Sender<DueJob>,
 }
 
 /// Why jobs were not offered.
@@ -39,16 +47,36 @@ pub enum DispatchError {
 }
 
 impl Dispatcher {
+    /// Starts the task that offers what was just stored. It ends once every clone of the dispatcher is gone.
     #[must_use]
-    pub fn new(store: Store, queue: Queue) -> Self {
-        Self { store, queue, told: Arc::default(), sweep: Arc::default() }
+    pub fn start(store: Store, queue: Queue) -> (Self, JoinHandle<()>) {
+        let (waiting, jobs) = mpsc::channel(WAITING_MAX);
+        let dispatcher = Self { store, queue, told: Arc::default(), sweep: Arc::default(), waiting };
+        // The task must not keep its own channel open.
+        let (closed, _) = mpsc::channel(1);
+        let offering = Self { waiting: closed, ..dispatcher.clone() };
+        let task = tokio::spawn(offering.run(jobs));
+        (dispatcher, task)
     }
 
-    /// Offers jobs that have just been stored. What cannot be offered now is left to the sweep, which is woken.
-    pub async fn offer(&self, jobs: &[DueJob], now: UnixMs) {
-        if let Err(error) = self.try_offer(jobs, now).await {
-            tracing::warn!(%error, jobs = jobs.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
-            self.sweep.notify_one();
+    /// Hands over jobs that have just been stored. Nobody waits for the queue here: a queue that is slow or away
+    /// delays no answer, and what is not offered is left to the sweep, which is woken.
+    pub fn offer(&self, jobs: &[DueJob]) {
+        for job in jobs {
+            if self.waiting.try_send(job.clone()).is_err() {
+                return self.sweep.notify_one();
+            }
+        }
+    }
+
+    async fn run(self, mut jobs: mpsc::Receiver<DueJob>) {
+        let mut batch = Vec::with_capacity(OFFER_MAX);
+        while jobs.recv_many(&mut batch, OFFER_MAX).await > 0 {
+            if let Err(error) = self.try_offer(&batch, UnixMs::now()).await {
+                tracing::warn!(%error, jobs = batch.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
+                self.sweep.notify_one();
+            }
+            batch.clear();
         }
     }
 

@@ -66,7 +66,7 @@ async fn work_on(store: Store, dispatcher: Dispatcher, operation: Operation, sto
         };
         outage.over();
         let Step { jobs, more } = step;
-        dispatcher.offer(&jobs, now).await;
+        dispatcher.offer(&jobs);
         if !more {
             return;
         }

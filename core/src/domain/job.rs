@@ -124,13 +124,19 @@ named!(JobView, "a job's state", {
 impl JobView {
     #[must_use]
     pub fn of(job: &Job, running: bool, now: UnixMs) -> Self {
-        match job.state {
+        Self::derived(job.state, job.attempt, job.run_at, running, now)
+    }
+
+    /// As [`Self::of`], for what shows a job in a line.
+    #[must_use]
+    pub fn derived(state: JobState, attempt: u32, run_at: UnixMs, running: bool, now: UnixMs) -> Self {
+        match state {
             JobState::Succeeded => Self::Succeeded,
             JobState::Dead => Self::Dead,
             JobState::Cancelled => Self::Cancelled,
             JobState::Pending if running => Self::Running,
-            JobState::Pending if job.attempt > 0 => Self::Retrying,
-            JobState::Pending if job.run_at > now => Self::Scheduled,
+            JobState::Pending if attempt > 0 => Self::Retrying,
+            JobState::Pending if run_at > now => Self::Scheduled,
             JobState::Pending => Self::Queued,
         }
     }

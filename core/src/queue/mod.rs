@@ -72,9 +72,9 @@ impl Queue {
     /// A queue in Redis, Sentinel's master or Redis Cluster.
     ///
     /// # Errors
-    /// When the server cannot be reached now. Later outages are answered by reconnecting.
-    pub async fn redis(options: RedisOptions) -> Result<Self, QueueError> {
-        Redis::connect(options).await.map(Self::Redis)
+    /// When the URL cannot be used. Nothing is connected yet, so a server that is away is no error.
+    pub fn redis(options: RedisOptions) -> Result<Self, QueueError> {
+        Redis::new(options).map(Self::Redis)
     }
 
     /// Jobs that a killed process was running: each spent one of its lives. They can be taken once, and only an

@@ -62,7 +62,7 @@ async fn a_rate_over_many_lanes_runs_all(queue: Queue) {
 
 #[tokio::test]
 async fn lanes_spread_over_shards_are_one_queue() {
-    let queue = Queue::redis(RedisOptions { shards: 4, ..redis_options(NORMAL) }).await.unwrap();
+    let queue = Queue::redis(RedisOptions { shards: 4, ..redis_options(NORMAL) }).unwrap();
     let all: Vec<Ticket> = (0..100).flat_map(|n| tickets(&lane(&n.to_string()), 20)).collect();
     take(&queue, &all).await;
     let view = queue.view(10).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_silent_server_is_an_error_and_not_a_wait() {
     let url = format!("redis://{}", silent.local_addr().unwrap()).parse().unwrap();
     let begun = Instant::now();
     let options = RedisOptions { response_timeout: Duration::from_millis(100), ..RedisOptions::new(url) };
-    let refused = Queue::redis(options).await.unwrap_err();
+    let refused = Queue::redis(options).unwrap().ping().await.unwrap_err();
     assert!(refused.is_unavailable(), "{refused}");
     assert!(begun.elapsed() < Duration::from_secs(2));
 }

@@ -70,7 +70,7 @@ async fn behind_a_way() -> (Queue, Way) {
     let way = Way::to(server).await;
     let url = format!("redis://{}", way.address).parse().unwrap();
     let response_timeout = Duration::from_millis(300);
-    (Queue::redis(RedisOptions { url, response_timeout, ..options }).await.unwrap(), way)
+    (Queue::redis(RedisOptions { url, response_timeout, ..options }).unwrap(), way)
 }
 
 #[tokio::test]

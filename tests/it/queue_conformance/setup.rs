@@ -32,7 +32,7 @@ pub(crate) fn redis_options(limits: QueueLimits) -> RedisOptions {
 }
 
 pub(crate) async fn redis(limits: QueueLimits) -> Queue {
-    Queue::redis(redis_options(limits)).await.unwrap()
+    Queue::redis(redis_options(limits)).unwrap()
 }
 
 pub(crate) fn worker() -> WorkerId {

@@ -75,7 +75,7 @@ async fn an_epoch_stays_while_the_queue_does(queue: Queue) {
 #[tokio::test]
 async fn an_emptied_redis_has_a_new_epoch_and_takes_everything_again() {
     let options = redis_options(NORMAL);
-    let queue = Queue::redis(options.clone()).await.unwrap();
+    let queue = Queue::redis(options.clone()).unwrap();
     let (worker, lane) = (worker(), lane("a"));
     let all = tickets(&lane, 5);
     take(&queue, &all).await;

@@ -89,7 +89,7 @@ impl Bench {
         let month = Duration::from_secs(30 * 24 * 3600);
         let ages = RetentionAges { payloads: month, jobs: month, resolved_dead_letters: month, stats: month };
         let parts = WorkerParts {
-            dispatcher: Dispatcher::new(store.clone(), queue.clone()),
+            dispatcher: Dispatcher::start(store.clone(), queue.clone()).0,
             store,
             queue,
             egress: EgressClient::new(policy, &EgressOptions::default()).unwrap(),
@@ -146,7 +146,7 @@ impl Bench {
     }
 
     pub(super) async fn offer(&self, job: &NewJob) {
-        self.parts.dispatcher.offer(&[job.due(self.tenant)], UnixMs::now()).await;
+        self.parts.dispatcher.offer(&[job.due(self.tenant)]);
     }
 
     pub(super) async fn job(&self, id: Id<Job>) -> Job {

@@ -86,21 +86,20 @@ struct Shared {
 }
 
 impl Redis {
-    pub(super) async fn connect(options: RedisOptions) -> Result<Self, QueueError> {
+    /// Nothing is connected yet: a server that is away is waited for by whoever calls.
+    pub(super) fn new(options: RedisOptions) -> Result<Self, QueueError> {
         let RedisOptions { url, prefix, shards, limits, response_timeout } = options;
         let shards: Vec<String> = (0..shards.max(1)).map(|shard| format!("{{{prefix}:{shard}}}:")).collect();
         let lists = shards.iter().map(|base| format!("{base}wake")).collect();
         let listening = (!url.is_cluster()).then(|| Server::new(&url, wake::answer_max(response_timeout)));
-        let redis = Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             server: Server::new(&url, response_timeout)?,
             shards,
             limits,
             wake: Wake::new(lists, listening.transpose()?),
             claims: Claims::default(),
             turn: AtomicUsize::new(0),
-        }));
-        redis.ping().await?;
-        Ok(redis)
+        })))
     }
 
     pub(super) async fn offer(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {

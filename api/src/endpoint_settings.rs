@@ -1,0 +1,248 @@
+//! What a body says of an endpoint's settings, and the rules it has to keep.
+
+use std::ops::RangeInclusive;
+
+use postrider_core::domain::{
+    egress::{EgressPolicy, EndpointUrl, HeadersOf, judge_headers},
+    endpoint::{EndpointSettings, TIMEOUT_MS, TIMEOUT_MS_DEFAULT},
+    event::{Channel, TypePattern},
+    limits::{DESCRIPTION_CHARS_MAX, FILTERS_MAX, METADATA_BYTES_MAX},
+    retry::RetrySchedule,
+    signature::SigningSecret,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::{
+    json::{HeaderList, Patch, escape},
+    problem::{Faults, Problem},
+    state::ApiSettings,
+};
+
+const RATE_PER_SECOND: RangeInclusive<u32> = 1..=10_000;
+const CONCURRENCY: RangeInclusive<u32> = 1..=1_000;
+
+/// An endpoint's settings. In a change, what is absent stays, and null goes back to the default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = EndpointSettings)]
+pub(crate) struct EndpointRequest {
+    /// `https://…`; needed to create.
+    #[schema(value_type = String)]
+    url: Patch<String>,
+    #[schema(value_type = Option<String>, max_length = 1024)]
+    description: Patch<String>,
+    /// Types that match exactly or by a trailing `.*`; absent or empty: all.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100)]
+    event_types: Patch<Vec<String>>,
+    /// Absent or empty: all.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100)]
+    channels: Patch<Vec<String>>,
+    /// `whsec_` and base64 of 24 to 64 bytes; absent: one is made. Only to create.
+    #[schema(value_type = Option<String>)]
+    secret: Patch<String>,
+    /// At most 32 headers of your own.
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
+    headers: Patch<HeaderList>,
+    /// Deliveries in one second at most.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    rate_per_second: Patch<u32>,
+    /// Deliveries in flight at most.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+    concurrency_max: Patch<u32>,
+    /// The next event waits for the one before it, retries included.
+    #[schema(value_type = Option<bool>)]
+    ordered: Patch<bool>,
+    #[schema(value_type = Option<u32>, minimum = 100, maximum = 60_000)]
+    timeout_ms: Patch<u32>,
+    /// Seconds before each retry.
+    #[schema(value_type = Option<Vec<f64>>, max_items = 49)]
+    retry_schedule_seconds: Patch<Vec<f64>>,
+    /// An object of your own, at most 16 KiB.
+    #[schema(value_type = Option<Object>)]
+    metadata: Patch<Map<String, Value>>,
+}
+
+/// Settings that keep the rules; `None` is unchanged.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    url: Option<EndpointUrl>,
+    description: Option<String>,
+    event_types: Option<Vec<TypePattern>>,
+    channels: Option<Vec<Channel>>,
+    headers: Option<Vec<(String, String)>>,
+    rate_per_second: Option<Option<u32>>,
+    concurrency_max: Option<Option<u32>>,
+    ordered: Option<bool>,
+    timeout_ms: Option<u32>,
+    retry_schedule: Option<RetrySchedule>,
+    metadata: Option<Map<String, Value>>,
+}
+
+impl EndpointRequest {
+    /// # Errors
+    /// 422 with every fault.
+    pub(crate) fn create(self, api: &ApiSettings) -> Result<(EndpointSettings, Option<SigningSecret>), Problem> {
+        let mut faults = Faults::default();
+        if self.url == Patch::Absent {
+            faults.add("/url", "the URL is missing; write it as https://host/path");
+        }
+        let secret = match &self.secret {
+            Patch::Set(text) => faults.keep("/secret", SigningSecret::parse(text)),
+            Patch::Absent | Patch::Null => None,
+        };
+        let change = self.check(api, &mut faults);
+        let Some(url) = change.url.clone() else { return Err(faults.problem()) };
+        faults.result()?;
+        let mut settings = defaults(url, api);
+        change.apply(&mut settings);
+        Ok((settings, secret))
+    }
+
+    /// # Errors
+    /// 422 with every fault.
+    pub(crate) fn change(self, api: &ApiSettings) -> Result<Change, Problem> {
+        let mut faults = Faults::default();
+        if self.secret != Patch::Absent {
+            faults.add("/secret", "a secret is changed by POST …/rotate-secret, so that the old one can sign on");
+        }
+        let change = self.check(api, &mut faults);
+        faults.result()?;
+        Ok(change)
+    }
+
+    fn check(self, api: &ApiSettings, faults: &mut Faults) -> Change {
+        Change {
+            url: check_url(self.url, &api.egress, faults),
+            description: check_description(self.description, faults),
+            event_types: check_list("/event_types", self.event_types, faults, |text| text.parse::<TypePattern>()),
+            channels: check_list("/channels", self.channels, faults, |text| text.parse::<Channel>()),
+            headers: check_headers(self.headers, faults),
+            rate_per_second: check_number("/rate_per_second", self.rate_per_second, &RATE_PER_SECOND, faults),
+            concurrency_max: check_number("/concurrency_max", self.concurrency_max, &CONCURRENCY, faults),
+            ordered: or_default(self.ordered),
+            timeout_ms: check_number("/timeout_ms", self.timeout_ms, &TIMEOUT_MS, faults)
+                .map(|timeout_ms| timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT)),
+            retry_schedule: match self.retry_schedule_seconds {
+                Patch::Absent => None,
+                Patch::Null => Some(api.retry_schedule.clone()),
+                Patch::Set(seconds) => faults.keep("/retry_schedule_seconds", RetrySchedule::from_seconds(&seconds)),
+            },
+            metadata: check_metadata(self.metadata, faults),
+        }
+    }
+}
+
+impl Change {
+    pub(crate) fn apply(self, settings: &mut EndpointSettings) {
+        fn set<T>(place: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *place = value;
+            }
+        }
+        set(&mut settings.url, self.url);
+        set(&mut settings.description, self.description);
+        set(&mut settings.event_types, self.event_types);
+        set(&mut settings.channels, self.channels);
+        set(&mut settings.headers, self.headers);
+        set(&mut settings.rate_per_second, self.rate_per_second);
+        set(&mut settings.concurrency_max, self.concurrency_max);
+        set(&mut settings.ordered, self.ordered);
+        set(&mut settings.timeout_ms, self.timeout_ms);
+        set(&mut settings.retry_schedule, self.retry_schedule);
+        set(&mut settings.metadata, self.metadata);
+    }
+}
+
+fn defaults(url: EndpointUrl, api: &ApiSettings) -> EndpointSettings {
+    EndpointSettings {
+        url,
+        description: String::new(),
+        event_types: Vec::new(),
+        channels: Vec::new(),
+        headers: Vec::new(),
+        rate_per_second: None,
+        concurrency_max: None,
+        ordered: false,
+        timeout_ms: TIMEOUT_MS_DEFAULT,
+        retry_schedule: api.retry_schedule.clone(),
+        metadata: Map::new(),
+    }
+}
+
+fn or_default<T: Default>(patch: Patch<T>) -> Option<T> {
+    match patch {
+        Patch::Absent => None,
+        Patch::Null => Some(T::default()),
+        Patch::Set(value) => Some(value),
+    }
+}
+
+fn check_url(patch: Patch<String>, egress: &EgressPolicy, faults: &mut Faults) -> Option<EndpointUrl> {
+    match patch {
+        Patch::Absent => None,
+        Patch::Null => {
+            faults.add("/url", "an endpoint has a URL; leave it out to keep it");
+            None
+        }
+        Patch::Set(text) => faults.keep("/url", EndpointUrl::parse(&text, egress)),
+    }
+}
+
+fn check_description(patch: Patch<String>, faults: &mut Faults) -> Option<String> {
+    let text = or_default(patch)?;
+    let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX;
+    faults.check("/description", fits, format_args!("a description has at most {DESCRIPTION_CHARS_MAX} characters"));
+    Some(text)
+}
+
+fn check_list<T, E: std::fmt::Display>(
+    pointer: &str,
+    patch: Patch<Vec<String>>,
+    faults: &mut Faults,
+    parse: impl Fn(String) -> Result<T, E>,
+) -> Option<Vec<T>> {
+    let list = or_default(patch)?;
+    faults.check(pointer, list.len() <= FILTERS_MAX, format_args!("there may be at most {FILTERS_MAX} of them"));
+    Some(faults.keep_all(pointer, list, parse))
+}
+
+fn check_headers(patch: Patch<HeaderList>, faults: &mut Faults) -> Option<Vec<(String, String)>> {
+    let HeaderList(list) = or_default(patch)?;
+    keep_headers("/headers", &list, HeadersOf::Endpoint, faults);
+    Some(list)
+}
+
+/// Notes the first header that is refused, at its own place where it has one.
+pub(crate) fn keep_headers(pointer: &str, list: &[(String, String)], of: HeadersOf, faults: &mut Faults) {
+    if let Err(refused) = judge_headers(list, of) {
+        let place = refused.name().map(|name| format!("/{}", escape(name))).unwrap_or_default();
+        faults.add(&format!("{pointer}{place}"), refused);
+    }
+}
+
+fn check_number(
+    pointer: &str,
+    patch: Patch<u32>,
+    bounds: &RangeInclusive<u32>,
+    faults: &mut Faults,
+) -> Option<Option<u32>> {
+    match patch {
+        Patch::Absent => None,
+        Patch::Null => Some(None),
+        Patch::Set(number) => {
+            let detail = format!("{number} is not from {} to {}", bounds.start(), bounds.end());
+            faults.check(pointer, bounds.contains(&number), detail);
+            Some(Some(number))
+        }
+    }
+}
+
+fn check_metadata(patch: Patch<Map<String, Value>>, faults: &mut Faults) -> Option<Map<String, Value>> {
+    let metadata = or_default(patch)?;
+    let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |text| text.len());
+    let detail = format!("the metadata has {bytes} bytes as JSON; it may have {METADATA_BYTES_MAX}");
+    faults.check("/metadata", bytes <= METADATA_BYTES_MAX, detail);
+    Some(metadata)
+}

@@ -1,0 +1,345 @@
+//! `/v1/jobs`: any work, deliveries included.
+
+use std::sync::Arc;
+
+use axum::{Json as Answer, response::Response};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        dead_letter::DeadLetter,
+        endpoint::Endpoint,
+        http_request::HttpRequest,
+        job::{Job, JobKind, JobView, Priority},
+        lane::LaneName,
+        limits::ATTEMPTS_MAX,
+    },
+    store::{Item, ItemResult, JobDetail, JobFilter, NewJob},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    accept::{IdempotencyKey, Submission, hash},
+    auth::{Caller, Operate, Publish, ReadPublished},
+    http_request::{self, HttpRequestJson},
+    json::RawJson,
+    page::{Listing, Params},
+    path::Ref,
+    problem::{Code, Faults, Problem},
+    publish::schedule,
+    state::{ApiSettings, ApiState},
+    wire::{AttemptJson, running},
+};
+
+const UNIQUE_KEY_BYTES_MAX: usize = 255;
+/// Lanes of endpoints are named so.
+const ENDPOINT_LANE_PREFIX: &str = "ep_";
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get))
+        .routes(routes!(cancel))
+        .routes(routes!(run_now))
+}
+
+/// A job to be done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewJob)]
+pub(crate) struct JobRequest {
+    /// `http.request`.
+    kind: String,
+    #[schema(value_type = HttpRequestJson)]
+    args: Box<RawValue>,
+    /// What shares one concurrency, rate and order; absent: `host:` and the URL's host.
+    lane: Option<String>,
+    /// Absent: now.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    run_at: Option<String>,
+    /// While a job of the same kind and key is pending, no other is made.
+    unique_key: Option<String>,
+    #[schema(minimum = 1, maximum = 50)]
+    max_attempts: Option<u32>,
+    /// 9 goes before 0 within a lane; absent: 4.
+    #[schema(maximum = 9)]
+    priority: Option<u8>,
+}
+
+/// A job that is stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AcceptedJob)]
+pub(crate) struct JobAccepted {
+    #[schema(value_type = String)]
+    id: Id<Job>,
+    kind: &'static str,
+    /// A pending job has the same unique key; this is that one.
+    existing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    run_at: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    created_at: Option<UnixMs>,
+}
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(crate) struct JobJson {
+    #[schema(value_type = String)]
+    id: Id<Job>,
+    kind: &'static str,
+    /// `scheduled`, `queued`, `running`, `retrying`, `succeeded`, `dead` or `cancelled`.
+    state: &'static str,
+    lane: String,
+    /// Attempts that have ended.
+    attempt: u32,
+    max_attempts: u32,
+    priority: u8,
+    #[schema(value_type = String, format = DateTime)]
+    run_at: UnixMs,
+    event_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    endpoint_id: Option<Id<Endpoint>>,
+    unique_key: Option<String>,
+    /// Workers that vanished while they ran it.
+    lost_workers: u32,
+    /// The dead letter that it replays.
+    #[schema(value_type = Option<String>)]
+    replay_of: Option<Id<DeadLetter>>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: UnixMs,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finished_at: Option<UnixMs>,
+    last_error: Option<String>,
+    fingerprint: Option<String>,
+    /// Of a single job `http.request` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<HttpRequestJson>)]
+    args: Option<Box<RawValue>>,
+    /// Of a single job only, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<AttemptJson>>,
+}
+
+impl JobJson {
+    fn of(detail: JobDetail, running: bool) -> Self {
+        let JobDetail { job, event, .. } = detail;
+        Self {
+            id: job.id,
+            kind: job.kind.as_str(),
+            state: JobView::of(&job, running, UnixMs::now()).as_str(),
+            lane: job.lane.to_string(),
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            priority: job.priority.get(),
+            run_at: job.run_at,
+            event_id: event,
+            endpoint_id: job.endpoint_id,
+            unique_key: job.unique_key,
+            lost_workers: job.lost_workers,
+            replay_of: job.replay_of,
+            created_at: job.created_at,
+            finished_at: job.finished_at,
+            last_error: job.last_error,
+            fingerprint: job.fingerprint.map(|fingerprint| fingerprint.to_string()),
+            args: None,
+            attempts: None,
+        }
+    }
+}
+
+fn missing() -> Problem {
+    Problem::not_found("job")
+}
+
+/// Takes a job in. Answers once it is durable.
+#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    responses((status = 202, body = JobAccepted)))]
+async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
+    let now = UnixMs::now();
+    let job = read(caller.api.settings(), body.parse()?, now)?;
+    let accepted = JobAccepted {
+        id: job.id,
+        kind: job.kind.as_str(),
+        existing: false,
+        lane: Some(job.lane.to_string()),
+        run_at: Some(job.run_at),
+        max_attempts: Some(job.max_attempts),
+        created_at: Some(now),
+    };
+    let submission = Submission {
+        gate: key.gate(&caller.api, "POST /v1/jobs", body.bytes(), now),
+        items: vec![Item { gate: None, answer: String::new(), event: None, jobs: vec![job] }],
+        answer: Arc::new(move |results| match results {
+            [ItemResult::Existing(id)] => serde_json::to_string(&JobAccepted {
+                id: *id,
+                kind: accepted.kind,
+                existing: true,
+                lane: None,
+                run_at: None,
+                max_attempts: None,
+                created_at: None,
+            })
+            .ok(),
+            _ => serde_json::to_string(&accepted).ok(),
+        }),
+        now,
+    };
+    submission.submit(&caller).await
+}
+
+fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJob, Problem> {
+    match request.kind.parse::<JobKind>() {
+        Ok(JobKind::HttpRequest) => {}
+        Ok(JobKind::WebhookDeliver) => {
+            let detail = "deliveries are made by events; publish one with POST /v1/events";
+            return Err(Problem::at(Code::InvalidBody, "/kind", detail));
+        }
+        Err(error) => return Err(Problem::at(Code::InvalidBody, "/kind", error)),
+    }
+    let mut args = http_request::read(settings, request.args.get(), "/args")?;
+    let mut faults = Faults::default();
+    let lane = match &request.lane {
+        None => Some(host_lane(&args)),
+        Some(name) => faults.keep("/lane", parse_lane(name)),
+    };
+    let run_at = request.run_at.as_deref().and_then(|text| faults.keep("/run_at", schedule(text, now)));
+    if let Some(key) = &request.unique_key {
+        let fits = (1..=UNIQUE_KEY_BYTES_MAX).contains(&key.len()) && !key.contains(char::is_control);
+        let detail = format!("a unique key has 1 to {UNIQUE_KEY_BYTES_MAX} bytes and no control characters");
+        faults.check("/unique_key", fits, detail);
+    }
+    let attempts_fit = request.max_attempts.is_none_or(|count| (1..=ATTEMPTS_MAX).contains(&count));
+    faults.check("/max_attempts", attempts_fit, format_args!("a job has 1 to {ATTEMPTS_MAX} attempts"));
+    let priority = request.priority.and_then(|level| faults.keep("/priority", Priority::try_from(level)));
+    let Some(lane) = lane else { return Err(faults.problem()) };
+    faults.result()?;
+    if let Some(count) = request.max_attempts {
+        args.retry_schedule = args.retry_schedule.with_max_attempts(count);
+    }
+    Ok(NewJob {
+        id: Id::new(),
+        kind: JobKind::HttpRequest,
+        lane,
+        max_attempts: args.retry_schedule.max_attempts(),
+        priority: priority.unwrap_or_default(),
+        run_at: run_at.unwrap_or(now),
+        args: Some(http_request::stored(&args)?),
+        message_id: None,
+        event_id: None,
+        endpoint_id: None,
+        unique_key: request.unique_key,
+        replay_of: None,
+    })
+}
+
+fn parse_lane(name: &str) -> Result<LaneName, String> {
+    if name.starts_with(ENDPOINT_LANE_PREFIX) {
+        return Err(format!("lanes that begin with {ENDPOINT_LANE_PREFIX} are endpoints' own"));
+    }
+    name.parse().map_err(|error: postrider_core::domain::lane::LaneNameError| error.to_string())
+}
+
+/// The lane of a URL's host; of its hash where the host is too long or odd for a lane's name.
+fn host_lane(args: &HttpRequest) -> LaneName {
+    let url = url::Url::parse(args.url.as_str()).ok();
+    let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    let plain = host.trim_start_matches('[').trim_end_matches(']');
+    let hashed = || hash(&[host.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let named = format!("host:{plain}").parse().or_else(|_| format!("host:{}", hashed()).parse());
+    named.unwrap_or_else(|_| LaneName::of_endpoint(Id::from_uuid(uuid::Uuid::nil())))
+}
+
+/// Lists jobs, newest first. `running` and `queued` are told apart where the queue answers.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
+    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("state" = Option<String>, Query),
+        ("kind" = Option<String>, Query), ("lane" = Option<String>, Query),
+        ("q" = Option<String>, Query, description = "Part of the last error, or the whole unique key.")),
+    responses((status = 200, body = Listing<JobJson>)))]
+async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answer<Listing<JobJson>>, Problem> {
+    let filter = JobFilter {
+        state: params.parsed("state", str::parse::<JobView>)?,
+        kind: params.parsed("kind", str::parse::<JobKind>)?,
+        lane: params.parsed("lane", str::parse::<LaneName>)?,
+        text: params.text("q"),
+    };
+    let mut listed = caller.scope().jobs(&filter, &params.page()?, UnixMs::now()).await?;
+    let keys: Vec<_> = listed.rows.iter().map(|detail| (detail.job.lane_key(), detail.job.id)).collect();
+    let mut runs = running(caller.api.queue(), &keys).await;
+    // SQL cannot tell these two apart, so a page may be shorter than its limit.
+    if let Some(wanted @ (JobView::Running | JobView::Queued)) = filter.state {
+        let keep: Vec<bool> = runs.iter().map(|runs| *runs == (wanted == JobView::Running)).collect();
+        let mut place = keep.iter();
+        listed.rows.retain(|_| place.next().copied().unwrap_or(false));
+        runs.retain(|runs| *runs == (wanted == JobView::Running));
+    }
+    let mut runs = runs.into_iter();
+    Ok(Answer(Listing::of(listed, |detail| JobJson::of(detail, runs.next().unwrap_or(false)))))
+}
+
+/// Shows a job with its attempts.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, body = JobJson)))]
+async fn get(caller: Caller<ReadPublished>, Ref(id): Ref<Job>) -> Result<Answer<JobJson>, Problem> {
+    whole(&caller, id).await.map(Answer)
+}
+
+async fn whole<N>(caller: &Caller<N>, id: Id<Job>) -> Result<JobJson, Problem> {
+    let mut detail = caller.scope().job(id).await?.ok_or_else(missing)?;
+    let attempts = caller.scope().attempts(id).await?;
+    let running = running(caller.api.queue(), &[(detail.job.lane_key(), id)]).await;
+    let args = detail.args.take().filter(|_| detail.job.kind == JobKind::HttpRequest).and_then(http_request::show);
+    Ok(JobJson {
+        args,
+        attempts: Some(attempts.into_iter().map(AttemptJson::from).collect()),
+        ..JobJson::of(detail, running.first().copied().unwrap_or(false))
+    })
+}
+
+/// Ends a job without another attempt. One that runs now ends when its attempt does.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, body = JobJson)))]
+async fn cancel(caller: Caller<Operate>, Ref(id): Ref<Job>) -> Result<Answer<JobJson>, Problem> {
+    let detail = caller.scope().job(id).await?.ok_or_else(missing)?;
+    if !caller.scope().cancel_job(id, UnixMs::now()).await? {
+        return Err(finished(&caller, id).await);
+    }
+    if let Err(error) = caller.api.queue().cancel(&detail.job.lane_key(), id).await {
+        tracing::debug!(%error, "a cancelled job's ticket stays in the queue; a worker will find it cancelled");
+    }
+    whole(&caller, id).await.map(Answer)
+}
+
+/// Makes a pending job due now.
+#[utoipa::path(post, path = "/v1/jobs/{id}/run-now", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 202, body = JobJson)))]
+async fn run_now(caller: Caller<Operate>, Ref(id): Ref<Job>) -> Result<Response, Problem> {
+    let now = UnixMs::now();
+    let Some(due) = caller.scope().run_job_now(id, now).await? else {
+        return Err(finished(&caller, id).await);
+    };
+    caller.api.dispatcher().offer(std::slice::from_ref(&due));
+    // The queue leaves a ticket that it holds as it is, so a delayed one is told apart.
+    if let Err(error) = caller.api.queue().run_now(&due.lane, id).await {
+        tracing::warn!(%error, "a job that was to run now waits for the sweep");
+    }
+    Ok(crate::wire::accepted(whole(&caller, id).await?))
+}
+
+/// Why a job that is not pending cannot be changed: it has ended, or there is none.
+async fn finished(caller: &Caller<Operate>, id: Id<Job>) -> Problem {
+    match caller.scope().job(id).await {
+        Ok(Some(detail)) => Problem::new(Code::JobFinished, format_args!("the job is {}", detail.job.state)),
+        Ok(None) => missing(),
+        Err(error) => error.into(),
+    }
+}

@@ -1,0 +1,241 @@
+//! Bodies: how JSON is taken in, and what is said of JSON that is not what a call takes.
+
+use std::{fmt, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use bytes::Bytes;
+use postrider_core::domain::limits::BODY_BYTES_MAX;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor},
+};
+use serde_path_to_error::Segment;
+
+use crate::problem::{Code, Problem};
+
+/// A body that takes longer than this is given up.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Arrays and objects within each other; serde_json's own limit, which raw parts of a body would pass by.
+const DEPTH_MAX: usize = 127;
+
+/// A body of the call's own form.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A body that may be left out.
+#[derive(Debug)]
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// A body that is JSON text by its type, size and encoding.
+#[derive(Debug)]
+pub(crate) struct RawJson {
+    bytes: Bytes,
+}
+
+impl RawJson {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// # Errors
+    /// 400 when it is not JSON, 422 when it is not a `T`.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
+        let text = std::str::from_utf8(&self.bytes)
+            .map_err(|error| Problem::new(Code::MalformedJson, format_args!("the body is not UTF-8: {error}")))?;
+        parse_at(text, "")
+    }
+}
+
+/// Reads a part of a body that is at `base`.
+///
+/// # Errors
+/// 400 when it is not JSON, 422 with the fault's pointer when it is not a `T`.
+pub(crate) fn parse_at<'a, T: Deserialize<'a>>(text: &'a str, base: &str) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = format!("{base}{}", pointer(error.path()));
+        refuse(error.inner(), pointer)
+    })?;
+    deserializer.end().map_err(|error| refuse(&error, base.to_owned()))?;
+    Ok(value)
+}
+
+fn refuse(error: &serde_json::Error, mut pointer: String) -> Problem {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let what = text.strip_suffix(&place).unwrap_or(&text);
+    if !error.is_data() {
+        let detail = format!("line {}, column {}: {what}", error.line(), error.column());
+        return Problem::new(Code::MalformedJson, detail);
+    }
+    if let Some(missing) = what.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        pointer = format!("{pointer}/{missing}");
+    }
+    Problem::at(Code::InvalidBody, pointer, what)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escape(key)),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    };
+    path.iter().map(step).collect()
+}
+
+/// A key as part of a pointer, RFC 6901 §3.
+pub(crate) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawJson {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        judge_type(&parts.headers)?;
+        read(&parts.headers, body).await
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        RawJson::from_request(request, state).await?.parse().map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let raw = read(&parts.headers, body).await?;
+        if raw.bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        judge_type(&parts.headers)?;
+        raw.parse().map(Self)
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<RawJson, Problem> {
+    let too_large =
+        || Problem::new(Code::BodyTooLarge, format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once"));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(READ_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| {
+        Problem::new(Code::SlowBody, format_args!("the body did not come within {} s", READ_TIMEOUT.as_secs()))
+    })?;
+    let bytes = read.map_err(|error| {
+        let limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("length limit"));
+        if limit { too_large() } else { Problem::new(Code::BrokenBody, "the body could not be read to its end") }
+    })?;
+    match too_deep(&bytes) {
+        Some(offset) => Err(malformed_at(&bytes, offset)),
+        None => Ok(RawJson { bytes }),
+    }
+}
+
+fn malformed_at(bytes: &[u8], offset: usize) -> Problem {
+    let before = &bytes[..offset];
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+    let detail = format!("line {line}, column {column}: arrays and objects are nested deeper than {DEPTH_MAX}");
+    Problem::new(Code::MalformedJson, detail)
+}
+
+/// Where a JSON text is nested too deeply. Raw parts are kept unread, so no parser would tell.
+fn too_deep(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
+    bytes.iter().position(|&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
+}
+
+fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if json {
+        return Ok(());
+    }
+    Err(Problem::new(Code::WrongType, format_args!("the content-type is {given:?}; send application/json")))
+}
+
+/// A member of a body that may be absent, null or there: unchanged, back to its default, or set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Patch<T> {
+    #[default]
+    Absent,
+    Null,
+    Set(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map_or(Self::Null, Self::Set))
+    }
+}
+
+/// For the schema's default value.
+impl<T: serde::Serialize> serde::Serialize for Patch<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Absent | Self::Null => serializer.serialize_none(),
+            Self::Set(value) => value.serialize(serializer),
+        }
+    }
+}
+
+/// Reads a member whose null is a value, for `#[serde(default, deserialize_with)]`.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Headers as an object of names and values. A name that is there twice stays so, to be refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderList(pub(crate) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for HeaderList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = HeaderList;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of header names and values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<HeaderList, A::Error> {
+                let mut list = Vec::new();
+                while let Some(member) = members.next_entry()? {
+                    list.push(member);
+                }
+                Ok(HeaderList(list))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl serde::Serialize for HeaderList {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}

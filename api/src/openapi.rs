@@ -1,0 +1,92 @@
+//! All routes together, and the document that is made from them.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::header,
+    middleware::from_fn_with_state,
+    response::Html,
+    routing::{any, get},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        ContentBuilder, RefOr, ResponseBuilder,
+        path::{Operation, PathItem},
+        schema::ComponentsBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{context, dead_letters, endpoints, events, failures, jobs, operations, state::ApiState, tenants, tokens};
+
+const DOCS: &str = include_str!("docs.html");
+const BEARER: &str = "bearer";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Postrider", description = "Background jobs and webhook delivery that loses nothing."),
+    components(schemas(crate::problem::ProblemBody, crate::problem::Fault))
+)]
+struct Document;
+
+/// The API: `/v1`, `/openapi.json` and `/docs`.
+///
+/// It has no fallback of its own beyond `/v1`, so it can be merged with the dashboard's router.
+pub fn router(state: ApiState) -> Router {
+    let (routes, document) = documented().split_for_parts();
+    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let metrics = state.metrics().clone();
+    routes
+        .route("/openapi.json", get(move || async move { (json, document.to_string()) }))
+        .route("/docs", get(async || Html(DOCS)))
+        .route("/v1", any(context::not_found))
+        .route("/v1/", any(context::not_found))
+        .route("/v1/{*rest}", any(context::not_found))
+        .method_not_allowed_fallback(context::method_not_allowed)
+        .layer(CatchPanicLayer::custom(context::panicked))
+        .layer(from_fn_with_state(metrics, context::surround))
+        .with_state(state)
+}
+
+fn documented() -> OpenApiRouter<ApiState> {
+    let mut router = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(tenants::router())
+        .merge(tokens::router())
+        .merge(endpoints::router())
+        .merge(events::router())
+        .merge(jobs::router())
+        .merge(dead_letters::router())
+        .merge(operations::router())
+        .merge(failures::router());
+    let document = router.get_openapi_mut();
+    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let components = document.components.take().unwrap_or_else(|| ComponentsBuilder::new().build());
+    document.components = Some(ComponentsBuilder::from(components).security_scheme(BEARER, scheme).build());
+    document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+    for item in document.paths.paths.values_mut() {
+        for operation in operations_of(item) {
+            finish(operation);
+        }
+    }
+    router
+}
+
+fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// What holds for every call: an id of its own, and that it may answer with a problem.
+fn finish(operation: &mut Operation) {
+    let tag = operation.tags.as_ref().and_then(|tags| tags.first()).map(|tag| tag.replace(' ', "_"));
+    let name = operation.operation_id.take().unwrap_or_default();
+    operation.operation_id = Some(format!("{}_{name}", tag.unwrap_or_default()));
+    let content = ContentBuilder::new().schema(Some(utoipa::openapi::Ref::from_schema_name("Problem"))).build();
+    let problem =
+        ResponseBuilder::new().description("A problem (RFC 9457)").content("application/problem+json", content);
+    operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.build()));
+}

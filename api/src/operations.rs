@@ -1,0 +1,110 @@
+//! `/v1/operations`: recoveries and bulk replays, their progress and their end.
+
+use axum::Json as Answer;
+use postrider_core::{
+    domain::{Id, UnixMs, endpoint::Endpoint},
+    store::{DeadLetterFilter, Operation, OperationKind},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Caller, Operate, Read},
+    dead_letters::FilterJson,
+    path::Ref,
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(get)).routes(routes!(cancel))
+}
+
+/// Long work that somebody asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Operation)]
+pub(crate) struct OperationJson {
+    #[schema(value_type = String)]
+    id: Id<Operation>,
+    /// `recover_endpoint` or `replay_dead_letters`.
+    kind: &'static str,
+    /// `running`, `succeeded`, `failed` or `cancelled`.
+    state: &'static str,
+    /// Rows to look at.
+    total: Option<u64>,
+    /// Rows looked at.
+    seen: u64,
+    /// Jobs made.
+    replayed: u64,
+    /// Rows that needed none.
+    skipped: u64,
+    rate_per_second: Option<u32>,
+    error: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: UnixMs,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finished_at: Option<UnixMs>,
+    /// Of a recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    endpoint_id: Option<Id<Endpoint>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<UnixMs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<UnixMs>,
+    /// Of a bulk replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<FilterJson>,
+}
+
+impl From<Operation> for OperationJson {
+    fn from(operation: Operation) -> Self {
+        let name = operation.kind.as_str();
+        let (range, filter): (_, Option<DeadLetterFilter>) = match operation.kind {
+            OperationKind::RecoverEndpoint { endpoint, since, until } => (Some((endpoint, since, until)), None),
+            OperationKind::ReplayDeadLetters { filter } => (None, Some(filter)),
+        };
+        Self {
+            id: operation.id,
+            kind: name,
+            state: operation.state.as_str(),
+            total: operation.total,
+            seen: operation.seen,
+            replayed: operation.replayed,
+            skipped: operation.skipped,
+            rate_per_second: operation.rate_per_second,
+            error: operation.error,
+            created_at: operation.created_at,
+            finished_at: operation.finished_at,
+            endpoint_id: range.map(|(endpoint, _, _)| endpoint),
+            since: range.map(|(_, since, _)| since),
+            until: range.map(|(_, _, until)| until),
+            filter: filter.map(FilterJson::from),
+        }
+    }
+}
+
+/// Shows an operation's progress.
+#[utoipa::path(get, path = "/v1/operations/{id}", tag = "operations", params(("id" = String, Path)),
+    responses((status = 200, body = OperationJson)))]
+async fn get(caller: Caller<Read>, Ref(id): Ref<Operation>) -> Result<Answer<OperationJson>, Problem> {
+    let operation = caller.scope().operation(id).await?.ok_or_else(|| Problem::not_found("operation"))?;
+    Ok(Answer(operation.into()))
+}
+
+/// Ends an operation. What it has replayed stays replayed.
+#[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "operations", params(("id" = String, Path)),
+    responses((status = 200, body = OperationJson)))]
+async fn cancel(caller: Caller<Operate>, Ref(id): Ref<Operation>) -> Result<Answer<OperationJson>, Problem> {
+    let scope = caller.scope();
+    let cancelled = scope.cancel_operation(id, UnixMs::now()).await?;
+    let operation = scope.operation(id).await?.ok_or_else(|| Problem::not_found("operation"))?;
+    if !cancelled {
+        let detail = format!("the operation has {}", operation.state.as_str());
+        return Err(Problem::new(Code::OperationFinished, detail));
+    }
+    Ok(Answer(operation.into()))
+}

@@ -1,0 +1,77 @@
+//! `/v1/tenants`: the administrator's own.
+
+use axum::{Json as Answer, response::Response};
+use postrider_core::domain::{
+    Id, UnixMs,
+    limits::DESCRIPTION_CHARS_MAX,
+    tenant::{Tenant, TenantSlug},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Administer, Caller},
+    json::Json,
+    page::{Listing, Params},
+    problem::{Faults, Problem},
+    state::ApiState,
+    wire::created,
+};
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(create, list))
+}
+
+/// One customer of the installation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tenant)]
+pub(crate) struct TenantJson {
+    #[schema(value_type = String)]
+    id: Id<Tenant>,
+    slug: String,
+    name: String,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: UnixMs,
+}
+
+impl From<Tenant> for TenantJson {
+    fn from(tenant: Tenant) -> Self {
+        Self { id: tenant.id, slug: tenant.slug.into(), name: tenant.name, created_at: tenant.created_at }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTenant {
+    /// 1 to 63 of a-z, 0-9 and `-`; what `Postrider-Tenant` names.
+    slug: String,
+    name: String,
+}
+
+/// Creates a tenant.
+#[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = NewTenant,
+    responses((status = 201, body = TenantJson)))]
+async fn create(caller: Caller<Administer>, Json(request): Json<NewTenant>) -> Result<Response, Problem> {
+    let mut faults = Faults::default();
+    let slug = faults.keep("/slug", request.slug.parse::<TenantSlug>());
+    check_name(&mut faults, &request.name);
+    let Some(slug) = slug else { return Err(faults.problem()) };
+    faults.result()?;
+    let tenant = caller.api.store().create_tenant(&slug, &request.name, UnixMs::now()).await?;
+    Ok(created(TenantJson::from(tenant)))
+}
+
+/// Lists tenants, newest first.
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants",
+    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Listing<TenantJson>)))]
+async fn list(caller: Caller<Administer>, params: Params) -> Result<Answer<Listing<TenantJson>>, Problem> {
+    let listed = caller.api.store().tenants(&params.page()?).await?;
+    Ok(Answer(Listing::of(listed, TenantJson::from)))
+}
+
+pub(crate) fn check_name(faults: &mut Faults, name: &str) {
+    let fits = (1..=DESCRIPTION_CHARS_MAX).contains(&name.chars().count());
+    faults.check("/name", fits, format_args!("a name has 1 to {DESCRIPTION_CHARS_MAX} characters"));
+}

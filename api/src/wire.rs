@@ -1,0 +1,85 @@
+//! Forms that several resources answer with: attempts, raw JSON, and whether jobs run now.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use postrider_core::{
+    domain::{Id, UnixMs, attempt::AttemptClass, dead_letter::PastAttempt, job::Job, lane::LaneKey},
+    queue::Queue,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// One try of a job.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AttemptJson {
+    /// 1 for the first.
+    n: u32,
+    #[schema(value_type = String, format = DateTime)]
+    started_at: UnixMs,
+    duration_ms: u32,
+    /// `succeeded` or `failed`.
+    pub(crate) outcome: &'static str,
+    /// What kind of failure: `http_status`, `redirect`, `timeout`, `dns`, `connect`, `tls`, `egress`, `protocol`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// The first 4 KiB of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_body: Option<String>,
+    /// The address that was dialled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// Its outcome came too late and changed nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
+}
+
+impl From<PastAttempt> for AttemptJson {
+    fn from(past: PastAttempt) -> Self {
+        let succeeded = past.outcome == AttemptClass::Succeeded.as_str();
+        Self {
+            n: past.n,
+            started_at: past.started_at,
+            duration_ms: past.duration_ms,
+            outcome: if succeeded { "succeeded" } else { "failed" },
+            error_class: (!succeeded).then_some(past.outcome),
+            status_code: past.status_code,
+            error: past.error,
+            response_body: past.response_body,
+            address: past.address,
+            late: past.late,
+        }
+    }
+}
+
+/// Stored bytes as the JSON that they are; as a text where they are none.
+pub(crate) fn raw(bytes: Vec<u8>) -> Option<Box<RawValue>> {
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    RawValue::from_string(text.clone()).or_else(|_| serde_json::value::to_raw_value(&text)).ok()
+}
+
+/// Which jobs run now. When the queue does not answer, none is shown as running.
+pub(crate) async fn running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Vec<bool> {
+    if jobs.is_empty() {
+        return Vec::new();
+    }
+    queue.held(jobs).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the queue did not say which jobs run");
+        vec![false; jobs.len()]
+    })
+}
+
+pub(crate) fn created(body: impl Serialize) -> Response {
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+pub(crate) fn accepted(body: impl Serialize) -> Response {
+    (StatusCode::ACCEPTED, Json(body)).into_response()
+}
