@@ -100,7 +100,7 @@ impl Bench {
 
     pub(super) fn empty_queue(&mut self) {
         self.parts.queue = Queue::embedded(EmbeddedOptions::default()).unwrap();
-        self.parts.dispatcher = Dispatcher::new(self.parts.store.clone(), self.parts.queue.clone());
+        self.parts.dispatcher = Dispatcher::start(self.parts.store.clone(), self.parts.queue.clone()).0;
     }
 
     pub(super) fn start(&self) -> Running {
