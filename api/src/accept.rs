@@ -62,11 +62,14 @@ pub(crate) fn hash(parts: &[&[u8]]) -> Vec<u8> {
 /// What a caller is told: a body, or that its key was used for something else.
 pub(crate) type Answer = Option<String>;
 
+/// Makes the answer of what became of each item.
+pub(crate) type Answering = Arc<dyn Fn(&[ItemResult]) -> Answer + Send + Sync>;
+
 /// Work to be taken in, and how its answer is made of what became of it.
 pub(crate) struct Submission {
     pub(crate) gate: Option<Gate>,
     pub(crate) items: Vec<Item>,
-    pub(crate) answer: Arc<dyn Fn(&[ItemResult]) -> Answer + Send + Sync>,
+    pub(crate) answer: Answering,
     pub(crate) now: UnixMs,
 }
 

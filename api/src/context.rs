@@ -56,8 +56,10 @@ pub(crate) async fn method_not_allowed() -> Problem {
 }
 
 pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
-    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let text = match cause.downcast::<String>() {
+        Ok(text) => *text,
+        Err(cause) => cause.downcast::<&str>().map(|text| (*text).to_owned()).unwrap_or_default(),
+    };
     tracing::error!(panic = text, "a request's handler panicked");
     Problem::new(Code::Internal, "the request failed here; the log has the reason").into_response()
 }

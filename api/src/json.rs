@@ -179,7 +179,7 @@ fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// A member of a body that may be absent, null or there: unchanged, back to its default, or set.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Patch<T> {
     #[default]
     Absent,
