@@ -11,9 +11,9 @@ pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
         .with_context(|| format!("the setting log is {filter:?}, which is not a filter such as info"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {
-        logs.with_target(false).init()
+        logs.with_target(false).init();
     } else {
-        logs.json().flatten_event(true).init()
+        logs.json().flatten_event(true).init();
     }
     Ok(())
 }

@@ -81,7 +81,7 @@ impl Api {
         .unwrap();
         let tenant = store.default_tenant(UnixMs::now()).await.unwrap();
         let queue = Queue::embedded(EmbeddedOptions::default()).unwrap();
-        let dispatcher = Dispatcher::new(store.clone(), queue.clone());
+        let (dispatcher, _offering) = Dispatcher::start(store.clone(), queue.clone());
         let mut settings = settings(tenant.id);
         change(&mut settings);
         let mut registry = Registry::default();

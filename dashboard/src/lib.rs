@@ -32,7 +32,6 @@ struct Totals {
 }
 
 /// The pages below `/`.
-#[must_use]
 pub fn router(queue: Queue) -> Router {
     Router::new().route("/", get(overview)).route("/assets/postrider.css", get(style)).with_state(queue)
 }
