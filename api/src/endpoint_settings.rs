@@ -127,7 +127,7 @@ impl EndpointRequest {
             retry_schedule: match self.retry_schedule_seconds {
                 Patch::Absent => None,
                 Patch::Null => Some(api.retry_schedule.clone()),
-                Patch::Set(seconds) => faults.keep("/retry_schedule_seconds", RetrySchedule::from_seconds(&seconds)),
+                Patch::Set(seconds) => faults.keep_schedule("/retry_schedule_seconds", &seconds),
             },
             metadata: check_metadata(self.metadata, faults),
         }

@@ -4,7 +4,6 @@ use postrider_core::domain::{
     egress::{EndpointUrl, HeadersOf},
     endpoint::{TIMEOUT_MS, TIMEOUT_MS_DEFAULT},
     http_request::HttpRequest,
-    retry::RetrySchedule,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -62,7 +61,7 @@ pub(crate) fn read(settings: &ApiSettings, text: &str, base: &str) -> Result<Htt
     faults.check("/timeout_ms", TIMEOUT_MS.contains(&timeout_ms), detail);
     let retry_schedule = match args.retry_schedule_seconds {
         None => Some(settings.retry_schedule.clone()),
-        Some(seconds) => faults.keep("/retry_schedule_seconds", RetrySchedule::from_seconds(&seconds)),
+        Some(seconds) => faults.keep_schedule("/retry_schedule_seconds", &seconds),
     };
     let (Some(url), Some(retry_schedule)) = (url, retry_schedule) else { return Err(faults.problem()) };
     faults.result()?;

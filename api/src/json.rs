@@ -3,11 +3,12 @@
 use std::{fmt, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use postrider_core::domain::limits::BODY_BYTES_MAX;
 use serde::{
     Deserialize, Deserializer,
@@ -19,6 +20,8 @@ use crate::problem::{Code, Problem};
 
 /// A body that takes longer than this is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body over its limit is read on up to this many bytes, and no further.
+const BODY_BYTES_READ_MAX: usize = 16 * BODY_BYTES_MAX;
 /// Arrays and objects within each other; serde_json's own limit, which raw parts of a body would pass by.
 const DEPTH_MAX: usize = 127;
 
@@ -98,7 +101,7 @@ impl<S: Send + Sync> FromRequest<S> for RawJson {
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         judge_type(&parts.headers)?;
-        read(&parts.headers, body).await
+        read(body).await
     }
 }
 
@@ -115,7 +118,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let raw = read(&parts.headers, body).await?;
+        let raw = read(body).await?;
         if raw.bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -124,24 +127,35 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<RawJson, Problem> {
-    let too_large =
-        || Problem::new(Code::BodyTooLarge, format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once"));
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-        return Err(too_large());
-    }
-    let read = tokio::time::timeout(READ_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| {
+async fn read(body: Body) -> Result<RawJson, Problem> {
+    let bytes = tokio::time::timeout(READ_TIMEOUT, gather(body)).await.map_err(|_| {
         Problem::new(Code::SlowBody, format_args!("the body did not come within {} s", READ_TIMEOUT.as_secs()))
-    })?;
-    let bytes = read.map_err(|error| {
-        let limit = std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("length limit"));
-        if limit { too_large() } else { Problem::new(Code::BrokenBody, "the body could not be read to its end") }
-    })?;
+    })??;
     match too_deep(&bytes) {
         Some(offset) => Err(malformed_at(&bytes, offset)),
         None => Ok(RawJson { bytes }),
     }
+}
+
+/// The whole body. One that is too large is read on for a while and thrown away, since a caller that is cut off in
+/// the middle of sending does not see the answer that says why.
+async fn gather(body: Body) -> Result<Bytes, Problem> {
+    let (mut chunks, mut kept, mut bytes_read) = (body.into_data_stream(), BytesMut::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::new(Code::BrokenBody, "the body could not be read to its end"))?;
+        bytes_read += chunk.len();
+        if bytes_read > BODY_BYTES_READ_MAX {
+            break;
+        }
+        if bytes_read <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if bytes_read > BODY_BYTES_MAX {
+        let detail = format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once");
+        return Err(Problem::new(Code::BodyTooLarge, detail));
+    }
+    Ok(kept.freeze())
 }
 
 fn malformed_at(bytes: &[u8], offset: usize) -> Problem {

@@ -15,7 +15,11 @@ const PREFIX: &str = "POSTRIDER_";
 const OTHER_VARIABLES: [&str; 5] =
     ["POSTRIDER_CONFIG", "POSTRIDER_URL", "POSTRIDER_TOKEN", "POSTRIDER_SECRET", "POSTRIDER_TENANT"];
 
-/// All settings of one process.
+/// Variables whose values are never shown.
+const SECRETS: [&str; 4] =
+    ["POSTRIDER_ADMIN_TOKEN", "POSTRIDER_ENCRYPTION_KEY", "POSTRIDER_DATABASE_URL", "POSTRIDER_REDIS_URL"];
+
+/// All settings of Postrider, with their defaults. Save this as postrider.toml and take the # from what you change.
 #[derive(Clone, Debug, confique::Config)]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 pub struct Settings {
@@ -131,7 +135,7 @@ pub struct Settings {
 pub enum SettingsError {
     /// Names the key, the value and what is allowed.
     #[error("the setting {key} is {value}, which is not allowed: {allowed}")]
-    Refused { key: &'static str, value: String, allowed: String },
+    Refused { key: String, value: String, allowed: String },
     #[error("the settings cannot be read: {0}")]
     Unreadable(String),
     #[error(
@@ -154,7 +158,7 @@ impl Settings {
             .env()
             .file(file.unwrap_or_else(|| PathBuf::from(FILE)))
             .load()
-            .map_err(|error| SettingsError::Unreadable(explain(&error)))?;
+            .map_err(|error| explain(&error))?;
         settings.judge()?;
         Ok(settings)
     }
@@ -206,7 +210,7 @@ impl Settings {
     /// When it has too many delays, or one is out of its bounds.
     pub fn retry_schedule(&self) -> Result<RetrySchedule, SettingsError> {
         RetrySchedule::from_seconds(&self.retry_schedule_seconds).map_err(|error| SettingsError::Refused {
-            key: "retry_schedule_seconds",
+            key: "retry_schedule_seconds".to_owned(),
             value: format!("{:?}", self.retry_schedule_seconds),
             allowed: error.to_string(),
         })
@@ -229,8 +233,12 @@ impl Settings {
         ] {
             bounds(key, days.into(), 1, 3650)?;
         }
-        let refused = |key, value: &str, allowed: &str| {
-            Err(SettingsError::Refused { key, value: format!("{value:?}"), allowed: allowed.to_owned() })
+        let refused = |key: &str, value: &str, allowed: &str| {
+            Err(SettingsError::Refused {
+                key: key.to_owned(),
+                value: format!("{value:?}"),
+                allowed: allowed.to_owned(),
+            })
         };
         if self
             .admin_token
@@ -263,16 +271,30 @@ fn bounds(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Setti
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(SettingsError::Refused { key, value: value.to_string(), allowed: format!("{min} to {max}") })
+    Err(SettingsError::Refused { key: key.to_owned(), value: value.to_string(), allowed: format!("{min} to {max}") })
 }
 
-/// The error with its causes, in one line.
-fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = format!("{error:?}").replace("\n  ", " ").replace('\n', " ");
-    if text.is_empty() {
-        text = error.to_string();
+/// The error as the person needs it who wrote the setting: the key, the value, and what is wrong with it.
+fn explain(error: &confique::Error) -> SettingsError {
+    let text = format!("{error:#}");
+    let Some(name) = text.split('`').find(|word| word.starts_with(PREFIX)) else {
+        return SettingsError::Unreadable(format!(
+            "{}\n`postrider config` prints every key with its meaning",
+            text.trim_end()
+        ));
+    };
+    let secret = SECRETS.contains(&name);
+    let value = match std::env::var(name) {
+        Ok(value) if !secret => format!("{value:?}"),
+        Ok(_) => "(hidden)".to_owned(),
+        Err(_) => "not UTF-8".to_owned(),
+    };
+    let why = text.rsplit_once("`: ").map_or(text.as_str(), |(_, why)| why);
+    SettingsError::Refused {
+        key: name.to_owned(),
+        value,
+        allowed: format!("{why}; `postrider config` says what is allowed"),
     }
-    text
 }
 
 #[cfg(test)]

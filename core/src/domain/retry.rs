@@ -31,6 +31,17 @@ pub enum RetryScheduleError {
     Delay(usize),
 }
 
+impl RetryScheduleError {
+    /// Which delay is at fault, counted from 0; `None` where it is the schedule as a whole.
+    #[must_use]
+    pub const fn place(&self) -> Option<usize> {
+        match self {
+            Self::Delay(place) => Some(*place),
+            Self::TooLong(_) => None,
+        }
+    }
+}
+
 impl RetrySchedule {
     /// # Errors
     /// When there are too many delays, or one is negative or over a week.
