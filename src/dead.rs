@@ -124,7 +124,7 @@ async fn list(server: &Server, filter: &Filter, limit: u32) -> anyhow::Result<()
     }
     let line = |row: &Value| {
         let target = row.get("endpoint_url").and_then(Value::as_str).unwrap_or_else(|| text_of(row, "lane"));
-        let attempts = row.get("attempts").and_then(Value::as_array).map_or(0, Vec::len);
+        let attempts = row.get("attempt").and_then(Value::as_u64).unwrap_or_default();
         format!(
             "{}  {}  {:<15}  {attempts:>2} attempts  {target}  {}",
             text_of(row, "id"),

@@ -17,6 +17,7 @@ mod deliveries_in_trouble;
 mod durability;
 mod idempotency;
 mod queue_conformance;
+mod shapes;
 mod standard_webhooks;
 mod store;
 mod tenancy;
