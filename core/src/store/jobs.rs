@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{
     Listed, Page, Scope, Store, StoreError,
+    due::{self, DueJob},
     sql::{Sql, Tx, Value, runs, sql},
 };
 use crate::domain::{
@@ -13,7 +14,7 @@ use crate::domain::{
     event::{Event, EventType, public_id},
     fingerprint::Fingerprint,
     job::{Job, JobKind, JobState, JobView, Priority},
-    lane::{LaneKey, LaneName},
+    lane::LaneName,
     tenant::Tenant,
 };
 
@@ -34,16 +35,6 @@ pub struct NewJob {
     pub endpoint_id: Option<Id<Endpoint>>,
     pub unique_key: Option<String>,
     pub replay_of: Option<Id<DeadLetter>>,
-}
-
-/// What a ticket needs of a pending job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueJob {
-    pub id: Id<Job>,
-    pub lane: LaneKey,
-    pub endpoint_id: Option<Id<Endpoint>>,
-    pub priority: Priority,
-    pub run_at: UnixMs,
 }
 
 /// A pending job with what its executor needs.
@@ -160,31 +151,6 @@ impl Row {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct DueRow {
-    id: Uuid,
-    tenant_id: Uuid,
-    lane: String,
-    endpoint_id: Option<Uuid>,
-    priority: i64,
-    run_at: i64,
-}
-
-const DUE_COLUMNS: &str = "SELECT id, tenant_id, lane, endpoint_id, priority, run_at FROM jobs WHERE state = 'pending'";
-
-impl DueRow {
-    fn read(self) -> Result<DueJob, StoreError> {
-        let name = self.lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?;
-        Ok(DueJob {
-            id: Id::from_uuid(self.id),
-            lane: LaneKey { tenant: Id::from_uuid(self.tenant_id), name },
-            endpoint_id: self.endpoint_id.map(Id::from_uuid),
-            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
-            run_at: UnixMs(self.run_at),
-        })
-    }
-}
-
 impl NewJob {
     /// A new delivery of an event to an endpoint, due at `run_at`.
     #[must_use]
@@ -202,18 +168,6 @@ impl NewJob {
             endpoint_id: Some(endpoint.id),
             unique_key: None,
             replay_of: None,
-        }
-    }
-
-    /// What its ticket needs, once it is stored.
-    #[must_use]
-    pub fn due(&self, tenant: Id<Tenant>) -> DueJob {
-        DueJob {
-            id: self.id,
-            lane: LaneKey { tenant, name: self.lane.clone() },
-            endpoint_id: self.endpoint_id,
-            priority: self.priority,
-            run_at: self.run_at,
         }
     }
 }
@@ -321,10 +275,11 @@ impl Scope<'_> {
             .and(" run_at = ", now)
             .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)
             .and(" AND id = ", id)
-            .then(" RETURNING id, tenant_id, lane, endpoint_id, priority, run_at");
-        let row: Option<DueRow> = tx.fetch_one(update).await?;
+            .then(" RETURNING ")
+            .then(due::COLUMNS);
+        let row: Option<due::Row> = tx.fetch_one(update).await?;
         tx.commit().await?;
-        row.map(DueRow::read).transpose()
+        row.map(due::Row::read).transpose()
     }
 }
 
@@ -348,49 +303,6 @@ impl Store {
             }
         }
         Ok(work)
-    }
-
-    /// Pending jobs that are due before `until`, in the order of their due time, after `after`.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn due_jobs(
-        &self,
-        after: Option<(UnixMs, Id<Job>)>,
-        until: UnixMs,
-        limit: u32,
-    ) -> Result<Vec<DueJob>, StoreError> {
-        let select = match after {
-            Some((run_at, id)) => sql(DUE_COLUMNS).and(" AND (run_at, id) > (", run_at).and(", ", id).then(")"),
-            None => sql(DUE_COLUMNS),
-        };
-        let select = select.and(" AND run_at <= ", until).then(" ORDER BY run_at, id").and(" LIMIT ", limit);
-        self.pool.fetch::<DueRow>(select).await?.into_iter().map(DueRow::read).collect()
-    }
-
-    /// The first pending jobs of a lane, in the order of their due time.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn lane_jobs(&self, lane: &LaneKey, limit: u32) -> Result<Vec<DueJob>, StoreError> {
-        let select = sql(DUE_COLUMNS)
-            .and(" AND tenant_id = ", lane.tenant)
-            .and(" AND lane = ", lane.name.as_str())
-            .then(" ORDER BY run_at, id")
-            .and(" LIMIT ", limit);
-        self.pool.fetch::<DueRow>(select).await?.into_iter().map(DueRow::read).collect()
-    }
-
-    /// The oldest pending job of a lane that has been tried before: the one that an ordered lane waits with.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn first_retrying(&self, lane: &LaneKey) -> Result<Option<DueJob>, StoreError> {
-        let select = sql(DUE_COLUMNS)
-            .and(" AND tenant_id = ", lane.tenant)
-            .and(" AND lane = ", lane.name.as_str())
-            .then(" AND attempt > 0 ORDER BY id LIMIT 1");
-        self.pool.fetch_one::<DueRow>(select).await?.map(DueRow::read).transpose()
     }
 
     /// Counts a vanished worker against each of these jobs. Answers with the pending ones and their counts.

@@ -5,6 +5,7 @@ mod cipher;
 mod committer;
 mod dead_letters;
 mod directory;
+mod due;
 mod endpoints;
 mod error;
 mod events;
@@ -33,11 +34,12 @@ pub use self::{
     cipher::{Cipher, KeyError},
     dead_letters::{DeadLetterFilter, Resolved},
     directory::{Directory, LiveEndpoint, TenantEndpoints},
+    due::DueJob,
     endpoints::EndpointChange,
     error::StoreError,
     events::{Delivery, EventFilter, EventSummary},
     failures::FailureGroup,
-    jobs::{DueJob, JobDetail, JobFilter, NewJob, Work},
+    jobs::{JobDetail, JobFilter, NewJob, Work},
     operations::{Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},

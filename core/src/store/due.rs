@@ -1,0 +1,113 @@
+//! Pending jobs as the queue needs them: which job, which lane, when.
+
+use uuid::Uuid;
+
+use super::{
+    NewJob, Store, StoreError,
+    sql::{Sql, sql},
+};
+use crate::domain::{
+    Id, UnixMs,
+    endpoint::Endpoint,
+    job::{Job, Priority},
+    lane::LaneKey,
+    tenant::Tenant,
+};
+
+/// What a ticket needs of a pending job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueJob {
+    pub id: Id<Job>,
+    pub lane: LaneKey,
+    pub endpoint_id: Option<Id<Endpoint>>,
+    pub priority: Priority,
+    pub run_at: UnixMs,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    lane: String,
+    endpoint_id: Option<Uuid>,
+    priority: i64,
+    run_at: i64,
+}
+
+pub(super) const COLUMNS: &str = "id, tenant_id, lane, endpoint_id, priority, run_at";
+
+fn pending() -> Sql {
+    sql("SELECT ").then(COLUMNS).then(" FROM jobs WHERE state = 'pending'")
+}
+
+impl Row {
+    pub(super) fn read(self) -> Result<DueJob, StoreError> {
+        let name = self.lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?;
+        Ok(DueJob {
+            id: Id::from_uuid(self.id),
+            lane: LaneKey { tenant: Id::from_uuid(self.tenant_id), name },
+            endpoint_id: self.endpoint_id.map(Id::from_uuid),
+            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
+            run_at: UnixMs(self.run_at),
+        })
+    }
+}
+
+impl NewJob {
+    /// What its ticket needs, once it is stored.
+    #[must_use]
+    pub fn due(&self, tenant: Id<Tenant>) -> DueJob {
+        DueJob {
+            id: self.id,
+            lane: LaneKey { tenant, name: self.lane.clone() },
+            endpoint_id: self.endpoint_id,
+            priority: self.priority,
+            run_at: self.run_at,
+        }
+    }
+}
+
+impl Store {
+    /// Pending jobs that are due before `until`, in the order of their due time, after `after`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn due_jobs(
+        &self,
+        after: Option<(UnixMs, Id<Job>)>,
+        until: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<DueJob>, StoreError> {
+        let select = match after {
+            Some((run_at, id)) => pending().and(" AND (run_at, id) > (", run_at).and(", ", id).then(")"),
+            None => pending(),
+        };
+        let select = select.and(" AND run_at <= ", until).then(" ORDER BY run_at, id").and(" LIMIT ", limit);
+        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+    }
+
+    /// The first pending jobs of a lane, in the order of their due time.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lane_jobs(&self, lane: &LaneKey, limit: u32) -> Result<Vec<DueJob>, StoreError> {
+        let select = pending()
+            .and(" AND tenant_id = ", lane.tenant)
+            .and(" AND lane = ", lane.name.as_str())
+            .then(" ORDER BY run_at, id")
+            .and(" LIMIT ", limit);
+        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+    }
+
+    /// The oldest pending job of a lane that has been tried before: the one that an ordered lane waits with.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn first_retrying(&self, lane: &LaneKey) -> Result<Option<DueJob>, StoreError> {
+        let select = pending()
+            .and(" AND tenant_id = ", lane.tenant)
+            .and(" AND lane = ", lane.name.as_str())
+            .then(" AND attempt > 0 ORDER BY id LIMIT 1");
+        self.pool.fetch_one::<Row>(select).await?.map(Row::read).transpose()
+    }
+}
