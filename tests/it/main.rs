@@ -12,10 +12,13 @@ mod harness;
 
 mod architecture;
 mod bad_input;
+mod dead_letters;
 mod deliveries;
 mod deliveries_in_trouble;
 mod durability;
+mod endpoints;
 mod idempotency;
+mod jobs;
 mod queue_conformance;
 mod shapes;
 mod standard_webhooks;
