@@ -12,11 +12,17 @@ mod harness;
 
 mod architecture;
 mod bad_input;
+mod dead_letters;
 mod deliveries;
 mod deliveries_in_trouble;
 mod durability;
+mod endpoints;
 mod idempotency;
+mod jobs;
+mod openapi;
+mod outages;
 mod queue_conformance;
+mod roles;
 mod shapes;
 mod standard_webhooks;
 mod store;

@@ -3,8 +3,8 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Client, SOON, Stack, database::Database, eventually, from_test_run};
+use super::{Client, Proxy, SOON, Stack, database::Database, eventually, from_test_run};
 
 /// The bootstrap administrator's token of every started application.
 pub(crate) const ADMIN_TOKEN: &str = "test-admin-0123456789abcdefghijklmnopqrstuvwxyz";
@@ -24,17 +24,21 @@ pub(crate) struct App {
     /// Speaks as the administrator, to the address of the process that runs now.
     pub(crate) client: Client,
     address: Arc<RwLock<String>>,
+    command: &'static str,
     env: Vec<(String, String)>,
     process: Child,
     log: PathBuf,
+    proxy: Option<Proxy>,
     // In the order in which they may go: the database before the folder it may stand in.
-    _database: Database,
-    data: TempDir,
+    database: Arc<Database>,
+    data: Arc<TempDir>,
 }
 
 /// An application to be started.
 pub(crate) struct AppBuilder {
     stack: Stack,
+    command: &'static str,
+    proxied: bool,
     env: Vec<(String, String)>,
 }
 
@@ -44,7 +48,53 @@ impl App {
     }
 
     pub(crate) fn builder(stack: Stack) -> AppBuilder {
-        AppBuilder { stack, env: Vec::new() }
+        AppBuilder { stack, command: "serve", proxied: false, env: Vec::new() }
+    }
+
+    /// Another process over the same database and queue, with its own address, log and folder, as on another machine.
+    pub(crate) async fn beside(&self, command: &'static str) -> Self {
+        let data = Arc::new(data_folder());
+        let key = fs::copy(self.data.path().join("encryption.key"), data.path().join("encryption.key"));
+        key.expect("the first process has made its key");
+        let mut env = self.env.clone();
+        env.push(("POSTRIDER_DATA_DIR".to_owned(), data.path().display().to_string()));
+        Self::run(command, env, data, Arc::clone(&self.database), None).await
+    }
+
+    /// Its data folder, in which `server.log` stands too.
+    pub(crate) fn folder(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What stands between it and PostgreSQL, where the test asked for that.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("started with AppBuilder::behind_a_proxy")
+    }
+
+    /// What the server has printed so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("the server's log")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address.read().unwrap())
+    }
+
+    /// The binary with other arguments, with this application's settings and as its administrator.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = postrider(self.folder());
+        command.args(args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.env("POSTRIDER_URL", self.url()).env("POSTRIDER_TOKEN", ADMIN_TOKEN);
+        command
+    }
+
+    /// Runs [`Self::command`] to its end.
+    pub(crate) fn shell(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the binary starts")
     }
 
     /// SIGKILL, as a crash or a power cut is.
@@ -67,8 +117,24 @@ impl App {
     /// Starts the binary again on the same data, after [`Self::kill`] or [`Self::terminate`]. The address may be
     /// another; clients follow it.
     pub(crate) async fn restart(&mut self) {
-        self.process = spawn(&self.env, &self.log, &self.data);
+        self.process = spawn(self.command, &self.env, &self.log, &self.data);
         self.await_ready().await;
+    }
+
+    async fn run(
+        command: &'static str,
+        env: Vec<(String, String)>,
+        data: Arc<TempDir>,
+        database: Arc<Database>,
+        proxy: Option<Proxy>,
+    ) -> Self {
+        let address = Arc::new(RwLock::new(String::new()));
+        let log = data.path().join("server.log");
+        let process = spawn(command, &env, &log, &data);
+        let client = Client::new(Arc::clone(&address), ADMIN_TOKEN);
+        let mut app = Self { client, address, command, env, process, log, proxy, database, data };
+        app.await_ready().await;
+        app
     }
 
     async fn await_ready(&mut self) {
@@ -95,13 +161,30 @@ impl AppBuilder {
         self
     }
 
+    /// Starts this command in place of `serve`.
+    pub(crate) fn role(mut self, command: &'static str) -> Self {
+        self.command = command;
+        self
+    }
+
+    /// Puts a [`Proxy`] between the application and PostgreSQL.
+    pub(crate) fn behind_a_proxy(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+
     pub(crate) async fn start(self) -> App {
-        let data = tempfile::Builder::new().prefix("postrider-it-").tempdir().expect("a data folder");
-        let database = Database::make(self.stack, data.path()).await;
+        let data = Arc::new(data_folder());
+        let database = Arc::new(Database::make(self.stack, data.path()).await);
+        let mut url = database.url().to_owned();
+        let proxy = if self.proxied { Some(Proxy::start(&database.address()).await) } else { None };
+        if let Some(proxy) = &proxy {
+            url = url.replace(&database.address(), &proxy.address());
+        }
         let mut env = vec![
             ("POSTRIDER_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("POSTRIDER_DATA_DIR".to_owned(), data.path().display().to_string()),
-            ("POSTRIDER_DATABASE_URL".to_owned(), database.url().to_owned()),
+            ("POSTRIDER_DATABASE_URL".to_owned(), url),
             ("POSTRIDER_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
             ("POSTRIDER_EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
         ];
@@ -110,13 +193,7 @@ impl AppBuilder {
             env.push(("POSTRIDER_REDIS_PREFIX".to_owned(), format!("it{}", Uuid::now_v7().simple())));
         }
         env.extend(self.env);
-        let address = Arc::new(RwLock::new(String::new()));
-        let log = data.path().join("server.log");
-        let process = spawn(&env, &log, &data);
-        let client = Client::new(Arc::clone(&address), ADMIN_TOKEN);
-        let mut app = App { client, address, env, process, log, _database: database, data };
-        app.await_ready().await;
-        app
+        App::run(self.command, env, data, database, proxy).await
     }
 }
 
@@ -132,18 +209,25 @@ impl Drop for App {
     }
 }
 
-fn spawn(env: &[(String, String)], log: &PathBuf, data: &TempDir) -> Child {
+/// The binary, to be run in a folder without any setting that the machine may have.
+pub(crate) fn postrider(folder: &Path) -> Command {
+    let inherited = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("POSTRIDER_"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    command.env_clear().envs(inherited).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn data_folder() -> TempDir {
+    tempfile::Builder::new().prefix("postrider-it-").tempdir().expect("a data folder")
+}
+
+fn spawn(command: &str, env: &[(String, String)], log: &Path, data: &TempDir) -> Child {
     // A restarted server must not be taken for ready at its predecessor's address.
     drop(fs::remove_file(data.path().join("listen.addr")));
     let out = File::options().create(true).append(true).open(log).expect("the server's log opens");
-    let inherited = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("POSTRIDER_"));
-    Command::new(env!("CARGO_BIN_EXE_postrider"))
-        .arg("serve")
-        .env_clear()
-        .envs(inherited)
+    postrider(data.path())
+        .arg(command)
         .envs(env.iter().map(|(name, value)| (name, value)))
-        .current_dir(data.path())
-        .stdin(Stdio::null())
         .stdout(out.try_clone().expect("a second handle of the log"))
         .stderr(out)
         .spawn()
@@ -151,7 +235,7 @@ fn spawn(env: &[(String, String)], log: &PathBuf, data: &TempDir) -> Child {
 }
 
 /// Sends a signal by the shell's own `kill`, which every system has.
-pub(super) fn signal(name: &str, pid: u32) {
+pub(crate) fn signal(name: &str, pid: u32) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("a shell");
     assert!(sent.success(), "SIG{name} does not reach process {pid}");
 }

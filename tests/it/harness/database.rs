@@ -23,6 +23,22 @@ impl Database {
         Self::Postgres { url: format!("{server}/{name}"), name }
     }
 
+    /// Where its server listens, as `HOST:PORT`.
+    pub(crate) fn address(&self) -> String {
+        let Self::Postgres { url, .. } = self else { panic!("SQLite has no server") };
+        let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
+        place.split('/').next().expect("a URL with a host").to_owned()
+    }
+
+    /// Ends every connection to it from its server's side, as a restart or a failover does; gives how many.
+    pub(crate) async fn drop_connections(&self) -> usize {
+        let Self::Postgres { name, .. } = self else { panic!("SQLite has no connections to drop") };
+        let statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        let mut connection = PgConnection::connect(&server_url()).await.expect("the tests' PostgreSQL");
+        let ended = sqlx::query(statement).bind(name).fetch_all(&mut connection).await.expect("a superuser");
+        ended.len()
+    }
+
     pub(crate) fn url(&self) -> &str {
         match self {
             Self::Sqlite { url } | Self::Postgres { url, .. } => url,

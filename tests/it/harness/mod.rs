@@ -7,15 +7,17 @@
 mod app;
 mod client;
 mod database;
+mod proxy;
 mod receiver;
 mod redis;
 mod script;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use app::{ADMIN_TOKEN, App};
-pub(crate) use client::{Client, install_tls_provider};
+pub(crate) use app::{ADMIN_TOKEN, App, postrider, signal};
+pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
 pub(crate) use database::Database;
+pub(crate) use proxy::{Line, Proxy};
 pub(crate) use receiver::{Receiver, Recorded};
 pub(crate) use redis::PrivateRedis;
 pub(crate) use script::Script;

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch};
 
 /// The pause between the bytes of a dripping answer.
 const DRIP: Duration = Duration::from_secs(1);
@@ -17,6 +17,8 @@ pub(crate) enum Script {
     },
     /// Reads the request and never answers.
     Hang,
+    /// Reads the request and answers 200 once the test lets it.
+    Held(watch::Receiver<bool>),
     /// Answers 200 at once and its body one byte a second, without end.
     Drip,
     /// Reads the request and closes the connection.
@@ -37,6 +39,12 @@ impl Script {
 
     pub(crate) fn redirect(to: &str) -> Self {
         Self::status(302).with_header("location", to)
+    }
+
+    /// Holds its answers until the sender is told `true`.
+    pub(crate) fn held() -> (watch::Sender<bool>, Self) {
+        let (let_go, held) = watch::channel(false);
+        (let_go, Self::Held(held))
     }
 
     /// An answer with a body of so many bytes.
@@ -63,6 +71,12 @@ impl Script {
                 Ok(true)
             }
             Self::Hang => std::future::pending().await,
+            Self::Held(mut held) => {
+                // A sender that is gone lets go, too.
+                drop(held.wait_for(|let_go| *let_go).await);
+                stream.write_all(b"HTTP/1.1 200 Held\r\ncontent-length: 0\r\n\r\n").await?;
+                Ok(true)
+            }
             Self::Drip => {
                 stream.write_all(b"HTTP/1.1 200 Dripping\r\ncontent-length: 1000000\r\n\r\n").await?;
                 loop {

@@ -1,0 +1,184 @@
+//! Dead letters: kept whole, found, replayed alone or in bulk, and discarded.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::{App, Client, MadeEndpoint, Receiver, SOON, Script, Stack, eventually};
+
+on_both_stacks!(
+    a_bulk_replay_is_counted_and_kept_to_its_rate,
+    a_bulk_replay_can_be_cancelled_halfway,
+    a_discarded_dead_letter_is_not_replayed,
+    a_replay_with_another_payload_delivers_its_bytes,
+    a_dead_letter_outlives_its_endpoint,
+    failures_are_grouped_by_their_fingerprint,
+    lists_are_paged_without_gap_or_double,
+);
+
+async fn a_bulk_replay_is_counted_and_kept_to_its_rate(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let endpoint = die(&app.client, &receiver, &[("kind.a", 40), ("kind.b", 5)]).await;
+    receiver.always("/hook", Script::status(200));
+    let filter = json!({ "endpoint": endpoint.id, "event_type": "kind.a" });
+    let dry = json!({ "filter": filter, "dry_run": true });
+    let counted = app.client.post("/v1/dead-letters/replay").json(&dry).send().await.expect(200);
+    assert_eq!(counted.body, json!({ "count": 40 }));
+    let bulk = json!({ "filter": filter, "rate_per_second": 20 });
+    let begun = app.client.post("/v1/dead-letters/replay").json(&bulk).send().await.expect(202);
+    assert_eq!(begun.body["total"], 40);
+    let path = format!("/v1/operations/{}", begun.string("/id"));
+    let part = || async {
+        let replayed = app.client.get(&path).send().await.expect(200).body["replayed"].as_u64().unwrap();
+        (0 < replayed).then_some(replayed)
+    };
+    assert!(eventually("the operation shows progress", SOON, part).await < 40, "all at once");
+    let done = || async { Some(app.client.get(&path).send().await).filter(|one| one.string("/state") == "succeeded") };
+    let done = eventually("the operation is done", SOON, done).await;
+    assert_eq!((&done.body["replayed"], &done.body["seen"]), (&json!(40), &json!(40)));
+    let calls = receiver.wait_for("/hook", 90 + 40, SOON).await;
+    let took = calls[129].at - calls[90].at;
+    assert!(took.as_millis() >= 1_400, "40 at 20 a second took {took:?}");
+    assert_eq!(app.client.all("/v1/dead-letters?state=open").await.len(), 5, "the others stay");
+}
+
+async fn a_bulk_replay_can_be_cancelled_halfway(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    die(&app.client, &receiver, &[("a.b", 30)]).await;
+    receiver.always("/hook", Script::status(200));
+    let bulk = json!({ "filter": {}, "rate_per_second": 4 });
+    let begun = app.client.post("/v1/dead-letters/replay").json(&bulk).send().await.expect(202);
+    let path = format!("/v1/operations/{}", begun.string("/id"));
+    let some = || async { app.client.get(&path).send().await.body["replayed"].as_u64().filter(|count| *count > 2) };
+    eventually("some are replayed", SOON, some).await;
+    let cancelled = app.client.post(&format!("{path}/cancel")).send().await.expect(200);
+    assert_eq!(cancelled.string("/state"), "cancelled");
+    app.client.post(&format!("{path}/cancel")).send().await.expect_problem(409, "operation_finished");
+    let replayed = app.client.all("/v1/dead-letters?state=replayed").await.len();
+    let open = app.client.all("/v1/dead-letters?state=open").await.len();
+    assert_eq!(replayed + open, 30);
+    assert!(replayed > 2 && open > 0, "{replayed} replayed, {open} open");
+    receiver.wait_for("/hook", 60 + replayed, SOON).await;
+    assert_eq!(app.client.all("/v1/dead-letters?state=open").await.len(), open, "it goes on after its end");
+}
+
+async fn a_discarded_dead_letter_is_not_replayed(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let endpoint = die(&app.client, &receiver, &[("a.b", 1)]).await;
+    let path = format!("/v1/dead-letters/{}", only(&app.client, &endpoint).await);
+    app.client.post(&format!("{path}/discard")).json(&json!({})).send().await.expect_problem(422, "invalid_body");
+    let reason = json!({ "reason": "the customer has left" });
+    let discarded = app.client.post(&format!("{path}/discard")).json(&reason).send().await.expect(200);
+    assert_eq!(discarded.string("/state"), "discarded");
+    app.client.post(&format!("{path}/replay")).send().await.expect_problem(409, "already_resolved");
+    app.client.post(&format!("{path}/discard")).json(&reason).send().await.expect_problem(409, "already_resolved");
+    let shown = app.client.get(&path).send().await.expect(200);
+    assert_eq!(shown.string("/resolved_reason"), "the customer has left");
+    assert_eq!(shown.body["payload"], 0, "it stays readable");
+    let dry = json!({ "filter": {}, "dry_run": true });
+    let counted = app.client.post("/v1/dead-letters/replay").json(&dry).send().await.expect(200);
+    assert_eq!(counted.body["count"], 0, "a bulk replay leaves it out");
+}
+
+async fn a_replay_with_another_payload_delivers_its_bytes(stack: Stack) {
+    const EDITED: &str = r#"{"b":  1.50, "a": "\u00e9"}"#;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let endpoint = die(&app.client, &receiver, &[("a.b", 1)]).await;
+    receiver.always("/hook", Script::status(200));
+    let letter = only(&app.client, &endpoint).await;
+    let path = format!("/v1/dead-letters/{letter}");
+    let body = format!(r#"{{"payload": {EDITED}}}"#);
+    let job = app.client.post(&format!("{path}/replay")).json_text(body).send().await.expect(202).string("/job_id");
+    let call = receiver.wait_for("/hook", 3, SOON).await.remove(2);
+    assert_eq!(call.text(), EDITED);
+    crate::standard_webhooks::assert_verifies(&call, &endpoint.secret);
+    assert_eq!(app.client.get(&path).send().await.expect(200).string("/replayed_as"), job);
+    assert_eq!(app.client.get(&format!("/v1/jobs/{job}")).send().await.expect(200).string("/replay_of"), letter);
+}
+
+async fn a_dead_letter_outlives_its_endpoint(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let endpoint = die(&app.client, &receiver, &[("a.b", 1)]).await;
+    let path = format!("/v1/dead-letters/{}", only(&app.client, &endpoint).await);
+    let before = app.client.get(&path).send().await.expect(200);
+    app.client.delete(&format!("/v1/endpoints/{}", endpoint.id)).send().await.expect(204);
+    let after = app.client.get(&path).send().await.expect(200);
+    assert_eq!(after.text, before.text, "it stays as it was");
+    assert_eq!((after.string("/endpoint_url"), after.list("/attempts").len()), (receiver.url("/hook"), 2));
+    app.client.post(&format!("{path}/replay")).send().await.expect_problem(409, "endpoint_gone");
+    assert_eq!(app.client.get(&path).send().await.expect(200).string("/state"), "open", "it can be discarded");
+}
+
+async fn failures_are_grouped_by_their_fingerprint(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.always("/500", Script::status(500));
+    receiver.always("/404", Script::status(404));
+    let extras = json!({ "retry_schedule_seconds": [0.01] });
+    let broken = app.client.create_endpoint(&receiver.url("/500"), extras.clone()).await;
+    let missing = app.client.create_endpoint(&receiver.url("/404"), extras).await;
+    publish(&app.client, "a.b", 6).await;
+    await_dead(&app.client, &broken, 6).await;
+    await_dead(&app.client, &missing, 6).await;
+    let groups = app.client.all("/v1/failures").await;
+    assert_eq!(groups.len(), 2, "{groups:#?}");
+    for (status, endpoint) in [(500, &broken), (404, &missing)] {
+        let group = groups.iter().find(|group| group["status_code"] == status).expect("a group of each status");
+        assert_eq!((&group["count"], &group["error_class"]), (&json!(12), &json!("http_status")), "two tries of six");
+        assert!(group["first_seen_at"].as_str() <= group["last_seen_at"].as_str());
+        let fingerprint = group["fingerprint"].as_str().unwrap();
+        let letters = app.client.all(&format!("/v1/dead-letters?fingerprint={fingerprint}")).await;
+        assert_eq!(letters.len(), 6);
+        assert!(letters.iter().all(|letter| letter["endpoint_id"] == *endpoint.id));
+        let example = group["example"]["job_id"].as_str().unwrap();
+        assert!(letters.iter().any(|letter| letter["job_id"] == *example), "an example is one of them");
+    }
+}
+
+async fn lists_are_paged_without_gap_or_double(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    die(&app.client, &receiver, &[("a.b", 25)]).await;
+    for list in ["/v1/dead-letters", "/v1/jobs", "/v1/events"] {
+        let (mut ids, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = app.client.get(&format!("{list}?limit=7{cursor}")).send().await.expect(200);
+            let rows = page.list("/data");
+            ids.extend(rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+            sizes.push(rows.len());
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(sizes, [7, 7, 7, 4], "{list}");
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 25, "{list}");
+        assert!(ids.is_sorted_by(|a, b| a > b), "{list} is newest first");
+    }
+}
+
+/// Makes an endpoint at `/hook` and lets so many events of each type die there, each after two tries.
+async fn die(client: &Client, receiver: &Receiver, kinds: &[(&str, usize)]) -> MadeEndpoint {
+    receiver.always("/hook", Script::status(500));
+    let extras = json!({ "retry_schedule_seconds": [0.01] });
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), extras).await;
+    for (kind, count) in kinds {
+        publish(client, kind, *count).await;
+    }
+    await_dead(client, &endpoint, kinds.iter().map(|(_, count)| count).sum()).await;
+    endpoint
+}
+
+async fn publish(client: &Client, kind: &str, count: usize) {
+    let events: Vec<Value> = (0..count).map(|n| json!({ "type": kind, "payload": n })).collect();
+    client.post("/v1/events/batch").json(&json!({ "events": events })).send().await.expect(202);
+}
+
+async fn await_dead(client: &Client, endpoint: &MadeEndpoint, count: usize) {
+    let dead = || async { (client.dead_letters(&endpoint.id).await.len() == count).then_some(()) };
+    eventually(&format!("{count} dead letters"), SOON, dead).await;
+}
+
+async fn only(client: &Client, endpoint: &MadeEndpoint) -> String {
+    let letters = client.dead_letters(&endpoint.id).await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    letters[0]["id"].as_str().unwrap().to_owned()
+}

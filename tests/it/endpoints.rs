@@ -1,0 +1,215 @@
+//! What an endpoint's settings and states do to its deliveries.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, App, Client, Receiver, SOON, Script, Stack, eventually};
+
+on_both_stacks!(
+    event_types_and_channels_choose_the_events,
+    own_headers_and_the_time_out_are_in_force,
+    a_rate_per_second_is_kept,
+    a_concurrency_limit_is_kept,
+    a_pause_holds_deliveries_and_a_resume_lets_them_go,
+    a_test_answers_with_the_attempt_s_result,
+    a_failing_endpoint_says_so_and_is_active_after_a_success,
+    recover_includes_what_was_missed_while_disabled,
+    an_event_for_later_is_not_delivered_before,
+    an_event_is_replayed_to_the_named_endpoints_only,
+);
+
+async fn event_types_and_channels_choose_the_events(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let make = |path: &str, extras: Value| {
+        let (client, url) = (app.client.clone(), receiver.url(path));
+        async move { client.create_endpoint(&url, extras).await }
+    };
+    make("/all", json!({})).await;
+    make("/exact", json!({ "event_types": ["invoice.paid"] })).await;
+    make("/family", json!({ "event_types": ["invoice.*"] })).await;
+    make("/channel", json!({ "channels": ["eu", "us"] })).await;
+    make("/both", json!({ "event_types": ["invoice.*"], "channels": ["eu"] })).await;
+    let cases: [(&str, Value, &[&str]); 5] = [
+        ("invoice.paid", json!([]), &["/all", "/exact", "/family"]),
+        ("invoice.line.added", json!(["us"]), &["/all", "/family", "/channel"]),
+        ("invoice.paid", json!(["eu", "asia"]), &["/all", "/exact", "/family", "/channel", "/both"]),
+        ("invoices.paid", json!(["asia"]), &["/all"]),
+        ("user.made", json!(["eu"]), &["/all", "/channel"]),
+    ];
+    let mut expected: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for (kind, channels, paths) in cases {
+        let body = json!({ "type": kind, "payload": 1, "channels": channels });
+        let accepted = app.client.post("/v1/events").json(&body).send().await.expect(202);
+        assert_eq!(accepted.body["deliveries"], paths.len(), "{kind} {channels}");
+        paths.iter().for_each(|path| *expected.entry(path).or_default() += 1);
+    }
+    for (path, count) in expected {
+        receiver.wait_for(path, count, SOON).await;
+        assert_eq!(receiver.requests(path).len(), count, "{path}");
+    }
+}
+
+async fn own_headers_and_the_time_out_are_in_force(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.first("/hook", [Script::Hang], Script::status(200));
+    let extras = json!({ "headers": { "X-Own": "mine" }, "timeout_ms": 300, "retry_schedule_seconds": [0.05] });
+    app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    let event = app.client.publish("a.b", "1").await;
+    let calls = receiver.wait_for("/hook", 2, SOON).await;
+    assert!(calls.iter().all(|call| call.header("x-own") == Some("mine")), "{calls:?}");
+    let job = format!("/v1/jobs/{}", app.client.job_of(&event).await);
+    let done = || async { Some(app.client.get(&job).send().await).filter(|job| job.string("/state") == "succeeded") };
+    let job = eventually("the second try succeeds", SOON, done).await;
+    assert_eq!(job.string("/attempts/0/error_class"), "timeout");
+    let took = job.body.pointer("/attempts/0/duration_ms").and_then(Value::as_u64).unwrap();
+    assert!((290..5_000).contains(&took), "a time-out of 300 ms took {took} ms");
+}
+
+async fn a_rate_per_second_is_kept(stack: Stack) {
+    const EVENTS: usize = 31;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({ "rate_per_second": 10 })).await;
+    publish_batch(&app.client, EVENTS).await;
+    let calls = receiver.wait_for("/hook", EVENTS, SOON).await;
+    let took = calls[EVENTS - 1].at - calls[0].at;
+    // 3 s, less what may go at once after a rest.
+    assert!((1_800..6_000).contains(&took.as_millis()), "{EVENTS} at 10 a second took {took:?}");
+}
+
+async fn a_concurrency_limit_is_kept(stack: Stack) {
+    const EVENTS: usize = 8;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let (let_go, held) = Script::held();
+    receiver.always("/narrow", held);
+    app.client.create_endpoint(&receiver.url("/narrow"), json!({ "concurrency_max": 2 })).await;
+    app.client.create_endpoint(&receiver.url("/wide"), json!({})).await;
+    publish_batch(&app.client, EVENTS).await;
+    receiver.wait_for("/narrow", 2, SOON).await;
+    receiver.wait_for("/wide", EVENTS, SOON).await;
+    assert_eq!(receiver.requests("/narrow").len(), 2, "in flight at once");
+    let_go.send(true).unwrap();
+    receiver.wait_for("/narrow", EVENTS, SOON).await;
+}
+
+async fn a_pause_holds_deliveries_and_a_resume_lets_them_go(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let endpoint = app.client.create_endpoint(&receiver.url("/paused"), json!({})).await;
+    app.client.create_endpoint(&receiver.url("/other"), json!({})).await;
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    let paused = app.client.post(&format!("{path}/pause")).send().await.expect(200);
+    assert_eq!(paused.string("/state"), "paused");
+    assert!(!paused.string("/state_reason").is_empty());
+    publish_batch(&app.client, 5).await;
+    receiver.wait_for("/other", 5, SOON).await;
+    assert!(receiver.requests("/paused").is_empty(), "a paused endpoint gets nothing");
+    assert_eq!(app.client.post(&format!("{path}/resume")).send().await.expect(200).string("/state"), "active");
+    let came = receiver.wait_for_events("/paused", 5, SOON).await;
+    assert!(came.values().all(|count| *count == 1), "{came:?}");
+}
+
+async fn a_test_answers_with_the_attempt_s_result(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.first("/hook", [Script::status(200)], Script::status(503));
+    let extras = json!({ "event_types": ["something.else"] });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    let good = app.client.post(&format!("{path}/test")).send().await.expect(200);
+    assert_eq!((good.string("/outcome"), &good.body["status_code"]), ("succeeded".to_owned(), &json!(200)));
+    let call = receiver.wait_for("/hook", 1, SOON).await.remove(0);
+    assert_eq!(call.event_id(), good.string("/event_id"));
+    assert!(call.text().contains("postrider.test"), "{}", call.text());
+    crate::standard_webhooks::assert_verifies(&call, &endpoint.secret);
+    let bad = app.client.post(&format!("{path}/test")).send().await.expect(200);
+    assert_eq!((bad.string("/outcome"), &bad.body["status_code"]), ("failed".to_owned(), &json!(503)));
+    assert_eq!(bad.string("/response_body"), "answer 503");
+    app.client.post(&format!("{path}/pause")).send().await.expect(200);
+    app.client.post(&format!("{path}/test")).send().await.expect_problem(409, "endpoint_not_active");
+}
+
+async fn a_failing_endpoint_says_so_and_is_active_after_a_success(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.always("/hook", Script::status(500));
+    let extras = json!({ "retry_schedule_seconds": [0.05] });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    app.client.publish("a.b", "1").await;
+    let failing = await_state(&app.client, &endpoint.id, "failing").await;
+    assert!(!failing.string("/state_reason").is_empty(), "{}", failing.text);
+    receiver.always("/hook", Script::status(200));
+    app.client.publish("a.b", "2").await;
+    let active = await_state(&app.client, &endpoint.id, "active").await;
+    assert_eq!(active.body["state_reason"], Value::Null);
+}
+
+async fn recover_includes_what_was_missed_while_disabled(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let since = jiff::Timestamp::now();
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let before = app.client.publish("went.well", "0").await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    receiver.always("/hook", Script::status(410));
+    let gone = app.client.publish("was.gone", "1").await;
+    let disabled = await_state(&app.client, &endpoint.id, "disabled").await;
+    assert!(disabled.string("/state_reason").contains("410"), "{}", disabled.text);
+    let missed = [app.client.publish("was.missed", "2").await, app.client.publish("was.missed", "3").await];
+    receiver.always("/hook", Script::status(200));
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    app.client.post(&format!("{path}/resume")).send().await.expect(200);
+    let body = json!({ "since": since.to_string() });
+    let operation = app.client.post(&format!("{path}/recover")).json(&body).send().await.expect(202).string("/id");
+    let done = || async {
+        let operation = app.client.get(&format!("/v1/operations/{operation}")).send().await.expect(200);
+        (operation.string("/state") == "succeeded").then_some(operation)
+    };
+    let operation = eventually("the recovery is done", SOON, done).await;
+    assert_eq!(operation.body["replayed"], 3, "{}", operation.text);
+    let came = receiver.wait_for_events("/hook", 4, SOON).await;
+    let counts: Vec<usize> = [&before, &gone, &missed[0], &missed[1]].map(|event| came[event]).to_vec();
+    assert_eq!(counts, [1, 2, 1, 1], "once each, and the refused one once more");
+}
+
+async fn an_event_for_later_is_not_delivered_before(stack: Stack) {
+    const AHEAD: Duration = Duration::from_millis(1_500);
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let (asked, at) = (Instant::now(), jiff::Timestamp::now() + AHEAD);
+    let body = json!({ "type": "a.b", "payload": 1, "deliver_at": at.to_string() });
+    let event = app.client.post("/v1/events").json(&body).send().await.expect(202).string("/id");
+    let shown = app.client.get(&format!("/v1/events/{event}")).send().await.expect(200);
+    assert_eq!(shown.string("/deliveries/0/state"), "scheduled");
+    let waited = receiver.wait_for("/hook", 1, SOON).await[0].at - asked;
+    // Times are stored with milliseconds.
+    assert!(waited + Duration::from_millis(2) >= AHEAD, "it came after {waited:?}");
+}
+
+async fn an_event_is_replayed_to_the_named_endpoints_only(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/a"), json!({})).await;
+    let b = app.client.create_endpoint(&receiver.url("/b"), json!({})).await;
+    let event = app.client.publish("a.b", r#"{"z": 1.0}"#).await;
+    receiver.wait_for("/a", 1, SOON).await;
+    receiver.wait_for("/b", 1, SOON).await;
+    let replay = format!("/v1/events/{event}/replay");
+    let body = json!({ "endpoints": [b.id] });
+    assert_eq!(app.client.post(&replay).json(&body).send().await.expect(202).body["deliveries"], 1);
+    let calls = receiver.wait_for("/b", 2, SOON).await;
+    assert_eq!((calls[1].event_id(), calls[1].text()), (event.as_str(), r#"{"z": 1.0}"#));
+    assert_eq!(receiver.requests("/a").len(), 1);
+    assert_eq!(app.client.post(&replay).send().await.expect(202).body["deliveries"], 2, "without names, to all");
+    receiver.wait_for("/a", 2, SOON).await;
+    receiver.wait_for("/b", 3, SOON).await;
+    let unknown = json!({ "endpoints": ["ep_nobody"] });
+    app.client.post(&replay).json(&unknown).send().await.expect_problem(422, "invalid_body");
+}
+
+async fn publish_batch(client: &Client, count: usize) {
+    let events: Vec<Value> = (0..count).map(|n| json!({ "type": "a.b", "payload": n })).collect();
+    client.post("/v1/events/batch").json(&json!({ "events": events })).send().await.expect(202);
+}
+
+async fn await_state(client: &Client, endpoint: &str, state: &str) -> Answer {
+    let path = format!("/v1/endpoints/{endpoint}");
+    let reached =
+        || async { Some(client.get(&path).send().await.expect(200)).filter(|one| one.string("/state") == state) };
+    eventually(&format!("the endpoint is {state}"), SOON, reached).await
+}

@@ -1,0 +1,149 @@
+//! PostgreSQL or Redis away: what cannot be stored is refused, what was accepted is not lost, and all goes on by itself.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::harness::{Answer, App, Client, LONG, Line, PrivateRedis, Receiver, SOON, Script, Stack, eventually};
+
+/// How long a refusal may take, on a busy machine too.
+const REFUSAL: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_its_connections_to_postgresql_cut_it_refuses_and_then_goes_on() {
+    refuses_and_then_goes_on(Line::Cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_silent_postgresql_it_refuses_and_then_goes_on() {
+    refuses_and_then_goes_on(Line::Silent).await;
+}
+
+async fn refuses_and_then_goes_on(trouble: Line) {
+    const IN_FLIGHT: usize = 5;
+    let receiver = Receiver::start().await;
+    let app = App::builder(Stack::Postgres).behind_a_proxy().start().await;
+    let (let_go, held) = Script::held();
+    receiver.always("/hook", held);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
+    let mut accepted = HashSet::new();
+    for n in 0..IN_FLIGHT {
+        accepted.insert(app.client.publish("in.flight", &n.to_string()).await);
+    }
+    receiver.wait_for("/hook", IN_FLIGHT, SOON).await;
+
+    app.proxy().set(trouble);
+    // What is in flight succeeds now, and its success cannot be stored.
+    let_go.send(true).unwrap();
+    for n in 0..3 {
+        let asked = Instant::now();
+        let body = json!({ "type": "while.away", "payload": n });
+        let refused = app.client.post("/v1/events").json(&body).send().await.expect_problem(503, "unavailable");
+        let wait = refused.header("retry-after").expect("a 503 says when to try again");
+        assert!(wait.parse::<u32>().is_ok_and(|seconds| seconds > 0), "Retry-After: {wait}");
+        assert!(asked.elapsed() < REFUSAL, "the refusal took {:?}", asked.elapsed());
+    }
+    let ready = app.client.get("/readyz").send().await.expect(503);
+    assert_ne!(ready.string("/checks/database"), "ok", "{}", ready.text);
+    assert_eq!(ready.string("/checks/queue"), "ok", "{}", ready.text);
+    app.client.get("/healthz").send().await.expect(200);
+
+    app.proxy().set(Line::Open);
+    accepted.insert(published_again(&app.client).await);
+    for event in &accepted {
+        let job = await_success(&app.client, event).await;
+        let good = job.list("/attempts").iter().filter(|attempt| attempt["outcome"] == "succeeded").count();
+        assert_eq!(good, 1, "{}", job.text);
+    }
+    let stored: Vec<_> = app.client.all("/v1/events").await;
+    assert_eq!(stored.len(), accepted.len(), "what was refused is not stored: {stored:#?}");
+    assert_eq!(receiver.events("/hook").len(), accepted.len());
+    app.client.get("/readyz").send().await.expect(200);
+}
+
+/// Publishes one event as soon as the server takes it again.
+async fn published_again(client: &Client) -> String {
+    let body = json!({ "type": "after.healing", "payload": 1 });
+    let published = || async {
+        let answer = client.post("/v1/events").header("idempotency-key", "after-healing").json(&body).send().await;
+        (answer.status != 503).then(|| answer.expect(202).string("/id"))
+    };
+    eventually("events are accepted again", SOON, published).await
+}
+
+async fn await_success(client: &Client, event: &str) -> Answer {
+    let job = format!("/v1/jobs/{}", client.job_of(event).await);
+    let done = || async { Some(client.get(&job).send().await).filter(|job| job.string("/state") == "succeeded") };
+    eventually(&format!("the delivery of {event} has succeeded"), LONG, done).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_ended_by_postgresql_under_load_lose_nothing() {
+    const EVENTS: usize = 400;
+    const BREAKS: usize = 4;
+    let (app, receiver) = (App::start(Stack::Postgres).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": vec![0.1; 5] })).await;
+    let mut publishers = tokio::task::JoinSet::new();
+    for publisher in 0..4 {
+        let client = app.client.clone();
+        publishers.spawn(async move {
+            let mut accepted = Vec::new();
+            for n in (publisher..EVENTS).step_by(4) {
+                accepted.push(publish_until_accepted(&client, n).await);
+            }
+            accepted
+        });
+    }
+    for part in 1..=BREAKS {
+        receiver.wait_for_events("/hook", EVENTS * part / (BREAKS + 2), LONG).await;
+        assert!(app.database().drop_connections().await > 0, "there was no connection to end");
+    }
+    let mut accepted = HashSet::new();
+    while let Some(events) = publishers.join_next().await {
+        accepted.extend(events.expect("a publisher ends well"));
+    }
+    assert_eq!(accepted.len(), EVENTS);
+    let came = receiver.wait_for_events("/hook", EVENTS, LONG).await;
+    assert!(accepted.iter().all(|event| came.contains_key(event)), "another event came in place of one");
+    assert_eq!(app.client.all("/v1/events").await.len(), EVENTS, "an event is stored twice");
+    let done = || async {
+        let finished = app.client.all("/v1/jobs?state=succeeded").await.len();
+        (finished == EVENTS).then_some(())
+    };
+    eventually("every delivery ends in its success", LONG, done).await;
+}
+
+async fn publish_until_accepted(client: &Client, n: usize) -> String {
+    let body = json!({ "type": "load.test", "payload": n });
+    let published = || async {
+        let call = client.post("/v1/events").header("idempotency-key", &format!("load-{n}")).json(&body);
+        let answer = call.send().await;
+        (answer.status != 503).then(|| answer.expect(202).string("/id"))
+    };
+    eventually(&format!("event {n} is accepted"), LONG, published).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_redis_degrades_readiness_but_not_acceptance() {
+    const EVENTS: usize = 10;
+    let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).start().await;
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    redis.pause();
+    for n in 0..EVENTS {
+        let asked = Instant::now();
+        app.client.publish("while.silent", &n.to_string()).await;
+        assert!(asked.elapsed() < Duration::from_secs(1), "event {n} was accepted after {:?}", asked.elapsed());
+    }
+    let ready = app.client.get("/readyz").send().await.expect(200);
+    assert_eq!((ready.string("/status").as_str(), ready.string("/checks/database").as_str()), ("degraded", "ok"));
+    assert_ne!(ready.string("/checks/queue"), "ok", "{}", ready.text);
+    redis.resume();
+    let came = receiver.wait_for_events("/hook", EVENTS, Duration::from_secs(10)).await;
+    assert_eq!(came.len(), EVENTS);
+    let healthy = || async { (app.client.get("/readyz").send().await.string("/status") == "ok").then_some(()) };
+    eventually("readiness is ok again", SOON, healthy).await;
+}
