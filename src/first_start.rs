@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use postrider_api::TokenText;
 use postrider_core::{
     config::Settings,
@@ -27,6 +27,20 @@ const KEY_FILE: &str = "encryption.key";
 /// Opens the store, and makes what a first start needs.
 pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     make_data_dir(&settings.data_dir)?;
+    let store = connect(settings).await?;
+    let missing = store.missing_keys().await?;
+    if !missing.is_empty() {
+        bail!(
+            "endpoints' secrets are encrypted with the key {}, which is not there: restore {} from the backup, \
+             or name the key in the setting encryption_key",
+            missing.join(" and "),
+            settings.data_dir.join(KEY_FILE).display()
+        );
+    }
+    Ok(store)
+}
+
+async fn connect(settings: &Settings) -> anyhow::Result<Store> {
     let options = StoreOptions {
         url: settings.database_url(),
         cipher: cipher(settings)?,

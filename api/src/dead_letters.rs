@@ -7,7 +7,6 @@ use postrider_core::{
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
         job::{Job, JobKind},
-        limits::DESCRIPTION_CHARS_MAX,
     },
     store::{DeadLetterFilter, OperationKind, Replay, Resolved},
 };
@@ -25,6 +24,7 @@ use crate::{
     path::Ref,
     problem::{Code, Faults, Problem},
     state::ApiState,
+    tenants::check_line,
     wire::{AttemptJson, accepted, raw},
 };
 
@@ -172,6 +172,12 @@ impl FilterJson {
     fn open(self) -> Result<DeadLetterFilter, Problem> {
         let mut faults = Faults::below("/filter");
         let kind = self.kind.as_deref().and_then(|kind| faults.keep("/kind", kind.parse::<JobKind>()));
+        for (pointer, text) in [("/event_type", &self.event_type), ("/fingerprint", &self.fingerprint), ("/q", &self.q)]
+        {
+            if let Some(text) = text {
+                check_line(&mut faults, pointer, "a filter", text);
+            }
+        }
         faults.result()?;
         Ok(DeadLetterFilter {
             kind: kind.map(|kind| kind.as_str().to_owned()),
@@ -297,8 +303,7 @@ async fn discard(
     Json(request): Json<Discard>,
 ) -> Result<Answer<DeadLetterJson>, Problem> {
     let mut faults = Faults::default();
-    let fits = (1..=DESCRIPTION_CHARS_MAX).contains(&request.reason.trim().chars().count());
-    faults.check("/reason", fits, format_args!("a reason has 1 to {DESCRIPTION_CHARS_MAX} characters"));
+    check_line(&mut faults, "/reason", "a reason", request.reason.trim());
     faults.result()?;
     let letter = resolved(caller.scope().discard_dead_letter(id, request.reason.trim(), UnixMs::now()).await?)?;
     Ok(Answer(DeadLetterJson::whole(letter)))

@@ -21,6 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     accept::Submission,
     auth::{Caller, Operate},
+    json::{Nothing, OptionalJson},
     path::Ref,
     problem::{Code, Problem},
     state::ApiState,
@@ -51,7 +52,11 @@ pub(crate) struct TestResult {
 /// Sends a `postrider.test` event to this endpoint only, once, and answers with the attempt's result.
 #[utoipa::path(post, path = "/v1/endpoints/{id}/test", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = TestResult)))]
-async fn test(caller: Caller<Operate>, Ref(id): Ref<Endpoint>) -> Result<Answer<TestResult>, Problem> {
+async fn test(
+    caller: Caller<Operate>,
+    Ref(id): Ref<Endpoint>,
+    _: OptionalJson<Nothing>,
+) -> Result<Answer<TestResult>, Problem> {
     let endpoint = caller.scope().endpoint(id).await?.ok_or_else(|| Problem::not_found("endpoint"))?;
     if matches!(endpoint.state, EndpointState::Paused | EndpointState::Disabled) {
         let detail = format!("the endpoint is {}; resume it to test it", endpoint.state);

@@ -23,7 +23,7 @@ use crate::{
     auth::{Caller, Operate, Read},
     endpoint_settings::EndpointRequest,
     endpoint_test,
-    json::{HeaderList, Json, OptionalJson},
+    json::{HeaderList, Json, Nothing, OptionalJson},
     operations::OperationJson,
     page::{Listing, Params},
     path::Ref,
@@ -183,7 +183,11 @@ async fn delete(caller: Caller<Operate>, Ref(id): Ref<Endpoint>) -> Result<Statu
 /// Holds deliveries back until the endpoint is resumed. Events still make deliveries, which wait.
 #[utoipa::path(post, path = "/v1/endpoints/{id}/pause", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = EndpointJson)))]
-async fn pause(caller: Caller<Operate>, Ref(id): Ref<Endpoint>) -> Result<Answer<EndpointJson>, Problem> {
+async fn pause(
+    caller: Caller<Operate>,
+    Ref(id): Ref<Endpoint>,
+    _: OptionalJson<Nothing>,
+) -> Result<Answer<EndpointJson>, Problem> {
     let reason = Some("paused through the API".to_owned());
     let change = EndpointChange { state: EndpointState::Paused, reason, now: UnixMs::now() };
     let endpoint = turn(&caller, id, &[EndpointState::Active, EndpointState::Failing], &change).await?;
@@ -196,7 +200,11 @@ async fn pause(caller: Caller<Operate>, Ref(id): Ref<Endpoint>) -> Result<Answer
 /// Lets deliveries go on, also to an endpoint that was disabled.
 #[utoipa::path(post, path = "/v1/endpoints/{id}/resume", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = EndpointJson)))]
-async fn resume(caller: Caller<Operate>, Ref(id): Ref<Endpoint>) -> Result<Answer<EndpointJson>, Problem> {
+async fn resume(
+    caller: Caller<Operate>,
+    Ref(id): Ref<Endpoint>,
+    _: OptionalJson<Nothing>,
+) -> Result<Answer<EndpointJson>, Problem> {
     let change = EndpointChange { state: EndpointState::Active, reason: None, now: UnixMs::now() };
     let from = [EndpointState::Paused, EndpointState::Failing, EndpointState::Disabled];
     Ok(Answer(turn(&caller, id, &from, &change).await?.into()))

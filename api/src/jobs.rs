@@ -24,7 +24,7 @@ use crate::{
     accept::{IdempotencyKey, Submission, hash},
     auth::{Caller, Operate, Publish, ReadPublished},
     http_request::{self, HttpRequestJson},
-    json::RawJson,
+    json::{Nothing, OptionalJson, RawJson},
     page::{Listing, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
@@ -308,7 +308,11 @@ async fn whole<N>(caller: &Caller<N>, id: Id<Job>) -> Result<JobJson, Problem> {
 /// Ends a job without another attempt. One that runs now ends when its attempt does.
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)),
     responses((status = 200, body = JobJson)))]
-async fn cancel(caller: Caller<Operate>, Ref(id): Ref<Job>) -> Result<Answer<JobJson>, Problem> {
+async fn cancel(
+    caller: Caller<Operate>,
+    Ref(id): Ref<Job>,
+    _: OptionalJson<Nothing>,
+) -> Result<Answer<JobJson>, Problem> {
     let detail = caller.scope().job(id).await?.ok_or_else(missing)?;
     if !caller.scope().cancel_job(id, UnixMs::now()).await? {
         return Err(finished(&caller, id).await);
@@ -322,7 +326,7 @@ async fn cancel(caller: Caller<Operate>, Ref(id): Ref<Job>) -> Result<Answer<Job
 /// Makes a pending job due now.
 #[utoipa::path(post, path = "/v1/jobs/{id}/run-now", tag = "jobs", params(("id" = String, Path)),
     responses((status = 202, body = JobJson)))]
-async fn run_now(caller: Caller<Operate>, Ref(id): Ref<Job>) -> Result<Response, Problem> {
+async fn run_now(caller: Caller<Operate>, Ref(id): Ref<Job>, _: OptionalJson<Nothing>) -> Result<Response, Problem> {
     let now = UnixMs::now();
     let Some(due) = caller.scope().run_job_now(id, now).await? else {
         return Err(finished(&caller, id).await);

@@ -5,14 +5,14 @@ use std::{fmt, time::Duration};
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use postrider_core::domain::limits::BODY_BYTES_MAX;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 use serde_path_to_error::Segment;
 
@@ -32,6 +32,11 @@ pub(crate) struct Json<T>(pub(crate) T);
 /// A body that may be left out.
 #[derive(Debug)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// The body of a call that takes none: nothing, or an empty object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// A body that is JSON text by its type, size and encoding.
 #[derive(Debug)]
@@ -58,6 +63,11 @@ impl RawJson {
 /// # Errors
 /// 400 when it is not JSON, 422 with the fault's pointer when it is not a `T`.
 pub(crate) fn parse_at<'a, T: Deserialize<'a>>(text: &'a str, base: &str) -> Result<T, Problem> {
+    if !text.trim_ascii_start().starts_with('{') {
+        // Derived readers would take a list of members in their order for an object.
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| refuse(&error, base.to_owned()))?;
+        return Err(Problem::at(Code::InvalidBody, base.to_owned(), "an object is expected here"));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = format!("{base}{}", pointer(error.path()));
@@ -183,6 +193,10 @@ fn too_deep(bytes: &[u8]) -> Option<usize> {
 }
 
 fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let coding = headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], HeaderValue::as_bytes);
+    if !coding.eq_ignore_ascii_case(b"identity") {
+        return Err(Problem::new(Code::WrongType, "there is a content-encoding; send the body as it is"));
+    }
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));

@@ -12,6 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, Operate, Read},
     dead_letters::FilterJson,
+    json::{Nothing, OptionalJson},
     path::Ref,
     problem::{Code, Problem},
     state::ApiState,
@@ -98,7 +99,11 @@ async fn get(caller: Caller<Read>, Ref(id): Ref<Operation>) -> Result<Answer<Ope
 /// Ends an operation. What it has replayed stays replayed.
 #[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "operations", params(("id" = String, Path)),
     responses((status = 200, body = OperationJson)))]
-async fn cancel(caller: Caller<Operate>, Ref(id): Ref<Operation>) -> Result<Answer<OperationJson>, Problem> {
+async fn cancel(
+    caller: Caller<Operate>,
+    Ref(id): Ref<Operation>,
+    _: OptionalJson<Nothing>,
+) -> Result<Answer<OperationJson>, Problem> {
     let scope = caller.scope();
     let cancelled = scope.cancel_operation(id, UnixMs::now()).await?;
     let operation = scope.operation(id).await?.ok_or_else(|| Problem::not_found("operation"))?;

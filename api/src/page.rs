@@ -46,6 +46,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let mut params = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            if value.contains('\0') {
+                return Err(Problem::of_parameter(Code::BadParameter, &name, "it has a NUL character"));
+            }
             if params.insert(name.clone().into_owned(), value.into_owned()).is_some() {
                 return Err(Problem::of_parameter(Code::BadParameter, &name, "it is there twice"));
             }

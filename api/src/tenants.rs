@@ -71,7 +71,16 @@ async fn list(caller: Caller<Administer>, params: Params) -> Result<Answer<Listi
     Ok(Answer(Listing::of(listed, TenantJson::from)))
 }
 
+/// One line of text for people.
+pub(crate) fn check_line(faults: &mut Faults, pointer: &str, what: &str, text: &str) {
+    let fits = (1..=DESCRIPTION_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    faults.check(
+        pointer,
+        fits,
+        format_args!("{what} has 1 to {DESCRIPTION_CHARS_MAX} characters, control characters not among them"),
+    );
+}
+
 pub(crate) fn check_name(faults: &mut Faults, name: &str) {
-    let fits = (1..=DESCRIPTION_CHARS_MAX).contains(&name.chars().count());
-    faults.check("/name", fits, format_args!("a name has 1 to {DESCRIPTION_CHARS_MAX} characters"));
+    check_line(faults, "/name", "a name", name);
 }

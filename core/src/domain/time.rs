@@ -10,7 +10,7 @@ pub struct UnixMs(pub i64);
 
 /// A text that is not an RFC 3339 time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a time like 2026-01-31T12:00:00.000Z (RFC 3339)")]
+#[error("{0:?} is not a time like 2026-01-31T12:00:00.000Z (RFC 3339), or is too far away")]
 pub struct TimeError(String);
 
 impl UnixMs {

@@ -40,6 +40,11 @@ impl Cipher {
         STANDARD.encode(random)
     }
 
+    /// Whether the key with this id is configured.
+    pub(super) fn knows(&self, key_id: &str) -> bool {
+        self.keys.iter().any(|(id, _)| id == key_id)
+    }
+
     /// The sealed secret and the id of the key that sealed it. `row` has to be named again to open it.
     pub(super) fn seal(
         &self,

@@ -36,7 +36,7 @@ pub struct LiveEndpoint {
 }
 
 impl LiveEndpoint {
-    /// The secrets that sign at this time, the current one first.
+    /// The secrets that sign at this time, the current one first. None where the encryption keys do not open them.
     #[must_use]
     pub fn secrets(&self, now: UnixMs) -> Vec<SigningSecret> {
         let valid = |(secret, until): &(SigningSecret, Option<UnixMs>)| {

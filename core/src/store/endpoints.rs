@@ -231,6 +231,15 @@ impl Scope<'_> {
 }
 
 impl Store {
+    /// Ids of encryption keys that secrets are sealed with and that are not among those configured.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn missing_keys(&self) -> Result<Vec<String>, StoreError> {
+        let ids: Vec<(String,)> = self.pool.fetch(sql("SELECT DISTINCT key_id FROM endpoint_secrets")).await?;
+        Ok(ids.into_iter().map(|(id,)| id).filter(|id| !self.cipher.knows(id)).collect())
+    }
+
     /// Endpoints whose every attempt has failed since before `before`, to be disabled.
     ///
     /// # Errors
@@ -269,13 +278,24 @@ pub(super) async fn load(
     let mut loaded: Vec<(Endpoint, Vec<Secret>)> =
         rows.into_iter().map(|row| row.read().map(|endpoint| (endpoint, Vec::new()))).collect::<Result<_, _>>()?;
     for row in secrets {
-        let secret = SigningSecret::from_bytes(cipher.open(row.id, &row.key_id, &row.sealed)?)
-            .map_err(|error| StoreError::unreadable("secret", error))?;
+        // One endpoint's secret that cannot be read must not hold up the others.
+        let secret = match open(cipher, &row) {
+            Ok(secret) => secret,
+            Err(error) => {
+                tracing::error!(%error, endpoint = %Id::<Endpoint>::from_uuid(row.endpoint_id), "an endpoint's secret cannot be read");
+                continue;
+            }
+        };
         if let Some((_, secrets)) = loaded.iter_mut().find(|(endpoint, _)| endpoint.id.uuid() == row.endpoint_id) {
             secrets.push((row.id, secret, row.expires_at.map(UnixMs)));
         }
     }
     Ok(loaded)
+}
+
+fn open(cipher: &Cipher, row: &SecretRow) -> Result<SigningSecret, StoreError> {
+    let opened = cipher.open(row.id, &row.key_id, &row.sealed)?;
+    SigningSecret::from_bytes(opened).map_err(|error| StoreError::unreadable("secret", error))
 }
 
 async fn insert_secret(

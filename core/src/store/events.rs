@@ -107,10 +107,10 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn event(&self, public_id: &str) -> Result<Option<EventSummary>, StoreError> {
-        let given = public_id.parse::<Id<Event>>().ok();
+        let (given, own) = (public_id.parse::<Id<Event>>().ok(), public_id.parse::<OwnId>().ok());
         let select = sql(COLUMNS)
             .and(" WHERE tenant_id = ", self.tenant)
-            .and(" AND (own_id = ", public_id)
+            .and(" AND (own_id = ", own.map(String::from))
             .and(" OR id = ", given)
             .then(") ORDER BY id DESC LIMIT 1");
         let Some(row) = self.store.pool.fetch_one::<Row>(select).await? else { return Ok(None) };

@@ -17,7 +17,7 @@ use postrider_core::{
     store::{LiveEndpoint, StoreError, Work},
 };
 
-use super::{Executors, LOOK_AGAIN, after_call};
+use super::{Executors, LOOK_AGAIN, after_call, after_failure};
 use crate::{
     egress::Call,
     outcomes::{Ended, Execution},
@@ -25,6 +25,8 @@ use crate::{
 
 /// What a receiver answers that wants no more deliveries.
 const GONE: u16 = 410;
+const UNREADABLE_SECRET: &str =
+    "the endpoint's signing secret cannot be read with the encryption keys that are configured";
 const GONE_REASON: &str = "the receiver answered 410 Gone";
 
 pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
@@ -100,7 +102,13 @@ async fn deliver(
 ) -> Execution {
     let settings = &live.endpoint.settings;
     let started_at = UnixMs::now();
-    let signed = signature::sign(&live.secrets(started_at), message_id, started_at, payload);
+    let secrets = live.secrets(started_at);
+    if secrets.is_empty() {
+        // Never unsigned: the delivery is tried again, until the operator has restored the encryption key.
+        let report = executors.report(AttemptClass::Invalid, UNREADABLE_SECRET);
+        return Execution::ended(work, Some(report.clone()), after_failure(work, &report, &settings.retry_schedule));
+    }
+    let signed = signature::sign(&secrets, message_id, started_at, payload);
     let mut headers = vec![
         ("content-type".to_owned(), "application/json".to_owned()),
         ("user-agent".to_owned(), executors.0.user_agent.clone()),
