@@ -15,7 +15,7 @@ use postrider_core::{
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,9 @@ use crate::{first_start, logs};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
-/// The address that was bound is written here, for scripts that let the system choose the port.
 /// How long the last offers may take at the end.
 const OFFER_GRACE: Duration = Duration::from_secs(3);
+/// The address that was bound is written here, for scripts that let the system choose the port.
 const ADDRESS_FILE: &str = "listen.addr";
 const JOURNAL_FILE: &str = "running.journal";
 
@@ -61,13 +61,15 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     let queue = open_queue(&settings)?;
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
     let parts = Parts { settings, store, queue, dispatcher, offering, tenant };
+    // Before anybody is told that it runs: who reads that may send a signal at once.
+    let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
         format!("the address {} cannot be listened on; set listen to a free one", parts.settings.listen)
     })?;
     let address = listener.local_addr()?;
     write_address(&parts.settings.data_dir, address)?;
     welcome(&parts.settings, roles, address, new_token.as_deref())?;
-    serve(parts, roles, listener).await
+    serve(parts, roles, listener, signals).await
 }
 
 struct Parts {
@@ -80,10 +82,10 @@ struct Parts {
     tenant: Tenant,
 }
 
-async fn serve(parts: Parts, roles: Roles, listener: TcpListener) -> anyhow::Result<()> {
+async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signals) -> anyhow::Result<()> {
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let signals = tokio::spawn(watch_signals(stop.clone(), hurry.clone()));
+    let signals = tokio::spawn(signals.watch(stop.clone(), hurry.clone()));
     let directory_stop = CancellationToken::new();
     let directory = tokio::spawn({
         let (directory, stop) = (parts.store.directory().clone(), directory_stop.clone());
@@ -212,21 +214,30 @@ async fn serve_http(
     }
 }
 
-async fn watch_signals(stop: CancellationToken, hurry: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be watched; the process ends only by SIGKILL");
-        return;
-    };
-    for (token, words) in
-        [(stop, "stopping: what runs may end; a second signal hurries"), (hurry, "hurrying: what runs is given back")]
-    {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// The signals that end the process, caught from when this is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let caught = |kind| signal(kind).context("signals cannot be caught, so the process could end only by SIGKILL");
+        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
+    }
+
+    async fn watch(mut self, stop: CancellationToken, hurry: CancellationToken) {
+        for (token, words) in [
+            (stop, "stopping: what runs may end; a second signal hurries"),
+            (hurry, "hurrying: what runs is given back"),
+        ] {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::info!("{words}");
+            token.cancel();
         }
-        tracing::info!("{words}");
-        token.cancel();
     }
 }
 

@@ -12,6 +12,7 @@ mod harness;
 
 mod architecture;
 mod bad_input;
+mod commands;
 mod dead_letters;
 mod deliveries;
 mod deliveries_in_trouble;
