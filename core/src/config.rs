@@ -15,7 +15,8 @@ const PREFIX: &str = "POSTRIDER_";
 const OTHER_VARIABLES: [&str; 5] =
     ["POSTRIDER_CONFIG", "POSTRIDER_URL", "POSTRIDER_TOKEN", "POSTRIDER_SECRET", "POSTRIDER_TENANT"];
 
-/// Variables whose values are never shown.
+/// Settings whose values are never shown, as keys and as variables.
+const SECRET_KEYS: [&str; 4] = ["admin_token", "encryption_key", "database_url", "redis_url"];
 const SECRETS: [&str; 4] =
     ["POSTRIDER_ADMIN_TOKEN", "POSTRIDER_ENCRYPTION_KEY", "POSTRIDER_DATABASE_URL", "POSTRIDER_REDIS_URL"];
 
@@ -277,6 +278,12 @@ fn bounds(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), Setti
 /// The error as the person needs it who wrote the setting: the key, the value, and what is wrong with it.
 fn explain(error: &confique::Error) -> SettingsError {
     let text = format!("{error:#}");
+    // A line of the file is shown with the fault, which must not be one with a secret.
+    let shown = |key: &&&str| text.lines().any(|line| line.contains('|') && line.contains(**key));
+    if let Some(key) = SECRET_KEYS.iter().find(shown) {
+        let allowed = "it has to be a text in quotes; `postrider config` says what is allowed".to_owned();
+        return SettingsError::Refused { key: (*key).to_owned(), value: "(hidden)".to_owned(), allowed };
+    }
     let Some(name) = text.split('`').find(|word| word.starts_with(PREFIX)) else {
         return SettingsError::Unreadable(format!(
             "{}\n`postrider config` prints every key with its meaning",
