@@ -42,6 +42,8 @@ async fn a_bad_event_is_refused_with_its_code_and_pointer(stack: Stack) {
         (event("deliver_at", json!("tomorrow")), 422, "invalid_body", "/deliver_at"),
         (event("payload", json!("x".repeat(PAYLOAD_BYTES))), 413, "payload_too_large", "/payload"),
         (json!([]), 422, "invalid_body", ""),
+        (json!(["a.b", {}, null, null, null]), 422, "invalid_body", ""),
+        (event("id", json!("..")), 422, "invalid_body", "/id"),
     ];
     assert_refused(&app, "/v1/events", cases).await;
     assert!(app.client.all("/v1/events").await.is_empty());
@@ -128,6 +130,7 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
     let tenants: Vec<Refusal> = vec![
         (json!({ "slug": "-no", "name": "No" }), 422, "invalid_body", "/slug"),
         (json!({ "slug": "no" }), 422, "invalid_body", "/name"),
+        (json!({ "slug": "no", "name": "a\u{0}b" }), 422, "invalid_body", "/name"),
     ];
     assert_refused(&app, "/v1/tenants", tenants).await;
     let tokens: Vec<Refusal> = vec![
@@ -135,6 +138,8 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
         (json!({ "name": "x", "role": "viewer", "expires_at": 7 }), 422, "invalid_body", "/expires_at"),
     ];
     assert_refused(&app, "/v1/tokens", tokens).await;
+    let filters: Vec<Refusal> = vec![(json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q")];
+    assert_refused(&app, "/v1/dead-letters/replay", filters).await;
 }
 
 async fn what_is_not_json_is_refused_before_it_is_read(stack: Stack) {
@@ -147,6 +152,8 @@ async fn what_is_not_json_is_refused_before_it_is_read(stack: Stack) {
     post().json_text(b"{\"type\": \"\xff\"}".to_vec()).send().await.expect_problem(400, "malformed_json");
     post().json_text("").send().await.expect_problem(400, "malformed_json");
     post().body("text/plain", "{}").send().await.expect_problem(415, "unsupported_media_type");
+    let zipped = post().header("content-encoding", "gzip").json_text(r#"{"type": "a", "payload": 1}"#).send().await;
+    zipped.expect_problem(415, "unsupported_media_type");
     let big = format!(r#"{{"type": "a", "payload": "{}"}}"#, "x".repeat(1024 * 1024));
     post().json_text(big).send().await.expect_problem(413, "body_too_large");
     let deep = format!(r#"{{"type": "a", "payload": {}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
@@ -175,12 +182,15 @@ async fn a_bad_page_or_path_is_refused(stack: Stack) {
         ("colour=red", "bad_parameter"),
         ("cursor=not-ours", "bad_cursor"),
         ("cursor=AAAA", "bad_cursor"),
+        ("type=%00", "bad_parameter"),
     ];
     for (query, code) in cases {
         app.client.get(&format!("/v1/events?{query}")).send().await.expect_problem(400, code);
     }
     app.client.get("/v1/jobs?state=asleep").send().await.expect_problem(400, "bad_parameter");
-    for path in ["/v1/endpoints/7", "/v1/endpoints/job_01h455vb4pex5vsknk084sn02q", "/v1/no-such-thing"] {
+    for path in
+        ["/v1/endpoints/7", "/v1/endpoints/job_01h455vb4pex5vsknk084sn02q", "/v1/no-such-thing", "/v1/events/%00"]
+    {
         app.client.get(path).send().await.expect_problem(404, "not_found");
     }
     app.client.delete("/v1/events").send().await.expect_problem(405, "method_not_allowed");

@@ -116,6 +116,9 @@ fn bad_settings_are_refused_by_key_and_value() {
     refused("redis_shards = 99", &["redis_shards", "99", "1 to 64"]);
     refused("admin_token = \"short\"", &["admin_token", "at least 16"]);
     refused("retry_schedule_seconds = [-1.0]", &["retry_schedule_seconds", "-1"]);
+    fs::write(folder.path().join("postrider.toml"), "admin_token = unquoted-secret-text\n").unwrap();
+    let said = bad(postrider(folder.path()).arg("migrate").output().unwrap());
+    assert!(said.contains("admin_token") && !said.contains("unquoted-secret-text"), "{said}");
     let wrong = |name: &str, value: &str| {
         fs::write(folder.path().join("postrider.toml"), "").unwrap();
         bad(postrider(folder.path()).arg("migrate").env(name, value).output().unwrap())

@@ -28,6 +28,7 @@ on_both_stacks!(
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_recovery_replays_each_event_without_a_success_once,
     a_secret_signs_until_its_grace_is_over,
+    a_secret_that_no_key_opens_holds_up_nobody_else,
     retention_removes_what_is_old_and_finished_only,
 );
 
@@ -35,7 +36,7 @@ struct Fixture {
     store: Store,
     tenant: Tenant,
     now: UnixMs,
-    _database: Database,
+    database: Database,
     _data: tempfile::TempDir,
 }
 
@@ -52,7 +53,7 @@ impl Fixture {
         let store = Store::open(&options).await.unwrap();
         let now = UnixMs::now();
         let tenant = store.default_tenant(now).await.unwrap();
-        Self { store, tenant, now, _database: database, _data: data }
+        Self { store, tenant, now, database, _data: data }
     }
 
     async fn endpoint(&self) -> Endpoint {
@@ -227,6 +228,26 @@ async fn a_secret_signs_until_its_grace_is_over(stack: Stack) {
     assert_eq!(live.secrets(at.now), [SigningSecret::from_random([2; 32]), SigningSecret::from_random([1; 32])]);
     assert_eq!(live.secrets(old_until), [SigningSecret::from_random([2; 32])]);
     assert_eq!(live.endpoint.state, EndpointState::Active);
+}
+
+async fn a_secret_that_no_key_opens_holds_up_nobody_else(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let (sealed_before, url) = (at.endpoint().await, at.database.url().to_owned());
+    let options = StoreOptions {
+        url,
+        cipher: Cipher::parse(&Cipher::key_text([8; 32])).unwrap(),
+        node: "other".to_owned(),
+        connections_max: 8,
+    };
+    let other = Store::open(&options).await.unwrap();
+    assert_eq!(other.missing_keys().await.unwrap().len(), 1);
+    assert_eq!(at.store.missing_keys().await.unwrap(), [""; 0]);
+    let settings = sealed_before.settings.clone();
+    let secret = SigningSecret::from_random([3; 32]);
+    let sealed_now = other.tenant(at.tenant.id).create_endpoint(&settings, &secret, at.now).await.unwrap();
+    let endpoints = other.directory().endpoints(at.tenant.id).await.unwrap();
+    assert_eq!(endpoints.get(sealed_before.id).unwrap().secrets(at.now), []);
+    assert_eq!(endpoints.get(sealed_now.id).unwrap().secrets(at.now), [secret]);
 }
 
 async fn retention_removes_what_is_old_and_finished_only(stack: Stack) {
