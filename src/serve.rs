@@ -128,12 +128,12 @@ fn router(parts: &Parts, roles: Roles) -> anyhow::Result<Router> {
     let health = HealthState { store: parts.store.clone(), queue: parts.queue.clone(), registry: Arc::new(registry) };
     let mut router = postrider_api::health_router(health);
     if roles.api {
-        router = router.merge(postrider_api::router(api(parts, metrics)?));
+        router = router.merge(postrider_api::router(api(parts, metrics.clone())?));
     }
     if roles.dashboard {
         router = router.merge(postrider_dashboard::router(parts.queue.clone()));
     }
-    Ok(router.fallback(postrider_api::not_found))
+    Ok(postrider_api::surrounded(router, metrics))
 }
 
 fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {

@@ -3,11 +3,13 @@
 use std::any::Any;
 
 use axum::{
+    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     metrics::ApiMetrics,
@@ -17,7 +19,17 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-pub(crate) async fn surround(State(metrics): State<ApiMetrics>, request: Request, next: Next) -> Response {
+/// Puts all of a process' routes into their surroundings: what nothing is at, a wrong method and a panic are problems
+/// like others, and every answer has its request's id.
+pub fn surrounded(routes: Router, metrics: ApiMetrics) -> Router {
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(metrics, surround))
+}
+
+async fn surround(State(metrics): State<ApiMetrics>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
@@ -45,17 +57,16 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| uuid::Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 
-/// The answer for a path that nothing is at. Its body is written by the API's own surroundings.
-pub async fn not_found() -> Response {
-    let detail = "there is nothing at this path; /openapi.json lists the calls";
-    Problem::new(Code::NotFound, detail).into_response()
+/// The answer for a path that nothing is at.
+pub(crate) async fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "there is nothing at this path; /openapi.json lists the calls")
 }
 
-pub(crate) async fn method_not_allowed() -> Problem {
+async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed, "this path has other methods; Allow lists them")
 }
 
-pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     let text = match cause.downcast::<String>() {
         Ok(text) => *text,
         Err(cause) => cause.downcast::<&str>().map(|text| (*text).to_owned()).unwrap_or_default(),

@@ -30,7 +30,7 @@ mod wire;
 mod tests;
 
 pub use auth::{TokenText, token_hash};
-pub use context::not_found;
+pub use context::surrounded;
 pub use health::{HealthState, health_router};
 pub use metrics::ApiMetrics;
 pub use openapi::router;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::header,
-    middleware::from_fn_with_state,
     response::Html,
     routing::{any, get},
 };
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     OpenApi,
     openapi::{
@@ -35,21 +33,17 @@ struct Document;
 
 /// The API: `/v1`, `/openapi.json` and `/docs`.
 ///
-/// It has no fallback of its own beyond `/v1`, so it can be merged with the dashboard's router.
+/// To be merged with other routers and put into [`crate::surrounded`].
 pub fn router(state: ApiState) -> Router {
     let (routes, document) = documented().split_for_parts();
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
     let json = [(header::CONTENT_TYPE, "application/json")];
-    let metrics = state.metrics().clone();
     routes
         .route("/openapi.json", get(move || async move { (json, document.to_string()) }))
         .route("/docs", get(async || Html(DOCS)))
         .route("/v1", any(context::not_found))
         .route("/v1/", any(context::not_found))
         .route("/v1/{*rest}", any(context::not_found))
-        .method_not_allowed_fallback(context::method_not_allowed)
-        .layer(CatchPanicLayer::custom(context::panicked))
-        .layer(from_fn_with_state(metrics, context::surround))
         .with_state(state)
 }
 

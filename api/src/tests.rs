@@ -87,8 +87,8 @@ impl Api {
         let mut registry = Registry::default();
         let metrics = ApiMetrics::register(&mut registry);
         let health = HealthState { store: store.clone(), queue: queue.clone(), registry: Arc::new(registry) };
-        let parts = ApiParts { store, queue, dispatcher, settings, metrics };
-        let router = router(ApiState::new(parts)).merge(health_router(health));
+        let parts = ApiParts { store, queue, dispatcher, settings, metrics: metrics.clone() };
+        let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), metrics);
         Self { router, folder }
     }
 
