@@ -1,7 +1,11 @@
 //! From stored jobs to tickets. Owns when a job is offered and that its lane's settings are known before;
 //! a failed offer is nobody's error, since the sweep offers again what the queue does not hold.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Mutex, Notify, mpsc},
@@ -26,6 +30,8 @@ const OFFER_MAX: usize = 1_000;
 const WAITING_MAX: usize = 50_000;
 /// Lanes whose settings are remembered as told; beyond it they are told again.
 const TOLD_MAX: usize = 100_000;
+/// Offers of one ticket whose lane the queue forgets again and again.
+const TRIES_MAX: usize = 3;
 
 /// Offers jobs to the queue. Clones share what was told to it.
 #[derive(Clone, Debug)]
@@ -72,9 +78,13 @@ impl Dispatcher {
     async fn run(self, mut jobs: mpsc::Receiver<DueJob>) {
         let mut batch = Vec::with_capacity(OFFER_MAX);
         while jobs.recv_many(&mut batch, OFFER_MAX).await > 0 {
-            if let Err(error) = self.try_offer(&batch, UnixMs::now()).await {
-                tracing::warn!(%error, jobs = batch.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
-                self.sweep.notify_one();
+            match self.try_offer(&batch, UnixMs::now()).await {
+                Ok(offered) if !offered.contains(&Offered::Unknown) => {}
+                Ok(_) => self.sweep.notify_one(),
+                Err(error) => {
+                    tracing::warn!(%error, jobs = batch.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
+                    self.sweep.notify_one();
+                }
             }
             batch.clear();
         }
@@ -101,7 +111,7 @@ impl Dispatcher {
     /// # Errors
     /// As [`Self::try_offer`].
     pub async fn put_first(&self, job: &DueJob) -> Result<(), DispatchError> {
-        self.tell_lanes(&[job]).await?;
+        self.introduce(&job.lane, &self.settings(&job.lane).await?).await?;
         // A ticket that the queue holds is left as it is, and this one may be among the delayed ones.
         self.queue.cancel(&job.lane, job.id).await?;
         let (order, delay) = (UnixMs(0), Duration::ZERO);
@@ -123,11 +133,6 @@ impl Dispatcher {
         }
     }
 
-    /// Forgets what was told, because the queue was emptied.
-    pub async fn forget(&self) {
-        self.told.lock().await.clear();
-    }
-
     /// Waits until a failed offer asks for a sweep.
     pub async fn sweep_wanted(&self) {
         self.sweep.notified().await;
@@ -135,7 +140,7 @@ impl Dispatcher {
 
     async fn place(&self, jobs: &[DueJob], now: UnixMs, placing: Placing) -> Result<Vec<Offered>, DispatchError> {
         let soon: Vec<&DueJob> = jobs.iter().filter(|job| job.run_at <= now + HORIZON).collect();
-        self.tell_lanes(&soon).await?;
+        self.tell_changed(&soon).await?;
         let ticket = |job: &&DueJob| Ticket {
             job: job.id,
             lane: job.lane.clone(),
@@ -144,11 +149,7 @@ impl Dispatcher {
             delay: job.run_at.since(now),
         };
         let tickets: Vec<Ticket> = soon.iter().map(ticket).collect();
-        let offered = match placing {
-            Placing::Offer => self.queue.offer(&tickets).await?,
-            Placing::Refill => self.queue.refill(&tickets).await?,
-        };
-        let mut offered = offered.into_iter();
+        let mut offered = self.put(tickets, placing).await?.into_iter();
         let placed = |job: &DueJob| match job.run_at <= now + HORIZON {
             true => offered.next().unwrap_or(Offered::Spilled),
             false => Offered::Spilled,
@@ -156,18 +157,57 @@ impl Dispatcher {
         Ok(jobs.iter().map(placed).collect())
     }
 
-    /// Settings of endpoints' lanes are told before their first job; other lanes have the defaults.
-    async fn tell_lanes(&self, jobs: &[&DueJob]) -> Result<(), DispatchError> {
-        for job in jobs {
-            let Some(endpoint) = job.endpoint_id else { continue };
-            let endpoints = self.store.directory().endpoints(job.lane.tenant).await?;
-            let settings =
-                endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings());
-            if self.told.lock().await.get(&job.lane) != Some(&settings) {
-                self.queue.lane(&job.lane, &settings).await?;
-                self.remember(&job.lane, &settings).await;
+    /// Gives tickets to the queue, and tells it of the lanes that it does not know. The queue may forget a lane at any
+    /// moment, so only its own answer says which.
+    async fn put(&self, tickets: Vec<Ticket>, placing: Placing) -> Result<Vec<Offered>, DispatchError> {
+        let mut answers = self.put_once(&tickets, placing).await?;
+        for _ in 1..TRIES_MAX {
+            let unknown: Vec<usize> = (0..answers.len()).filter(|&at| answers[at] == Offered::Unknown).collect();
+            if unknown.is_empty() {
+                break;
+            }
+            let lanes: HashSet<&LaneKey> = unknown.iter().map(|&at| &tickets[at].lane).collect();
+            for lane in lanes {
+                self.introduce(lane, &self.settings(lane).await?).await?;
+            }
+            let again: Vec<Ticket> = unknown.iter().map(|&at| tickets[at].clone()).collect();
+            for (at, answer) in unknown.into_iter().zip(self.put_once(&again, placing).await?) {
+                answers[at] = answer;
             }
         }
+        Ok(answers)
+    }
+
+    async fn put_once(&self, tickets: &[Ticket], placing: Placing) -> Result<Vec<Offered>, QueueError> {
+        match placing {
+            Placing::Offer => self.queue.offer(tickets).await,
+            Placing::Refill => self.queue.refill(tickets).await,
+        }
+    }
+
+    /// Tells settings that differ from what was last told here.
+    async fn tell_changed(&self, jobs: &[&DueJob]) -> Result<(), DispatchError> {
+        let lanes: HashSet<&LaneKey> =
+            jobs.iter().filter(|job| job.endpoint_id.is_some()).map(|job| &job.lane).collect();
+        for lane in lanes {
+            let settings = self.settings(lane).await?;
+            if self.told.lock().await.get(lane) != Some(&settings) {
+                self.introduce(lane, &settings).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds for a lane now: what its endpoint says, and the defaults for all others.
+    async fn settings(&self, lane: &LaneKey) -> Result<LaneSettings, StoreError> {
+        let Ok(endpoint) = lane.name.as_str().parse() else { return Ok(LaneSettings::default()) };
+        let endpoints = self.store.directory().endpoints(lane.tenant).await?;
+        Ok(endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings()))
+    }
+
+    async fn introduce(&self, lane: &LaneKey, settings: &LaneSettings) -> Result<(), DispatchError> {
+        self.queue.lane(lane, settings).await?;
+        self.remember(lane, settings).await;
         Ok(())
     }
 

@@ -87,7 +87,8 @@ impl Queue {
         }
     }
 
-    /// Takes tickets in. Idempotent by job: one that is held already is left as it is.
+    /// Takes tickets in. Idempotent by job: one that is held already is left as it is. One whose lane the queue was
+    /// never told of, or has forgotten, is not taken: nothing starts before it is known what holds for its lane.
     ///
     /// # Errors
     /// When the queue is not available; some of the tickets may be in it all the same.

@@ -32,6 +32,8 @@ pub enum Offered {
     Held,
     /// The lane's window is full, or the lane has spilled: the job waits in SQL.
     Spilled,
+    /// Nobody has told the queue what holds for the lane: tell it, then offer again.
+    Unknown,
 }
 
 /// A worker process from its start to its end. Cheap to clone.

@@ -32,7 +32,6 @@ pub(super) async fn run(sweeper: Sweeper) {
         let began = Instant::now();
         if pace == Pace::Full {
             sweeper.order.forget();
-            sweeper.dispatcher.forget().await;
         }
         pace = tokio::select! {
             biased;

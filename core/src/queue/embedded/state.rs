@@ -123,9 +123,9 @@ impl State {
         if self.tickets.contains_key(&ticket.job) {
             return Offered::Held;
         }
-        let index = self.index(&ticket.lane);
+        let Some(index) = self.find(&ticket.lane) else { return Offered::Unknown };
         let window = self.limits.window;
-        let Some(lane) = self.lane(index) else { return Offered::Spilled };
+        let Some(lane) = self.lane(index).filter(|lane| lane.told) else { return Offered::Unknown };
         let was_spilled = lane.spilled;
         if lane.depth() >= window || (was_spilled && !refill) {
             lane.spilled = true;

@@ -118,6 +118,7 @@ impl Redis {
             b"taken" => Ok(Offered::Taken),
             b"held" => Ok(Offered::Held),
             b"spilled" => Ok(Offered::Spilled),
+            b"unknown" => Ok(Offered::Unknown),
             other => Err(self.0.server.unexpected(String::from_utf8_lossy(other))),
         };
         answers.iter().map(offered).collect()

@@ -14,6 +14,8 @@ for at = 3, #ARGV, 5 do
   local lane, job = open(ARGV[at]), ARGV[at + 1]
   if holds(lane, job) then
     answers[#answers + 1] = 'held'
+  elseif lane.told == 0 then
+    answers[#answers + 1] = 'unknown'
   elseif lane.ready + lane.delayed + lane.flying >= window or (lane.spill == 1 and not refill) then
     -- A refill is no news to whoever refills: only what was offered must be seen by unspill.
     if not refill or lane.spill == 0 then set(lane, 'gen', serials(1) + 1) end

@@ -7,6 +7,7 @@ if ARGV[3] then
   set(lane, 'conc', tonumber(ARGV[3]))
   set(lane, 'rate', tonumber(ARGV[4]))
   set(lane, 'ord', ordered)
+  set(lane, 'told', 1)
 end
 set(lane, 'pause', tonumber(ARGV[2]))
 seat(lane)
