@@ -14,11 +14,11 @@ use tokio::{
 
 use crate::{
     domain::{
-        UnixMs,
-        job::Priority,
+        Id, UnixMs,
+        job::Job,
         lane::{LaneKey, LaneSettings},
     },
-    queue::{Offered, Queue, QueueError, Ticket},
+    queue::{Offered, Queue, QueueError, Ticket, WINDOW},
     store::{DueJob, Store, StoreError},
 };
 
@@ -30,6 +30,8 @@ const OFFER_MAX: usize = 1_000;
 const WAITING_MAX: usize = 50_000;
 /// Lanes whose settings are remembered as told; beyond it they are told again.
 const TOLD_MAX: usize = 100_000;
+/// Jobs that an ordered lane waits with; more than one only when it was not ordered before.
+const LEADING_MAX: u32 = 100;
 /// Offers of one ticket whose lane the queue forgets again and again.
 const TRIES_MAX: usize = 3;
 
@@ -95,41 +97,51 @@ impl Dispatcher {
     /// # Errors
     /// When the queue, or the database for a lane's settings, does not answer.
     pub async fn try_offer(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
-        self.place(jobs, now, Placing::Offer).await
+        let soon: Vec<&DueJob> = jobs.iter().filter(|job| job.run_at <= now + HORIZON).collect();
+        self.tell_changed(&soon).await?;
+        let tickets: Vec<Ticket> = soon.iter().map(|job| ticket(job, now)).collect();
+        let mut offered = self.put(tickets).await?.into_iter();
+        let placed = |job: &DueJob| match job.run_at <= now + HORIZON {
+            true => offered.next().unwrap_or(Offered::Spilled),
+            false => Offered::Spilled,
+        };
+        Ok(jobs.iter().map(placed).collect())
     }
 
-    /// Offers the first jobs of a lane that has spilled, which new offers may not enter.
+    /// Offers the first jobs of a lane that has spilled, which new offers may not enter. When these were all that are due
+    /// soon, new offers may enter it again; else whoever looks after spilled lanes goes on.
     ///
     /// # Errors
     /// As [`Self::try_offer`].
-    pub async fn refill(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
-        self.place(jobs, now, Placing::Refill).await
-    }
-
-    /// Puts a job before all others of its lane, due or not: whoever claims it reads when it is due.
-    ///
-    /// # Errors
-    /// As [`Self::try_offer`].
-    pub async fn put_first(&self, job: &DueJob) -> Result<(), DispatchError> {
-        self.introduce(&job.lane, &self.settings(&job.lane).await?).await?;
-        // A ticket that the queue holds is left as it is, and this one may be among the delayed ones.
-        self.queue.cancel(&job.lane, job.id).await?;
-        let (order, delay) = (UnixMs(0), Duration::ZERO);
-        let ticket = Ticket { job: job.id, lane: job.lane.clone(), priority: Priority::MAX, order, delay };
-        self.queue.refill(&[ticket]).await?;
+    pub async fn fill(&self, lane: &LaneKey, generation: u64) -> Result<(), DispatchError> {
+        let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
+        let ordered = self.settings(lane).await?.ordered;
+        let leading = if ordered { self.store.retrying_jobs(lane, LEADING_MAX).await? } else { Vec::new() };
+        let jobs = self.store.lane_jobs(lane, window).await?;
+        let now = UnixMs::now();
+        let horizon = now + HORIZON;
+        let all = jobs.len() < window as usize || jobs.last().is_some_and(|job| job.run_at > horizon);
+        let leading_ids: HashSet<Id<Job>> = leading.iter().map(|job| job.id).collect();
+        let leads = leading.iter().enumerate().map(|(at, job)| Ticket {
+            leads: true,
+            // The lane waits until its first is due; those behind it are looked at when their turn comes.
+            delay: if at == 0 { job.run_at.since(now) } else { Duration::ZERO },
+            ..ticket(job, now)
+        });
+        let follow = jobs.iter().filter(|job| job.run_at <= horizon && !leading_ids.contains(&job.id));
+        let tickets: Vec<Ticket> = leads.chain(follow.map(|job| ticket(job, now))).collect();
+        let placed = self.queue.refill(&tickets).await?;
+        if all && !placed.contains(&Offered::Unknown) {
+            self.queue.unspill(lane, generation).await?;
+        }
         Ok(())
     }
 
     /// Tells the queue a lane's settings, which have changed.
     pub async fn tell(&self, lane: &LaneKey, settings: &LaneSettings) {
-        match self.queue.lane(lane, settings).await {
-            Ok(()) => {
-                self.remember(lane, settings).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, lane = %lane.name, "a lane's settings were not told to the queue; they will be with its next job");
-                self.told.lock().await.remove(lane);
-            }
+        if let Err(error) = self.introduce(lane, settings).await {
+            tracing::warn!(%error, lane = %lane.name, "a lane's settings were not told to the queue; they will be with its next job");
+            self.told.lock().await.remove(lane);
         }
     }
 
@@ -138,29 +150,10 @@ impl Dispatcher {
         self.sweep.notified().await;
     }
 
-    async fn place(&self, jobs: &[DueJob], now: UnixMs, placing: Placing) -> Result<Vec<Offered>, DispatchError> {
-        let soon: Vec<&DueJob> = jobs.iter().filter(|job| job.run_at <= now + HORIZON).collect();
-        self.tell_changed(&soon).await?;
-        let ticket = |job: &&DueJob| Ticket {
-            job: job.id,
-            lane: job.lane.clone(),
-            priority: job.priority,
-            order: job.run_at,
-            delay: job.run_at.since(now),
-        };
-        let tickets: Vec<Ticket> = soon.iter().map(ticket).collect();
-        let mut offered = self.put(tickets, placing).await?.into_iter();
-        let placed = |job: &DueJob| match job.run_at <= now + HORIZON {
-            true => offered.next().unwrap_or(Offered::Spilled),
-            false => Offered::Spilled,
-        };
-        Ok(jobs.iter().map(placed).collect())
-    }
-
     /// Gives tickets to the queue, and tells it of the lanes that it does not know. The queue may forget a lane at any
     /// moment, so only its own answer says which.
-    async fn put(&self, tickets: Vec<Ticket>, placing: Placing) -> Result<Vec<Offered>, DispatchError> {
-        let mut answers = self.put_once(&tickets, placing).await?;
+    async fn put(&self, tickets: Vec<Ticket>) -> Result<Vec<Offered>, DispatchError> {
+        let mut answers = self.queue.offer(&tickets).await?;
         for _ in 1..TRIES_MAX {
             let unknown: Vec<usize> = (0..answers.len()).filter(|&at| answers[at] == Offered::Unknown).collect();
             if unknown.is_empty() {
@@ -171,18 +164,11 @@ impl Dispatcher {
                 self.introduce(lane, &self.settings(lane).await?).await?;
             }
             let again: Vec<Ticket> = unknown.iter().map(|&at| tickets[at].clone()).collect();
-            for (at, answer) in unknown.into_iter().zip(self.put_once(&again, placing).await?) {
+            for (at, answer) in unknown.into_iter().zip(self.queue.offer(&again).await?) {
                 answers[at] = answer;
             }
         }
         Ok(answers)
-    }
-
-    async fn put_once(&self, tickets: &[Ticket], placing: Placing) -> Result<Vec<Offered>, QueueError> {
-        match placing {
-            Placing::Offer => self.queue.offer(tickets).await,
-            Placing::Refill => self.queue.refill(tickets).await,
-        }
     }
 
     /// Tells settings that differ from what was last told here.
@@ -206,9 +192,13 @@ impl Dispatcher {
     }
 
     async fn introduce(&self, lane: &LaneKey, settings: &LaneSettings) -> Result<(), DispatchError> {
-        self.queue.lane(lane, settings).await?;
+        let begins_spilled = self.queue.lane(lane, settings).await?;
         self.remember(lane, settings).await;
-        Ok(())
+        match begins_spilled {
+            // At once, so that the first job of a new lane need not wait for a look at spilled lanes.
+            Some(generation) => self.fill(lane, generation).await,
+            None => Ok(()),
+        }
     }
 
     async fn remember(&self, lane: &LaneKey, settings: &LaneSettings) {
@@ -220,8 +210,13 @@ impl Dispatcher {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Placing {
-    Offer,
-    Refill,
+fn ticket(job: &DueJob, now: UnixMs) -> Ticket {
+    Ticket {
+        job: job.id,
+        lane: job.lane.clone(),
+        priority: job.priority,
+        order: job.run_at,
+        delay: job.run_at.since(now),
+        leads: false,
+    }
 }

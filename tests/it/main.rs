@@ -20,6 +20,7 @@ mod endpoints;
 mod idempotency;
 mod jobs;
 mod openapi;
+mod order;
 mod outages;
 mod queue_conformance;
 mod roles;

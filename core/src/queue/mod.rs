@@ -147,9 +147,12 @@ impl Queue {
 
     /// Sets what holds for a lane from now on. To be repeated at will: a queue forgets idle lanes.
     ///
+    /// An ordered lane that the queue did not know begins as spilled, and the answer is its generation: refill it, the
+    /// oldest first, and [`Self::unspill`] it. Until then nothing that is offered overtakes what waits in SQL.
+    ///
     /// # Errors
     /// When the queue is not available.
-    pub async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<(), QueueError> {
+    pub async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<Option<u64>, QueueError> {
         on_backend!(self, backend => backend.lane(key, settings))
     }
 

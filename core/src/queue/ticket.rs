@@ -22,6 +22,8 @@ pub struct Ticket {
     pub order: UnixMs,
     /// From now until due. The queue adds it to its own clock, so hosts' clocks need not agree.
     pub delay: Duration,
+    /// It was tried before and its lane is ordered: it goes in front, and the lane waits with it until it is due.
+    pub leads: bool,
 }
 
 /// What became of an offered ticket.

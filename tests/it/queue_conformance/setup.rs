@@ -58,6 +58,7 @@ pub(crate) fn ticket(lane: &LaneKey) -> Ticket {
         priority: Priority::default(),
         order: UnixMs(1_000),
         delay: Duration::ZERO,
+        leads: false,
     }
 }
 
@@ -87,6 +88,13 @@ pub(crate) fn verdict(lease: &Lease, health: Health, next: Next) -> Verdict {
 
 pub(crate) fn later(delay: Duration) -> Next {
     Next::Later { delay, order: UnixMs(2_000), priority: Priority::default() }
+}
+
+/// Sets what holds for a lane that nothing waits for in SQL.
+pub(crate) async fn tell(queue: &Queue, lane: &LaneKey, settings: &LaneSettings) {
+    if let Some(generation) = queue.lane(lane, settings).await.unwrap() {
+        assert!(queue.unspill(lane, generation).await.unwrap());
+    }
 }
 
 /// Offers tickets that must be taken. Lanes that nobody told the queue of have the defaults.

@@ -22,7 +22,13 @@ for at = 3, #ARGV, 5 do
     set(lane, 'spill', 1)
     answers[#answers + 1] = 'spilled'
   else
-    insert(lane, job, ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
+    local rank, delay = ARGV[at + 2], tonumber(ARGV[at + 4])
+    if tonumber(rank) >= 0 then
+      insert(lane, job, rank, tonumber(ARGV[at + 3]), delay)
+    else
+      if delay > 0 then set(lane, 'hold', math.min(now + delay, SPAN - 1)) end
+      insert_ready(lane, job, rank)
+    end
     seat(lane)
     answers[#answers + 1] = 'taken'
   end
