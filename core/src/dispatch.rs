@@ -1,7 +1,11 @@
 //! From stored jobs to tickets. Owns when a job is offered and that its lane's settings are known before;
 //! a failed offer is nobody's error, since the sweep offers again what the queue does not hold.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Mutex, Notify, mpsc},
@@ -10,11 +14,11 @@ use tokio::{
 
 use crate::{
     domain::{
-        UnixMs,
-        job::Priority,
+        Id, UnixMs,
+        job::Job,
         lane::{LaneKey, LaneSettings},
     },
-    queue::{Offered, Queue, QueueError, Ticket},
+    queue::{Offered, Queue, QueueError, Ticket, WINDOW},
     store::{DueJob, Store, StoreError},
 };
 
@@ -26,6 +30,10 @@ const OFFER_MAX: usize = 1_000;
 const WAITING_MAX: usize = 50_000;
 /// Lanes whose settings are remembered as told; beyond it they are told again.
 const TOLD_MAX: usize = 100_000;
+/// Jobs that an ordered lane waits with; more than one only when it was not ordered before.
+const LEADING_MAX: u32 = 100;
+/// Offers of one ticket whose lane the queue forgets again and again.
+const TRIES_MAX: usize = 3;
 
 /// Offers jobs to the queue. Clones share what was told to it.
 #[derive(Clone, Debug)]
@@ -72,9 +80,13 @@ impl Dispatcher {
     async fn run(self, mut jobs: mpsc::Receiver<DueJob>) {
         let mut batch = Vec::with_capacity(OFFER_MAX);
         while jobs.recv_many(&mut batch, OFFER_MAX).await > 0 {
-            if let Err(error) = self.try_offer(&batch, UnixMs::now()).await {
-                tracing::warn!(%error, jobs = batch.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
-                self.sweep.notify_one();
+            match self.try_offer(&batch, UnixMs::now()).await {
+                Ok(offered) if !offered.contains(&Offered::Unknown) => {}
+                Ok(_) => self.sweep.notify_one(),
+                Err(error) => {
+                    tracing::warn!(%error, jobs = batch.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
+                    self.sweep.notify_one();
+                }
             }
             batch.clear();
         }
@@ -85,70 +97,10 @@ impl Dispatcher {
     /// # Errors
     /// When the queue, or the database for a lane's settings, does not answer.
     pub async fn try_offer(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
-        self.place(jobs, now, Placing::Offer).await
-    }
-
-    /// Offers the first jobs of a lane that has spilled, which new offers may not enter.
-    ///
-    /// # Errors
-    /// As [`Self::try_offer`].
-    pub async fn refill(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
-        self.place(jobs, now, Placing::Refill).await
-    }
-
-    /// Puts a job before all others of its lane, due or not: whoever claims it reads when it is due.
-    ///
-    /// # Errors
-    /// As [`Self::try_offer`].
-    pub async fn put_first(&self, job: &DueJob) -> Result<(), DispatchError> {
-        self.tell_lanes(&[job]).await?;
-        // A ticket that the queue holds is left as it is, and this one may be among the delayed ones.
-        self.queue.cancel(&job.lane, job.id).await?;
-        let (order, delay) = (UnixMs(0), Duration::ZERO);
-        let ticket = Ticket { job: job.id, lane: job.lane.clone(), priority: Priority::MAX, order, delay };
-        self.queue.refill(&[ticket]).await?;
-        Ok(())
-    }
-
-    /// Tells the queue a lane's settings, which have changed.
-    pub async fn tell(&self, lane: &LaneKey, settings: &LaneSettings) {
-        match self.queue.lane(lane, settings).await {
-            Ok(()) => {
-                self.remember(lane, settings).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, lane = %lane.name, "a lane's settings were not told to the queue; they will be with its next job");
-                self.told.lock().await.remove(lane);
-            }
-        }
-    }
-
-    /// Forgets what was told, because the queue was emptied.
-    pub async fn forget(&self) {
-        self.told.lock().await.clear();
-    }
-
-    /// Waits until a failed offer asks for a sweep.
-    pub async fn sweep_wanted(&self) {
-        self.sweep.notified().await;
-    }
-
-    async fn place(&self, jobs: &[DueJob], now: UnixMs, placing: Placing) -> Result<Vec<Offered>, DispatchError> {
         let soon: Vec<&DueJob> = jobs.iter().filter(|job| job.run_at <= now + HORIZON).collect();
-        self.tell_lanes(&soon).await?;
-        let ticket = |job: &&DueJob| Ticket {
-            job: job.id,
-            lane: job.lane.clone(),
-            priority: job.priority,
-            order: job.run_at,
-            delay: job.run_at.since(now),
-        };
-        let tickets: Vec<Ticket> = soon.iter().map(ticket).collect();
-        let offered = match placing {
-            Placing::Offer => self.queue.offer(&tickets).await?,
-            Placing::Refill => self.queue.refill(&tickets).await?,
-        };
-        let mut offered = offered.into_iter();
+        self.tell_changed(&soon).await?;
+        let tickets: Vec<Ticket> = soon.iter().map(|job| ticket(job, now)).collect();
+        let mut offered = self.put(tickets).await?.into_iter();
         let placed = |job: &DueJob| match job.run_at <= now + HORIZON {
             true => offered.next().unwrap_or(Offered::Spilled),
             false => Offered::Spilled,
@@ -156,19 +108,97 @@ impl Dispatcher {
         Ok(jobs.iter().map(placed).collect())
     }
 
-    /// Settings of endpoints' lanes are told before their first job; other lanes have the defaults.
-    async fn tell_lanes(&self, jobs: &[&DueJob]) -> Result<(), DispatchError> {
-        for job in jobs {
-            let Some(endpoint) = job.endpoint_id else { continue };
-            let endpoints = self.store.directory().endpoints(job.lane.tenant).await?;
-            let settings =
-                endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings());
-            if self.told.lock().await.get(&job.lane) != Some(&settings) {
-                self.queue.lane(&job.lane, &settings).await?;
-                self.remember(&job.lane, &settings).await;
+    /// Offers the first jobs of a lane that has spilled, which new offers may not enter. When these were all that are due
+    /// soon, new offers may enter it again; else whoever looks after spilled lanes goes on.
+    ///
+    /// # Errors
+    /// As [`Self::try_offer`].
+    pub async fn fill(&self, lane: &LaneKey, generation: u64) -> Result<(), DispatchError> {
+        let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
+        let ordered = self.settings(lane).await?.ordered;
+        let leading = if ordered { self.store.retrying_jobs(lane, LEADING_MAX).await? } else { Vec::new() };
+        let jobs = self.store.lane_jobs(lane, window).await?;
+        let now = UnixMs::now();
+        let horizon = now + HORIZON;
+        let all = jobs.len() < window as usize || jobs.last().is_some_and(|job| job.run_at > horizon);
+        let leading_ids: HashSet<Id<Job>> = leading.iter().map(|job| job.id).collect();
+        let leads = leading.iter().enumerate().map(|(at, job)| Ticket {
+            leads: true,
+            // The lane waits until its first is due; those behind it are looked at when their turn comes.
+            delay: if at == 0 { job.run_at.since(now) } else { Duration::ZERO },
+            ..ticket(job, now)
+        });
+        let follow = jobs.iter().filter(|job| job.run_at <= horizon && !leading_ids.contains(&job.id));
+        let tickets: Vec<Ticket> = leads.chain(follow.map(|job| ticket(job, now))).collect();
+        let placed = self.queue.refill(&tickets).await?;
+        if all && !placed.contains(&Offered::Unknown) {
+            self.queue.unspill(lane, generation).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the queue a lane's settings, which have changed.
+    pub async fn tell(&self, lane: &LaneKey, settings: &LaneSettings) {
+        if let Err(error) = self.introduce(lane, settings).await {
+            tracing::warn!(%error, lane = %lane.name, "a lane's settings were not told to the queue; they will be with its next job");
+            self.told.lock().await.remove(lane);
+        }
+    }
+
+    /// Waits until a failed offer asks for a sweep.
+    pub async fn sweep_wanted(&self) {
+        self.sweep.notified().await;
+    }
+
+    /// Gives tickets to the queue, and tells it of the lanes that it does not know. The queue may forget a lane at any
+    /// moment, so only its own answer says which.
+    async fn put(&self, tickets: Vec<Ticket>) -> Result<Vec<Offered>, DispatchError> {
+        let mut answers = self.queue.offer(&tickets).await?;
+        for _ in 1..TRIES_MAX {
+            let unknown: Vec<usize> = (0..answers.len()).filter(|&at| answers[at] == Offered::Unknown).collect();
+            if unknown.is_empty() {
+                break;
+            }
+            let lanes: HashSet<&LaneKey> = unknown.iter().map(|&at| &tickets[at].lane).collect();
+            for lane in lanes {
+                self.introduce(lane, &self.settings(lane).await?).await?;
+            }
+            let again: Vec<Ticket> = unknown.iter().map(|&at| tickets[at].clone()).collect();
+            for (at, answer) in unknown.into_iter().zip(self.queue.offer(&again).await?) {
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Tells settings that differ from what was last told here.
+    async fn tell_changed(&self, jobs: &[&DueJob]) -> Result<(), DispatchError> {
+        let lanes: HashSet<&LaneKey> =
+            jobs.iter().filter(|job| job.endpoint_id.is_some()).map(|job| &job.lane).collect();
+        for lane in lanes {
+            let settings = self.settings(lane).await?;
+            if self.told.lock().await.get(lane) != Some(&settings) {
+                self.introduce(lane, &settings).await?;
             }
         }
         Ok(())
+    }
+
+    /// What holds for a lane now: what its endpoint says, and the defaults for all others.
+    async fn settings(&self, lane: &LaneKey) -> Result<LaneSettings, StoreError> {
+        let Ok(endpoint) = lane.name.as_str().parse() else { return Ok(LaneSettings::default()) };
+        let endpoints = self.store.directory().endpoints(lane.tenant).await?;
+        Ok(endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings()))
+    }
+
+    async fn introduce(&self, lane: &LaneKey, settings: &LaneSettings) -> Result<(), DispatchError> {
+        let begins_spilled = self.queue.lane(lane, settings).await?;
+        self.remember(lane, settings).await;
+        match begins_spilled {
+            // At once, so that the first job of a new lane need not wait for a look at spilled lanes.
+            Some(generation) => self.fill(lane, generation).await,
+            None => Ok(()),
+        }
     }
 
     async fn remember(&self, lane: &LaneKey, settings: &LaneSettings) {
@@ -180,8 +210,13 @@ impl Dispatcher {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Placing {
-    Offer,
-    Refill,
+fn ticket(job: &DueJob, now: UnixMs) -> Ticket {
+    Ticket {
+        job: job.id,
+        lane: job.lane.clone(),
+        priority: job.priority,
+        order: job.run_at,
+        delay: job.run_at.since(now),
+        leads: false,
+    }
 }

@@ -21,6 +21,7 @@ mod endpoints;
 mod idempotency;
 mod jobs;
 mod openapi;
+mod order;
 mod outages;
 mod queue_conformance;
 mod roles;

@@ -8,7 +8,6 @@ mod executors;
 mod heartbeat;
 mod leases;
 mod operations;
-mod order;
 mod outcomes;
 mod pace;
 mod run;

@@ -21,7 +21,6 @@ use crate::{
     heartbeat,
     leases::Leases,
     operations,
-    order::Order,
     outcomes::Recorder,
     pace::rest,
     settle::{self, Settler},
@@ -80,10 +79,9 @@ impl Worker {
         // What a killed process ran is counted before any of it can run again.
         sweep::count_found(&parts, &self.recorder, &self.shutdown).await;
         let (sender, receiver) = mpsc::channel(parts.settings.concurrency + PREFETCH_MAX);
-        let order = Order::default();
-        let executors = Executors::new(&parts, order.clone(), self.leases.worker().to_string());
+        let executors = Executors::new(&parts, self.leases.worker().to_string());
         let assignments = Assignments::new(receiver, self.recorder.clone(), executors.clone());
-        let mut intake = self.start_intake(&parts, order, sender);
+        let mut intake = self.start_intake(&parts, sender);
         let settling = CancellationToken::new();
         let mut output = JoinSet::new();
         output.spawn(settle::run(parts.queue.clone(), self.verdicts, settling.clone(), self.give_up.clone()));
@@ -123,7 +121,7 @@ impl Worker {
     }
 
     /// The tasks that bring work in and keep house.
-    fn start_intake(&self, parts: &WorkerParts, order: Order, assignments: mpsc::Sender<Assignment>) -> JoinSet<()> {
+    fn start_intake(&self, parts: &WorkerParts, assignments: mpsc::Sender<Assignment>) -> JoinSet<()> {
         let mut intake = JoinSet::new();
         let claimer = Claimer {
             store: parts.store.clone(),
@@ -139,7 +137,6 @@ impl Worker {
             queue: parts.queue.clone(),
             dispatcher: parts.dispatcher.clone(),
             recorder: self.recorder.clone(),
-            order,
             asked: Arc::clone(&self.sweep),
             stop: self.shutdown.clone(),
         };

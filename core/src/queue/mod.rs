@@ -87,7 +87,8 @@ impl Queue {
         }
     }
 
-    /// Takes tickets in. Idempotent by job: one that is held already is left as it is.
+    /// Takes tickets in. Idempotent by job: one that is held already is left as it is. One whose lane the queue was
+    /// never told of, or has forgotten, is not taken: nothing starts before it is known what holds for its lane.
     ///
     /// # Errors
     /// When the queue is not available; some of the tickets may be in it all the same.
@@ -146,9 +147,12 @@ impl Queue {
 
     /// Sets what holds for a lane from now on. To be repeated at will: a queue forgets idle lanes.
     ///
+    /// An ordered lane that the queue did not know begins as spilled, and the answer is its generation: refill it, the
+    /// oldest first, and [`Self::unspill`] it. Until then nothing that is offered overtakes what waits in SQL.
+    ///
     /// # Errors
     /// When the queue is not available.
-    pub async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<(), QueueError> {
+    pub async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<Option<u64>, QueueError> {
         on_backend!(self, backend => backend.lane(key, settings))
     }
 

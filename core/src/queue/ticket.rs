@@ -22,6 +22,8 @@ pub struct Ticket {
     pub order: UnixMs,
     /// From now until due. The queue adds it to its own clock, so hosts' clocks need not agree.
     pub delay: Duration,
+    /// It was tried before and its lane is ordered: it goes in front, and the lane waits with it until it is due.
+    pub leads: bool,
 }
 
 /// What became of an offered ticket.
@@ -32,6 +34,8 @@ pub enum Offered {
     Held,
     /// The lane's window is full, or the lane has spilled: the job waits in SQL.
     Spilled,
+    /// Nobody has told the queue what holds for the lane: tell it, then offer again.
+    Unknown,
 }
 
 /// A worker process from its start to its end. Cheap to clone.

@@ -99,15 +99,16 @@ impl Store {
         self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
     }
 
-    /// The oldest pending job of a lane that has been tried before: the one that an ordered lane waits with.
+    /// The pending jobs of a lane that have been tried before: an ordered lane waits with the first of them.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn first_retrying(&self, lane: &LaneKey) -> Result<Option<DueJob>, StoreError> {
+    pub async fn retrying_jobs(&self, lane: &LaneKey, limit: u32) -> Result<Vec<DueJob>, StoreError> {
         let select = pending()
             .and(" AND tenant_id = ", lane.tenant)
             .and(" AND lane = ", lane.name.as_str())
-            .then(" AND attempt > 0 ORDER BY id LIMIT 1");
-        self.pool.fetch_one::<Row>(select).await?.map(Row::read).transpose()
+            .then(" AND attempt > 0 ORDER BY run_at, id")
+            .and(" LIMIT ", limit);
+        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
     }
 }

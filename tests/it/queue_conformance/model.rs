@@ -41,6 +41,11 @@ async fn both_queues_answer_the_same_to_random_steps() {
             leases: Vec::new(),
             roll: StdRng::seed_from_u64(seed),
         };
+        for queue in &pair.queues {
+            for lane in &pair.lanes {
+                queue.lane(lane, &LaneSettings::default()).await.unwrap();
+            }
+        }
         for step in 0..STEPS {
             pair.step().await;
             pair.views_are_the_same(&format!("seed {seed}, step {step}")).await;

@@ -8,8 +8,8 @@ use postrider_core::{
 };
 
 use super::setup::{
-    HOUR, NORMAL, claim_soon, delayed, done, jobs, lane, later, none_is_due, ordered, settle, take, ticket, tickets,
-    view_of, worker,
+    HOUR, NORMAL, claim_soon, delayed, done, jobs, lane, later, none_is_due, ordered, settle, take, tell, ticket,
+    tickets, view_of, worker,
 };
 
 super::on_both!(
@@ -64,7 +64,7 @@ async fn a_retry_waits_and_the_rest_goes_on(queue: Queue) {
 
 async fn an_ordered_lane_waits_with_its_failed_first(queue: Queue) {
     let lane = lane("a");
-    queue.lane(&lane, &ordered()).await.unwrap();
+    tell(&queue, &lane, &ordered()).await;
     let all = tickets(&lane, 3);
     take(&queue, &all).await;
     let worker = worker();
@@ -84,7 +84,7 @@ async fn an_ordered_lane_waits_with_its_failed_first(queue: Queue) {
 
 async fn an_ordered_lane_that_is_so_no_more_goes_on(queue: Queue) {
     let lane = lane("a");
-    queue.lane(&lane, &ordered()).await.unwrap();
+    tell(&queue, &lane, &ordered()).await;
     take(&queue, &tickets(&lane, 3)).await;
     let first = claim_soon(&queue, &worker(), 1).await.remove(0);
     settle(&queue, &first, Health::Bad, later(HOUR)).await;
@@ -95,7 +95,7 @@ async fn an_ordered_lane_that_is_so_no_more_goes_on(queue: Queue) {
 
 async fn a_cancelled_ticket_is_gone_and_an_ordered_lane_goes_on(queue: Queue) {
     let lane = lane("a");
-    queue.lane(&lane, &ordered()).await.unwrap();
+    tell(&queue, &lane, &ordered()).await;
     let all = tickets(&lane, 3);
     let waiting = delayed(&lane, HOUR);
     take(&queue, &all).await;
@@ -112,7 +112,7 @@ async fn a_cancelled_ticket_is_gone_and_an_ordered_lane_goes_on(queue: Queue) {
 
 async fn run_now_ends_a_wait(queue: Queue) {
     let (free, strict) = (lane("free"), lane("strict"));
-    queue.lane(&strict, &ordered()).await.unwrap();
+    tell(&queue, &strict, &ordered()).await;
     let waiting = delayed(&free, HOUR);
     take(&queue, std::slice::from_ref(&waiting)).await;
     assert!(queue.run_now(&free, waiting.job).await.unwrap());

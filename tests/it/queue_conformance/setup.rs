@@ -1,6 +1,9 @@
 //! Queues of a test's own, and short ways to say what a test means.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use postrider_core::{
     domain::{
@@ -55,6 +58,7 @@ pub(crate) fn ticket(lane: &LaneKey) -> Ticket {
         priority: Priority::default(),
         order: UnixMs(1_000),
         delay: Duration::ZERO,
+        leads: false,
     }
 }
 
@@ -86,8 +90,26 @@ pub(crate) fn later(delay: Duration) -> Next {
     Next::Later { delay, order: UnixMs(2_000), priority: Priority::default() }
 }
 
+/// Sets what holds for a lane that nothing waits for in SQL.
+pub(crate) async fn tell(queue: &Queue, lane: &LaneKey, settings: &LaneSettings) {
+    if let Some(generation) = queue.lane(lane, settings).await.unwrap() {
+        assert!(queue.unspill(lane, generation).await.unwrap());
+    }
+}
+
+/// Offers tickets that must be taken. Lanes that nobody told the queue of have the defaults.
 pub(crate) async fn take(queue: &Queue, tickets: &[Ticket]) {
-    let offered = queue.offer(tickets).await.unwrap();
+    let mut offered = queue.offer(tickets).await.unwrap();
+    if offered.contains(&Offered::Unknown) {
+        let unknown = |at: &usize| offered[*at] == Offered::Unknown;
+        let again: Vec<Ticket> = (0..tickets.len()).filter(unknown).map(|at| tickets[at].clone()).collect();
+        let lanes: HashSet<&LaneKey> = again.iter().map(|ticket| &ticket.lane).collect();
+        for lane in lanes {
+            queue.lane(lane, &LaneSettings::default()).await.unwrap();
+        }
+        offered.retain(|offered| *offered != Offered::Unknown);
+        offered.extend(queue.offer(&again).await.unwrap());
+    }
     assert!(offered.iter().all(|offered| *offered == Offered::Taken), "{offered:?}");
 }
 

@@ -1,15 +1,19 @@
 //! What does not fit waits in SQL: spilled lanes, their refill, and a queue that was emptied.
 
+use std::time::Duration;
+
 use postrider_core::{
     domain::UnixMs,
-    queue::{Health, Next, Offered, Queue, SpilledLane},
+    queue::{Health, Next, Offered, Queue, SpilledLane, Ticket},
 };
 
 use super::setup::{
-    HOUR, NORMAL, SMALL, claim_soon, done, lane, later, redis_options, settle, take, tickets, view_of, worker,
+    HOUR, NORMAL, SMALL, claim_soon, done, lane, later, none_is_due, ordered, redis_options, settle, take, ticket,
+    tickets, view_of, worker,
 };
 
 super::on_both!(
+    an_ordered_lane_that_was_not_known_is_filled_before_anything_enters(NORMAL),
     a_full_lane_spills_and_keeps_order_until_it_is_refilled(SMALL),
     a_spill_during_a_refill_is_not_forgotten(SMALL),
     a_retry_has_its_place_in_a_full_lane(SMALL),
@@ -37,6 +41,32 @@ async fn a_full_lane_spills_and_keeps_order_until_it_is_refilled(queue: Queue) {
     assert_eq!(queue.spilled(10).await.unwrap(), []);
     assert!(queue.unspill(key, *generation).await.unwrap(), "a refill that did not fit is no new spill");
     assert_eq!(queue.offer(&tickets(&full, 1)).await.unwrap(), [Offered::Spilled], "still full");
+}
+
+async fn an_ordered_lane_that_was_not_known_is_filled_before_anything_enters(queue: Queue) {
+    let (strict, worker) = (lane("strict"), worker());
+    let generation = queue.lane(&strict, &ordered()).await.unwrap().expect("it begins as spilled");
+    assert_eq!(queue.lane(&strict, &ordered()).await.unwrap(), None, "it is known now");
+    let new = ticket(&strict);
+    assert_eq!(queue.offer(std::slice::from_ref(&new)).await.unwrap(), [Offered::Spilled]);
+    assert!(!queue.unspill(&strict, generation).await.unwrap(), "what spilled meanwhile is not forgotten");
+
+    let tried = Ticket { leads: true, delay: Duration::from_millis(100), ..ticket(&strict) };
+    // Older than the new one.
+    let old: Vec<Ticket> = tickets(&strict, 2).into_iter().map(|old| Ticket { order: UnixMs(1), ..old }).collect();
+    let waiting = [old[1].clone(), old[0].clone(), tried.clone()];
+    assert_eq!(queue.refill(&waiting).await.unwrap(), [Offered::Taken; 3]);
+    none_is_due(&queue).await;
+    let read = queue.spilled(10).await.unwrap().remove(0);
+    assert_eq!((&read.key, read.depth), (&strict, 3));
+    assert!(queue.unspill(&strict, read.generation).await.unwrap());
+    take(&queue, std::slice::from_ref(&new)).await;
+    for expected in [tried.job, old[0].job, old[1].job, new.job] {
+        let lease = claim_soon(&queue, &worker, 1).await.remove(0);
+        assert_eq!(lease.job, expected);
+        none_is_due(&queue).await;
+        settle(&queue, &lease, Health::Good, Next::Done).await;
+    }
 }
 
 async fn a_spill_during_a_refill_is_not_forgotten(queue: Queue) {

@@ -13,6 +13,7 @@ use super::setup::{
 };
 
 super::on_both!(
+    nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(NORMAL),
     a_job_is_offered_once(NORMAL),
     turns_go_round_tenants_then_lanes(NORMAL),
     a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(NORMAL),
@@ -24,6 +25,21 @@ super::on_both!(
     a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(NORMAL),
     an_idle_worker_is_woken(NORMAL),
 );
+
+async fn nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(queue: Queue) {
+    let (known, unknown) = (lane("known"), lane("unknown"));
+    queue.lane(&known, &LaneSettings::default()).await.unwrap();
+    // A pause is not all that holds for a lane.
+    queue.pause(&unknown).await.unwrap();
+    queue.resume(&unknown).await.unwrap();
+    let mixed = [ticket(&unknown), ticket(&known), ticket(&unknown)];
+    assert_eq!(queue.refill(&mixed).await.unwrap(), [Offered::Unknown, Offered::Taken, Offered::Unknown]);
+    assert_eq!(queue.offer(&mixed).await.unwrap(), [Offered::Unknown, Offered::Held, Offered::Unknown]);
+    assert_eq!(queue.view(10).await.unwrap().totals.tickets, 1);
+    queue.lane(&unknown, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();
+    assert_eq!(queue.offer(&mixed).await.unwrap(), [Offered::Taken, Offered::Held, Offered::Taken]);
+    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 2);
+}
 
 async fn a_job_is_offered_once(queue: Queue) {
     let lane = lane("a");

@@ -29,7 +29,6 @@ use crate::{
     WorkerParts,
     backend::Assignment,
     egress::{EgressClient, Exchange},
-    order::Order,
     outcomes::{Ended, Execution, health},
 };
 
@@ -49,19 +48,17 @@ struct Parts {
     store: Store,
     dispatcher: Dispatcher,
     egress: EgressClient,
-    order: Order,
     user_agent: String,
     /// The process, as attempts name it.
     worker: String,
 }
 
 impl Executors {
-    pub(crate) fn new(parts: &WorkerParts, order: Order, worker: String) -> Self {
+    pub(crate) fn new(parts: &WorkerParts, worker: String) -> Self {
         Self(Arc::new(Parts {
             store: parts.store.clone(),
             dispatcher: parts.dispatcher.clone(),
             egress: parts.egress.clone(),
-            order,
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
         }))

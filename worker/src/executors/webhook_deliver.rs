@@ -54,18 +54,6 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
     let Some(message_id) = &work.message_id else {
         return executors.invalid(work, "it has no event");
     };
-    if endpoint.settings.ordered {
-        let (store, dispatcher) = (&executors.0.store, &executors.0.dispatcher);
-        match executors.0.order.has_turn(store, dispatcher, work).await {
-            Ok(true) => {}
-            // The sweep offers it again, behind the one that is before it.
-            Ok(false) => return Execution::NotNow(Next::Done),
-            Err(error) => {
-                tracing::warn!(%error, job = %work.job.id, "the order of a lane could not be looked up; it waits");
-                return Execution::not_now(work, LOOK_AGAIN);
-            }
-        }
-    }
     deliver(executors, work, &live, message_id, payload).await
 }
 

@@ -12,7 +12,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::lost::count_found;
-use crate::{order::Order, outcomes::Recorder};
+use crate::outcomes::Recorder;
 
 /// The sweep's tasks and what they share.
 #[derive(Clone, Debug)]
@@ -21,7 +21,6 @@ pub(crate) struct Sweeper {
     pub(crate) queue: Queue,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) recorder: Recorder,
-    pub(crate) order: Order,
     /// Asks for a look at everything, at full speed.
     pub(crate) asked: Arc<Notify>,
     pub(crate) stop: CancellationToken,

@@ -30,10 +30,6 @@ pub(super) async fn run(sweeper: Sweeper) {
     let mut pace = Pace::Full;
     loop {
         let began = Instant::now();
-        if pace == Pace::Full {
-            sweeper.order.forget();
-            sweeper.dispatcher.forget().await;
-        }
         pace = tokio::select! {
             biased;
             () = sweeper.stop.cancelled() => return,

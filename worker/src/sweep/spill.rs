@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use postrider_core::{
-    dispatch::{DispatchError, HORIZON},
-    domain::UnixMs,
-    queue::{SpilledLane, WINDOW},
-};
+use postrider_core::dispatch::DispatchError;
 
 use super::Sweeper;
 use crate::pace::{Outage, rest};
@@ -39,20 +35,7 @@ async fn look(sweeper: &Sweeper) -> Result<(), DispatchError> {
         if sweeper.stop.is_cancelled() {
             break;
         }
-        fill(sweeper, &lane).await?;
-    }
-    Ok(())
-}
-
-/// Offers the lane's first jobs. When these were all that are due soon, new offers may enter it again.
-async fn fill(sweeper: &Sweeper, lane: &SpilledLane) -> Result<(), DispatchError> {
-    let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
-    let jobs = sweeper.store.lane_jobs(&lane.key, window).await?;
-    let now = UnixMs::now();
-    let all = jobs.len() < window as usize || jobs.last().is_some_and(|job| job.run_at > now + HORIZON);
-    sweeper.dispatcher.refill(&jobs, now).await?;
-    if all {
-        sweeper.queue.unspill(&lane.key, lane.generation).await?;
+        sweeper.dispatcher.fill(&lane.key, lane.generation).await?;
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) type Delayed = (i64, u8, Id<Job>);
 pub(super) struct Lane {
     pub(super) key: LaneKey,
     pub(super) settings: LaneSettings,
+    /// Somebody said what the settings are.
+    pub(super) told: bool,
     pub(super) gauge: Gauge,
     pub(super) rate: RateMark,
     /// An ordered lane whose first ticket failed waits until then.
@@ -42,6 +44,7 @@ impl Lane {
         Self {
             key,
             settings: LaneSettings::default(),
+            told: false,
             gauge: Gauge::default(),
             rate: RateMark::default(),
             hold_until_ms: 0,
@@ -90,6 +93,7 @@ impl Lane {
             self.hold_until_ms = 0;
         }
         self.settings = settings.clone();
+        self.told = true;
     }
 
     /// Whether anything but the settings, which callers repeat, would be lost with it.

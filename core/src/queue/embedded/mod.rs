@@ -128,9 +128,8 @@ impl Embedded {
         Ok(self.change(State::expire))
     }
 
-    pub(super) fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<(), QueueError> {
-        self.change(|state, now| state.apply(key, settings, now));
-        Ok(())
+    pub(super) fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<Option<u64>, QueueError> {
+        Ok(self.change(|state, now| state.apply(key, settings, now)))
     }
 
     pub(super) fn set_paused(&self, key: &LaneKey, paused: bool) -> Result<(), QueueError> {

@@ -123,9 +123,9 @@ impl State {
         if self.tickets.contains_key(&ticket.job) {
             return Offered::Held;
         }
-        let index = self.index(&ticket.lane);
+        let Some(index) = self.find(&ticket.lane) else { return Offered::Unknown };
         let window = self.limits.window;
-        let Some(lane) = self.lane(index) else { return Offered::Spilled };
+        let Some(lane) = self.lane(index).filter(|lane| lane.told) else { return Offered::Unknown };
         let was_spilled = lane.spilled;
         if lane.depth() >= window || (was_spilled && !refill) {
             lane.spilled = true;
@@ -139,7 +139,15 @@ impl State {
             self.spilled.insert(index);
             return Offered::Spilled;
         }
-        self.insert(index, ticket.job, ticket.priority, ticket.order, now, ticket.delay.as_millis());
+        if ticket.leads {
+            if !ticket.delay.is_zero() {
+                let delay_ms = i64::try_from(ticket.delay.as_millis()).unwrap_or(i64::MAX);
+                lane.hold_until_ms = now.ms().saturating_add(delay_ms).min(super::DUE_MS_MAX);
+            }
+            self.insert_ready(index, ticket.job, Rank::front(ticket.order));
+        } else {
+            self.insert(index, ticket.job, ticket.priority, ticket.order, now, ticket.delay.as_millis());
+        }
         self.seat(index, now);
         Offered::Taken
     }

@@ -52,7 +52,8 @@ fn millis(duration: Duration) -> Vec<u8> {
 
 pub(super) fn ticket_args(ticket: &Ticket) -> [Vec<u8>; 5] {
     let below_max = Priority::MAX.get() - ticket.priority.get();
-    let rank = Rank::new(ticket.priority, ticket.order);
+    // A rank in front is what tells the script that the lane waits with it.
+    let rank = if ticket.leads { Rank::front(ticket.order) } else { Rank::new(ticket.priority, ticket.order) };
     [lane_bytes(&ticket.lane), job_bytes(ticket.job), number(rank.0), number(below_max), millis(ticket.delay)]
 }
 

@@ -118,6 +118,7 @@ impl Redis {
             b"taken" => Ok(Offered::Taken),
             b"held" => Ok(Offered::Held),
             b"spilled" => Ok(Offered::Spilled),
+            b"unknown" => Ok(Offered::Unknown),
             other => Err(self.0.server.unexpected(String::from_utf8_lossy(other))),
         };
         answers.iter().map(offered).collect()
@@ -257,7 +258,7 @@ impl Redis {
         Ok(all)
     }
 
-    pub(super) async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<(), QueueError> {
+    pub(super) async fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<Option<u64>, QueueError> {
         let LaneSettings { concurrency_max, rate_per_second, ordered, paused } = settings;
         let args = [
             lane_bytes(key),
@@ -266,12 +267,13 @@ impl Redis {
             number(rate_per_second.map_or(0, |rate| rate.max(1))),
             number(u8::from(*ordered)),
         ];
-        self.ask_lane::<u8>(&scripts::SETTINGS, key, &args).await.map(drop)
+        let generation = self.ask_lane::<u64>(&scripts::SETTINGS, key, &args).await?;
+        Ok((generation > 0).then_some(generation))
     }
 
     pub(super) async fn set_paused(&self, key: &LaneKey, paused: bool) -> Result<(), QueueError> {
         let args = [lane_bytes(key), number(u8::from(paused))];
-        self.ask_lane::<u8>(&scripts::SETTINGS, key, &args).await.map(drop)
+        self.ask_lane::<u64>(&scripts::SETTINGS, key, &args).await.map(drop)
     }
 
     pub(super) async fn cancel(&self, key: &LaneKey, job: Id<Job>) -> Result<bool, QueueError> {

@@ -14,13 +14,21 @@ for at = 3, #ARGV, 5 do
   local lane, job = open(ARGV[at]), ARGV[at + 1]
   if holds(lane, job) then
     answers[#answers + 1] = 'held'
+  elseif lane.told == 0 then
+    answers[#answers + 1] = 'unknown'
   elseif lane.ready + lane.delayed + lane.flying >= window or (lane.spill == 1 and not refill) then
     -- A refill is no news to whoever refills: only what was offered must be seen by unspill.
     if not refill or lane.spill == 0 then set(lane, 'gen', serials(1) + 1) end
     set(lane, 'spill', 1)
     answers[#answers + 1] = 'spilled'
   else
-    insert(lane, job, ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
+    local rank, delay = ARGV[at + 2], tonumber(ARGV[at + 4])
+    if tonumber(rank) >= 0 then
+      insert(lane, job, rank, tonumber(ARGV[at + 3]), delay)
+    else
+      if delay > 0 then set(lane, 'hold', math.min(now + delay, SPAN - 1)) end
+      insert_ready(lane, job, rank)
+    end
     seat(lane)
     answers[#answers + 1] = 'taken'
   end

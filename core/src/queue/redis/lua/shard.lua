@@ -29,14 +29,15 @@ local function open(name)
   local lane = by_name[name]
   if lane then return lane end
   local v = call('HMGET', base .. 'l:' .. name,
-    'conc', 'rate', 'ord', 'pause', 'limit', 'streak', 'rest', 'tat', 'hold', 'spill', 'gen', 'ring', 'wake')
+    'conc', 'rate', 'ord', 'pause', 'limit', 'streak', 'rest', 'tat', 'hold', 'spill', 'gen', 'ring', 'wake',
+    'told')
   lane = {
     name = name, changes = {}, changed = false,
     conc = tonumber(v[1]) or 64, rate = tonumber(v[2]) or 0, ord = tonumber(v[3]) or 0,
     pause = tonumber(v[4]) or 0, limit = tonumber(v[5]) or 8, streak = tonumber(v[6]) or 0,
     rest = tonumber(v[7]) or 0, tat = tonumber(v[8]) or 0, hold = tonumber(v[9]) or 0,
     spill = tonumber(v[10]) or 0, gen = tonumber(v[11]) or 0, ring = tonumber(v[12]) or 0,
-    wake = tonumber(v[13]) or 0,
+    wake = tonumber(v[13]) or 0, told = tonumber(v[14]) or 0,
     ready = call('ZCARD', base .. 'r:' .. name),
     delayed = call('ZCARD', base .. 'd:' .. name),
     flying = call('HLEN', base .. 'f:' .. name),
@@ -201,7 +202,7 @@ local function write(lane)
       pairs_[#pairs_ + 1] = int(lane[field])
     end
   end
-  if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 13 fields
+  if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 14 fields
 end
 
 local function forget_freed()
