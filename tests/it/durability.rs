@@ -90,6 +90,31 @@ async fn redis_emptied_in_the_middle_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied() {
+    const RUNNING: usize = 8;
+    let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = with_redis(&redis).await;
+    let _other = app.beside("worker").await;
+    let (let_go, held) = Script::held();
+    receiver.always("/hook", held);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    for n in 0..RUNNING {
+        app.client.publish("is.running", &n.to_string()).await;
+    }
+    receiver.wait_for("/hook", RUNNING, SOON).await;
+    redis.flush().await;
+    // It is offered everything, and runs a new one.
+    receiver.always("/other", Script::status(200));
+    app.client.create_endpoint(&receiver.url("/other"), json!({ "event_types": ["is.new"] })).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    app.client.publish("is.new", "1").await;
+    receiver.wait_for("/other", 1, SOON).await;
+    let_go.send(true).unwrap();
+    receiver.wait_for_events("/hook", RUNNING + 1, SOON).await;
+    assert!(receiver.events("/hook").values().all(|count| *count == 1), "{:?}", receiver.events("/hook"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_events_are_accepted_and_delivered_within_10_s_of_its_return() {
     let mut redis = PrivateRedis::start().await;
     let receiver = Receiver::start().await;

@@ -2,37 +2,46 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postrider_core::queue::Queue;
+use postrider_core::queue::{Queue, WorkerId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{leases::Leases, pace::rest};
 
-/// A third of the lease: two heartbeats may be lost.
-const BEAT: Duration = Duration::from_secs(5);
-/// After one that failed.
-const BEAT_AGAIN: Duration = Duration::from_secs(1);
+/// Often, since a queue that was emptied must hear what runs before it is offered again ([`HEARD_AFTER`]).
+const BEAT: Duration = Duration::from_secs(1);
+/// By then every worker has told a queue that was emptied what it runs.
+pub(crate) const HEARD_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Renews until `stop`, which comes after the last verdict.
 pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: CancellationToken) {
     // The first heartbeat of an id registers it.
     let mut known = Vec::new();
+    // Those that the queue had forgotten and that have not told it yet what they run.
+    let mut forgotten: Vec<WorkerId> = Vec::new();
     loop {
-        let mut beat = BEAT;
         for worker in leases.workers() {
             match queue.renew(&worker).await {
                 Ok(true) => {}
                 Ok(false) if !known.contains(&worker) => known.push(worker),
                 Ok(false) => {
                     tracing::warn!(%worker, "the queue had forgotten this worker; everything undone is offered again");
+                    forgotten.push(worker);
                     sweep.notify_one();
                 }
                 Err(error) => {
                     tracing::debug!(%error, %worker, "a heartbeat failed");
-                    beat = BEAT_AGAIN;
                 }
             }
         }
+        let mut untold = Vec::new();
+        for worker in forgotten.drain(..) {
+            if let Err(error) = queue.reassert(&worker, &leases.held_by(&worker)).await {
+                tracing::debug!(%error, %worker, "the queue was not told what runs; it will be");
+                untold.push(worker);
+            }
+        }
+        forgotten = untold;
         for worker in leases.to_retire() {
             match queue.retire(&worker).await {
                 Ok(()) => {
@@ -42,7 +51,7 @@ pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: 
                 Err(error) => tracing::debug!(%error, %worker, "a worker's id could not be retired"),
             }
         }
-        if !rest(beat, &stop).await {
+        if !rest(BEAT, &stop).await {
             return;
         }
     }

@@ -73,6 +73,12 @@ impl Leases {
         state.doubted.iter().chain([&state.worker]).cloned().collect()
     }
 
+    /// What is known to be held under an id.
+    pub(crate) fn held_by(&self, worker: &WorkerId) -> Vec<Lease> {
+        let state = self.state();
+        state.held.values().filter(|held| held.worker == *worker).map(|held| held.lease.clone()).collect()
+    }
+
     /// The queue may hold leases under the present id that nobody here will end. Claims go on under a new id, and the one before is retired once what is known to be
     /// its own has ended: so what the queue leased it all the same comes back, although this process lives.
     pub(crate) fn doubt(&self) {

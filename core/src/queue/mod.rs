@@ -129,6 +129,15 @@ impl Queue {
         on_backend!(self, backend => backend.renew(worker))
     }
 
+    /// A worker says what it runs, after the queue forgot it: so these jobs are not claimed by others. False where
+    /// another worker has the job's lease by now.
+    ///
+    /// # Errors
+    /// When the queue is not available; saying it again is safe.
+    pub async fn reassert(&self, worker: &WorkerId, leases: &[Lease]) -> Result<Vec<bool>, QueueError> {
+        on_backend!(self, backend => backend.reassert(worker, leases))
+    }
+
     /// A worker's graceful end: what it still holds goes back to the front, and nothing counts as lost.
     ///
     /// # Errors

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postrider_core::queue::{Health, LostTicket, Next, Queue, Settled, Ticket};
+use postrider_core::{
+    domain::Id,
+    queue::{Health, Lease, LostTicket, Next, Offered, Queue, Settled, Ticket},
+};
 
 use super::setup::{
     BRIEF, NORMAL, claim_soon, done, jobs, lane, none_is_due, settle, take, ticket, tickets, verdict, view_of, wide,
@@ -13,6 +16,7 @@ use super::setup::{
 };
 
 super::on_both!(
+    what_a_forgotten_worker_runs_is_its_own_again(BRIEF),
     a_verdict_without_the_current_fence_changes_nothing(NORMAL),
     a_lost_worker_s_tickets_go_to_the_front_and_are_told_once(BRIEF),
     a_heartbeat_keeps_leases(BRIEF),
@@ -43,7 +47,7 @@ async fn a_verdict_without_the_current_fence_changes_nothing(queue: Queue) {
     let new = claim_soon(&queue, &worker, 1).await.remove(0);
     assert!(new.fence > old.fence);
     let before = view_of(&queue, &lane).await;
-    let unknown = postrider_core::queue::Lease { job: ticket(&lane).job, ..new.clone() };
+    let unknown = Lease { job: ticket(&lane).job, ..new.clone() };
     let stale = [verdict(&old, Health::Bad, Next::Done), verdict(&unknown, Health::Bad, Next::Release)];
     assert_eq!(queue.settle(&stale).await.unwrap(), [Settled::Stale; 2]);
     assert_eq!(view_of(&queue, &lane).await, before);
@@ -93,6 +97,32 @@ async fn a_lost_worker_is_told_so(queue: Queue) {
     assert_eq!(lose(&queue).await.len(), 1);
     assert!(!queue.renew(&worker).await.unwrap());
     assert!(queue.renew(&worker).await.unwrap());
+}
+
+async fn what_a_forgotten_worker_runs_is_its_own_again(queue: Queue) {
+    let lane = lane("a");
+    let all = tickets(&lane, 3);
+    take(&queue, &all).await;
+    let (first, other) = (worker(), worker());
+    let leases = claim_soon(&queue, &first, 3).await;
+    assert_eq!(lose(&queue).await.len(), 3);
+    let taken = claim_soon(&queue, &other, 1).await.remove(0);
+    assert_eq!(taken.job, leases[0].job);
+    assert_eq!(queue.reassert(&first, &leases).await.unwrap(), [false, true, true]);
+    assert_eq!(queue.reassert(&first, &leases).await.unwrap(), [false, true, true], "saying it again is safe");
+    none_is_due(&queue).await;
+    assert_eq!(view_of(&queue, &lane).await.in_flight, 3);
+    done(&queue, &leases[1..]).await;
+    done(&queue, &[taken]).await;
+    // A queue that was emptied knows neither lane nor job.
+    let lane = super::setup::lane("forgotten");
+    let held = Lease { job: Id::new(), lane: lane.clone(), fence: leases[0].fence };
+    assert_eq!(queue.reassert(&first, std::slice::from_ref(&held)).await.unwrap(), [true]);
+    queue.lane(&lane, &wide()).await.unwrap();
+    let again = Ticket { job: held.job, ..ticket(&lane) };
+    assert_eq!(queue.offer(&[again]).await.unwrap(), [Offered::Held]);
+    done(&queue, &[held]).await;
+    assert_eq!(queue.view(10).await.unwrap().totals.tickets, 0);
 }
 
 async fn a_retired_worker_gives_back_what_it_holds(queue: Queue) {

@@ -10,7 +10,10 @@ use postrider_core::{
 };
 
 use super::Sweeper;
-use crate::pace::{Outage, rest};
+use crate::{
+    heartbeat::HEARD_AFTER,
+    pace::{Outage, rest},
+};
 
 /// Jobs of one page.
 const PAGE: u32 = 1_000;
@@ -28,13 +31,14 @@ enum Pace {
 
 pub(super) async fn run(sweeper: Sweeper) {
     let mut pace = Pace::Full;
+    let mut epoch = None;
     loop {
         let began = Instant::now();
         pace = tokio::select! {
             biased;
             () = sweeper.stop.cancelled() => return,
             asked = wanted(&sweeper), if pace == Pace::Easy => asked,
-            () = round(&sweeper, pace) => Pace::Easy,
+            () = round(&sweeper, pace, &mut epoch) => Pace::Easy,
         };
         if pace == Pace::Full {
             continue;
@@ -80,14 +84,14 @@ async fn wanted(sweeper: &Sweeper) -> Pace {
 }
 
 /// One look at all that is due soon. Waits out whatever does not answer.
-async fn round(sweeper: &Sweeper, pace: Pace) {
+async fn round(sweeper: &Sweeper, pace: Pace, epoch: &mut Option<Epoch>) {
     let until = UnixMs::now() + HORIZON;
     let mut after = None;
     let mut outage = Outage::none();
     let mut offered = 0;
     loop {
         let began = Instant::now();
-        match page(sweeper, after, until).await {
+        match page(sweeper, after, until, epoch).await {
             Ok(page) => {
                 outage.over();
                 offered += page.taken;
@@ -119,7 +123,19 @@ struct Swept {
     next: Option<(UnixMs, Id<Job>)>,
 }
 
-async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs) -> Result<Swept, DispatchError> {
+async fn page(
+    sweeper: &Sweeper,
+    after: Option<(UnixMs, Id<Job>)>,
+    until: UnixMs,
+    epoch: &mut Option<Epoch>,
+) -> Result<Swept, DispatchError> {
+    // What runs anywhere is not offered to an emptied queue before its worker has said so.
+    let present = sweeper.queue.epoch().await?;
+    if epoch.as_ref().is_some_and(|epoch| *epoch != present) {
+        tokio::time::sleep(HEARD_AFTER).await;
+        *epoch = None;
+    }
+    epoch.get_or_insert(present);
     let jobs = sweeper.store.due_jobs(after, until, PAGE).await?;
     let offered = sweeper.dispatcher.try_offer(&jobs, UnixMs::now()).await?;
     let full = jobs.len() >= PAGE as usize;

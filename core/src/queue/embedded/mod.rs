@@ -119,6 +119,10 @@ impl Embedded {
         Ok(self.change(|state, now| state.renew(worker, now)))
     }
 
+    pub(super) fn reassert(&self, worker: &WorkerId, leases: &[Lease]) -> Result<Vec<bool>, QueueError> {
+        Ok(self.change(|state, now| leases.iter().map(|lease| state.reassert(worker, lease, now)).collect()))
+    }
+
     pub(super) fn retire(&self, worker: &WorkerId) -> Result<(), QueueError> {
         self.change(|state, now| state.take_back(worker, now));
         Ok(())

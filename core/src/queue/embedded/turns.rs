@@ -6,7 +6,10 @@ use super::{
     state::{Now, Place, State},
 };
 use crate::{
-    domain::{Id, job::Job},
+    domain::{
+        Id,
+        job::{Job, Priority},
+    },
     queue::{Lease, LostTicket, Next, QueueError, Settled, Verdict, WorkerId, rank::Rank},
 };
 
@@ -102,6 +105,10 @@ impl State {
             Next::Done => {
                 self.tickets.remove(&job);
             }
+            // Whether the lane is ordered is not known: the job waits in SQL for the sweep, which tells the lane first.
+            Next::Release | Next::Later { .. } if !lane.told => {
+                self.tickets.remove(&job);
+            }
             Next::Release => self.insert_ready(index, job, Rank::front(rank.order())),
             Next::Later { delay, order, .. } if lane.settings.ordered => {
                 let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
@@ -114,6 +121,35 @@ impl State {
         }
         self.seat(index, now);
         Settled::Applied
+    }
+
+    /// Puts a ticket where its worker says that it is: in its hands, unless another worker leased it meanwhile.
+    pub(super) fn reassert(&mut self, worker: &WorkerId, lease: &Lease, now: Now) -> bool {
+        let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
+        self.workers.seen(worker, now, lease_ms);
+        let job = lease.job;
+        let place = self.tickets.get(&job).map(|(_, place)| place.clone());
+        let index = self.index(&lease.lane);
+        let Some(lane) = self.lane(index) else { return false };
+        let rank = match place {
+            Some(Place::Leased { fence, .. }) => return fence == lease.fence,
+            Some(Place::Ready(rank)) => {
+                lane.ready.remove(&(rank, job));
+                rank
+            }
+            Some(Place::Delayed(delayed)) => {
+                lane.delayed.remove(&delayed);
+                Rank::new(Priority::MAX, now.unix())
+            }
+            None => Rank::new(Priority::MAX, now.unix()),
+        };
+        lane.in_flight += 1;
+        let slot = self.journal.as_mut().and_then(|journal| journal.write(job).ok());
+        let place = Place::Leased { fence: lease.fence, rank, worker: worker.clone(), slot };
+        self.tickets.insert(job, (index, place));
+        self.workers.hold(worker, job);
+        self.seat(index, now);
+        true
     }
 
     /// Takes a leased ticket from its worker. It is nowhere then: its caller puts it somewhere.

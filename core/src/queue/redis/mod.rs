@@ -130,6 +130,13 @@ impl Redis {
         Ok(answers.iter().map(|&applied| if applied == 1 { Settled::Applied } else { Settled::Stale }).collect())
     }
 
+    pub(super) async fn reassert(&self, worker: &WorkerId, leases: &[Lease]) -> Result<Vec<bool>, QueueError> {
+        let head = [worker.as_str().into(), self.lease_ms()];
+        let args = |lease: &Lease| [lane_bytes(&lease.lane), job_bytes(lease.job), number(lease.fence)];
+        let answers: Vec<u8> = self.batched(&scripts::REASSERT, &head, leases, |lease| &lease.lane, args).await?;
+        Ok(answers.iter().map(|&current| current == 1).collect())
+    }
+
     pub(super) async fn held(&self, jobs: &[(LaneKey, Id<Job>)]) -> Result<Vec<bool>, QueueError> {
         let args = |(lane, job): &(LaneKey, Id<Job>)| [lane_bytes(lane), job_bytes(*job)];
         self.batched(&scripts::HELD, &[], jobs, |(lane, _)| lane, args).await

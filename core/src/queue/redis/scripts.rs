@@ -22,6 +22,7 @@ scripts! {
     OFFER => "lua/offer.lua",
     CLAIM => "lua/claim.lua",
     SETTLE => "lua/settle.lua",
+    REASSERT => "lua/reassert.lua",
     RENEW => "lua/renew.lua",
     RETIRE => "lua/retire.lua",
     EXPIRE => "lua/expire.lua",

@@ -9,7 +9,9 @@ for at = 1, #ARGV, 10 do
     end_lease(lane, job, lease.worker)
     judge(lane, ARGV[at + 3], tonumber(ARGV[at + 4]))
     local next_ = ARGV[at + 5]
-    if next_ == 'release' then
+    if lane.told == 0 and next_ ~= 'done' then
+      -- Whether the lane is ordered is not known: the job waits in SQL for the sweep, which tells the lane first.
+    elseif next_ == 'release' then
       insert_ready(lane, job, front(lease.rank))
     elseif next_ == 'later' and lane.ord == 1 then
       set(lane, 'hold', math.min(now + tonumber(ARGV[at + 6]), SPAN - 1))
