@@ -106,7 +106,7 @@ pub enum Breaker {
 
 /// What a lane has learnt of its receiver: how much it bears, and whether it answers at all.
 ///
-/// The Redis queue holds the same rule in `queue/redis/lua/lane.lua`; the conformance suite proves them equal.
+/// The Redis queue holds the same rule in `queue/redis/lua/shard.lua`; the conformance suite proves them equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gauge {
     /// In flight at most, as far as the receiver goes; the lane's settings may allow less.
