@@ -7,6 +7,7 @@ mod leases;
 mod model;
 mod order;
 mod outages;
+mod room;
 mod setup;
 mod spill;
 mod turns;

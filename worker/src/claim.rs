@@ -9,7 +9,7 @@ use std::{
 
 use postrider_core::{
     domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
-    queue::{Next, Queue},
+    queue::{Claimed, Next, Queue},
     store::{Store, StoreError, Work},
 };
 use tokio::sync::mpsc;
@@ -53,7 +53,7 @@ impl Claimer {
                 () = self.stop.cancelled() => return,
                 claimed = self.claim(&mut outage) => claimed,
             };
-            let Some(Claimed { slots, short }) = claimed else { continue };
+            let Some(Taken { slots, short, held_back }) = claimed else { continue };
             if !slots.is_empty() {
                 self.assign(slots).await;
             }
@@ -61,6 +61,7 @@ impl Claimer {
                 tokio::select! {
                     () = self.stop.cancelled() => return,
                     () = self.queue.wait(POLL) => {}
+                    () = self.leases.freed(), if held_back => {}
                 }
             }
         }
@@ -68,12 +69,12 @@ impl Claimer {
 
     /// One claim for the slots that are free. Dropped while it waits for the queue, what it was given all the same
     /// goes back when the worker retires.
-    async fn claim(&self, outage: &mut Outage) -> Option<Claimed> {
+    async fn claim(&self, outage: &mut Outage) -> Option<Taken> {
         let mut permits = self.leases.free_slots(BATCH).await?;
         let worker = self.leases.worker();
         let asked = permits.num_permits();
-        let leases = match self.queue.claim(&worker, asked).await {
-            Ok(leases) => leases,
+        let Claimed { leases, held_back } = match self.queue.claim(&worker, self.leases.room(&permits)).await {
+            Ok(claimed) => claimed,
             Err(error) => {
                 if outage.failures() == 0 {
                     tracing::warn!(%error, "nothing can be claimed; trying again until the queue answers");
@@ -93,7 +94,7 @@ impl Claimer {
             tracing::info!("the queue answers again");
             self.leases.doubt();
         }
-        Some(Claimed { slots, short })
+        Some(Taken { slots, short, held_back })
     }
 
     /// Reads the rows of claimed tickets and hands over those that are to be run.
@@ -178,8 +179,10 @@ impl Claimer {
     }
 }
 
-struct Claimed {
+struct Taken {
     slots: Vec<Slot>,
     /// There was not enough for all free slots.
     short: bool,
+    /// There was more, which would have taken more than its share of the slots.
+    held_back: bool,
 }

@@ -8,14 +8,16 @@ use std::{
 
 use postrider_core::{
     domain::{Id, job::Job},
-    queue::{Lease, WorkerId},
+    queue::{Held as Counts, Lease, Room, WorkerId},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// All slots and leases of this process. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Leases {
     slots: Arc<Semaphore>,
+    /// A slot became free.
+    freed: Arc<Notify>,
     host: Arc<str>,
     state: Arc<Mutex<State>>,
 }
@@ -23,6 +25,8 @@ pub(crate) struct Leases {
 #[derive(Debug)]
 struct State {
     held: HashMap<Id<Job>, Held>,
+    /// The same leases, counted.
+    counts: Counts,
     worker: WorkerId,
     /// Ids under which a claim went unanswered: the queue may hold leases of theirs that nobody here knows.
     doubted: Vec<WorkerId>,
@@ -43,13 +47,20 @@ pub(crate) struct Slot {
     leases: Leases,
     job: Id<Job>,
     first_fence: u64,
-    _permit: OwnedSemaphorePermit,
+    /// Given back first, so that whoever hears of a free slot finds it.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Leases {
     pub(crate) fn new(host: &str, slots: usize) -> Self {
-        let state = State { held: HashMap::new(), worker: WorkerId::new(host), doubted: Vec::new() };
-        Self { slots: Arc::new(Semaphore::new(slots)), host: host.into(), state: Arc::new(Mutex::new(state)) }
+        let (held, counts) = (HashMap::new(), Counts::default());
+        let state = State { held, counts, worker: WorkerId::new(host), doubted: Vec::new() };
+        Self {
+            slots: Arc::new(Semaphore::new(slots)),
+            freed: Arc::default(),
+            host: host.into(),
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// Waits for a free slot and takes up to `max` of those that are free.
@@ -60,6 +71,17 @@ impl Leases {
             permits.merge(more);
         }
         Some(permits)
+    }
+
+    /// What may be claimed into slots that were just taken.
+    pub(crate) fn room(&self, taken: &OwnedSemaphorePermit) -> Room {
+        let jobs = taken.num_permits();
+        Room::shared(jobs, jobs + self.slots.available_permits(), &self.state().counts)
+    }
+
+    /// Waits until a slot became free since the last wait.
+    pub(crate) async fn freed(&self) {
+        self.freed.notified().await;
     }
 
     /// The id to claim under.
@@ -103,13 +125,15 @@ impl Leases {
     pub(crate) fn hold(&self, lease: Lease, worker: &WorkerId, permit: OwnedSemaphorePermit) -> Option<Slot> {
         let (job, fence) = (lease.job, lease.fence);
         let mut state = self.state();
+        state.counts.add(&lease);
         if let Some(held) = state.held.get_mut(&job) {
-            held.lease = lease;
+            let before = std::mem::replace(&mut held.lease, lease);
             held.worker = worker.clone();
+            state.counts.remove(&before);
             return None;
         }
         state.held.insert(job, Held { first_fence: fence, lease, worker: worker.clone() });
-        Some(Slot { leases: self.clone(), job, first_fence: fence, _permit: permit })
+        Some(Slot { leases: self.clone(), job, first_fence: fence, permit: Some(permit) })
     }
 
     fn end(&self, job: Id<Job>, first_fence: u64) -> Option<Lease> {
@@ -117,7 +141,9 @@ impl Leases {
         if state.held.get(&job).is_none_or(|held| held.first_fence != first_fence) {
             return None;
         }
-        state.held.remove(&job).map(|held| held.lease)
+        let Held { lease, .. } = state.held.remove(&job)?;
+        state.counts.remove(&lease);
+        Some(lease)
     }
 
     /// No call leaves the state half changed, so one that panicked has left it usable.
@@ -143,5 +169,7 @@ impl Drop for Slot {
         if self.leases.end(self.job, self.first_fence).is_some() {
             self.leases.doubt();
         }
+        drop(self.permit.take());
+        self.leases.freed.notify_one();
     }
 }

@@ -78,7 +78,9 @@ impl Default for LaneSettings {
 }
 
 /// In flight at first, before anything is known of the receiver.
-pub const LIMIT_START: u32 = 8;
+pub const LIMIT_START: u32 = 2;
+/// A receiver that owes answers and gave none for this long may be hanging.
+pub const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// Bad attempts in a row that open the breaker.
 pub const BAD_STREAK_MAX: u32 = 5;
 /// How long a lane rests after a failed probe: as long as the probe took, within these bounds.
@@ -104,6 +106,21 @@ pub enum Breaker {
     Open { rest_until: UnixMs },
 }
 
+/// What is to be expected of a lane's next call. Lanes of one standing share a part of a worker's slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// Its last answer was good.
+    Answering,
+    /// It has not answered yet.
+    Unknown,
+    /// Its last answer was bad, or it owes answers and is silent.
+    Failing,
+}
+
+impl Standing {
+    pub const ALL: [Self; 3] = [Self::Answering, Self::Unknown, Self::Failing];
+}
+
 /// What a lane has learnt of its receiver: how much it bears, and whether it answers at all.
 ///
 /// The Redis queue holds the same rule in `queue/redis/lua/shard.lua`; the conformance suite proves them equal.
@@ -113,11 +130,15 @@ pub struct Gauge {
     pub limit: u32,
     pub bad_streak: u32,
     pub breaker: Breaker,
+    /// It has answered well, at least once.
+    pub proven: bool,
+    /// When it last answered, or when it was called with nothing else in flight.
+    pub heard_at: UnixMs,
 }
 
 impl Default for Gauge {
     fn default() -> Self {
-        Self { limit: LIMIT_START, bad_streak: 0, breaker: Breaker::Closed }
+        Self { limit: LIMIT_START, bad_streak: 0, breaker: Breaker::Closed, proven: false, heard_at: UnixMs(0) }
     }
 }
 
@@ -131,22 +152,50 @@ impl Gauge {
     pub fn after(self, health: Health, took: Duration, concurrency_max: u32, now: UnixMs) -> Self {
         match (health, self.breaker) {
             (Health::Neutral, _) => self,
-            (Health::Good, Breaker::Open { .. }) => Self { limit: 1, bad_streak: 0, breaker: Breaker::Closed },
-            (Health::Good, Breaker::Closed) => {
-                let limit = self.limit.saturating_add(1).min(concurrency_max.max(1));
-                Self { limit, bad_streak: 0, breaker: Breaker::Closed }
+            (Health::Good, breaker) => {
+                let limit = match breaker {
+                    Breaker::Open { .. } => 1,
+                    Breaker::Closed => self.limit.saturating_add(1).min(concurrency_max.max(1)),
+                };
+                Self { limit, bad_streak: 0, breaker: Breaker::Closed, proven: true, heard_at: now }
             }
             (Health::Bad, _) => {
                 let bad_streak = self.bad_streak.saturating_add(1).min(BAD_STREAK_MAX);
                 let rest_until = now + took.clamp(REST_MIN, REST_MAX);
                 let opens = bad_streak == BAD_STREAK_MAX;
                 let breaker = if opens { Breaker::Open { rest_until } } else { Breaker::Closed };
-                Self { limit: (self.limit / 2).max(1), bad_streak, breaker }
+                Self { limit: (self.limit / 2).max(1), bad_streak, breaker, heard_at: now, ..self }
             }
         }
     }
 
     /// In flight at most by what is known and what is set.
+    /// What is known once a call began at `now`, beside `in_flight` others.
+    #[must_use]
+    pub const fn called(self, in_flight: u64, now: UnixMs) -> Self {
+        Self { heard_at: if in_flight == 0 { now } else { self.heard_at }, ..self }
+    }
+
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        match (self.bad_streak, self.proven) {
+            (0, true) => Standing::Answering,
+            (0, false) => Standing::Unknown,
+            _ => Standing::Failing,
+        }
+    }
+
+    /// As [`Self::standing`], for a lane with `in_flight` calls that is about to start one. `None` when it must wait
+    /// for an answer first: one that is silent has no more than a new one in flight.
+    #[must_use]
+    pub fn standing_at_start(&self, in_flight: u64, silence_max: Duration, now: UnixMs) -> Option<Standing> {
+        match in_flight > 0 && now.since(self.heard_at) > silence_max {
+            true if in_flight >= u64::from(LIMIT_START) => None,
+            true => Some(Standing::Failing),
+            false => Some(self.standing()),
+        }
+    }
+
     #[must_use]
     pub fn in_flight_max(&self, settings: &LaneSettings) -> u32 {
         let bears = match self.breaker {
@@ -216,13 +265,13 @@ mod tests {
     fn a_lane_grows_by_one_and_halves() {
         use Health::{Bad, Good, Neutral};
         for (healths, limit) in [
-            (&[][..], 8),
-            (&[Good], 9),
-            (&[Good, Neutral, Good], 10),
-            (&[Bad], 4),
+            (&[][..], 2),
+            (&[Good], 3),
+            (&[Good, Neutral, Good], 4),
+            (&[Bad], 1),
             (&[Bad, Bad, Bad, Bad], 1),
-            (&[Good, Bad], 4),
-            (&[Bad, Good], 5),
+            (&[Good, Good, Good, Bad], 2),
+            (&[Bad, Good], 2),
         ] {
             let gauge = after(Gauge::default(), healths);
             assert_eq!((gauge.limit, gauge.breaker), (limit, Breaker::Closed), "{healths:?}");
@@ -235,8 +284,40 @@ mod tests {
         assert_eq!(open.breaker, Breaker::Open { rest_until: NOW + Duration::from_millis(100) });
         assert_eq!(open.in_flight_max(&LaneSettings::default()), 1);
         let closed = after(open, &[Health::Good]);
-        assert_eq!(closed, Gauge { limit: 1, bad_streak: 0, breaker: Breaker::Closed });
+        assert_eq!((closed.limit, closed.bad_streak, closed.breaker), (1, 0, Breaker::Closed));
         assert_eq!(after(closed, &[Health::Good]).limit, 2);
+    }
+
+    #[test]
+    fn a_lane_stands_as_its_last_answer_was() {
+        use Health::{Bad, Good, Neutral};
+        for (healths, standing) in [
+            (&[][..], Standing::Unknown),
+            (&[Neutral], Standing::Unknown),
+            (&[Bad], Standing::Failing),
+            (&[Bad, Neutral], Standing::Failing),
+            (&[Bad, Good], Standing::Answering),
+            (&[Good, Good, Bad], Standing::Failing),
+        ] {
+            assert_eq!(after(Gauge::default(), healths).standing(), standing, "{healths:?}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_owes_answers_and_is_silent_gets_no_more_than_a_new_one() {
+        let gauge = after(Gauge::default(), &[Health::Good; 9]).called(0, NOW + Duration::from_secs(60));
+        for (in_flight, silent_ms, standing) in [
+            (0, 9_000, Some(Standing::Answering)),
+            (9, 1_000, Some(Standing::Answering)),
+            (1, 1_001, Some(Standing::Failing)),
+            (2, 1_001, None),
+            (9, 1_001, None),
+        ] {
+            let now = NOW + Duration::from_secs(60) + Duration::from_millis(silent_ms);
+            assert_eq!(gauge.standing_at_start(in_flight, SILENCE_MAX, now), standing, "{in_flight}, {silent_ms} ms");
+        }
+        let called_again = gauge.called(1, NOW + Duration::from_secs(90));
+        assert_eq!(called_again.heard_at, gauge.heard_at);
     }
 
     #[test]

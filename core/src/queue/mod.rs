@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::domain::{
     Id,
     job::Job,
-    lane::{LaneKey, LaneSettings},
+    lane::{LaneKey, LaneSettings, SILENCE_MAX},
 };
 
 mod embedded;
 mod error;
 mod rank;
 mod redis;
+mod room;
 mod ticket;
 mod view;
 
@@ -22,7 +23,8 @@ pub use crate::domain::lane::{Breaker, Health};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
 pub use redis::{Redis, RedisOptions, RedisUrl};
-pub use ticket::{Epoch, Lease, LostTicket, Next, Offered, Settled, Ticket, Verdict, WorkerId};
+pub use room::{Held, Room};
+pub use ticket::{Claimed, Epoch, Lease, LostTicket, Next, Offered, Settled, Ticket, Verdict, WorkerId};
 pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerView};
 
 /// A worker without a heartbeat for this long has lost its leases.
@@ -35,11 +37,12 @@ pub const WINDOW: u64 = 10_000;
 pub struct QueueLimits {
     pub lease: Duration,
     pub window: u64,
+    pub silence: Duration,
 }
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { lease: LEASE, window: WINDOW }
+        Self { lease: LEASE, window: WINDOW, silence: SILENCE_MAX }
     }
 }
 
@@ -104,12 +107,13 @@ impl Queue {
         on_backend!(self, backend => backend.refill(tickets))
     }
 
-    /// Leases at most `count` due tickets: turns go round the tenants, then round a tenant's lanes.
+    /// Leases due tickets that there is room for: turns go round the lanes' standings, then the tenants, then a
+    /// tenant's lanes.
     ///
     /// # Errors
     /// When the queue is not available; what it leased all the same comes back when the worker's lease ends.
-    pub async fn claim(&self, worker: &WorkerId, count: usize) -> Result<Vec<Lease>, QueueError> {
-        on_backend!(self, backend => backend.claim(worker, count))
+    pub async fn claim(&self, worker: &WorkerId, room: Room) -> Result<Claimed, QueueError> {
+        on_backend!(self, backend => backend.claim(worker, room))
     }
 
     /// Ends leases, and tells the lanes how their receivers did.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::{
     Id, UnixMs,
     job::{Job, Priority},
-    lane::{Health, LaneKey},
+    lane::{Health, LaneKey, Standing},
 };
 
 /// One unfinished job's place in a queue.
@@ -83,6 +83,16 @@ pub struct Lease {
     pub lane: LaneKey,
     /// Rises with each claim; a verdict with an older one is stale.
     pub fence: u64,
+    /// How the lane stood when the job was claimed.
+    pub standing: Standing,
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    pub leases: Vec<Lease>,
+    /// Jobs were passed over for want of room: claim again when a slot becomes free.
+    pub held_back: bool,
 }
 
 /// How an execution ended, for the queue. To be given after the outcome is committed.

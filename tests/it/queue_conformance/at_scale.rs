@@ -10,7 +10,7 @@ use postrider_core::{
     queue::{EmbeddedOptions, Queue, RedisOptions, Ticket},
 };
 
-use super::setup::{NORMAL, claim_soon, delayed, done, lane, redis_options, take, tickets, wide, worker};
+use super::setup::{NORMAL, claim, claim_soon, delayed, done, grow, lane, redis_options, take, tickets, wide, worker};
 
 super::on_both!(
     twenty_thousand_due_delayed_tickets_of_one_lane_all_run(NORMAL),
@@ -23,14 +23,14 @@ async fn drain(queue: &Queue, count: usize) {
     let mut seen = HashSet::new();
     while seen.len() < count {
         let leases = claim_soon(queue, &worker, 1).await;
-        let more = queue.claim(&worker, 199).await.unwrap();
+        let more = claim(queue, &worker, 199).await;
         for lease in leases.iter().chain(&more) {
             assert!(seen.insert(lease.job), "a job was leased twice");
         }
         done(queue, &leases).await;
         done(queue, &more).await;
     }
-    assert_eq!(queue.claim(&worker, 10).await.unwrap(), []);
+    assert_eq!(claim(queue, &worker, 10).await, []);
     let view = queue.view(10).await.unwrap();
     assert_eq!((view.totals.tickets, view.totals.lanes, view.totals.in_flight), (0, 0, 0));
 }
@@ -76,7 +76,7 @@ async fn an_idle_worker_on_redis_starts_an_offered_job_at_once() {
     let lane = lane("a");
     let (worker, mut fastest) = (worker(), Duration::MAX);
     for _ in 0..10 {
-        assert_eq!(queue.claim(&worker, 1).await.unwrap(), []);
+        assert_eq!(claim(&queue, &worker, 1).await, []);
         let waiting = tokio::spawn({
             let (queue, worker) = (queue.clone(), worker.clone());
             async move {
@@ -97,7 +97,7 @@ async fn an_idle_worker_on_redis_starts_an_offered_job_at_once() {
 async fn claim_patiently(queue: &Queue, worker: &postrider_core::queue::WorkerId) -> Vec<postrider_core::queue::Lease> {
     loop {
         queue.wait(Duration::from_secs(5)).await;
-        let leases = queue.claim(worker, 1).await.unwrap();
+        let leases = claim(queue, worker, 1).await;
         if !leases.is_empty() {
             return leases;
         }
@@ -122,6 +122,7 @@ async fn a_killed_process_s_running_jobs_are_found_once_at_the_next_start() {
     let queue = open().unwrap();
     assert_eq!(queue.found_in_journal(), []);
     let (worker, lane) = (worker(), lane("a"));
+    grow(&queue, &lane, 4).await;
     take(&queue, &tickets(&lane, 6)).await;
     let leases = claim_soon(&queue, &worker, 4).await;
     done(&queue, &leases[1..3]).await;

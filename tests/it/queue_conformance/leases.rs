@@ -11,8 +11,8 @@ use postrider_core::{
 };
 
 use super::setup::{
-    BRIEF, NORMAL, claim_soon, done, jobs, lane, none_is_due, settle, take, ticket, tickets, verdict, view_of, wide,
-    worker,
+    BRIEF, NORMAL, claim_soon, done, grow, jobs, lane, none_is_due, settle, take, ticket, tickets, verdict, view_of,
+    wide, worker,
 };
 
 super::on_both!(
@@ -57,6 +57,7 @@ async fn a_verdict_without_the_current_fence_changes_nothing(queue: Queue) {
 
 async fn a_lost_worker_s_tickets_go_to_the_front_and_are_told_once(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 3).await;
     let all = tickets(&lane, 4);
     take(&queue, &all).await;
     let leases = claim_soon(&queue, &worker(), 2).await;
@@ -101,6 +102,7 @@ async fn a_lost_worker_is_told_so(queue: Queue) {
 
 async fn what_a_forgotten_worker_runs_is_its_own_again(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 3).await;
     let all = tickets(&lane, 3);
     take(&queue, &all).await;
     let (first, other) = (worker(), worker());
@@ -116,7 +118,7 @@ async fn what_a_forgotten_worker_runs_is_its_own_again(queue: Queue) {
     done(&queue, &[taken]).await;
     // A queue that was emptied knows neither lane nor job.
     let lane = super::setup::lane("forgotten");
-    let held = Lease { job: Id::new(), lane: lane.clone(), fence: leases[0].fence };
+    let held = Lease { job: Id::new(), lane: lane.clone(), ..leases[0].clone() };
     assert_eq!(queue.reassert(&first, std::slice::from_ref(&held)).await.unwrap(), [true]);
     queue.lane(&lane, &wide()).await.unwrap();
     let again = Ticket { job: held.job, ..ticket(&lane) };
@@ -128,6 +130,7 @@ async fn what_a_forgotten_worker_runs_is_its_own_again(queue: Queue) {
 async fn a_retired_worker_gives_back_what_it_holds(queue: Queue) {
     let lane = lane("a");
     queue.lane(&lane, &wide()).await.unwrap();
+    grow(&queue, &lane, 3).await;
     let all = tickets(&lane, 6);
     take(&queue, &all).await;
     let worker = worker();
@@ -142,6 +145,7 @@ async fn a_retired_worker_gives_back_what_it_holds(queue: Queue) {
 
 async fn a_released_ticket_goes_to_the_front(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 3).await;
     let all = tickets(&lane, 3);
     take(&queue, &all).await;
     let worker = worker();
@@ -154,8 +158,8 @@ async fn a_released_ticket_goes_to_the_front(queue: Queue) {
 }
 
 async fn many_lost_tickets_are_told_once_to_many_callers(queue: Queue) {
-    let lanes: Vec<_> = (0..100).map(|n| lane(&n.to_string())).collect();
-    let all: Vec<Ticket> = lanes.iter().flat_map(|lane| tickets(lane, 8)).collect();
+    let lanes: Vec<_> = (0..400).map(|n| lane(&n.to_string())).collect();
+    let all: Vec<Ticket> = lanes.iter().flat_map(|lane| tickets(lane, 2)).collect();
     take(&queue, &all).await;
     claim_soon(&queue, &worker(), all.len()).await;
     tokio::time::sleep(BRIEF.lease).await;

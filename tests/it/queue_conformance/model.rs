@@ -8,14 +8,15 @@ use postrider_core::{
         job::Priority,
         lane::{LaneKey, LaneSettings},
     },
-    queue::{Breaker, Health, LaneView, Lease, Next, Queue, QueueLimits, Ticket, WorkerId},
+    queue::{Breaker, Claimed, Health, LaneView, Lease, Next, Queue, QueueLimits, Room, Ticket, WorkerId},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::setup::{HOUR, NORMAL, embedded, lane_of, redis, ticket, verdict, worker};
 
 const STEPS: usize = 1_500;
-const LIMITS: QueueLimits = QueueLimits { window: 12, ..NORMAL };
+/// No receiver is silent for so long, so that the clocks make no difference.
+const LIMITS: QueueLimits = QueueLimits { window: 12, silence: HOUR, ..NORMAL };
 
 /// The two queues, and what the test knows of them.
 struct Pair {
@@ -126,11 +127,21 @@ impl Pair {
     async fn claim(&mut self) {
         let count = self.roll.random_range(1..6);
         let [one, two] = &self.queues;
-        let (first, second) =
-            (one.claim(&self.worker, count).await.unwrap(), two.claim(&self.worker, count).await.unwrap());
-        let names = |leases: &[Lease]| leases.iter().map(|lease| (lease.job, lease.lane.clone())).collect::<Vec<_>>();
-        assert_eq!(names(&first), names(&second));
-        self.leases.extend(first.into_iter().zip(second).map(|(first, second)| [first, second]));
+        let mut part = || self.roll.random_range(0..=count);
+        let room = Room { unknown: part(), failing: part(), tenant: part(), ..Room::whole(count) };
+        let room = match self.roll.random_range(0..4) {
+            0 => room,
+            1 => Room { tenants: vec![(self.lanes[0].tenant, 0), (self.lanes[1].tenant, 1)], ..room },
+            _ => Room::whole(count),
+        };
+        let first = one.claim(&self.worker, room.clone()).await.unwrap();
+        let second = two.claim(&self.worker, room.clone()).await.unwrap();
+        let names = |claimed: &Claimed| {
+            let name = |lease: &Lease| (lease.job, lease.lane.clone(), lease.standing);
+            (claimed.held_back, claimed.leases.iter().map(name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&first), names(&second), "{room:?}");
+        self.leases.extend(first.leases.into_iter().zip(second.leases).map(|(first, second)| [first, second]));
     }
 
     async fn settle(&mut self) {

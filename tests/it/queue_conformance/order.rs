@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use postrider_core::{
-    domain::{UnixMs, job::Priority, lane::LaneSettings},
+    domain::{
+        UnixMs,
+        job::Priority,
+        lane::{LIMIT_START, LaneSettings},
+    },
     queue::{Health, Next, Queue, Ticket},
 };
 
 use super::setup::{
-    HOUR, NORMAL, claim_soon, delayed, done, jobs, lane, later, none_is_due, ordered, settle, take, tell, ticket,
-    tickets, view_of, worker,
+    HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, later, none_is_due, ordered, settle, take, tell,
+    ticket, tickets, view_of, worker,
 };
 
 super::on_both!(
@@ -34,10 +38,11 @@ async fn priority_goes_before_order_and_order_before_age(queue: Queue) {
         ..ticket(&lane)
     };
     let sorted = [new(9, 7), new(5, 1_700_000_000_000), new(5, 1_700_000_000_001), new(4, 3), new(4, 3), new(0, 1)];
+    grow(&queue, &lane, 6).await;
     let mut offered = sorted.clone();
     offered.reverse();
     take(&queue, &offered).await;
-    assert_eq!(jobs(&queue.claim(&worker(), 10).await.unwrap()), sorted.map(|ticket| ticket.job));
+    assert_eq!(jobs(&claim(&queue, &worker(), 10).await), sorted.map(|ticket| ticket.job));
 }
 
 async fn a_delayed_ticket_comes_when_it_is_due(queue: Queue) {
@@ -51,6 +56,7 @@ async fn a_delayed_ticket_comes_when_it_is_due(queue: Queue) {
 
 async fn a_retry_waits_and_the_rest_goes_on(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 4).await;
     let all = tickets(&lane, 2);
     take(&queue, &all).await;
     let worker = worker();
@@ -84,13 +90,14 @@ async fn an_ordered_lane_waits_with_its_failed_first(queue: Queue) {
 
 async fn an_ordered_lane_that_is_so_no_more_goes_on(queue: Queue) {
     let lane = lane("a");
-    tell(&queue, &lane, &ordered()).await;
+    grow(&queue, &lane, 6).await;
+    queue.lane(&lane, &ordered()).await.unwrap();
     take(&queue, &tickets(&lane, 3)).await;
     let first = claim_soon(&queue, &worker(), 1).await.remove(0);
     settle(&queue, &first, Health::Bad, later(HOUR)).await;
     none_is_due(&queue).await;
     queue.lane(&lane, &LaneSettings::default()).await.unwrap();
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 3);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 3);
 }
 
 async fn a_cancelled_ticket_is_gone_and_an_ordered_lane_goes_on(queue: Queue) {
@@ -107,7 +114,7 @@ async fn a_cancelled_ticket_is_gone_and_an_ordered_lane_goes_on(queue: Queue) {
         assert!(queue.cancel(&lane, job).await.unwrap());
         assert!(!queue.cancel(&lane, job).await.unwrap());
     }
-    assert_eq!(jobs(&queue.claim(&worker(), 10).await.unwrap()), [all[2].job]);
+    assert_eq!(jobs(&claim(&queue, &worker(), 10).await), [all[2].job]);
 }
 
 async fn run_now_ends_a_wait(queue: Queue) {
@@ -136,7 +143,7 @@ async fn the_view_shows_the_oldest_of_all_priorities(queue: Queue) {
     take(&queue, &tickets(&deep, 9)).await;
     let worker = worker();
     assert!(!queue.renew(&worker).await.unwrap());
-    let lease = queue.claim(&worker, 1).await.unwrap();
+    let lease = claim(&queue, &worker, 1).await;
     assert_eq!(lease[0].lane, lane);
     let view = queue.view(1).await.unwrap();
     assert_eq!(view.lanes.len(), 1);
@@ -146,7 +153,7 @@ async fn the_view_shows_the_oldest_of_all_priorities(queue: Queue) {
     assert!(view.workers[0].expires_at > view.workers[0].last_seen);
     let lane = view_of(&queue, &lane).await;
     assert_eq!((lane.ready, lane.delayed, lane.in_flight, lane.oldest), (1, 1, 1, Some(UnixMs(17))));
-    assert_eq!((lane.limit, lane.settings), (8, LaneSettings::default()));
+    assert_eq!((lane.limit, lane.settings), (LIMIT_START, LaneSettings::default()));
 }
 
 async fn ids_of_any_bytes_survive(queue: Queue) {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postrider_core::queue::{Queue, RedisOptions};
+use postrider_core::queue::{Queue, RedisOptions, Room};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::setup::{NORMAL, claim_soon, done, jobs, lane, redis_options, take, tickets, view_of, worker};
+use super::setup::{NORMAL, claim_soon, done, grow, jobs, lane, redis_options, take, tickets, view_of, worker};
 
 /// A way to Redis that can be cut, or lose all answers.
 struct Way {
@@ -97,11 +97,12 @@ async fn a_cut_connection_is_made_again() {
 async fn a_claim_whose_answer_never_came_is_given_back_by_the_next_heartbeat() {
     let (queue, way) = behind_a_way().await;
     let (lane, worker) = (lane("a"), worker());
+    grow(&queue, &lane, 3).await;
     let all = tickets(&lane, 3);
     take(&queue, &all).await;
     queue.renew(&worker).await.unwrap();
     way.loses_answers.store(true, Ordering::SeqCst);
-    let silent = queue.claim(&worker, 3).await.unwrap_err();
+    let silent = queue.claim(&worker, Room::whole(3)).await.unwrap_err();
     assert!(silent.is_unavailable(), "{silent}");
     way.loses_answers.store(false, Ordering::SeqCst);
     assert_eq!(view_of(&queue, &lane).await.in_flight, 3);

@@ -9,16 +9,17 @@ use postrider_core::{
     domain::{
         Id, UnixMs,
         job::{Job, Priority},
-        lane::{LaneKey, LaneSettings},
+        lane::{LIMIT_START, LaneKey, LaneSettings, SILENCE_MAX},
         tenant::Tenant,
     },
     queue::{
-        EmbeddedOptions, Health, LaneView, Lease, Next, Offered, Queue, QueueLimits, RedisOptions, Settled, Ticket,
-        Verdict, WorkerId,
+        EmbeddedOptions, Health, LaneView, Lease, Next, Offered, Queue, QueueLimits, RedisOptions, Room, Settled,
+        Ticket, Verdict, WorkerId,
     },
 };
 
-pub(crate) const NORMAL: QueueLimits = QueueLimits { lease: Duration::from_secs(15), window: 1_000_000 };
+pub(crate) const NORMAL: QueueLimits =
+    QueueLimits { lease: Duration::from_secs(15), window: 1_000_000, silence: SILENCE_MAX };
 pub(crate) const SMALL: QueueLimits = QueueLimits { window: 10, ..NORMAL };
 pub(crate) const BRIEF: QueueLimits = QueueLimits { lease: Duration::from_millis(150), ..NORMAL };
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
@@ -113,6 +114,22 @@ pub(crate) async fn take(queue: &Queue, tickets: &[Ticket]) {
     assert!(offered.iter().all(|offered| *offered == Offered::Taken), "{offered:?}");
 }
 
+/// Claims as whoever has room for all.
+pub(crate) async fn claim(queue: &Queue, worker: &WorkerId, count: usize) -> Vec<Lease> {
+    queue.claim(worker, Room::whole(count)).await.unwrap().leases
+}
+
+/// Lets a lane's receiver answer well until it gets `limit` calls at once.
+pub(crate) async fn grow(queue: &Queue, lane: &LaneKey, limit: u32) {
+    let worker = worker();
+    for _ in LIMIT_START..limit {
+        take(queue, &tickets(lane, 1)).await;
+        let leases = claim_soon(queue, &worker, 1).await;
+        done(queue, &leases).await;
+    }
+    queue.retire(&worker).await.unwrap();
+}
+
 pub(crate) async fn settle(queue: &Queue, lease: &Lease, health: Health, next: Next) {
     assert_eq!(queue.settle(&[verdict(lease, health, next)]).await.unwrap(), [Settled::Applied]);
 }
@@ -124,7 +141,7 @@ pub(crate) async fn done(queue: &Queue, leases: &[Lease]) {
 }
 
 pub(crate) async fn none_is_due(queue: &Queue) {
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap(), []);
+    assert_eq!(claim(queue, &worker(), 10).await, []);
 }
 
 /// Claims until `count` leases came, which must happen soon.
@@ -133,7 +150,7 @@ pub(crate) async fn claim_soon(queue: &Queue, worker: &WorkerId, count: usize) -
     let mut leases = Vec::new();
     while leases.len() < count {
         assert!(Instant::now() < until, "{} of {count} leases came", leases.len());
-        leases.extend(queue.claim(worker, count - leases.len()).await.unwrap());
+        leases.extend(claim(queue, worker, count - leases.len()).await);
         if leases.len() < count {
             queue.wait(Duration::from_millis(20)).await;
         }

@@ -8,8 +8,8 @@ use postrider_core::{
 };
 
 use super::setup::{
-    HOUR, NORMAL, SMALL, claim_soon, done, lane, later, none_is_due, ordered, redis_options, settle, take, ticket,
-    tickets, view_of, worker,
+    HOUR, NORMAL, SMALL, claim_soon, done, grow, lane, later, none_is_due, ordered, redis_options, settle, take,
+    ticket, tickets, view_of, worker,
 };
 
 super::on_both!(
@@ -22,6 +22,7 @@ super::on_both!(
 
 async fn a_full_lane_spills_and_keeps_order_until_it_is_refilled(queue: Queue) {
     let (full, other) = (lane("full"), lane("other"));
+    grow(&queue, &full, 4).await;
     take(&queue, &tickets(&full, 10)).await;
     assert_eq!(queue.offer(&tickets(&full, 2)).await.unwrap(), [Offered::Spilled; 2]);
     take(&queue, &tickets(&other, 1)).await;
@@ -71,6 +72,7 @@ async fn an_ordered_lane_that_was_not_known_is_filled_before_anything_enters(que
 
 async fn a_spill_during_a_refill_is_not_forgotten(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 8).await;
     take(&queue, &tickets(&lane, 10)).await;
     assert_eq!(queue.offer(&tickets(&lane, 1)).await.unwrap(), [Offered::Spilled]);
     let leases = claim_soon(&queue, &worker(), 8).await;

@@ -8,8 +8,8 @@ use postrider_core::{
 };
 
 use super::setup::{
-    HOUR, NORMAL, claim_soon, delayed, done, jobs, lane, lane_of, none_is_due, settle, take, ticket, tickets, view_of,
-    wide, worker,
+    HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, lane_of, none_is_due, settle, take, ticket,
+    tickets, view_of, wide, worker,
 };
 
 super::on_both!(
@@ -38,7 +38,7 @@ async fn nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(queue: Queue
     assert_eq!(queue.view(10).await.unwrap().totals.tickets, 1);
     queue.lane(&unknown, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();
     assert_eq!(queue.offer(&mixed).await.unwrap(), [Offered::Taken, Offered::Held, Offered::Taken]);
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 2);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 2);
 }
 
 async fn a_job_is_offered_once(queue: Queue) {
@@ -47,7 +47,7 @@ async fn a_job_is_offered_once(queue: Queue) {
     let both = [ready.clone(), waiting.clone()];
     take(&queue, &both).await;
     assert_eq!(queue.offer(&both).await.unwrap(), [Offered::Held; 2]);
-    let leases = queue.claim(&worker(), 10).await.unwrap();
+    let leases = claim(&queue, &worker(), 10).await;
     assert_eq!(jobs(&leases), [ready.job]);
     assert_eq!(queue.offer(&both).await.unwrap(), [Offered::Held; 2]);
     done(&queue, &leases).await;
@@ -58,9 +58,12 @@ async fn turns_go_round_tenants_then_lanes(queue: Queue) {
     let (one, two) = (Id::new(), Id::new());
     let lanes = [lane_of(one, "a"), lane_of(one, "b"), lane_of(two, "c")];
     for lane in &lanes {
+        grow(&queue, lane, 4).await;
+    }
+    for lane in &lanes {
         take(&queue, &tickets(lane, 4)).await;
     }
-    let leases = queue.claim(&worker(), 8).await.unwrap();
+    let leases = claim(&queue, &worker(), 8).await;
     let turns: Vec<&str> = leases.iter().map(|lease| lease.lane.name.as_str()).collect();
     assert_eq!(turns, ["a", "c", "b", "c", "a", "c", "b", "c"]);
 }
@@ -69,30 +72,32 @@ async fn a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(queue: Queue) 
     let busy = Id::new();
     let backlog: Vec<_> = (0..1_000).flat_map(|lane| tickets(&lane_of(busy, &lane.to_string()), 3)).collect();
     take(&queue, &backlog).await;
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 10);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 10);
     let other = ticket(&lane("other"));
     take(&queue, std::slice::from_ref(&other)).await;
-    assert!(jobs(&queue.claim(&worker(), 2).await.unwrap()).contains(&other.job));
+    assert!(jobs(&claim(&queue, &worker(), 2).await).contains(&other.job));
 }
 
 async fn a_lane_holds_no_more_than_its_concurrency(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 8).await;
     queue.lane(&lane, &LaneSettings { concurrency_max: 3, ..LaneSettings::default() }).await.unwrap();
     take(&queue, &tickets(&lane, 10)).await;
-    let leases = queue.claim(&worker(), 10).await.unwrap();
+    let leases = claim(&queue, &worker(), 10).await;
     assert_eq!(leases.len(), 3);
     none_is_due(&queue).await;
     done(&queue, &leases[..2]).await;
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 2);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 2);
 }
 
 async fn a_raised_concurrency_is_in_force_at_once(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 8).await;
     queue.lane(&lane, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();
     take(&queue, &tickets(&lane, 10)).await;
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 1);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 1);
     queue.lane(&lane, &wide()).await.unwrap();
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 7);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 7);
 }
 
 async fn a_lane_starts_no_faster_than_its_rate(queue: Queue) {
@@ -102,7 +107,7 @@ async fn a_lane_starts_no_faster_than_its_rate(queue: Queue) {
     take(&queue, &tickets(&lane, 30)).await;
     let worker = worker();
     let begun = Instant::now();
-    let mut leases = queue.claim(&worker, 30).await.unwrap();
+    let mut leases = claim(&queue, &worker, 30).await;
     while leases.len() < 26 {
         done(&queue, &leases).await;
         leases.clear();
@@ -117,6 +122,7 @@ async fn a_lane_starts_no_faster_than_its_rate(queue: Queue) {
 
 async fn a_paused_lane_rests_until_it_is_resumed(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 3).await;
     take(&queue, &tickets(&lane, 2)).await;
     queue.pause(&lane).await.unwrap();
     none_is_due(&queue).await;
@@ -124,21 +130,22 @@ async fn a_paused_lane_rests_until_it_is_resumed(queue: Queue) {
     take(&queue, &tickets(&lane, 1)).await;
     none_is_due(&queue).await;
     queue.resume(&lane).await.unwrap();
-    assert_eq!(queue.claim(&worker(), 10).await.unwrap().len(), 3);
+    assert_eq!(claim(&queue, &worker(), 10).await.len(), 3);
 }
 
 async fn a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(queue: Queue) {
     let lane = lane("a");
-    queue.lane(&lane, &LaneSettings { concurrency_max: 10, ..LaneSettings::default() }).await.unwrap();
+    queue.lane(&lane, &LaneSettings { concurrency_max: 5, ..LaneSettings::default() }).await.unwrap();
     take(&queue, &tickets(&lane, 50)).await;
     let worker = worker();
     for (health, limit) in [
-        (Health::Neutral, 8),
-        (Health::Good, 9),
-        (Health::Good, 10),
-        (Health::Good, 10),
-        (Health::Bad, 5),
+        (Health::Neutral, 2),
+        (Health::Good, 3),
+        (Health::Good, 4),
+        (Health::Good, 5),
+        (Health::Good, 5),
         (Health::Bad, 2),
+        (Health::Bad, 1),
         (Health::Bad, 1),
         (Health::Good, 2),
     ] {
@@ -150,9 +157,10 @@ async fn a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(queue:
 
 async fn a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(queue: Queue) {
     let lane = lane("a");
+    grow(&queue, &lane, 8).await;
     take(&queue, &tickets(&lane, 50)).await;
     let worker = worker();
-    for lease in &queue.claim(&worker, 8).await.unwrap() {
+    for lease in &claim(&queue, &worker, 8).await {
         settle(&queue, lease, Health::Bad, Next::Done).await;
     }
     assert!(matches!(view_of(&queue, &lane).await.breaker, Breaker::Open { .. }));
@@ -163,9 +171,9 @@ async fn a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(queue: Que
     }
     let view = view_of(&queue, &lane).await;
     assert_eq!((view.breaker, view.limit), (Breaker::Closed, 1));
-    let ramp = queue.claim(&worker, 10).await.unwrap();
+    let ramp = claim(&queue, &worker, 10).await;
     done(&queue, &ramp).await;
-    assert_eq!(queue.claim(&worker, 10).await.unwrap().len(), 2);
+    assert_eq!(claim(&queue, &worker, 10).await.len(), 2);
 }
 
 async fn an_idle_worker_is_woken(queue: Queue) {

@@ -8,7 +8,7 @@ use postrider_core::{
         attempt::AttemptClass,
         endpoint::EndpointState,
         job::{Job, JobState},
-        lane::{Health, LaneKey, LaneName},
+        lane::{Health, LaneKey, LaneName, Standing},
         limits::LOST_WORKERS_MAX,
         tenant::Tenant,
     },
@@ -147,7 +147,7 @@ fn a_receiver_s_health_follows_from_its_answer() {
 
 fn lease(job: Id<Job>, fence: u64) -> Lease {
     let name: LaneName = "lane".parse().unwrap();
-    Lease { job, lane: LaneKey { tenant: Id::<Tenant>::new(), name }, fence }
+    Lease { job, lane: LaneKey { tenant: Id::<Tenant>::new(), name }, fence, standing: Standing::Unknown }
 }
 
 #[tokio::test]

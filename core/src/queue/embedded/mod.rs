@@ -17,8 +17,8 @@ use self::{
     state::{Now, State},
 };
 use super::{
-    Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Settled, SpilledLane, Ticket, Verdict,
-    WorkerId,
+    Claimed, Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
+    Verdict, WorkerId,
 };
 use crate::domain::{
     Id, UnixMs,
@@ -107,8 +107,8 @@ impl Embedded {
         Ok(self.change(|state, now| tickets.iter().map(|ticket| state.offer(ticket, true, now)).collect()))
     }
 
-    pub(super) fn claim(&self, worker: &WorkerId, count: usize) -> Result<Vec<Lease>, QueueError> {
-        self.change(|state, now| state.claim(worker, count, now))
+    pub(super) fn claim(&self, worker: &WorkerId, room: Room) -> Result<Claimed, QueueError> {
+        self.change(|state, now| state.claim(worker, room, now))
     }
 
     pub(super) fn settle(&self, verdicts: &[Verdict]) -> Result<Vec<Settled>, QueueError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::{
     journal::{Journal, Slot},
     lane::{Delayed, Lane},
-    ring::{LaneIndex, Ring},
+    ring::{LaneIndex, Rings},
     workers::Workers,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) struct State {
     pub(super) lanes: Vec<Option<Lane>>,
     free: Vec<LaneIndex>,
     by_key: HashMap<LaneKey, LaneIndex>,
-    pub(super) ring: Ring,
+    pub(super) rings: Rings,
     /// Lanes that wait for a time.
     pub(super) due: BTreeSet<(i64, LaneIndex)>,
     idle: VecDeque<LaneIndex>,
@@ -73,7 +73,7 @@ impl State {
             lanes: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
-            ring: Ring::default(),
+            rings: Rings::default(),
             due: BTreeSet::new(),
             idle: VecDeque::new(),
             by_depth: BTreeSet::new(),
@@ -187,7 +187,7 @@ impl State {
         if starts_at_ms.is_some_and(|at| at <= now.ms()) && !lane.in_ring {
             lane.in_ring = true;
             self.stirred = true;
-            self.ring.push(lane.key.tenant, index);
+            self.rings.push(lane.gauge.standing(), lane.key.tenant, index);
         }
         let wake_ms = lane.wake_at_ms(starts_at_ms, now.ms());
         if wake_ms != lane.wake_ms {

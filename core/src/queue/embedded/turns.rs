@@ -9,8 +9,9 @@ use crate::{
     domain::{
         Id,
         job::{Job, Priority},
+        lane::Standing,
     },
-    queue::{Lease, LostTicket, Next, QueueError, Settled, Verdict, WorkerId, rank::Rank},
+    queue::{Claimed, Lease, LostTicket, Next, QueueError, Room, Settled, Verdict, WorkerId, rank::Rank},
 };
 
 /// Lanes whose time has come that one claim looks at.
@@ -21,27 +22,38 @@ const PROMOTED_MAX: usize = 200;
 const EMPTY_TURNS_MAX: usize = 1_000;
 
 impl State {
-    pub(super) fn claim(&mut self, worker: &WorkerId, count: usize, now: Now) -> Result<Vec<Lease>, QueueError> {
+    pub(super) fn claim(&mut self, worker: &WorkerId, mut room: Room, now: Now) -> Result<Claimed, QueueError> {
         let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
         self.workers.seen(worker, now, lease_ms);
         self.forget_idle(now);
         self.wake_due(now);
-        let mut leases = Vec::with_capacity(count.min(1_000));
-        let mut empty_turns = 0;
-        while leases.len() < count && empty_turns < EMPTY_TURNS_MAX {
-            let Some(index) = self.ring.pop() else { break };
-            match self.take_turn(index, worker, now) {
-                Ok(Some(lease)) => leases.push(lease),
-                Ok(None) => empty_turns += 1,
-                Err(error) if leases.is_empty() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, "claimed fewer jobs than there are");
-                    break;
+        let mut leases = Vec::with_capacity(room.jobs.min(1_000));
+        let (mut empty_turns, mut failed, mut passed) = (0, None, false);
+        while room.jobs > 0 && empty_turns < EMPTY_TURNS_MAX && failed.is_none() {
+            let Some((standing, index)) = self.rings.pop(&room) else {
+                passed = true;
+                break;
+            };
+            match self.take_turn(index, standing, worker, now) {
+                Ok(Some(lease)) => {
+                    room.take(lease.lane.tenant, standing);
+                    leases.push(lease);
                 }
+                Ok(None) => empty_turns += 1,
+                Err(error) => failed = Some(error),
             }
         }
-        self.stirred |= !self.ring.is_empty();
-        Ok(leases)
+        self.rings.give_back_passed();
+        // Others may have room for what is left; when nothing was taken, whoever has none need not be told again.
+        let left = !self.rings.is_empty();
+        let held_back = passed && left;
+        self.stirred |= left && (!held_back || !leases.is_empty());
+        match failed {
+            Some(error) if leases.is_empty() => return Err(error),
+            Some(error) => tracing::warn!(%error, "claimed fewer jobs than there are"),
+            None => {}
+        }
+        Ok(Claimed { leases, held_back })
     }
 
     /// Lanes whose time has come: their due tickets join the ready ones, and they get a seat.
@@ -60,8 +72,16 @@ impl State {
         }
     }
 
-    /// One lane's turn: its first ticket, if it may start; the lane then waits for its next turn.
-    fn take_turn(&mut self, index: LaneIndex, worker: &WorkerId, now: Now) -> Result<Option<Lease>, QueueError> {
+    /// The turn of one lane, which was in the ring of `seated`: its first ticket, if it may start; the lane then waits
+    /// for its next turn.
+    fn take_turn(
+        &mut self,
+        index: LaneIndex,
+        seated: Standing,
+        worker: &WorkerId,
+        now: Now,
+    ) -> Result<Option<Lease>, QueueError> {
+        let silence_max = self.limits.silence;
         let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else { return Ok(None) };
         lane.in_ring = false;
         let first = lane.ready.first().copied().filter(|_| lane.starts_at_ms().is_some_and(|at| at <= now.ms()));
@@ -69,6 +89,15 @@ impl State {
             self.seat(index, now);
             return Ok(None);
         };
+        // It gets its seat back with the next answer.
+        let Some(standing) = lane.gauge.standing_at_start(lane.in_flight, silence_max, now.unix()) else {
+            return Ok(None);
+        };
+        if standing != seated {
+            lane.in_ring = true;
+            self.rings.push(standing, lane.key.tenant, index);
+            return Ok(None);
+        }
         let slot = match self.journal.as_mut().map(|journal| journal.write(job)).transpose() {
             Ok(slot) => slot,
             Err(error) => {
@@ -77,6 +106,7 @@ impl State {
             }
         };
         lane.ready.pop_first();
+        lane.gauge = lane.gauge.called(lane.in_flight, now.unix());
         lane.in_flight += 1;
         if let Some(rate) = lane.settings.rate_per_second {
             lane.rate = lane.rate.spend(rate, now.0);
@@ -87,7 +117,7 @@ impl State {
         self.tickets.insert(job, (index, Place::Leased { fence, rank, worker: worker.clone(), slot }));
         self.workers.hold(worker, job);
         self.seat(index, now);
-        Ok(Some(Lease { job, lane: key, fence }))
+        Ok(Some(Lease { job, lane: key, fence, standing }))
     }
 
     pub(super) fn settle(&mut self, verdict: &Verdict, now: Now) -> Settled {

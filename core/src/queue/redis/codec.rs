@@ -6,12 +6,12 @@ use redis::{FromRedisValue, Value};
 use uuid::Uuid;
 
 use super::super::{
-    Health, LaneView, Lease, LostTicket, Next, SpilledLane, Ticket, Verdict, WorkerId, WorkerView, rank::Rank,
+    Health, LaneView, Lease, LostTicket, Next, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView, rank::Rank,
 };
 use crate::domain::{
     Id, UnixMs,
     job::{Job, Priority},
-    lane::{Breaker, LaneKey, LaneSettings},
+    lane::{Breaker, LaneKey, LaneSettings, Standing},
 };
 
 const ID_BYTES: usize = 16;
@@ -73,7 +73,7 @@ pub(super) fn verdict_args(verdict: &Verdict) -> [Vec<u8>; 10] {
             ("later", [millis(*delay), number(rank.0), number(front.0), number(below_max)])
         }
     };
-    let Lease { job, lane, fence } = &verdict.lease;
+    let Lease { job, lane, fence, .. } = &verdict.lease;
     [
         lane_bytes(lane),
         job_bytes(*job),
@@ -88,28 +88,50 @@ pub(super) fn verdict_args(verdict: &Verdict) -> [Vec<u8>; 10] {
     ]
 }
 
+/// The room for a claim of at most `count` jobs.
+pub(super) fn room_args(room: &Room, count: usize) -> Vec<Vec<u8>> {
+    let fixed = [count, room.unknown, room.failing, room.tenant].map(number);
+    let own = room.tenants.iter().flat_map(|&(tenant, left)| [tenant.uuid().as_bytes().to_vec(), number(left)]);
+    fixed.into_iter().chain(own).collect()
+}
+
+/// What a claim left in its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Nothing,
+    More,
+    /// All that is left was passed over for want of room.
+    HeldBack,
+}
+
 /// What a claim's script answered.
 #[derive(Debug)]
 pub(super) struct Claimed {
     /// Until the next lane's time comes, if one waits for a time.
     pub(super) next_due: Option<Duration>,
-    /// There is more to claim.
-    pub(super) more: bool,
+    pub(super) rest: Rest,
     pub(super) leases: Vec<Lease>,
 }
 
 /// `None` where an answer is not of the form that its script gives.
 pub(super) fn claimed(answer: Value) -> Option<Claimed> {
     let fields: Vec<Vec<u8>> = parsed(answer)?;
-    let ([now, next_due, more], rows) = fields.split_first_chunk()?;
+    let ([now, next_due, rest], rows) = fields.split_first_chunk()?;
     let (now, next_due): (i64, i64) = (ascii(now)?, ascii(next_due)?);
-    let (rows, []) = rows.as_chunks::<3>() else { return None };
-    let lease = |[job, lane, fence]: &[Vec<u8>; 3]| {
-        Some(Lease { job: job_id(job)?, lane: lane_key(lane)?, fence: ascii(fence)? })
+    let rest = match ascii(rest)? {
+        0 => Rest::Nothing,
+        1 => Rest::More,
+        -1 => Rest::HeldBack,
+        _ => return None,
+    };
+    let (rows, []) = rows.as_chunks::<4>() else { return None };
+    let lease = |[job, lane, fence, ring]: &[Vec<u8>; 4]| {
+        let standing = *Standing::ALL.get(ascii::<usize>(ring)?.checked_sub(1)?)?;
+        Some(Lease { job: job_id(job)?, lane: lane_key(lane)?, fence: ascii(fence)?, standing })
     };
     Some(Claimed {
         next_due: (next_due > 0).then(|| UnixMs(next_due).since(UnixMs(now))),
-        more: more == b"1",
+        rest,
         leases: rows.iter().map(lease).collect::<Option<_>>()?,
     })
 }

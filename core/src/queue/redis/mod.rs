@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 use self::{
     claims::{Claims, Pending},
-    codec::{job_bytes, lane_bytes, number, parsed, shard_of},
+    codec::{Rest, job_bytes, lane_bytes, number, parsed, shard_of},
     scripts::Script,
     server::Server,
     wake::Wake,
 };
 use super::{
-    Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Settled, SpilledLane, Ticket, Verdict,
-    WorkerId, WorkerView,
+    Claimed, Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
+    Verdict, WorkerId, WorkerView,
 };
 use crate::domain::{
     Id,
@@ -177,52 +177,62 @@ impl Redis {
         Ok(answered.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    pub(super) async fn claim(&self, worker: &WorkerId, count: usize) -> Result<Vec<Lease>, QueueError> {
+    pub(super) async fn claim(&self, worker: &WorkerId, mut room: Room) -> Result<Claimed, QueueError> {
         let shards = self.0.shards.len();
         let first = self.0.turn.fetch_add(1, Ordering::Relaxed) % shards;
-        let mut leases = Vec::new();
+        let mut all = Claimed::default();
         // Each shard gives its share; then those that have more fill what is left.
-        let share = count.div_ceil(shards);
+        let share = room.jobs.div_ceil(shards);
         let mut fuller = Vec::new();
         for shard in (0..shards).map(|at| (first + at) % shards) {
-            if leases.len() >= count {
+            if room.jobs == 0 {
                 break;
             }
-            match self.claim_in(shard, worker, share.min(count - leases.len())).await {
-                Ok(claimed) => {
-                    leases.extend(claimed.leases);
-                    fuller.extend(claimed.more.then_some(shard));
-                }
+            match self.claim_in(shard, worker, share.min(room.jobs), &mut room, &mut all).await {
+                Ok(Rest::More) => fuller.push(shard),
+                Ok(_) => {}
                 // What the other shards gave is leased, and must not be lost with this one's answer.
-                Err(error) if leases.is_empty() => return Err(error),
+                Err(error) if all.leases.is_empty() => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "claimed fewer jobs than there are");
-                    return Ok(leases);
+                    return Ok(all);
                 }
             }
         }
         for shard in fuller {
-            while leases.len() < count {
-                let Ok(claimed) = self.claim_in(shard, worker, count - leases.len()).await else { return Ok(leases) };
-                let (more, none) = (claimed.more, claimed.leases.is_empty());
-                leases.extend(claimed.leases);
-                if !more || none {
+            let mut rest = Ok(Rest::More);
+            while room.jobs > 0 && matches!(rest, Ok(Rest::More)) {
+                let before = room.jobs;
+                rest = self.claim_in(shard, worker, room.jobs, &mut room, &mut all).await;
+                if room.jobs == before {
                     break;
                 }
             }
         }
-        Ok(leases)
+        Ok(all)
     }
 
-    async fn claim_in(&self, shard: usize, worker: &WorkerId, count: usize) -> Result<codec::Claimed, QueueError> {
+    /// Claims at most `count` jobs of one shard, and takes them off the room.
+    async fn claim_in(
+        &self,
+        shard: usize,
+        worker: &WorkerId,
+        count: usize,
+        room: &mut Room,
+        all: &mut Claimed,
+    ) -> Result<Rest, QueueError> {
         let pending: Pending<'_> = self.0.claims.begin(worker, shard);
-        let args =
-            [worker.as_str().into(), number(count.min(BATCH)), self.lease_ms(), pending.name().as_bytes().to_vec()];
+        let mut args: Vec<Vec<u8>> = vec![worker.as_str().into(), self.lease_ms(), pending.name().into()];
+        args.push(number(self.0.limits.silence.as_millis()));
+        args.extend(codec::room_args(room, count.min(BATCH)));
         let answer = self.0.server.run(&scripts::CLAIM, &self.0.shards[shard], &args).await?;
         let claimed = codec::claimed(answer).ok_or_else(|| self.0.server.unexpected("a claim in another form"))?;
         pending.answered();
         self.0.wake.set_due(shard, claimed.next_due);
-        Ok(claimed)
+        claimed.leases.iter().for_each(|lease| room.take(lease.lane.tenant, lease.standing));
+        all.leases.extend(claimed.leases);
+        all.held_back |= claimed.rest == Rest::HeldBack;
+        Ok(claimed.rest)
     }
 
     pub(super) async fn renew(&self, worker: &WorkerId) -> Result<bool, QueueError> {

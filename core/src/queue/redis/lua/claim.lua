@@ -1,12 +1,18 @@
--- ARGV: worker, count, lease in ms, this claim's name
--- Returns the time now and of the next look (0: none), whether the ring holds more, then job, lane, fence each.
-local worker, count, claim = ARGV[1], math.min(tonumber(ARGV[2]), 1000), ARGV[4]
+-- ARGV: worker, lease in ms, this claim's name, silence in ms, then the room: jobs, of unknown lanes, of failing lanes,
+-- of each tenant, and for tenants with another room: tenant, room.
+-- Returns the time now and of the next look (0: none); '1' when there is more for this worker, '-1' when it has no room
+-- for what there is, else '0'; then job, lane, fence, standing of each lease.
+local worker, lease_ms, claim, silence = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local count = math.min(tonumber(ARGV[5]), 1000)
+local room = { count, tonumber(ARGV[6]), tonumber(ARGV[7]) }
+local room_of = {}
+for at = 9, #ARGV, 2 do room_of[ARGV[at]] = tonumber(ARGV[at + 1]) end
 local DUE_LANES_MAX, PROMOTED_MAX, EMPTY_TURNS_MAX = 100, 200, 1000
 quiet = true
 
 local last = call('HGET', base .. 'claims', worker)
 call('HSET', base .. 'claims', worker, claim)
-call('ZADD', base .. 'workers', int(now + tonumber(ARGV[3])), worker)
+call('ZADD', base .. 'workers', int(now + lease_ms), worker)
 -- The same claim once more: its first answer got lost on the way, so what it leased is nobody's.
 if last == claim then take_back(worker, 0, claim) end
 
@@ -26,20 +32,52 @@ for _, name in ipairs(call('ZRANGEBYSCORE', base .. 'due', '-inf', int(now), 'LI
 end
 
 local answer, held, taken, empty, serial = { int(now), '0', '0' }, {}, 0, 0, nil
+local last_turn = tonumber(call('GET', base .. 'turn') or FAILING)
+local turn, passed = last_turn, { {}, {}, {} }
+tenants_in = {}
+for ring = ANSWERING, FAILING do tenants_in[ring] = call('LLEN', base .. 'tenants' .. ring) end
 
-local function lease_first(lane)
-  serial = serial or serials(count)
-  taken = taken + 1
-  local first = call('ZPOPMIN', base .. 'r:' .. lane.name)
-  local job, fence = first[1], int(serial + taken)
-  lane.ready = lane.ready - 1
-  lane.flying = lane.flying + 1
-  spend(lane)
-  call('HSET', base .. 'f:' .. lane.name, job, fence .. ' ' .. first[2] .. ' ' .. claim .. ' ' .. worker)
-  held[taken] = job .. lane.name
-  answer[#answer + 1] = job
-  answer[#answer + 1] = lane.name
-  answer[#answer + 1] = fence
+local function room_for(tenant) return room_of[tenant] or tonumber(ARGV[8]) end
+
+-- Takes the lane whose turn it is in a ring, among those that there is room for; its tenant goes behind the others.
+-- Tenants without room are kept apart until the end.
+local function pop_from(ring)
+  while tenants_in[ring] > 0 do
+    local tenant = call('LPOP', base .. 'tenants' .. ring)
+    tenants_in[ring] = tenants_in[ring] - 1
+    if room_for(tenant) > 0 then
+      local lanes = base .. 't' .. ring .. ':' .. tenant
+      local name = call('LPOP', lanes)
+      if call('EXISTS', lanes) == 1 then
+        tenants_in[ring] = call('RPUSH', base .. 'tenants' .. ring, tenant)
+      end
+      if name then
+        local lane = open(name)
+        set(lane, 'ring', 0)
+        return lane
+      end
+    else
+      table.insert(passed[ring], tenant)
+    end
+  end
+end
+
+-- The rings take turns, as far as they have something that there is room for.
+local function pop()
+  for step = 1, FAILING do
+    local ring = (turn + step - 1) % FAILING + 1
+    local lane = room[ring] > 0 and pop_from(ring)
+    if lane then
+      turn = ring
+      return lane, ring
+    end
+  end
+end
+
+-- Gauge::standing_at_start of domain/lane.rs: nil when it must wait for an answer first.
+local function standing_at_start(lane)
+  if lane.flying == 0 or now - lane.heard <= silence then return standing(lane) end
+  return lane.flying < LIMIT_START and FAILING or nil
 end
 
 local function may_start(lane)
@@ -47,27 +85,61 @@ local function may_start(lane)
   return at and at <= now
 end
 
-tenants_in_ring = call('LLEN', base .. 'tenants')
-while taken < count and empty < EMPTY_TURNS_MAX do
-  local lane = pop()
-  if not lane then break end
-  if may_start(lane) then
-    lease_first(lane)
-    -- Nobody else waits for a turn: the next ones are this lane's as well.
-    if tenants_in_ring == 0 then
-      while taken < count and may_start(lane) do lease_first(lane) end
-    end
-  else
-    empty = empty + 1
-  end
-  seat(lane)
+local function lease_first(lane, ring)
+  serial = serial or serials(count)
+  taken = taken + 1
+  local tenant = string.sub(lane.name, 1, 16)
+  room_of[tenant] = room_for(tenant) - 1
+  room[ring] = room[ring] - 1
+  local first = call('ZPOPMIN', base .. 'r:' .. lane.name)
+  local job, fence = first[1], int(serial + taken)
+  lane.ready = lane.ready - 1
+  if lane.flying == 0 then set(lane, 'heard', now) end -- Gauge::called
+  lane.flying = lane.flying + 1
+  spend(lane)
+  call('HSET', base .. 'f:' .. lane.name, job, fence .. ' ' .. first[2] .. ' ' .. claim .. ' ' .. worker)
+  held[taken] = job .. lane.name
+  for _, value in ipairs({ job, lane.name, fence, int(ring) }) do answer[#answer + 1] = value end
 end
 
+-- Nobody else waits for a turn: the next ones are this lane's as well.
+local function goes_on(lane, ring)
+  return tenants_in[1] + tenants_in[2] + tenants_in[3] == 0 and taken < count and room[ring] > 0
+    and room_for(string.sub(lane.name, 1, 16)) > 0 and may_start(lane) and standing_at_start(lane) == ring
+end
+
+local nothing_fits = false
+while taken < count and empty < EMPTY_TURNS_MAX and not nothing_fits do
+  local lane, ring = pop()
+  if not lane then
+    nothing_fits = true
+  elseif not may_start(lane) then
+    empty = empty + 1
+    seat(lane)
+  else
+    local stands = standing_at_start(lane)
+    if stands == ring then
+      repeat lease_first(lane, ring) until not goes_on(lane, ring)
+      seat(lane)
+    else
+      empty = empty + 1
+      -- One that is silent gets its seat back with the next answer.
+      if stands then push(lane, stands) end
+    end
+  end
+end
+
+for ring = ANSWERING, FAILING do
+  for _, tenant in ipairs(passed[ring]) do tenants_in[ring] = call('RPUSH', base .. 'tenants' .. ring, tenant) end
+end
+if turn ~= last_turn then call('SET', base .. 'turn', turn) end
 local next_due = call('ZRANGE', base .. 'due', 0, 0, 'WITHSCORES')
 if next_due[2] then answer[2] = int(tonumber(next_due[2])) end
 quiet = false
-stirred = tenants_in_ring > 0
-if stirred then answer[3] = '1' end
+local more = tenants_in[1] + tenants_in[2] + tenants_in[3] > 0
+if more then answer[3] = nothing_fits and '-1' or '1' end
+-- Others may have room for what is left; when nothing was taken, whoever has none need not be told again.
+stirred = more and not (nothing_fits and taken == 0)
 finish()
 if taken > 0 then call('SADD', base .. 'w:' .. worker, unpack(held)) end -- after what `finish` removes
 return answer

@@ -1,10 +1,11 @@
--- What all scripts share: one shard's keys, its lanes, and the ring. Goes before each script's own text.
+-- What all scripts share: one shard's keys, its lanes, and the rings. Goes before each script's own text.
 --
 -- Keys, all behind KEYS[1], which holds the shard's hash tag; <lane> is 16 bytes of tenant and the lane's name:
 --   l:<lane>    hash   settings, what is known of the receiver, and the flags of the lane
 --   r:<lane>    zset   ready tickets by rank        d:<lane>  zset  delayed ones by due * 16 + (9 - priority)
 --   f:<lane>    hash   job -> "fence rank claim worker" of what is leased
---   tenants     list   tenants with lanes in the ring   t:<tenant>  list  those lanes
+--   tenants<s>  list   tenants with lanes in the ring of standing s (1 answering, 2 unknown, 3 failing)
+--   t<s>:<tenant>  list  those lanes                turn  string  the standing whose turn was last
 --   due         zset   lanes by the time at which they must be looked at again
 --   depth       zset   lanes by number of tickets       spilled     zset  the same, of spilled lanes
 --   workers     zset   workers by the end of their lease   known    set   those that registered
@@ -20,7 +21,10 @@ local now = math.floor(now_us / 1000)
 local opened, by_name = {}, {}
 local quiet, stirred = false, false
 local freed = {} -- worker -> leases that `finish` removes
-local tenants_in_ring -- as far as a claim counts them
+local tenants_in -- ring -> its tenants, as far as a claim counts them
+local ANSWERING, UNKNOWN, FAILING = 1, 2, 3
+local LIMIT_START = 2
+local HEARD_STEP_MS = 100 -- a lane's last answer is noted this exactly, so that not each one is a write
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -30,14 +34,15 @@ local function open(name)
   if lane then return lane end
   local v = call('HMGET', base .. 'l:' .. name,
     'conc', 'rate', 'ord', 'pause', 'limit', 'streak', 'rest', 'tat', 'hold', 'spill', 'gen', 'ring', 'wake',
-    'told')
+    'told', 'good', 'heard')
   lane = {
     name = name, changes = {}, changed = false,
     conc = tonumber(v[1]) or 64, rate = tonumber(v[2]) or 0, ord = tonumber(v[3]) or 0,
-    pause = tonumber(v[4]) or 0, limit = tonumber(v[5]) or 8, streak = tonumber(v[6]) or 0,
+    pause = tonumber(v[4]) or 0, limit = tonumber(v[5]) or LIMIT_START, streak = tonumber(v[6]) or 0,
     rest = tonumber(v[7]) or 0, tat = tonumber(v[8]) or 0, hold = tonumber(v[9]) or 0,
     spill = tonumber(v[10]) or 0, gen = tonumber(v[11]) or 0, ring = tonumber(v[12]) or 0,
     wake = tonumber(v[13]) or 0, told = tonumber(v[14]) or 0,
+    good = tonumber(v[15]) or 0, heard = tonumber(v[16]) or 0,
     ready = call('ZCARD', base .. 'r:' .. name),
     delayed = call('ZCARD', base .. 'd:' .. name),
     flying = call('HLEN', base .. 'f:' .. name),
@@ -69,7 +74,9 @@ end
 
 -- Gauge::after of domain/lane.rs
 local function judge(lane, health, took)
+  if health ~= 'neutral' and now - lane.heard >= HEARD_STEP_MS then set(lane, 'heard', now) end
   if health == 'good' then
+    set(lane, 'good', 1)
     if lane.rest > 0 then set(lane, 'limit', 1)
     else set(lane, 'limit', math.min(lane.limit + 1, math.max(lane.conc, 1))) end
     set(lane, 'streak', 0)
@@ -79,6 +86,12 @@ local function judge(lane, health, took)
     set(lane, 'limit', math.max(math.floor(lane.limit / 2), 1))
     if lane.streak == 5 then set(lane, 'rest', now + math.max(5, math.min(took, 5000))) end
   end
+end
+
+-- Gauge::standing of domain/lane.rs
+local function standing(lane)
+  if lane.streak > 0 then return FAILING end
+  return lane.good == 1 and ANSWERING or UNKNOWN
 end
 
 -- When the first ready ticket may start; nil when something other than time must happen first.
@@ -99,35 +112,21 @@ local function spend(lane)
   end
 end
 
-local function push(lane)
-  set(lane, 'ring', 1)
+-- A lane joins behind its tenant's other lanes of that standing; a new tenant joins behind the others.
+local function push(lane, ring)
+  set(lane, 'ring', ring)
   local tenant = string.sub(lane.name, 1, 16)
-  if call('RPUSH', base .. 't:' .. tenant, lane.name) == 1 then
-    tenants_in_ring = call('RPUSH', base .. 'tenants', tenant)
+  if call('RPUSH', base .. 't' .. ring .. ':' .. tenant, lane.name) == 1 then
+    local tenants = call('RPUSH', base .. 'tenants' .. ring, tenant)
+    if tenants_in then tenants_in[ring] = tenants end
   end
   stirred = true
-end
-
--- Takes the lane whose turn it is out of the ring; its tenant goes behind the others.
-local function pop()
-  local tenant = call('LPOP', base .. 'tenants')
-  if not tenant then return nil end
-  local name = call('LPOP', base .. 't:' .. tenant)
-  if call('EXISTS', base .. 't:' .. tenant) == 1 then
-    tenants_in_ring = call('RPUSH', base .. 'tenants', tenant)
-  elseif tenants_in_ring then
-    tenants_in_ring = tenants_in_ring - 1
-  end
-  if not name then return nil end
-  local lane = open(name)
-  set(lane, 'ring', 0)
-  return lane
 end
 
 -- Puts a lane where its state says: in the ring, among those that wait for a time, or nowhere.
 local function seat(lane)
   local at = starts_at(lane)
-  if at and at <= now and lane.ring == 0 then push(lane) end
+  if at and at <= now and lane.ring == 0 then push(lane, standing(lane)) end
   local wake = 0
   if lane.delayed > 0 then
     local first = call('ZRANGE', base .. 'd:' .. lane.name, 0, 0, 'WITHSCORES')
@@ -202,7 +201,7 @@ local function write(lane)
       pairs_[#pairs_ + 1] = int(lane[field])
     end
   end
-  if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 14 fields
+  if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 16 fields
 end
 
 local function forget_freed()
