@@ -109,11 +109,15 @@ impl Dispatcher {
     }
 
     /// Offers the first jobs of a lane that has spilled, which new offers may not enter. When these were all that are due
-    /// soon, new offers may enter it again; else whoever looks after spilled lanes goes on.
+    /// soon, new offers may enter it again; else whoever looks after spilled lanes goes on. So does it in a queue that was
+    /// just emptied: what runs of the lane is not known there yet.
     ///
     /// # Errors
     /// As [`Self::try_offer`].
     pub async fn fill(&self, lane: &LaneKey, generation: u64) -> Result<(), DispatchError> {
+        if !self.queue.epoch().await?.unheard().is_zero() {
+            return Ok(());
+        }
         let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
         let ordered = self.settings(lane).await?.ordered;
         let leading = if ordered { self.store.retrying_jobs(lane, LEADING_MAX).await? } else { Vec::new() };

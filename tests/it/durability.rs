@@ -91,27 +91,58 @@ async fn redis_emptied_in_the_middle_loses_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied() {
-    const RUNNING: usize = 8;
+    const LANES: usize = 4;
+    const RUNNING: usize = LANES * 2;
     let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
     let app = with_redis(&redis).await;
     let _other = app.beside("worker").await;
     let (let_go, held) = Script::held();
     receiver.always("/hook", held);
-    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    for lane in 0..LANES {
+        let types = json!({ "event_types": [format!("is.running.{lane}")] });
+        app.client.create_endpoint(&receiver.url("/hook"), types).await;
+    }
     for n in 0..RUNNING {
-        app.client.publish("is.running", &n.to_string()).await;
+        app.client.publish(&format!("is.running.{}", n % LANES), &n.to_string()).await;
     }
     receiver.wait_for("/hook", RUNNING, SOON).await;
-    redis.flush().await;
-    // It is offered everything, and runs a new one.
+    // Only a sweep of all that is undone brings this one back, and what runs is due before it.
     receiver.always("/other", Script::status(200));
-    app.client.create_endpoint(&receiver.url("/other"), json!({ "event_types": ["is.new"] })).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    app.client.publish("is.new", "1").await;
+    app.client.create_endpoint(&receiver.url("/other"), json!({ "event_types": ["is.forgotten"] })).await;
+    let soon = jiff::Timestamp::now() + Duration::from_millis(1_500);
+    let forgotten = json!({ "type": "is.forgotten", "payload": 1, "deliver_at": soon.to_string() });
+    app.client.post("/v1/events").json(&forgotten).send().await.expect(202);
+    redis.flush().await;
     receiver.wait_for("/other", 1, SOON).await;
     let_go.send(true).unwrap();
+    receiver.wait_for_events("/hook", RUNNING, SOON).await;
+    app.client.publish("is.running.0", "9").await;
     receiver.wait_for_events("/hook", RUNNING + 1, SOON).await;
     assert!(receiver.events("/hook").values().all(|count| *count == 1), "{:?}", receiver.events("/hook"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ordered_lane_goes_on_behind_what_runs_when_redis_is_emptied() {
+    let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = with_redis(&redis).await;
+    let _other = app.beside("worker").await;
+    let (let_go, held) = Script::held();
+    receiver.first("/hook", [held], Script::status(200));
+    app.client.create_endpoint(&receiver.url("/hook"), json!({ "ordered": true })).await;
+    let first = app.client.publish("a.b", "1").await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    redis.flush().await;
+    let second = app.client.publish("a.b", "2").await;
+    let job = format!("/v1/jobs/{}", app.client.job_of(&second).await);
+    let queued = || async { (app.client.get(&job).send().await.string("/state") == "queued").then_some(()) };
+    eventually("the next waits", SOON, queued).await;
+    // By then the lane was filled from SQL, where both are pending.
+    let filled = || async { redis.has_ready_tickets().await.then_some(()) };
+    eventually("the lane is filled again", SOON, filled).await;
+    assert_eq!(receiver.events("/hook").len(), 1);
+    let_go.send(true).unwrap();
+    let came = receiver.wait_for_events("/hook", 2, SOON).await;
+    assert_eq!([came[&first], came[&second]], [1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,17 +1,12 @@
 //! Keeps this process's leases alive, and notices when the queue no longer knows it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use postrider_core::queue::{Queue, WorkerId};
+use postrider_core::queue::{HEARTBEAT, Queue, WorkerId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{leases::Leases, pace::rest};
-
-/// Often, since a queue that was emptied must hear what runs before it is offered again ([`HEARD_AFTER`]).
-const BEAT: Duration = Duration::from_secs(1);
-/// By then every worker has told a queue that was emptied what it runs.
-pub(crate) const HEARD_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Renews until `stop`, which comes after the last verdict.
 pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: CancellationToken) {
@@ -51,7 +46,7 @@ pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: 
                 Err(error) => tracing::debug!(%error, %worker, "a worker's id could not be retired"),
             }
         }
-        if !rest(BEAT, &stop).await {
+        if !rest(HEARTBEAT, &stop).await {
             return;
         }
     }

@@ -32,6 +32,11 @@ pub const LEASE: Duration = Duration::from_secs(15);
 /// Tickets of one lane that a queue holds; the rest waits in SQL.
 pub const WINDOW: u64 = 10_000;
 
+/// A worker's heartbeat. Often, since a queue that was emptied must hear what runs before it is offered again.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// By then every live worker has told a queue that was emptied what it runs.
+const HEARD_AFTER: Duration = Duration::from_millis(2_500);
+
 /// What both backends are bound by. Tests use small ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
@@ -221,6 +226,8 @@ impl Queue {
         on_backend!(self, backend => backend.unspill(key, generation))
     }
 
+    /// Begins one where there is none.
+    ///
     /// # Errors
     /// When the queue is not available.
     pub async fn epoch(&self) -> Result<Epoch, QueueError> {

@@ -131,6 +131,20 @@ pub struct LostTicket {
     pub lane: LaneKey,
 }
 
-/// A token that lives in the queue. Another one means that the queue was emptied: offer everything again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Epoch(pub String);
+/// How long the queue has known what it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// It lives in the queue. Another one means that the queue was emptied: offer everything again.
+    pub token: String,
+    /// Since the queue was empty; `MAX` where nothing can have run before.
+    pub age: Duration,
+}
+
+impl Epoch {
+    /// How much longer live workers may take to tell the queue what they run. Until then a job that is read from SQL
+    /// may be running, although the queue does not know it.
+    #[must_use]
+    pub const fn unheard(&self) -> Duration {
+        super::HEARD_AFTER.saturating_sub(self.age)
+    }
+}

@@ -52,6 +52,15 @@ impl PrivateRedis {
         }
     }
 
+    /// Whether a lane has tickets that wait for their turn.
+    pub(crate) async fn has_ready_tickets(&self) -> bool {
+        let client = redis::Client::open(self.url()).expect("a Redis URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("a connection to Redis");
+        let mut keys = redis::cmd("KEYS");
+        let lanes: Vec<Vec<u8>> = keys.arg("*}:r:*").query_async(&mut connection).await.expect("Redis' keys");
+        !lanes.is_empty()
+    }
+
     /// Freezes it: connections stand, nothing answers.
     pub(crate) fn pause(&self) {
         signal("STOP", self.process.id());

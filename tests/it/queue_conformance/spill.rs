@@ -100,8 +100,8 @@ async fn a_retry_has_its_place_in_a_full_lane(queue: Queue) {
 
 async fn an_epoch_stays_while_the_queue_does(queue: Queue) {
     let epoch = queue.epoch().await.unwrap();
-    assert!(!epoch.0.is_empty());
-    assert_eq!(queue.epoch().await.unwrap(), epoch);
+    assert!(!epoch.token.is_empty());
+    assert_eq!(queue.epoch().await.unwrap().token, epoch.token);
 }
 
 #[tokio::test]
@@ -121,7 +121,9 @@ async fn an_emptied_redis_has_a_new_epoch_and_takes_everything_again() {
     let keys: Vec<Vec<u8>> = ::redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
     ::redis::cmd("DEL").arg(&keys).exec_async(&mut connection).await.unwrap();
 
-    assert_ne!(queue.epoch().await.unwrap(), epoch);
+    let fresh = queue.epoch().await.unwrap();
+    assert_ne!(fresh.token, epoch.token);
+    assert!(fresh.age < Duration::from_secs(2) && !fresh.unheard().is_zero(), "{fresh:?}");
     assert!(!queue.renew(&worker).await.unwrap());
     take(&queue, &all).await;
     let new = claim_soon(&queue, &worker, 1).await.remove(0);

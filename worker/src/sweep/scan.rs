@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 use postrider_core::{
     dispatch::{DispatchError, HORIZON},
     domain::{Id, UnixMs, job::Job},
-    queue::{Epoch, Offered},
+    queue::Offered,
 };
 
 use super::Sweeper;
-use crate::{
-    heartbeat::HEARD_AFTER,
-    pace::{Outage, rest},
-};
+use crate::pace::{Outage, rest};
 
 /// Jobs of one page.
 const PAGE: u32 = 1_000;
@@ -31,14 +28,13 @@ enum Pace {
 
 pub(super) async fn run(sweeper: Sweeper) {
     let mut pace = Pace::Full;
-    let mut epoch = None;
     loop {
         let began = Instant::now();
         pace = tokio::select! {
             biased;
             () = sweeper.stop.cancelled() => return,
             asked = wanted(&sweeper), if pace == Pace::Easy => asked,
-            () = round(&sweeper, pace, &mut epoch) => Pace::Easy,
+            () = round(&sweeper, pace) => Pace::Easy,
         };
         if pace == Pace::Full {
             continue;
@@ -55,17 +51,17 @@ pub(super) async fn run(sweeper: Sweeper) {
 /// Asks for a full round when the queue was emptied, or comes back from an outage in which offers may have failed
 /// that another process made.
 pub(super) async fn watch_epoch(sweeper: Sweeper) {
-    let mut seen: Option<Epoch> = None;
+    let mut seen: Option<String> = None;
     let mut outage = false;
     loop {
         match sweeper.queue.epoch().await {
             Ok(epoch) => {
-                if outage || seen.as_ref().is_some_and(|seen| *seen != epoch) {
+                if outage || seen.as_ref().is_some_and(|seen| *seen != epoch.token) {
                     tracing::info!("the queue was away or emptied; everything undone is offered again");
                     sweeper.asked.notify_one();
                 }
                 outage = false;
-                seen = Some(epoch);
+                seen = Some(epoch.token);
             }
             Err(_) => outage = true,
         }
@@ -84,14 +80,14 @@ async fn wanted(sweeper: &Sweeper) -> Pace {
 }
 
 /// One look at all that is due soon. Waits out whatever does not answer.
-async fn round(sweeper: &Sweeper, pace: Pace, epoch: &mut Option<Epoch>) {
+async fn round(sweeper: &Sweeper, pace: Pace) {
     let until = UnixMs::now() + HORIZON;
     let mut after = None;
     let mut outage = Outage::none();
     let mut offered = 0;
     loop {
         let began = Instant::now();
-        match page(sweeper, after, until, epoch).await {
+        match page(sweeper, after, until).await {
             Ok(page) => {
                 outage.over();
                 offered += page.taken;
@@ -123,19 +119,9 @@ struct Swept {
     next: Option<(UnixMs, Id<Job>)>,
 }
 
-async fn page(
-    sweeper: &Sweeper,
-    after: Option<(UnixMs, Id<Job>)>,
-    until: UnixMs,
-    epoch: &mut Option<Epoch>,
-) -> Result<Swept, DispatchError> {
+async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs) -> Result<Swept, DispatchError> {
     // What runs anywhere is not offered to an emptied queue before its worker has said so.
-    let present = sweeper.queue.epoch().await?;
-    if epoch.as_ref().is_some_and(|epoch| *epoch != present) {
-        tokio::time::sleep(HEARD_AFTER).await;
-        *epoch = None;
-    }
-    epoch.get_or_insert(present);
+    tokio::time::sleep(sweeper.queue.epoch().await?.unheard()).await;
     let jobs = sweeper.store.due_jobs(after, until, PAGE).await?;
     let offered = sweeper.dispatcher.try_offer(&jobs, UnixMs::now()).await?;
     let full = jobs.len() >= PAGE as usize;

@@ -55,7 +55,7 @@ struct Shared {
     /// The wall clock at the start; from there on the time only rises.
     started_at: UnixMs,
     started: Instant,
-    epoch: Epoch,
+    epoch: String,
 }
 
 impl Embedded {
@@ -69,7 +69,7 @@ impl Embedded {
             stirred: Notify::new(),
             started_at,
             started: Instant::now(),
-            epoch: Epoch(Uuid::now_v7().simple().to_string()),
+            epoch: Uuid::now_v7().simple().to_string(),
         })))
     }
 
@@ -163,7 +163,7 @@ impl Embedded {
     }
 
     pub(super) fn epoch(&self) -> Result<Epoch, QueueError> {
-        Ok(self.0.epoch.clone())
+        Ok(Epoch { token: self.0.epoch.clone(), age: Duration::MAX })
     }
 
     pub(super) async fn wait(&self, timeout: Duration) {

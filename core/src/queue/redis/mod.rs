@@ -320,16 +320,14 @@ impl Redis {
 
     pub(super) async fn epoch(&self) -> Result<Epoch, QueueError> {
         let mut tokens = Vec::with_capacity(self.0.shards.len());
-        for base in &self.0.shards {
-            let key = format!("{base}epoch");
-            let mut set = redis::cmd("SET");
-            set.arg(&key).arg(Uuid::now_v7().simple().to_string()).arg("NX");
-            self.0.server.command(&set).await?;
-            let mut get = redis::cmd("GET");
-            let answer = self.0.server.command(get.arg(&key)).await?;
-            tokens.push(parsed::<String>(answer).ok_or_else(|| self.0.server.unexpected("no epoch"))?);
+        let mut age = Duration::MAX;
+        for shard in 0..self.0.shards.len() {
+            let fresh = [Uuid::now_v7().simple().to_string().into_bytes()];
+            let (token, age_ms): (String, u64) = self.ask(&scripts::EPOCH, shard, &fresh).await?;
+            tokens.push(token);
+            age = age.min(Duration::from_millis(age_ms));
         }
-        Ok(Epoch(tokens.join(" ")))
+        Ok(Epoch { token: tokens.join(" "), age })
     }
 
     pub(super) async fn wait(&self, timeout: Duration) {

@@ -26,6 +26,7 @@ scripts! {
     RENEW => "lua/renew.lua",
     RETIRE => "lua/retire.lua",
     EXPIRE => "lua/expire.lua",
+    EPOCH => "lua/epoch.lua",
     SETTINGS => "lua/settings.lua",
     CANCEL => "lua/cancel.lua",
     RUN_NOW => "lua/run_now.lua",
