@@ -94,8 +94,8 @@ async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied()
     const LANES: usize = 4;
     const RUNNING: usize = LANES * 2;
     let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
-    let app = with_redis(&redis).await;
-    let _other = app.beside("worker").await;
+    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).role("api").start().await;
+    let busy = app.beside("worker").await;
     let (let_go, held) = Script::held();
     receiver.always("/hook", held);
     for lane in 0..LANES {
@@ -112,7 +112,12 @@ async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied()
     let soon = jiff::Timestamp::now() + Duration::from_millis(1_500);
     let forgotten = json!({ "type": "is.forgotten", "payload": 1, "deliver_at": soon.to_string() });
     app.client.post("/v1/events").json(&forgotten).send().await.expect(202);
+    let _idle = app.beside("worker").await;
+    busy.pause();
     redis.flush().await;
+    let noticed = || async { (redis.holds("*}:epoch").await && redis.holds("*}:known").await).then_some(()) };
+    eventually("the idle worker notices that Redis was emptied", SOON, noticed).await;
+    busy.resume();
     receiver.wait_for("/other", 1, SOON).await;
     let_go.send(true).unwrap();
     receiver.wait_for_events("/hook", RUNNING, SOON).await;
@@ -137,7 +142,7 @@ async fn an_ordered_lane_goes_on_behind_what_runs_when_redis_is_emptied() {
     let queued = || async { (app.client.get(&job).send().await.string("/state") == "queued").then_some(()) };
     eventually("the next waits", SOON, queued).await;
     // By then the lane was filled from SQL, where both are pending.
-    let filled = || async { redis.has_ready_tickets().await.then_some(()) };
+    let filled = || async { redis.holds("*}:r:*").await.then_some(()) };
     eventually("the lane is filled again", SOON, filled).await;
     assert_eq!(receiver.events("/hook").len(), 1);
     let_go.send(true).unwrap();

@@ -61,6 +61,15 @@ impl App {
         Self::run(command, env, data, Arc::clone(&self.database), None).await
     }
 
+    /// Freezes it: connections stand, nothing answers.
+    pub(crate) fn pause(&self) {
+        signal("STOP", self.process.id());
+    }
+
+    pub(crate) fn resume(&self) {
+        signal("CONT", self.process.id());
+    }
+
     /// Its data folder, in which `server.log` stands too.
     pub(crate) fn folder(&self) -> &Path {
         self.data.path()

@@ -52,13 +52,13 @@ impl PrivateRedis {
         }
     }
 
-    /// Whether a lane has tickets that wait for their turn.
-    pub(crate) async fn has_ready_tickets(&self) -> bool {
+    /// Whether it holds a key like `pattern`; the keys are listed in the queue's `shard.lua`.
+    pub(crate) async fn holds(&self, pattern: &str) -> bool {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("a connection to Redis");
         let mut keys = redis::cmd("KEYS");
-        let lanes: Vec<Vec<u8>> = keys.arg("*}:r:*").query_async(&mut connection).await.expect("Redis' keys");
-        !lanes.is_empty()
+        let found: Vec<Vec<u8>> = keys.arg(pattern).query_async(&mut connection).await.expect("Redis' keys");
+        !found.is_empty()
     }
 
     /// Freezes it: connections stand, nothing answers.
