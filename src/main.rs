@@ -7,6 +7,7 @@ mod first_start;
 mod listen;
 mod logs;
 mod migrate;
+mod open_files;
 mod send;
 mod serve;
 mod token;

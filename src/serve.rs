@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{first_start, logs};
+use crate::{first_start, logs, open_files};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -56,6 +56,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             "one role alone needs a queue that processes share: set redis_url and a PostgreSQL database_url, or run `postrider serve`"
         );
     }
+    open_files::raise_limit(&settings);
     let store = first_start::open_store(&settings).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
     let queue = open_queue(&settings)?;

@@ -90,8 +90,9 @@ pub struct Settings {
     #[config(env = "POSTRIDER_IDEMPOTENCY_HOURS", default = 24)]
     pub idempotency_hours: u32,
 
-    /// Jobs that one worker process runs at the same time, 1 to 10,000.
-    #[config(env = "POSTRIDER_WORKER_CONCURRENCY", default = 512)]
+    /// Jobs that one worker process runs at the same time, 1 to 10,000. Each may be an open socket, and what waits for
+    /// a receiver that hangs costs memory only: more jobs are more room for such receivers.
+    #[config(env = "POSTRIDER_WORKER_CONCURRENCY", default = 1_024)]
     pub worker_concurrency: usize,
 
     /// Seconds that what runs may take to end after SIGTERM, 1 to 600.
