@@ -98,12 +98,9 @@ async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied()
     let busy = app.beside("worker").await;
     let (let_go, held) = Script::held();
     receiver.always("/hook", held);
-    for lane in 0..LANES {
-        let types = json!({ "event_types": [format!("is.running.{lane}")] });
-        app.client.create_endpoint(&receiver.url("/hook"), types).await;
-    }
+    app.client.create_lanes(LANES, &receiver.url("/hook"), json!({})).await;
     for n in 0..RUNNING {
-        app.client.publish(&format!("is.running.{}", n % LANES), &n.to_string()).await;
+        app.client.publish(&format!("lane.{}", n % LANES), &n.to_string()).await;
     }
     receiver.wait_for("/hook", RUNNING, SOON).await;
     // Only a sweep of all that is undone brings this one back, and what runs is due before it.
@@ -121,7 +118,7 @@ async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied()
     receiver.wait_for("/other", 1, SOON).await;
     let_go.send(true).unwrap();
     receiver.wait_for_events("/hook", RUNNING, SOON).await;
-    app.client.publish("is.running.0", "9").await;
+    app.client.publish("lane.0", "9").await;
     receiver.wait_for_events("/hook", RUNNING + 1, SOON).await;
     assert!(receiver.events("/hook").values().all(|count| *count == 1), "{:?}", receiver.events("/hook"));
 }

@@ -23,15 +23,16 @@ async fn with_a_silent_postgresql_it_refuses_and_then_goes_on() {
 }
 
 async fn refuses_and_then_goes_on(trouble: Line) {
-    const IN_FLIGHT: usize = 5;
+    const LANES: usize = 3;
+    const IN_FLIGHT: usize = 2 * LANES;
     let receiver = Receiver::start().await;
     let app = App::builder(Stack::Postgres).behind_a_proxy().start().await;
     let (let_go, held) = Script::held();
     receiver.always("/hook", held);
-    app.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
+    app.client.create_lanes(LANES, &receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
     let mut accepted = HashSet::new();
     for n in 0..IN_FLIGHT {
-        accepted.insert(app.client.publish("in.flight", &n.to_string()).await);
+        accepted.insert(app.client.publish(&format!("lane.{}", n % LANES), &n.to_string()).await);
     }
     receiver.wait_for("/hook", IN_FLIGHT, SOON).await;
 
@@ -66,7 +67,7 @@ async fn refuses_and_then_goes_on(trouble: Line) {
 
 /// Publishes one event as soon as the server takes it again.
 async fn published_again(client: &Client) -> String {
-    let body = json!({ "type": "after.healing", "payload": 1 });
+    let body = json!({ "type": "lane.0", "payload": 1 });
     let published = || async {
         let answer = client.post("/v1/events").header("idempotency-key", "after-healing").json(&body).send().await;
         (answer.status != 503).then(|| answer.expect(202).string("/id"))

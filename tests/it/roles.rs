@@ -30,18 +30,19 @@ async fn what_the_api_accepts_the_workers_deliver_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_s_jobs_run_again_at_another() {
-    const BEFORE: usize = 6;
+    const LANES: usize = 3;
+    const BEFORE: usize = 2 * LANES;
     const AFTER: usize = 6;
     let receiver = Receiver::start().await;
     let api = App::builder(Stack::Postgres).role("api").start().await;
     let mut first = api.beside("worker").await;
     let (let_go, held) = Script::held();
     receiver.always("/hook", held);
-    api.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
-    publish_batch(&api.client, BEFORE).await;
+    api.client.create_lanes(LANES, &receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
+    publish_to_lanes(&api.client, LANES, BEFORE).await;
     receiver.wait_for("/hook", BEFORE, SOON).await;
     let _second = api.beside("worker").await;
-    publish_batch(&api.client, AFTER).await;
+    publish_to_lanes(&api.client, LANES, AFTER).await;
     first.kill();
     let_go.send(true).unwrap();
     let done = || async { (api.client.all("/v1/jobs?state=succeeded").await.len() == BEFORE + AFTER).then_some(()) };
@@ -100,6 +101,11 @@ async fn bound_is_over() {
 }
 
 async fn publish_batch(client: &Client, count: usize) {
-    let events: Vec<Value> = (0..count).map(|n| json!({ "type": "a.b", "payload": n })).collect();
+    publish_to_lanes(client, 1, count).await;
+}
+
+async fn publish_to_lanes(client: &Client, lanes: usize, count: usize) {
+    let event = |n: usize| json!({ "type": format!("lane.{}", n % lanes), "payload": n });
+    let events: Vec<Value> = (0..count).map(event).collect();
     client.post("/v1/events/batch").json(&json!({ "events": events })).send().await.expect(202);
 }

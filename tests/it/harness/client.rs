@@ -105,6 +105,16 @@ impl Client {
         MadeEndpoint { id: made.string("/id"), secret: made.string("/secret") }
     }
 
+    /// Makes as many endpoints at `url`, each a lane of its own; events of type `lane.0` go to the first, and so on. A new
+    /// lane begins with two calls at a time.
+    pub(crate) async fn create_lanes(&self, count: usize, url: &str, extras: Value) {
+        for lane in 0..count {
+            let mut body = json!({ "event_types": [format!("lane.{lane}")] });
+            body.as_object_mut().unwrap().extend(extras.as_object().expect("an object").clone());
+            self.create_endpoint(url, body).await;
+        }
+    }
+
     /// Publishes `payload` with exactly this text, and gives the event's id.
     pub(crate) async fn publish(&self, kind: &str, payload: &str) -> String {
         let body = format!(r#"{{"type": "{kind}", "payload": {}}}"#, raw(payload).get());
