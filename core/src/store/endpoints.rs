@@ -158,13 +158,7 @@ impl Scope<'_> {
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
-        let update = change_state(sql("UPDATE endpoints SET"), change)
-            .and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant)
-            .and(" AND id = ", id)
-            .then(" AND state IN (")
-            .list(from.iter().map(|state| state.as_str().into()).collect())
-            .then(")");
-        tx.execute(update).await?;
+        change_state(&mut tx, self.tenant, id, from, change).await?;
         let row: Option<Row> = tx.fetch_one(self.live(COLUMNS, id)).await?;
         self.commit_settings(tx).await?;
         row.map(Row::read).transpose()
@@ -253,14 +247,26 @@ impl Store {
     }
 }
 
-/// `SET` clauses of a change of state.
-pub(super) fn change_state(update: Sql, change: &EndpointChange) -> Sql {
+/// Sets the state of an endpoint that is in one of `from`. False where it was not.
+pub(super) async fn change_state(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    id: Id<Endpoint>,
+    from: &[EndpointState],
+    change: &EndpointChange,
+) -> Result<bool, StoreError> {
     let failing_since = (change.state == EndpointState::Failing).then_some(change.now);
-    update
+    let update = sql("UPDATE endpoints SET")
         .and(" state = ", change.state.as_str())
         .and(", state_since = ", change.now)
         .and(", state_reason = ", change.reason.clone())
         .and(", failing_since = ", failing_since)
+        .and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant)
+        .and(" AND id = ", id)
+        .then(" AND state IN (")
+        .list(from.iter().map(|state| state.as_str().into()).collect())
+        .then(")");
+    Ok(tx.execute(update).await? > 0)
 }
 
 /// All endpoints of a tenant that are not deleted, with their opened secrets.

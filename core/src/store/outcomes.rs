@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, attempts,
+    EndpointChange, Store, StoreError, attempts,
     committer::Write,
-    failures,
+    endpoints, failures,
     sql::{Tx, Value, runs, sql},
     stats,
     tenants::touch_settings,
@@ -297,22 +297,14 @@ async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), Stor
     changes.sort_by_key(|one| one.endpoint);
     for one in changes {
         let (Some(endpoint), Some((state, reason))) = (one.endpoint, &one.endpoint_state) else { continue };
-        let from = match state {
-            EndpointState::Failing => "('active')",
-            EndpointState::Active => "('failing')",
-            EndpointState::Disabled => "('active', 'failing', 'paused')",
+        let from: &[EndpointState] = match state {
+            EndpointState::Failing => &[EndpointState::Active],
+            EndpointState::Active => &[EndpointState::Failing],
+            EndpointState::Disabled => &[EndpointState::Active, EndpointState::Failing, EndpointState::Paused],
             EndpointState::Paused => continue,
         };
-        let failing_since = (*state == EndpointState::Failing).then_some(one.now);
-        let update = sql("UPDATE endpoints SET")
-            .and(" state = ", state.as_str())
-            .and(", state_since = ", one.now)
-            .and(", state_reason = ", reason.clone())
-            .and(", failing_since = ", failing_since)
-            .and(" WHERE deleted_at IS NULL AND id = ", endpoint)
-            .then(" AND state IN ")
-            .then(from);
-        if tx.execute(update).await? > 0 {
+        let change = EndpointChange { state: *state, reason: reason.clone(), now: one.now };
+        if endpoints::change_state(tx, one.tenant, endpoint, from, &change).await? {
             touch_settings(tx, one.tenant).await?;
         }
     }
