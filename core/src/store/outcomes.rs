@@ -1,12 +1,13 @@
 //! Outcomes of executions in one grouped commit: the job's row by compare-and-set, its attempt, its dead letter,
 //! its failure group, the counts and its endpoint's state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use uuid::Uuid;
 
 use super::{
-    EndpointChange, Store, StoreError, attempts,
+    EndpointChange, Store, StoreError,
+    attempts::{self, NewAttempt},
     committer::Write,
     endpoints, failures,
     sql::{Tx, Value, runs, sql},
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
-    attempt::{Attempt, AttemptClass, AttemptReport},
+    attempt::{AttemptClass, AttemptReport},
     dead_letter::{Cause, DeadLetter, PastAttempt},
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
@@ -78,8 +79,9 @@ impl Write for Finished {
         let (current, mut late): (Vec<&Self>, Vec<&Self>) =
             first.into_iter().partition(|one| applied.contains(&one.job.uuid()));
         late.extend(again);
+        let on_time = current.iter().filter_map(|one| one.attempt_row(false));
+        attempts::insert(tx, on_time.chain(late.iter().filter_map(|one| one.attempt_row(true))).collect()).await?;
         insert_dead_letters(tx, &current).await?;
-        insert_attempts(tx, &current, &late).await?;
         let failed: Vec<(&Self, Fingerprint)> =
             current.iter().filter_map(|one| Some((*one, one.fingerprint()?))).collect();
         failures::add(tx, &failed).await?;
@@ -94,6 +96,11 @@ impl Write for Finished {
 impl Finished {
     fn fingerprint(&self) -> Option<Fingerprint> {
         self.report.as_ref()?.fingerprint(self.kind)
+    }
+
+    fn attempt_row(&self, late: bool) -> Option<NewAttempt<'_>> {
+        let report = self.report.as_ref()?;
+        Some(NewAttempt { tenant: self.tenant, job: self.job, n: self.attempt + 1, report, late })
     }
 
     fn job_row(&self) -> Vec<Value> {
@@ -152,38 +159,7 @@ async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, 
     Ok(applied)
 }
 
-async fn insert_attempts(tx: &mut Tx, current: &[&Finished], late: &[&Finished]) -> Result<(), StoreError> {
-    let on_time = current.iter().map(|one| (*one, 0i64));
-    let reported: Vec<_> = on_time
-        .chain(late.iter().map(|one| (*one, 1i64)))
-        .filter_map(|(one, late)| one.report.as_ref().map(|report| (one, report, late)))
-        .collect();
-    for run in runs(reported) {
-        let row = |(one, report, late): (&Finished, &AttemptReport, i64)| -> Vec<Value> {
-            vec![
-                Id::<Attempt>::new().into(),
-                one.tenant.into(),
-                one.job.into(),
-                (one.attempt + 1).into(),
-                report.started_at.into(),
-                report.duration_ms.into(),
-                report.class.as_str().into(),
-                report.status_code.into(),
-                report.error.clone().into(),
-                report.response_body.clone().into(),
-                report.address.clone().into(),
-                report.worker.as_str().into(),
-                late.into(),
-            ]
-        };
-        let insert = sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) VALUES ")
-            .rows(run.into_iter().map(row).collect());
-        tx.execute(insert).await?;
-    }
-    Ok(())
-}
-
-/// Snapshots what died, from the rows that are still there and the attempt that has just ended.
+/// Snapshots what died, from the rows that are still there.
 async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
     let dead: Vec<(&Finished, Cause)> = current
         .iter()
@@ -193,17 +169,10 @@ async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), S
         })
         .collect();
     for run in runs(dead) {
-        let select = sql(attempts::COLUMNS)
-            .then(" WHERE late = 0 AND job_id IN (")
-            .list(run.iter().map(|(one, _)| Value::from(one.job)).collect())
-            .then(") ORDER BY id");
-        let mut histories: HashMap<Id<Job>, Vec<PastAttempt>> = HashMap::new();
-        for (job, attempt) in tx.fetch::<attempts::Row>(select).await?.into_iter().map(attempts::Row::read) {
-            histories.entry(job).or_default().push(attempt);
-        }
+        let jobs: Vec<Id<Job>> = run.iter().map(|(one, _)| one.job).collect();
+        let mut histories = attempts::on_time(tx, &jobs).await?;
         for (one, cause) in run {
-            let mut history = histories.remove(&one.job).unwrap_or_default();
-            history.extend(one.report.as_ref().map(|report| past(one.attempt + 1, report)));
+            let history = histories.remove(&one.job).unwrap_or_default();
             insert_dead_letter(tx, one, cause, &history).await?;
         }
     }
@@ -250,23 +219,6 @@ async fn endpoint_url(tx: &mut Tx, one: &Finished) -> Result<Option<String>, Sto
         serde_json::from_str::<serde_json::Value>(&settings).ok()?.get("url")?.as_str().map(str::to_owned)
     };
     Ok(settings.and_then(url))
-}
-
-/// An attempt as snapshots and the API show it.
-#[must_use]
-fn past(n: u32, report: &AttemptReport) -> PastAttempt {
-    PastAttempt {
-        n,
-        started_at: report.started_at,
-        duration_ms: report.duration_ms,
-        outcome: report.class.as_str().to_owned(),
-        status_code: report.status_code,
-        error: report.error.clone(),
-        response_body: report.response_body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
-        address: report.address.clone(),
-        worker: Some(report.worker.clone()),
-        late: false,
-    }
 }
 
 async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
