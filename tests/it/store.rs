@@ -24,6 +24,9 @@ use crate::harness::{Database, Stack};
 
 on_both_stacks!(
     a_key_is_won_once_within_a_group_and_between_groups,
+    a_key_s_answer_says_what_became_of_each_item,
+    a_key_is_known_again_whatever_else_wants_it_at_the_same_time,
+    a_key_whose_time_is_over_is_won_again,
     a_late_outcome_is_recorded_and_changes_nothing,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_recovery_replays_each_event_without_a_success_once,
@@ -89,7 +92,10 @@ impl Fixture {
     }
 
     async fn publish(&self, gate: Option<Gate>, items: Vec<Item>) -> Published {
-        let compose = Box::new(|results: &[ItemResult]| format!("{} items", results.len()));
+        let compose = Box::new(|results: &[ItemResult]| {
+            let stored = results.iter().filter(|&result| *result == ItemResult::Stored).count();
+            format!("{stored} of {}", results.len())
+        });
         self.store.tenant(self.tenant.id).publish(Publication::new(gate, items, self.now, compose)).await.unwrap()
     }
 
@@ -142,11 +148,52 @@ async fn a_key_is_won_once_within_a_group_and_between_groups(stack: Stack) {
     let answers = futures::future::join_all(many).await;
     let stored = answers.iter().filter(|answer| matches!(answer, Published::Stored(_))).count();
     assert_eq!(stored, 1);
-    let replayed = Published::Replayed { answer: "1 items".to_owned() };
+    let replayed = Published::Replayed { answer: "1 of 1".to_owned() };
     assert_eq!(answers.iter().filter(|&answer| *answer == replayed).count(), 99);
     assert_eq!(at.publish(Some(at.gate(2)), vec![at.event(&endpoint).2]).await, Published::Conflict);
     let due = at.store.due_jobs(None, at.now, 10).await.unwrap();
     assert_eq!(due.len(), 1);
+}
+
+async fn a_key_s_answer_says_what_became_of_each_item(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let own = |key: &str, body| {
+        let gate = Gate { scope: "own_id", key: key.to_owned(), ..at.gate(body) };
+        Item { gate: Some(gate), ..at.event(&endpoint).2 }
+    };
+    assert_eq!(at.publish(None, vec![own("a", 1)]).await, Published::Stored(vec![ItemResult::Stored]));
+    let call = || at.publish(Some(at.gate(1)), vec![own("a", 1), own("a", 2), own("b", 1), own("b", 1)]);
+    let answers = futures::future::join_all((0..20).map(|_| call())).await;
+    let again = || ItemResult::Replayed { answer: "own".to_owned() };
+    let stored = Published::Stored(vec![again(), ItemResult::Conflict, ItemResult::Stored, again()]);
+    assert_eq!(answers.iter().filter(|&answer| *answer == stored).count(), 1);
+    let replayed = Published::Replayed { answer: "1 of 4".to_owned() };
+    assert_eq!(answers.iter().filter(|&answer| *answer == replayed).count(), 19);
+    assert_eq!(call().await, replayed);
+    assert_eq!(at.store.due_jobs(None, at.now, 10).await.unwrap().len(), 2);
+}
+
+async fn a_key_is_known_again_whatever_else_wants_it_at_the_same_time(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    at.publish(Some(at.gate(1)), vec![at.event(&endpoint).2]).await;
+    let many = (0..100).map(|n| at.publish(Some(at.gate(n % 3)), vec![at.event(&endpoint).2]));
+    for (n, answer) in futures::future::join_all(many).await.into_iter().enumerate() {
+        let replayed = Published::Replayed { answer: "1 of 1".to_owned() };
+        assert_eq!(answer, if n % 3 == 1 { replayed } else { Published::Conflict }, "{n}");
+    }
+}
+
+async fn a_key_whose_time_is_over_is_won_again(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let over = Gate { expires_at: at.now, ..at.gate(1) };
+    at.publish(Some(over), vec![at.event(&endpoint).2]).await;
+    let two = || vec![at.event(&endpoint).2, at.event(&endpoint).2];
+    assert_eq!(at.publish(Some(at.gate(2)), two()).await, Published::Stored(vec![ItemResult::Stored; 2]));
+    assert_eq!(at.publish(Some(at.gate(2)), two()).await, Published::Replayed { answer: "2 of 2".to_owned() });
+    assert_eq!(at.publish(Some(at.gate(1)), two()).await, Published::Conflict);
 }
 
 async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
