@@ -189,7 +189,7 @@ COMMENT ON COLUMN attempts.id IS 'UUIDv7';
 COMMENT ON COLUMN attempts.tenant_id IS 'owner';
 COMMENT ON COLUMN attempts.job_id IS 'the job that was tried';
 COMMENT ON COLUMN attempts.n IS '1 for the first';
-COMMENT ON COLUMN attempts.started_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN attempts.started_at IS 'milliseconds since 1970 UTC; of a lost attempt: when it was missed';
 COMMENT ON COLUMN attempts.duration_ms IS 'milliseconds';
 COMMENT ON COLUMN attempts.class IS 'succeeded, or the class of the error';
 COMMENT ON COLUMN attempts.status_code IS 'of the receiver''s answer; NULL: there was none';

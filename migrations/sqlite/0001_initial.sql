@@ -117,7 +117,7 @@ CREATE TABLE attempts (
     tenant_id BLOB NOT NULL, -- owner
     job_id BLOB NOT NULL, -- the job that was tried
     n INTEGER NOT NULL, -- 1 for the first
-    started_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    started_at INTEGER NOT NULL, -- milliseconds since 1970 UTC; of a lost attempt: when it was missed
     duration_ms INTEGER NOT NULL, -- milliseconds
     class TEXT NOT NULL, -- succeeded, or the class of the error
     status_code INTEGER NULL, -- of the receiver's answer; NULL: there was none

@@ -29,6 +29,7 @@ on_both_stacks!(
     a_key_whose_time_is_over_is_won_again,
     a_late_outcome_is_recorded_and_changes_nothing,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
+    a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
     a_recovery_replays_each_event_without_a_success_once,
     a_secret_signs_until_its_grace_is_over,
     a_secret_that_no_key_opens_holds_up_nobody_else,
@@ -236,6 +237,32 @@ async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) 
     assert_eq!(work[0].message_id.as_deref(), letter.message_id.as_deref());
     let failures = scope.failures(None, 10).await.unwrap();
     assert_eq!((failures.len(), failures[0].count), (1, 1));
+}
+
+async fn a_lost_worker_s_attempt_is_kept_and_spends_no_retry(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let (_, job, item) = at.event(&endpoint);
+    let ended = at.die(&endpoint).await;
+    at.publish(None, vec![item]).await;
+    at.store.record(at.finished(job, &endpoint, 0, Outcome::Retry { at: at.now })).await.unwrap();
+    for (times, worker) in [(1, "first"), (2, "second")] {
+        let counted = at.store.count_lost_workers(&[ended, job], worker, at.now).await.unwrap();
+        assert_eq!(counted.len(), 1, "a job that has ended lost nobody");
+        let Job { id, attempt, lost_workers, .. } = counted[0].job;
+        assert_eq!((id, attempt, lost_workers), (job, 1, times));
+    }
+    let mut dead = at.finished(job, &endpoint, 1, Outcome::Dead { cause: Cause::WorkersLost });
+    dead.report = Some(AttemptReport::lost("second", at.now));
+    assert_eq!(at.store.record(dead).await.unwrap(), Recorded::Applied);
+    let scope = at.store.tenant(at.tenant.id);
+    let history = scope.attempts(job).await.unwrap();
+    let shown = |n: usize| (history[n].n, history[n].outcome.as_str(), history[n].worker.as_deref());
+    assert_eq!((shown(0), history.len()), ((1, "http_status", Some("w")), 3));
+    assert_eq!([shown(1), shown(2)], [(2, "lost", Some("first")), (2, "lost", Some("second"))]);
+    let letters = scope.dead_letters(&DeadLetterFilter::default(), &Page { before: None, limit: 1 }).await.unwrap();
+    assert_eq!((letters.rows[0].job_id, &letters.rows[0].history, letters.rows[0].attempts), (job, &history, 1));
+    assert_eq!(scope.job(job).await.unwrap().unwrap().job.attempt, 1);
 }
 
 async fn a_recovery_replays_each_event_without_a_success_once(stack: Stack) {

@@ -98,8 +98,13 @@ impl Finished {
         self.report.as_ref()?.fingerprint(self.kind)
     }
 
+    /// The attempt that has ended. A lost one was kept when its worker was counted, and spends no retry.
+    fn ended_attempt(&self) -> Option<&AttemptReport> {
+        self.report.as_ref().filter(|report| report.class != AttemptClass::Lost)
+    }
+
     fn attempt_row(&self, late: bool) -> Option<NewAttempt<'_>> {
-        let report = self.report.as_ref()?;
+        let report = self.ended_attempt()?;
         Some(NewAttempt { tenant: self.tenant, job: self.job, n: self.attempt + 1, report, late })
     }
 
@@ -111,7 +116,7 @@ impl Finished {
             Outcome::Dead { .. } => (JobState::Dead, self.now),
             Outcome::Cancelled { .. } => (JobState::Cancelled, self.now),
         };
-        let spent = i64::from(self.report.is_some() && self.outcome != Outcome::Lost);
+        let spent = i64::from(self.ended_attempt().is_some());
         let error = match (&self.report, &self.outcome) {
             (Some(report), _) => report.error.clone(),
             (None, Outcome::Dead { cause }) => Some(cause_words(*cause).to_owned()),
@@ -188,7 +193,8 @@ async fn insert_dead_letter(
     let history_text = serde_json::to_string(history).map_err(|error| StoreError::unreadable("history", error))?;
     let errors = || history.iter().filter_map(|attempt| attempt.error.clone());
     let ended = history.iter().filter(|attempt| attempt.outcome != AttemptClass::Lost.as_str()).count();
-    let last_error = errors().next_back().unwrap_or_else(|| cause_words(cause).to_owned());
+    let reported = one.report.as_ref().and_then(|report| report.error.clone());
+    let last_error = reported.or_else(|| errors().next_back()).unwrap_or_else(|| cause_words(cause).to_owned());
     let status_code = history.last().and_then(|attempt| attempt.status_code);
     let insert = sql("INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, \
         event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, created_at) ")
@@ -235,7 +241,7 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
         if let Some(metric) = metric {
             counts.add(one.now, one.tenant, one.kind, metric, 1);
         }
-        if let Some(report) = &one.report {
+        if let Some(report) = one.ended_attempt() {
             counts.add_duration(one.now, one.tenant, one.kind, report.duration_ms);
         }
     }
