@@ -59,6 +59,9 @@ impl Store {
     /// When the database cannot store it now.
     pub async fn record(&self, mut finished: Finished) -> Result<Recorded, StoreError> {
         self.node.as_ref().clone_into(&mut finished.node);
+        if finished.kind == JobKind::WebhookTest {
+            finished = finished.of_test();
+        }
         let change = finished.endpoint_state.is_some().then_some(finished.tenant);
         let recorded = self.outcomes.commit(finished).await?;
         if let Some(tenant) = change {
@@ -94,8 +97,16 @@ impl Write for Finished {
 }
 
 impl Finished {
+    /// A test says of its endpoint only that it works: one that fails counts neither towards its failing nor among
+    /// failures.
+    fn of_test(self) -> Self {
+        let endpoint_state = self.endpoint_state.filter(|(state, _)| *state == EndpointState::Active);
+        Self { outcome: self.outcome.of_test(), endpoint_state, ..self }
+    }
+
     fn fingerprint(&self) -> Option<Fingerprint> {
-        self.report.as_ref()?.fingerprint(self.kind)
+        let report = self.report.as_ref().filter(|_| self.kind != JobKind::WebhookTest)?;
+        report.fingerprint(self.kind)
     }
 
     /// The attempt that has ended. A lost one was kept when its worker was counted, and spends no retry.
