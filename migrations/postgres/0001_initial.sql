@@ -55,6 +55,7 @@ CREATE TABLE endpoints (
     state_since BIGINT NOT NULL,
     state_reason TEXT NULL,
     failing_since BIGINT NULL,
+    settings_epoch BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     deleted_at BIGINT NULL,
@@ -70,10 +71,12 @@ COMMENT ON COLUMN endpoints.state IS 'active, paused, failing or disabled';
 COMMENT ON COLUMN endpoints.state_since IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.state_reason IS 'why, in words; NULL: nothing to explain';
 COMMENT ON COLUMN endpoints.failing_since IS 'first failure since the last success; NULL: the last attempt succeeded';
+COMMENT ON COLUMN endpoints.settings_epoch IS 'settings_clock at the last change of this endpoint or its secrets, deletion included';
 COMMENT ON COLUMN endpoints.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.updated_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.deleted_at IS 'milliseconds since 1970 UTC; NULL: not deleted';
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
+CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 
 CREATE TABLE endpoint_secrets (
     id UUID NOT NULL,

@@ -42,6 +42,7 @@ CREATE TABLE endpoints (
     state_since INTEGER NOT NULL, -- milliseconds since 1970 UTC
     state_reason TEXT NULL, -- why, in words; NULL: nothing to explain
     failing_since INTEGER NULL, -- first failure since the last success; NULL: the last attempt succeeded
+    settings_epoch INTEGER NOT NULL, -- settings_clock at the last change of this endpoint or its secrets, deletion included
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     deleted_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not deleted
@@ -50,6 +51,7 @@ CREATE TABLE endpoints (
     CONSTRAINT endpoints_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
+CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 
 -- Signing secrets of endpoints, encrypted; during a rotation an endpoint has several.
 CREATE TABLE endpoint_secrets (

@@ -1,6 +1,6 @@
 //! The store by itself, on both databases: what one transaction has to get right whatever comes with it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postrider_core::{
     domain::{
@@ -15,8 +15,8 @@ use postrider_core::{
         tenant::Tenant,
     },
     store::{
-        Cipher, DeadLetterFilter, Finished, Gate, Item, ItemResult, NewEvent, NewJob, OperationKind, Page, Publication,
-        Published, Recorded, Replay, Resolved, RetentionAges, Store, StoreOptions,
+        Cipher, DeadLetterFilter, EndpointChange, Finished, Gate, Item, ItemResult, NewEvent, NewJob, OperationKind,
+        Page, Publication, Published, Recorded, Replay, Resolved, RetentionAges, Store, StoreOptions,
     },
 };
 
@@ -32,6 +32,7 @@ on_both_stacks!(
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
     a_recovery_replays_each_event_without_a_success_once,
     a_secret_signs_until_its_grace_is_over,
+    what_another_process_changed_is_all_that_is_read_again,
     a_secret_that_no_key_opens_holds_up_nobody_else,
     retention_removes_what_is_old_and_finished_only,
 );
@@ -48,16 +49,24 @@ impl Fixture {
     async fn make(stack: Stack) -> Self {
         let data = tempfile::tempdir().unwrap();
         let database = Database::make(stack, data.path()).await;
-        let options = StoreOptions {
-            url: database.url().to_owned(),
-            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
-            node: "test".to_owned(),
-            connections_max: 8,
-        };
-        let store = Store::open(&options).await.unwrap();
+        let store = Self::open(&database, [7; 32], "test").await;
         let now = UnixMs::now();
         let tenant = store.default_tenant(now).await.unwrap();
         Self { store, tenant, now, database, _data: data }
+    }
+
+    async fn open(database: &Database, key: [u8; 32], node: &str) -> Store {
+        let options = StoreOptions {
+            url: database.url().to_owned(),
+            cipher: Cipher::parse(&Cipher::key_text(key)).unwrap(),
+            node: node.to_owned(),
+            connections_max: 8,
+        };
+        Store::open(&options).await.unwrap()
+    }
+
+    async fn second_process(&self, key: [u8; 32]) -> Store {
+        Self::open(&self.database, key, "other").await
     }
 
     async fn endpoint(&self) -> Endpoint {
@@ -304,16 +313,41 @@ async fn a_secret_signs_until_its_grace_is_over(stack: Stack) {
     assert_eq!(live.endpoint.state, EndpointState::Active);
 }
 
+async fn what_another_process_changed_is_all_that_is_read_again(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let other = at.second_process([7; 32]).await;
+    let [left, paused, moved, rotated, deleted] =
+        [at.endpoint().await, at.endpoint().await, at.endpoint().await, at.endpoint().await, at.endpoint().await];
+    let read = || async { other.directory().endpoints(at.tenant.id).await.unwrap() };
+    let before = read().await;
+    let scope = at.store.tenant(at.tenant.id);
+    let pause = EndpointChange { state: EndpointState::Paused, reason: None, now: at.now };
+    scope.change_endpoint_state(paused.id, &[EndpointState::Active], &pause).await.unwrap();
+    scope.update_endpoint(moved.id, at.now, |settings| settings.description = "moved".to_owned()).await.unwrap();
+    scope.rotate_secret(rotated.id, &SigningSecret::from_random([2; 32]), at.now, at.now).await.unwrap();
+    let after_four = read().await;
+    assert!(scope.delete_endpoint(deleted.id, at.now).await.unwrap());
+    let made = at.endpoint().await;
+    let (_, job, item) = at.event(&moved);
+    at.publish(None, vec![item]).await;
+    let gone = Some((EndpointState::Disabled, None));
+    let outcome = Outcome::Dead { cause: Cause::Gone };
+    at.store.record(Finished { endpoint_state: gone, ..at.finished(job, &moved, 0, outcome) }).await.unwrap();
+    let after = read().await;
+    assert!(Arc::ptr_eq(before.get(left.id).unwrap(), after.get(left.id).unwrap()), "it was read again");
+    assert!(Arc::ptr_eq(after_four.get(paused.id).unwrap(), after.get(paused.id).unwrap()), "it was read again");
+    assert_eq!(after.get(paused.id).unwrap().endpoint.state, EndpointState::Paused);
+    assert_eq!(after_four.get(moved.id).unwrap().endpoint.settings.description, "moved");
+    assert_eq!(after.get(moved.id).unwrap().endpoint.state, EndpointState::Disabled);
+    assert_eq!(after.get(rotated.id).unwrap().secrets(at.now), [SigningSecret::from_random([2; 32])]);
+    assert!(after.get(made.id).is_some() && after.get(deleted.id).is_none());
+    assert_eq!((after_four.len(), after.len()), (5, 5));
+}
+
 async fn a_secret_that_no_key_opens_holds_up_nobody_else(stack: Stack) {
     let at = Fixture::make(stack).await;
-    let (sealed_before, url) = (at.endpoint().await, at.database.url().to_owned());
-    let options = StoreOptions {
-        url,
-        cipher: Cipher::parse(&Cipher::key_text([8; 32])).unwrap(),
-        node: "other".to_owned(),
-        connections_max: 8,
-    };
-    let other = Store::open(&options).await.unwrap();
+    let sealed_before = at.endpoint().await;
+    let other = at.second_process([8; 32]).await;
     assert_eq!(other.missing_keys().await.unwrap().len(), 1);
     assert_eq!(at.store.missing_keys().await.unwrap(), [""; 0]);
     let settings = sealed_before.settings.clone();

@@ -65,7 +65,7 @@ impl Store {
         let change = finished.endpoint_state.is_some().then_some(finished.tenant);
         let recorded = self.outcomes.commit(finished).await?;
         if let Some(tenant) = change {
-            self.directory.forget(tenant);
+            self.directory.doubt(tenant);
         }
         Ok(recorded)
     }
@@ -264,6 +264,7 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
 async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
     let mut changes: Vec<&&Finished> = current.iter().filter(|one| one.endpoint_state.is_some()).collect();
     changes.sort_by_key(|one| one.endpoint);
+    let mut changed = Vec::new();
     for one in changes {
         let (Some(endpoint), Some((state, reason))) = (one.endpoint, &one.endpoint_state) else { continue };
         let from: &[EndpointState] = match state {
@@ -274,8 +275,12 @@ async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), Stor
         };
         let change = EndpointChange { state: *state, reason: reason.clone(), now: one.now };
         if endpoints::change_state(tx, one.tenant, endpoint, from, &change).await? {
-            touch_settings(tx, one.tenant).await?;
+            changed.push((one.tenant, endpoint));
         }
     }
-    Ok(())
+    if changed.is_empty() {
+        return Ok(());
+    }
+    // Last, since whoever has the clock must not wait for an endpoint whose owner waits for the clock.
+    touch_settings(tx, &changed).await
 }
