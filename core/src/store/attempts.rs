@@ -34,6 +34,10 @@ struct Row {
 
 const COLUMNS: &str = "SELECT job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late FROM attempts";
 
+pub(super) fn status(code: i64) -> Option<u16> {
+    u16::try_from(code).ok()
+}
+
 impl Row {
     fn read(self) -> (Id<Job>, PastAttempt) {
         let attempt = PastAttempt {
@@ -41,7 +45,7 @@ impl Row {
             started_at: UnixMs(self.started_at),
             duration_ms: small(self.duration_ms),
             outcome: self.class,
-            status_code: self.status_code.and_then(|code| u16::try_from(code).ok()),
+            status_code: self.status_code.and_then(status),
             error: self.error,
             response_body: self.response_body.map(|body| String::from_utf8_lossy(&body).into_owned()),
             address: self.address,

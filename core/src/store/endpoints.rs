@@ -49,8 +49,16 @@ struct SecretRow {
 /// A secret of an endpoint, and until when it signs.
 pub(super) type Secret = (SigningSecret, Option<UnixMs>);
 
-pub(super) const COLUMNS: &str =
-    "SELECT id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at FROM endpoints";
+const COLUMNS: &str = "id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at";
+
+fn select() -> Sql {
+    sql("SELECT ").then(COLUMNS).then(" FROM endpoints")
+}
+
+/// One endpoint of a tenant, where it is not deleted.
+pub(super) fn select_live(tenant: Id<Tenant>, id: Id<Endpoint>) -> Sql {
+    select().and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant).and(" AND id = ", id)
+}
 
 impl Row {
     pub(super) fn read(self) -> Result<Endpoint, StoreError> {
@@ -113,14 +121,14 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn endpoint(&self, id: Id<Endpoint>) -> Result<Option<Endpoint>, StoreError> {
-        let row: Option<Row> = self.store.pool.fetch_one(self.live(COLUMNS, id)).await?;
+        let row: Option<Row> = self.store.pool.fetch_one(select_live(self.tenant, id)).await?;
         row.map(Row::read).transpose()
     }
 
     /// # Errors
     /// When the database does not answer.
     pub async fn endpoints(&self, page: &Page<Endpoint>) -> Result<Listed<Endpoint, Endpoint>, StoreError> {
-        let select = sql(COLUMNS).and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant);
+        let select = select().and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant);
         let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
         let endpoints = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
         Ok(page.cut(endpoints, |endpoint: &Endpoint| endpoint.id))
@@ -138,7 +146,7 @@ impl Scope<'_> {
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
-        let Some(row) = tx.fetch_one::<Row>(self.live(COLUMNS, id).then(lock)).await? else { return Ok(None) };
+        let Some(row) = tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await? else { return Ok(None) };
         let mut endpoint = row.read()?;
         change(&mut endpoint.settings);
         endpoint.updated_at = now;
@@ -163,7 +171,7 @@ impl Scope<'_> {
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         change_state(&mut tx, self.tenant, id, from, change).await?;
-        let row: Option<Row> = tx.fetch_one(self.live(COLUMNS, id)).await?;
+        let row: Option<Row> = tx.fetch_one(select_live(self.tenant, id)).await?;
         self.commit_settings(tx, id).await?;
         row.map(Row::read).transpose()
     }
@@ -199,7 +207,7 @@ impl Scope<'_> {
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
-        if tx.fetch_one::<Row>(self.live(COLUMNS, id).then(lock)).await?.is_none() {
+        if tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await?.is_none() {
             return Ok(false);
         }
         let expired =
@@ -214,10 +222,6 @@ impl Scope<'_> {
         insert_secret(&mut tx, &self.store.cipher, id, secret).await?;
         self.commit_settings(tx, id).await?;
         Ok(true)
-    }
-
-    fn live(&self, columns: &str, id: Id<Endpoint>) -> Sql {
-        sql(columns).and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant).and(" AND id = ", id)
     }
 
     async fn commit_settings(&self, mut tx: Tx, changed: Id<Endpoint>) -> Result<(), StoreError> {
@@ -243,7 +247,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn failing_since_before(&self, before: UnixMs) -> Result<Vec<Endpoint>, StoreError> {
-        let select = sql(COLUMNS)
+        let select = select()
             .then(" WHERE state = 'failing' AND deleted_at IS NULL")
             .and(" AND failing_since < ", before)
             .then(" LIMIT 100");
@@ -298,23 +302,22 @@ pub(super) async fn changes(
     tenant: Id<Tenant>,
     since: Option<i64>,
 ) -> Result<Vec<Change>, StoreError> {
-    let changed = |select: Sql| match since {
-        Some(epoch) => select.and(" AND e.settings_epoch > ", epoch),
-        None => select.then(" AND e.deleted_at IS NULL"),
+    let changed = |select: Sql| {
+        let select = select.and(" WHERE tenant_id = ", tenant);
+        match since {
+            Some(epoch) => select.and(" AND settings_epoch > ", epoch),
+            None => select.then(" AND deleted_at IS NULL"),
+        }
     };
-    let select = sql(
-        "SELECT e.id, e.tenant_id, e.settings, e.state, e.state_since, e.state_reason, e.created_at, e.updated_at, \
-        e.settings_epoch, e.deleted_at FROM endpoints e",
-    )
-    .and(" WHERE e.tenant_id = ", tenant);
-    let rows: Vec<ChangedRow> = pool.fetch(changed(select).then(" ORDER BY e.id")).await?;
+    let select = sql("SELECT settings_epoch, deleted_at, ").then(COLUMNS).then(" FROM endpoints");
+    let rows: Vec<ChangedRow> = pool.fetch(changed(select).then(" ORDER BY id")).await?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let select = sql("SELECT s.id, s.endpoint_id, s.sealed, s.key_id, s.expires_at FROM endpoint_secrets s JOIN endpoints e ON e.id = s.endpoint_id")
-        .and(" WHERE e.tenant_id = ", tenant);
+    let select = sql("SELECT id, endpoint_id, sealed, key_id, expires_at FROM endpoint_secrets \
+        WHERE endpoint_id IN (SELECT id FROM endpoints");
     let mut secrets: HashMap<Uuid, Vec<Secret>> = HashMap::new();
-    for row in pool.fetch::<SecretRow>(changed(select).then(" ORDER BY s.id DESC")).await? {
+    for row in pool.fetch::<SecretRow>(changed(select).then(") ORDER BY id DESC")).await? {
         // One endpoint's secret that cannot be read must not hold up the others.
         match open(cipher, &row) {
             Ok(secret) => {

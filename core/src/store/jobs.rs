@@ -109,6 +109,10 @@ pub(super) fn small(value: i64) -> u32 {
     u32::try_from(value).unwrap_or(if value < 0 { 0 } else { u32::MAX })
 }
 
+pub(super) fn priority(level: i64) -> Priority {
+    u8::try_from(level).ok().and_then(|level| level.try_into().ok()).unwrap_or_default()
+}
+
 impl Row {
     fn event(&self) -> Option<String> {
         let own = self.message_id.as_deref().or(self.event_own_id.as_deref());
@@ -124,7 +128,7 @@ impl Row {
             state: self.state.parse().map_err(unreadable("job's state"))?,
             attempt: small(self.attempt),
             max_attempts: small(self.max_attempts),
-            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
+            priority: priority(self.priority),
             run_at: UnixMs(self.run_at),
             event_id: self.event_id.map(Id::from_uuid),
             endpoint_id: self.endpoint_id.map(Id::from_uuid),

@@ -41,10 +41,7 @@ pub(super) async fn page(
     now: UnixMs,
 ) -> Result<Done, StoreError> {
     let lock = tx.for_update();
-    let select = sql(endpoints::COLUMNS)
-        .and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant)
-        .and(" AND id = ", endpoint)
-        .then(lock);
+    let select = endpoints::select_live(tenant, endpoint).then(lock);
     let ended = Done { jobs: Vec::new(), seen: 0, position: None, more: false };
     let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else { return Ok(ended) };
     let endpoint = endpoint.read()?;
