@@ -117,7 +117,7 @@ impl DeadLetterJson {
     fn whole(mut letter: DeadLetter) -> Self {
         let payload = std::mem::take(&mut letter.payload);
         let payload = match letter.kind {
-            JobKind::WebhookDeliver => raw(payload),
+            JobKind::WebhookDeliver | JobKind::WebhookTest => raw(payload),
             JobKind::HttpRequest => http_request::show(payload),
         };
         let attempts = std::mem::take(&mut letter.history).into_iter().map(AttemptJson::from).collect();
@@ -282,7 +282,7 @@ fn judge_payload(api: &ApiState, kind: JobKind, payload: &RawValue) -> Result<Ve
         return Err(Problem::at(Code::PayloadTooLarge, "/payload", detail));
     }
     match kind {
-        JobKind::WebhookDeliver => Ok(payload.get().as_bytes().to_vec()),
+        JobKind::WebhookDeliver | JobKind::WebhookTest => Ok(payload.get().as_bytes().to_vec()),
         JobKind::HttpRequest => http_request::stored(&http_request::read(api.settings(), payload.get(), "/payload")?),
     }
 }

@@ -200,7 +200,7 @@ async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> 
 fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJob, Problem> {
     match request.kind.parse::<JobKind>() {
         Ok(JobKind::HttpRequest) => {}
-        Ok(JobKind::WebhookDeliver) => {
+        Ok(JobKind::WebhookDeliver | JobKind::WebhookTest) => {
             let detail = "deliveries are made by events; publish one with POST /v1/events";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }

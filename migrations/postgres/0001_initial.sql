@@ -55,6 +55,7 @@ CREATE TABLE endpoints (
     state_since BIGINT NOT NULL,
     state_reason TEXT NULL,
     failing_since BIGINT NULL,
+    settings_epoch BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     deleted_at BIGINT NULL,
@@ -70,10 +71,12 @@ COMMENT ON COLUMN endpoints.state IS 'active, paused, failing or disabled';
 COMMENT ON COLUMN endpoints.state_since IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.state_reason IS 'why, in words; NULL: nothing to explain';
 COMMENT ON COLUMN endpoints.failing_since IS 'first failure since the last success; NULL: the last attempt succeeded';
+COMMENT ON COLUMN endpoints.settings_epoch IS 'settings_clock at the last change of this endpoint or its secrets, deletion included';
 COMMENT ON COLUMN endpoints.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.updated_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.deleted_at IS 'milliseconds since 1970 UTC; NULL: not deleted';
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
+CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 
 CREATE TABLE endpoint_secrets (
     id UUID NOT NULL,
@@ -162,6 +165,7 @@ COMMENT ON COLUMN jobs.last_error IS 'of the last failed attempt; NULL: none has
 COMMENT ON COLUMN jobs.fingerprint IS 'of the last failed attempt; NULL: none has failed';
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_in_lane ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending';
+CREATE INDEX jobs_retrying ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending' AND attempt > 0;
 CREATE INDEX jobs_by_tenant ON jobs (tenant_id, id);
 CREATE INDEX jobs_ended_badly ON jobs (tenant_id, state, id) WHERE state IN ('dead', 'cancelled');
 CREATE INDEX jobs_by_event ON jobs (event_id) WHERE event_id IS NOT NULL;
@@ -188,7 +192,7 @@ COMMENT ON COLUMN attempts.id IS 'UUIDv7';
 COMMENT ON COLUMN attempts.tenant_id IS 'owner';
 COMMENT ON COLUMN attempts.job_id IS 'the job that was tried';
 COMMENT ON COLUMN attempts.n IS '1 for the first';
-COMMENT ON COLUMN attempts.started_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN attempts.started_at IS 'milliseconds since 1970 UTC; of a lost attempt: when it was missed';
 COMMENT ON COLUMN attempts.duration_ms IS 'milliseconds';
 COMMENT ON COLUMN attempts.class IS 'succeeded, or the class of the error';
 COMMENT ON COLUMN attempts.status_code IS 'of the receiver''s answer; NULL: there was none';

@@ -42,6 +42,7 @@ CREATE TABLE endpoints (
     state_since INTEGER NOT NULL, -- milliseconds since 1970 UTC
     state_reason TEXT NULL, -- why, in words; NULL: nothing to explain
     failing_since INTEGER NULL, -- first failure since the last success; NULL: the last attempt succeeded
+    settings_epoch INTEGER NOT NULL, -- settings_clock at the last change of this endpoint or its secrets, deletion included
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     deleted_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not deleted
@@ -50,6 +51,7 @@ CREATE TABLE endpoints (
     CONSTRAINT endpoints_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
+CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 
 -- Signing secrets of endpoints, encrypted; during a rotation an endpoint has several.
 CREATE TABLE endpoint_secrets (
@@ -105,6 +107,7 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_in_lane ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending';
+CREATE INDEX jobs_retrying ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending' AND attempt > 0;
 CREATE INDEX jobs_by_tenant ON jobs (tenant_id, id);
 CREATE INDEX jobs_ended_badly ON jobs (tenant_id, state, id) WHERE state IN ('dead', 'cancelled');
 CREATE INDEX jobs_by_event ON jobs (event_id) WHERE event_id IS NOT NULL;
@@ -116,7 +119,7 @@ CREATE TABLE attempts (
     tenant_id BLOB NOT NULL, -- owner
     job_id BLOB NOT NULL, -- the job that was tried
     n INTEGER NOT NULL, -- 1 for the first
-    started_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    started_at INTEGER NOT NULL, -- milliseconds since 1970 UTC; of a lost attempt: when it was missed
     duration_ms INTEGER NOT NULL, -- milliseconds
     class TEXT NOT NULL, -- succeeded, or the class of the error
     status_code INTEGER NULL, -- of the receiver's answer; NULL: there was none

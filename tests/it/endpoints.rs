@@ -13,6 +13,8 @@ on_both_stacks!(
     a_concurrency_limit_is_kept,
     a_pause_holds_deliveries_and_a_resume_lets_them_go,
     a_test_answers_with_the_attempt_s_result,
+    a_test_that_fails_leaves_nothing_but_its_answer,
+    a_test_that_succeeds_makes_a_failing_endpoint_active,
     a_failing_endpoint_says_so_and_is_active_after_a_success,
     recover_includes_what_was_missed_while_disabled,
     an_event_for_later_is_not_delivered_before,
@@ -127,6 +129,43 @@ async fn a_test_answers_with_the_attempt_s_result(stack: Stack) {
     app.client.post(&format!("{path}/test")).send().await.expect_problem(409, "endpoint_not_active");
 }
 
+async fn a_test_that_fails_leaves_nothing_but_its_answer(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let since = jiff::Timestamp::now();
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let other = app.client.create_endpoint(&receiver.url("/other"), json!({})).await;
+    for status in [503, 410] {
+        receiver.always("/hook", Script::status(status));
+        let bad = app.client.post(&format!("/v1/endpoints/{}/test", endpoint.id)).send().await.expect(200);
+        assert_eq!((bad.string("/outcome"), &bad.body["status_code"]), ("failed".to_owned(), &json!(status)));
+        let job = app.client.get(&format!("/v1/jobs/{}", bad.string("/job_id"))).send().await.expect(200);
+        assert_eq!((job.string("/kind"), job.string("/state")), ("webhook.test".to_owned(), "cancelled".to_owned()));
+        let shown = app.client.get(&format!("/v1/endpoints/{}", endpoint.id)).send().await.expect(200);
+        assert_eq!((shown.string("/state"), &shown.body["state_reason"]), ("active".to_owned(), &Value::Null));
+    }
+    for nothing in ["/v1/dead-letters", "/v1/failures"] {
+        assert!(app.client.all(nothing).await.is_empty(), "{nothing}");
+    }
+    receiver.always("/hook", Script::status(200));
+    for endpoint in [&endpoint.id, &other.id] {
+        assert_eq!(recover(&app.client, endpoint, since).await.body["replayed"], 0, "a test is not made up for");
+    }
+    assert_eq!((receiver.requests("/hook").len(), receiver.requests("/other").len()), (2, 0));
+}
+
+async fn a_test_that_succeeds_makes_a_failing_endpoint_active(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.always("/hook", Script::status(500));
+    let endpoint =
+        app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": [3600] })).await;
+    app.client.publish("a.b", "1").await;
+    await_state(&app.client, &endpoint.id, "failing").await;
+    receiver.always("/hook", Script::status(200));
+    app.client.post(&format!("/v1/endpoints/{}/test", endpoint.id)).send().await.expect(200);
+    let shown = app.client.get(&format!("/v1/endpoints/{}", endpoint.id)).send().await.expect(200);
+    assert_eq!(shown.string("/state"), "active");
+}
+
 async fn a_failing_endpoint_says_so_and_is_active_after_a_success(stack: Stack) {
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
     receiver.always("/hook", Script::status(500));
@@ -139,6 +178,18 @@ async fn a_failing_endpoint_says_so_and_is_active_after_a_success(stack: Stack) 
     app.client.publish("a.b", "2").await;
     let active = await_state(&app.client, &endpoint.id, "active").await;
     assert_eq!(active.body["state_reason"], Value::Null);
+}
+
+/// The operation, once it is done.
+async fn recover(client: &Client, endpoint: &str, since: jiff::Timestamp) -> Answer {
+    let body = json!({ "since": since.to_string() });
+    let begun = client.post(&format!("/v1/endpoints/{endpoint}/recover")).json(&body).send().await.expect(202);
+    let path = format!("/v1/operations/{}", begun.string("/id"));
+    let done = || async {
+        let operation = client.get(&path).send().await.expect(200);
+        (operation.string("/state") == "succeeded").then_some(operation)
+    };
+    eventually("the recovery is done", SOON, done).await
 }
 
 async fn recover_includes_what_was_missed_while_disabled(stack: Stack) {
@@ -155,13 +206,7 @@ async fn recover_includes_what_was_missed_while_disabled(stack: Stack) {
     receiver.always("/hook", Script::status(200));
     let path = format!("/v1/endpoints/{}", endpoint.id);
     app.client.post(&format!("{path}/resume")).send().await.expect(200);
-    let body = json!({ "since": since.to_string() });
-    let operation = app.client.post(&format!("{path}/recover")).json(&body).send().await.expect(202).string("/id");
-    let done = || async {
-        let operation = app.client.get(&format!("/v1/operations/{operation}")).send().await.expect(200);
-        (operation.string("/state") == "succeeded").then_some(operation)
-    };
-    let operation = eventually("the recovery is done", SOON, done).await;
+    let operation = recover(&app.client, &endpoint.id, since).await;
     assert_eq!(operation.body["replayed"], 3, "{}", operation.text);
     let came = receiver.wait_for_events("/hook", 4, SOON).await;
     let counts: Vec<usize> = [&before, &gone, &missed[0], &missed[1]].map(|event| came[event]).to_vec();

@@ -1,6 +1,6 @@
 //! The store by itself, on both databases: what one transaction has to get right whatever comes with it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postrider_core::{
     domain::{
@@ -15,8 +15,8 @@ use postrider_core::{
         tenant::Tenant,
     },
     store::{
-        Cipher, DeadLetterFilter, Finished, Gate, Item, ItemResult, NewEvent, NewJob, OperationKind, Page, Publication,
-        Published, Recorded, Replay, Resolved, RetentionAges, Store, StoreOptions,
+        Cipher, DeadLetterFilter, EndpointChange, Finished, Gate, Item, ItemResult, NewEvent, NewJob, OperationKind,
+        Page, Publication, Published, Recorded, Replay, Resolved, RetentionAges, Store, StoreOptions,
     },
 };
 
@@ -24,10 +24,15 @@ use crate::harness::{Database, Stack};
 
 on_both_stacks!(
     a_key_is_won_once_within_a_group_and_between_groups,
+    a_key_s_answer_says_what_became_of_each_item,
+    a_key_is_known_again_whatever_else_wants_it_at_the_same_time,
+    a_key_whose_time_is_over_is_won_again,
     a_late_outcome_is_recorded_and_changes_nothing,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
+    a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
     a_recovery_replays_each_event_without_a_success_once,
     a_secret_signs_until_its_grace_is_over,
+    what_another_process_changed_is_all_that_is_read_again,
     a_secret_that_no_key_opens_holds_up_nobody_else,
     retention_removes_what_is_old_and_finished_only,
 );
@@ -44,16 +49,24 @@ impl Fixture {
     async fn make(stack: Stack) -> Self {
         let data = tempfile::tempdir().unwrap();
         let database = Database::make(stack, data.path()).await;
-        let options = StoreOptions {
-            url: database.url().to_owned(),
-            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
-            node: "test".to_owned(),
-            connections_max: 8,
-        };
-        let store = Store::open(&options).await.unwrap();
+        let store = Self::open(&database, [7; 32], "test").await;
         let now = UnixMs::now();
         let tenant = store.default_tenant(now).await.unwrap();
         Self { store, tenant, now, database, _data: data }
+    }
+
+    async fn open(database: &Database, key: [u8; 32], node: &str) -> Store {
+        let options = StoreOptions {
+            url: database.url().to_owned(),
+            cipher: Cipher::parse(&Cipher::key_text(key)).unwrap(),
+            node: node.to_owned(),
+            connections_max: 8,
+        };
+        Store::open(&options).await.unwrap()
+    }
+
+    async fn second_process(&self, key: [u8; 32]) -> Store {
+        Self::open(&self.database, key, "other").await
     }
 
     async fn endpoint(&self) -> Endpoint {
@@ -89,7 +102,10 @@ impl Fixture {
     }
 
     async fn publish(&self, gate: Option<Gate>, items: Vec<Item>) -> Published {
-        let compose = Box::new(|results: &[ItemResult]| format!("{} items", results.len()));
+        let compose = Box::new(|results: &[ItemResult]| {
+            let stored = results.iter().filter(|&result| *result == ItemResult::Stored).count();
+            format!("{stored} of {}", results.len())
+        });
         self.store.tenant(self.tenant.id).publish(Publication::new(gate, items, self.now, compose)).await.unwrap()
     }
 
@@ -142,11 +158,52 @@ async fn a_key_is_won_once_within_a_group_and_between_groups(stack: Stack) {
     let answers = futures::future::join_all(many).await;
     let stored = answers.iter().filter(|answer| matches!(answer, Published::Stored(_))).count();
     assert_eq!(stored, 1);
-    let replayed = Published::Replayed { answer: "1 items".to_owned() };
+    let replayed = Published::Replayed { answer: "1 of 1".to_owned() };
     assert_eq!(answers.iter().filter(|&answer| *answer == replayed).count(), 99);
     assert_eq!(at.publish(Some(at.gate(2)), vec![at.event(&endpoint).2]).await, Published::Conflict);
     let due = at.store.due_jobs(None, at.now, 10).await.unwrap();
     assert_eq!(due.len(), 1);
+}
+
+async fn a_key_s_answer_says_what_became_of_each_item(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let own = |key: &str, body| {
+        let gate = Gate { scope: "own_id", key: key.to_owned(), ..at.gate(body) };
+        Item { gate: Some(gate), ..at.event(&endpoint).2 }
+    };
+    assert_eq!(at.publish(None, vec![own("a", 1)]).await, Published::Stored(vec![ItemResult::Stored]));
+    let call = || at.publish(Some(at.gate(1)), vec![own("a", 1), own("a", 2), own("b", 1), own("b", 1)]);
+    let answers = futures::future::join_all((0..20).map(|_| call())).await;
+    let again = || ItemResult::Replayed { answer: "own".to_owned() };
+    let stored = Published::Stored(vec![again(), ItemResult::Conflict, ItemResult::Stored, again()]);
+    assert_eq!(answers.iter().filter(|&answer| *answer == stored).count(), 1);
+    let replayed = Published::Replayed { answer: "1 of 4".to_owned() };
+    assert_eq!(answers.iter().filter(|&answer| *answer == replayed).count(), 19);
+    assert_eq!(call().await, replayed);
+    assert_eq!(at.store.due_jobs(None, at.now, 10).await.unwrap().len(), 2);
+}
+
+async fn a_key_is_known_again_whatever_else_wants_it_at_the_same_time(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    at.publish(Some(at.gate(1)), vec![at.event(&endpoint).2]).await;
+    let many = (0..100).map(|n| at.publish(Some(at.gate(n % 3)), vec![at.event(&endpoint).2]));
+    for (n, answer) in futures::future::join_all(many).await.into_iter().enumerate() {
+        let replayed = Published::Replayed { answer: "1 of 1".to_owned() };
+        assert_eq!(answer, if n % 3 == 1 { replayed } else { Published::Conflict }, "{n}");
+    }
+}
+
+async fn a_key_whose_time_is_over_is_won_again(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let over = Gate { expires_at: at.now, ..at.gate(1) };
+    at.publish(Some(over), vec![at.event(&endpoint).2]).await;
+    let two = || vec![at.event(&endpoint).2, at.event(&endpoint).2];
+    assert_eq!(at.publish(Some(at.gate(2)), two()).await, Published::Stored(vec![ItemResult::Stored; 2]));
+    assert_eq!(at.publish(Some(at.gate(2)), two()).await, Published::Replayed { answer: "2 of 2".to_owned() });
+    assert_eq!(at.publish(Some(at.gate(1)), two()).await, Published::Conflict);
 }
 
 async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
@@ -191,6 +248,32 @@ async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) 
     assert_eq!((failures.len(), failures[0].count), (1, 1));
 }
 
+async fn a_lost_worker_s_attempt_is_kept_and_spends_no_retry(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let (_, job, item) = at.event(&endpoint);
+    let ended = at.die(&endpoint).await;
+    at.publish(None, vec![item]).await;
+    at.store.record(at.finished(job, &endpoint, 0, Outcome::Retry { at: at.now })).await.unwrap();
+    for (times, worker) in [(1, "first"), (2, "second")] {
+        let counted = at.store.count_lost_workers(&[ended, job], worker, at.now).await.unwrap();
+        assert_eq!(counted.len(), 1, "a job that has ended lost nobody");
+        let Job { id, attempt, lost_workers, .. } = counted[0].job;
+        assert_eq!((id, attempt, lost_workers), (job, 1, times));
+    }
+    let mut dead = at.finished(job, &endpoint, 1, Outcome::Dead { cause: Cause::WorkersLost });
+    dead.report = Some(AttemptReport::lost("second", at.now));
+    assert_eq!(at.store.record(dead).await.unwrap(), Recorded::Applied);
+    let scope = at.store.tenant(at.tenant.id);
+    let history = scope.attempts(job).await.unwrap();
+    let shown = |n: usize| (history[n].n, history[n].outcome.as_str(), history[n].worker.as_deref());
+    assert_eq!((shown(0), history.len()), ((1, "http_status", Some("w")), 3));
+    assert_eq!([shown(1), shown(2)], [(2, "lost", Some("first")), (2, "lost", Some("second"))]);
+    let letters = scope.dead_letters(&DeadLetterFilter::default(), &Page { before: None, limit: 1 }).await.unwrap();
+    assert_eq!((letters.rows[0].job_id, &letters.rows[0].history, letters.rows[0].attempts), (job, &history, 1));
+    assert_eq!(scope.job(job).await.unwrap().unwrap().job.attempt, 1);
+}
+
 async fn a_recovery_replays_each_event_without_a_success_once(stack: Stack) {
     let at = Fixture::make(stack).await;
     let endpoint = at.endpoint().await;
@@ -230,16 +313,41 @@ async fn a_secret_signs_until_its_grace_is_over(stack: Stack) {
     assert_eq!(live.endpoint.state, EndpointState::Active);
 }
 
+async fn what_another_process_changed_is_all_that_is_read_again(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let other = at.second_process([7; 32]).await;
+    let [left, paused, moved, rotated, deleted] =
+        [at.endpoint().await, at.endpoint().await, at.endpoint().await, at.endpoint().await, at.endpoint().await];
+    let read = || async { other.directory().endpoints(at.tenant.id).await.unwrap() };
+    let before = read().await;
+    let scope = at.store.tenant(at.tenant.id);
+    let pause = EndpointChange { state: EndpointState::Paused, reason: None, now: at.now };
+    scope.change_endpoint_state(paused.id, &[EndpointState::Active], &pause).await.unwrap();
+    scope.update_endpoint(moved.id, at.now, |settings| settings.description = "moved".to_owned()).await.unwrap();
+    scope.rotate_secret(rotated.id, &SigningSecret::from_random([2; 32]), at.now, at.now).await.unwrap();
+    let after_four = read().await;
+    assert!(scope.delete_endpoint(deleted.id, at.now).await.unwrap());
+    let made = at.endpoint().await;
+    let (_, job, item) = at.event(&moved);
+    at.publish(None, vec![item]).await;
+    let gone = Some((EndpointState::Disabled, None));
+    let outcome = Outcome::Dead { cause: Cause::Gone };
+    at.store.record(Finished { endpoint_state: gone, ..at.finished(job, &moved, 0, outcome) }).await.unwrap();
+    let after = read().await;
+    assert!(Arc::ptr_eq(before.get(left.id).unwrap(), after.get(left.id).unwrap()), "it was read again");
+    assert!(Arc::ptr_eq(after_four.get(paused.id).unwrap(), after.get(paused.id).unwrap()), "it was read again");
+    assert_eq!(after.get(paused.id).unwrap().endpoint.state, EndpointState::Paused);
+    assert_eq!(after_four.get(moved.id).unwrap().endpoint.settings.description, "moved");
+    assert_eq!(after.get(moved.id).unwrap().endpoint.state, EndpointState::Disabled);
+    assert_eq!(after.get(rotated.id).unwrap().secrets(at.now), [SigningSecret::from_random([2; 32])]);
+    assert!(after.get(made.id).is_some() && after.get(deleted.id).is_none());
+    assert_eq!((after_four.len(), after.len()), (5, 5));
+}
+
 async fn a_secret_that_no_key_opens_holds_up_nobody_else(stack: Stack) {
     let at = Fixture::make(stack).await;
-    let (sealed_before, url) = (at.endpoint().await, at.database.url().to_owned());
-    let options = StoreOptions {
-        url,
-        cipher: Cipher::parse(&Cipher::key_text([8; 32])).unwrap(),
-        node: "other".to_owned(),
-        connections_max: 8,
-    };
-    let other = Store::open(&options).await.unwrap();
+    let sealed_before = at.endpoint().await;
+    let other = at.second_process([8; 32]).await;
     assert_eq!(other.missing_keys().await.unwrap().len(), 1);
     assert_eq!(at.store.missing_keys().await.unwrap(), [""; 0]);
     let settings = sealed_before.settings.clone();

@@ -83,20 +83,10 @@ fn finished(job: &Job, message_id: Option<String>, report: Option<AttemptReport>
     }
 }
 
-/// The end of a job whose third worker has vanished.
+/// The end of a job whose third worker has vanished. Its attempts were kept as its workers were counted.
 pub(crate) fn lost_too_often(work: &Work, worker: &str) -> Finished {
-    let now = UnixMs::now();
-    let report = AttemptReport {
-        started_at: now,
-        duration_ms: 0,
-        class: AttemptClass::Lost,
-        status_code: None,
-        error: Some(format!("{} workers vanished while they ran it", work.job.lost_workers)),
-        response_body: None,
-        address: None,
-        worker: worker.to_owned(),
-        retry_after: None,
-    };
+    let error = Some(format!("{} workers vanished while they ran it", work.job.lost_workers));
+    let report = AttemptReport { error, ..AttemptReport::lost(worker, UnixMs::now()) };
     finished(&work.job, work.message_id.clone(), Some(report), Outcome::Dead { cause: Cause::WorkersLost })
 }
 

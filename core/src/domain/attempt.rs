@@ -28,6 +28,7 @@ impl Identified for Attempt {
 /// What an executor saw of one try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptReport {
+    /// Of a lost one: when it was missed.
     pub started_at: UnixMs,
     pub duration_ms: u32,
     pub class: AttemptClass,
@@ -45,6 +46,22 @@ pub struct AttemptReport {
 }
 
 impl AttemptReport {
+    /// What is known of a try whose worker vanished: that it did, and by `noticed_at`.
+    #[must_use]
+    pub fn lost(worker: &str, noticed_at: UnixMs) -> Self {
+        Self {
+            started_at: noticed_at,
+            duration_ms: 0,
+            class: AttemptClass::Lost,
+            status_code: None,
+            error: Some("its worker vanished".to_owned()),
+            response_body: None,
+            address: None,
+            worker: worker.to_owned(),
+            retry_after: None,
+        }
+    }
+
     /// The group of failures that this one belongs to, or `None` for a success.
     #[must_use]
     pub fn fingerprint(&self, kind: JobKind) -> Option<Fingerprint> {

@@ -90,10 +90,14 @@ macro_rules! named {
 pub enum JobKind {
     /// One event to one endpoint, signed.
     WebhookDeliver,
+    /// One event to one endpoint, signed, once, for somebody who waits for what comes of it.
+    WebhookTest,
     /// Any HTTP call.
     HttpRequest,
 }
-named!(JobKind, "a kind of job", { WebhookDeliver => "webhook.deliver", HttpRequest => "http.request" });
+named!(JobKind, "a kind of job", {
+    WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
+});
 
 /// What SQL knows of a job. While it is `Pending`, see [`JobView`] for what it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -204,6 +208,15 @@ impl Outcome {
         match next.schedule.delay(attempts + 1, next.roll, next.report.retry_after) {
             Some(delay) => Self::Retry { at: next.now + delay },
             None => Self::Dead { cause: Cause::AttemptsSpent },
+        }
+    }
+
+    /// What an outcome means for a test: one that failed has told whoever sent it, and leaves nothing to be dealt with.
+    #[must_use]
+    pub fn of_test(self) -> Self {
+        match self {
+            Self::Retry { .. } | Self::Dead { .. } => Self::Cancelled { reason: "the test failed".to_owned() },
+            Self::Succeeded | Self::Cancelled { .. } | Self::Lost => self,
         }
     }
 

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{
     DueJob, Listed, NewJob, Page, Scope, StoreError,
+    attempts::status,
     jobs::{self, like, small},
     sql::{Sql, Tx, sql},
 };
@@ -12,7 +13,7 @@ use crate::domain::{
     dead_letter::{DeadLetter, DeadLetterState},
     endpoint::Endpoint,
     fingerprint::Fingerprint,
-    job::{JobKind, Priority},
+    job::JobKind,
     tenant::Tenant,
 };
 
@@ -107,7 +108,7 @@ impl Row {
                 .map_err(|error| StoreError::unreadable("dead letter's history", error))?,
             first_error: self.first_error,
             last_error: self.last_error,
-            status_code: self.status_code.and_then(|code| u16::try_from(code).ok()),
+            status_code: self.status_code.and_then(status),
             fingerprint: self.fingerprint.map(Fingerprint::stored),
             replay_of: self.replay_of.map(Id::from_uuid),
             replayed_as: self.replayed_as.map(Id::from_uuid),
@@ -124,10 +125,7 @@ impl Row {
             kind: self.kind.parse().map_err(|error: String| StoreError::unreadable("dead letter", error))?,
             lane: self.lane.parse().map_err(|error| StoreError::unreadable("dead letter's lane", error))?,
             max_attempts: small(self.max_attempts),
-            priority: u8::try_from(self.priority)
-                .ok()
-                .and_then(|level| Priority::try_from(level).ok())
-                .unwrap_or_default(),
+            priority: jobs::priority(self.priority),
             run_at: now,
             args: Some(payload.unwrap_or_else(|| self.payload.clone())),
             message_id: self.message_id.clone(),

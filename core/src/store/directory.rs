@@ -32,7 +32,7 @@ const TENANTS_MAX: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct LiveEndpoint {
     pub endpoint: Endpoint,
-    secrets: Vec<(SigningSecret, Option<UnixMs>)>,
+    secrets: Vec<endpoints::Secret>,
 }
 
 impl LiveEndpoint {
@@ -49,7 +49,10 @@ impl LiveEndpoint {
 /// A tenant's endpoints that are not deleted.
 #[derive(Debug, Default)]
 pub struct TenantEndpoints {
+    /// In the order of their ids.
     all: Vec<Arc<LiveEndpoint>>,
+    /// The settings' clock at the latest change among them; `None` when they have never changed.
+    epoch: Option<i64>,
 }
 
 impl TenantEndpoints {
@@ -69,6 +72,22 @@ impl TenantEndpoints {
             .filter(move |live| live.endpoint.state != EndpointState::Disabled && live.endpoint.wants(kind, channels))
     }
 
+    /// These with what has changed since.
+    fn with(&self, changes: Vec<endpoints::Change>) -> Self {
+        let epoch = changes.iter().map(|change| change.epoch).max().max(self.epoch);
+        let mut all = self.all.clone();
+        for change in changes {
+            let live = change.live.map(|(endpoint, secrets)| Arc::new(LiveEndpoint { endpoint, secrets }));
+            match (all.binary_search_by_key(&change.id, |live| live.endpoint.id), live) {
+                (Ok(place), Some(live)) => all[place] = live,
+                (Err(place), Some(live)) => all.insert(place, live),
+                (Ok(place), None) => drop(all.remove(place)),
+                (Err(_), None) => {}
+            }
+        }
+        Self { all, epoch }
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.all.len()
@@ -82,11 +101,26 @@ impl TenantEndpoints {
 
 #[derive(Debug)]
 struct Known {
-    tenants: HashMap<Id<Tenant>, Arc<TenantEndpoints>>,
-    /// Rises with everything that is forgotten, so that a slow read does not bring back what was forgotten meanwhile.
+    tenants: HashMap<Id<Tenant>, KnownTenant>,
+    /// Rises with everything that is doubted, so that a slow read does not vouch for what was doubted meanwhile.
     generation: u64,
     epoch: Option<i64>,
     checked_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct KnownTenant {
+    endpoints: Arc<TenantEndpoints>,
+    /// Something has changed: what did is read before they are given out again.
+    doubted: bool,
+}
+
+impl Known {
+    fn doubt(&mut self, tenant: Id<Tenant>) {
+        if let Some(known) = self.tenants.get_mut(&tenant) {
+            known.doubted = true;
+        }
+    }
 }
 
 /// See the module.
@@ -108,35 +142,32 @@ impl Directory {
     /// # Errors
     /// When the database does not answer and what is known is too old to be believed.
     pub async fn endpoints(&self, tenant: Id<Tenant>) -> Result<Arc<TenantEndpoints>, StoreError> {
-        let generation = {
+        let (before, generation) = {
             let known = self.known();
             let believed = known.checked_at.is_some_and(|checked| checked.elapsed() < BELIEVED);
-            if let Some(endpoints) = known.tenants.get(&tenant).filter(|_| believed) {
-                return Ok(Arc::clone(endpoints));
+            match known.tenants.get(&tenant) {
+                Some(KnownTenant { endpoints, doubted: false }) if believed => return Ok(Arc::clone(endpoints)),
+                found => (found.map(|found| Arc::clone(&found.endpoints)), known.generation),
             }
-            known.generation
         };
-        let loaded = endpoints::load(&self.pool, &self.cipher, tenant).await?;
-        let live = |(endpoint, secrets): (Endpoint, Vec<endpoints::Secret>)| {
-            let secrets = secrets.into_iter().map(|(_, secret, until)| (secret, until)).collect();
-            Arc::new(LiveEndpoint { endpoint, secrets })
-        };
-        let endpoints = Arc::new(TenantEndpoints { all: loaded.into_iter().map(live).collect() });
+        let before = before.unwrap_or_default();
+        let changes = endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
+        let endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
         let mut known = self.known();
         if known.generation == generation {
-            if known.tenants.len() >= TENANTS_MAX {
+            if known.tenants.len() >= TENANTS_MAX && !known.tenants.contains_key(&tenant) {
                 known.tenants.clear();
             }
-            known.tenants.insert(tenant, Arc::clone(&endpoints));
+            known.tenants.insert(tenant, KnownTenant { endpoints: Arc::clone(&endpoints), doubted: false });
         }
         Ok(endpoints)
     }
 
-    /// Forgets a tenant whose settings have just changed.
-    pub fn forget(&self, tenant: Id<Tenant>) {
+    /// Doubts a tenant whose settings have just changed.
+    pub fn doubt(&self, tenant: Id<Tenant>) {
         let mut known = self.known();
         known.generation += 1;
-        known.tenants.remove(&tenant);
+        known.doubt(tenant);
     }
 
     /// Reads the settings' clock until `shutdown`. Without it running, every look goes to SQL.
@@ -165,14 +196,16 @@ impl Directory {
             None => Vec::new(),
         };
         let mut known = self.known();
-        if seen.is_none() || !changed.is_empty() {
+        // A clock that went back is that of a restored database: epochs say nothing of it yet.
+        let unknown = seen.is_none_or(|seen| seen > epoch);
+        if unknown || !changed.is_empty() {
             known.generation += 1;
         }
-        if seen.is_none() {
+        if unknown {
             known.tenants.clear();
         }
         for (tenant,) in changed {
-            known.tenants.remove(&Id::from_uuid(tenant));
+            known.doubt(Id::from_uuid(tenant));
         }
         known.epoch = Some(epoch);
         known.checked_at = Some(began);

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{
     NewJob, Store, StoreError,
+    jobs::priority,
     sql::{Sql, sql},
 };
 use crate::domain::{
@@ -40,6 +41,10 @@ fn pending() -> Sql {
     sql("SELECT ").then(COLUMNS).then(" FROM jobs WHERE state = 'pending'")
 }
 
+fn pending_in(lane: &LaneKey) -> Sql {
+    pending().and(" AND tenant_id = ", lane.tenant).and(" AND lane = ", lane.name.as_str())
+}
+
 impl Row {
     pub(super) fn read(self) -> Result<DueJob, StoreError> {
         let name = self.lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?;
@@ -47,7 +52,7 @@ impl Row {
             id: Id::from_uuid(self.id),
             lane: LaneKey { tenant: Id::from_uuid(self.tenant_id), name },
             endpoint_id: self.endpoint_id.map(Id::from_uuid),
-            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
+            priority: priority(self.priority),
             run_at: UnixMs(self.run_at),
         })
     }
@@ -82,8 +87,7 @@ impl Store {
             Some((run_at, id)) => pending().and(" AND (run_at, id) > (", run_at).and(", ", id).then(")"),
             None => pending(),
         };
-        let select = select.and(" AND run_at <= ", until).then(" ORDER BY run_at, id").and(" LIMIT ", limit);
-        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+        self.first_due(select.and(" AND run_at <= ", until), limit).await
     }
 
     /// The first pending jobs of a lane, in the order of their due time.
@@ -91,12 +95,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn lane_jobs(&self, lane: &LaneKey, limit: u32) -> Result<Vec<DueJob>, StoreError> {
-        let select = pending()
-            .and(" AND tenant_id = ", lane.tenant)
-            .and(" AND lane = ", lane.name.as_str())
-            .then(" ORDER BY run_at, id")
-            .and(" LIMIT ", limit);
-        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+        self.first_due(pending_in(lane), limit).await
     }
 
     /// The pending jobs of a lane that have been tried before: an ordered lane waits with the first of them.
@@ -104,11 +103,11 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn retrying_jobs(&self, lane: &LaneKey, limit: u32) -> Result<Vec<DueJob>, StoreError> {
-        let select = pending()
-            .and(" AND tenant_id = ", lane.tenant)
-            .and(" AND lane = ", lane.name.as_str())
-            .then(" AND attempt > 0 ORDER BY run_at, id")
-            .and(" LIMIT ", limit);
+        self.first_due(pending_in(lane).then(" AND attempt > 0"), limit).await
+    }
+
+    async fn first_due(&self, select: Sql, limit: u32) -> Result<Vec<DueJob>, StoreError> {
+        let select = select.then(" ORDER BY run_at, id").and(" LIMIT ", limit);
         self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
     }
 }

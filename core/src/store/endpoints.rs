@@ -1,5 +1,7 @@
 //! Endpoints and their secrets.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -45,10 +47,18 @@ struct SecretRow {
 }
 
 /// A secret of an endpoint, and until when it signs.
-pub(super) type Secret = (Uuid, SigningSecret, Option<UnixMs>);
+pub(super) type Secret = (SigningSecret, Option<UnixMs>);
 
-pub(super) const COLUMNS: &str =
-    "SELECT id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at FROM endpoints";
+const COLUMNS: &str = "id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at";
+
+fn select() -> Sql {
+    sql("SELECT ").then(COLUMNS).then(" FROM endpoints")
+}
+
+/// One endpoint of a tenant, where it is not deleted.
+pub(super) fn select_live(tenant: Id<Tenant>, id: Id<Endpoint>) -> Sql {
+    select().and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant).and(" AND id = ", id)
+}
 
 impl Row {
     pub(super) fn read(self) -> Result<Endpoint, StoreError> {
@@ -89,34 +99,36 @@ impl Scope<'_> {
         };
         let mut tx = self.store.pool.begin().await?;
         let insert =
-            sql("INSERT INTO endpoints (id, tenant_id, settings, state, state_since, created_at, updated_at) VALUES (")
+            sql("INSERT INTO endpoints (id, tenant_id, settings, state, state_since, settings_epoch, created_at, updated_at) VALUES (")
                 .list(vec![
                     endpoint.id.into(),
                     self.tenant.into(),
                     write_settings(settings)?.into(),
                     endpoint.state.as_str().into(),
                     now.into(),
+                    // The clock gives it one before the commit.
+                    0i64.into(),
                     now.into(),
                     now.into(),
                 ])
                 .then(")");
         tx.execute(insert).await?;
         insert_secret(&mut tx, &self.store.cipher, endpoint.id, secret).await?;
-        self.commit_settings(tx).await?;
+        self.commit_settings(tx, endpoint.id).await?;
         Ok(endpoint)
     }
 
     /// # Errors
     /// When the database does not answer.
     pub async fn endpoint(&self, id: Id<Endpoint>) -> Result<Option<Endpoint>, StoreError> {
-        let row: Option<Row> = self.store.pool.fetch_one(self.live(COLUMNS, id)).await?;
+        let row: Option<Row> = self.store.pool.fetch_one(select_live(self.tenant, id)).await?;
         row.map(Row::read).transpose()
     }
 
     /// # Errors
     /// When the database does not answer.
     pub async fn endpoints(&self, page: &Page<Endpoint>) -> Result<Listed<Endpoint, Endpoint>, StoreError> {
-        let select = sql(COLUMNS).and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant);
+        let select = select().and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant);
         let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
         let endpoints = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
         Ok(page.cut(endpoints, |endpoint: &Endpoint| endpoint.id))
@@ -134,7 +146,7 @@ impl Scope<'_> {
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
-        let Some(row) = tx.fetch_one::<Row>(self.live(COLUMNS, id).then(lock)).await? else { return Ok(None) };
+        let Some(row) = tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await? else { return Ok(None) };
         let mut endpoint = row.read()?;
         change(&mut endpoint.settings);
         endpoint.updated_at = now;
@@ -143,7 +155,7 @@ impl Scope<'_> {
             .and(", updated_at = ", now)
             .and(" WHERE id = ", id);
         tx.execute(update).await?;
-        self.commit_settings(tx).await?;
+        self.commit_settings(tx, id).await?;
         Ok(Some(endpoint))
     }
 
@@ -158,15 +170,9 @@ impl Scope<'_> {
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
-        let update = change_state(sql("UPDATE endpoints SET"), change)
-            .and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant)
-            .and(" AND id = ", id)
-            .then(" AND state IN (")
-            .list(from.iter().map(|state| state.as_str().into()).collect())
-            .then(")");
-        tx.execute(update).await?;
-        let row: Option<Row> = tx.fetch_one(self.live(COLUMNS, id)).await?;
-        self.commit_settings(tx).await?;
+        change_state(&mut tx, self.tenant, id, from, change).await?;
+        let row: Option<Row> = tx.fetch_one(select_live(self.tenant, id)).await?;
+        self.commit_settings(tx, id).await?;
         row.map(Row::read).transpose()
     }
 
@@ -184,7 +190,7 @@ impl Scope<'_> {
         if found {
             tx.execute(sql("DELETE FROM endpoint_secrets").and(" WHERE endpoint_id = ", id)).await?;
         }
-        self.commit_settings(tx).await?;
+        self.commit_settings(tx, id).await?;
         Ok(found)
     }
 
@@ -201,7 +207,7 @@ impl Scope<'_> {
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
-        if tx.fetch_one::<Row>(self.live(COLUMNS, id).then(lock)).await?.is_none() {
+        if tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await?.is_none() {
             return Ok(false);
         }
         let expired =
@@ -214,18 +220,14 @@ impl Scope<'_> {
             .then(")");
         tx.execute(retire).await?;
         insert_secret(&mut tx, &self.store.cipher, id, secret).await?;
-        self.commit_settings(tx).await?;
+        self.commit_settings(tx, id).await?;
         Ok(true)
     }
 
-    fn live(&self, columns: &str, id: Id<Endpoint>) -> Sql {
-        sql(columns).and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant).and(" AND id = ", id)
-    }
-
-    async fn commit_settings(&self, mut tx: Tx) -> Result<(), StoreError> {
-        touch_settings(&mut tx, self.tenant).await?;
+    async fn commit_settings(&self, mut tx: Tx, changed: Id<Endpoint>) -> Result<(), StoreError> {
+        touch_settings(&mut tx, &[(self.tenant, changed)]).await?;
         tx.commit().await?;
-        self.store.directory.forget(self.tenant);
+        self.store.directory.doubt(self.tenant);
         Ok(())
     }
 }
@@ -245,7 +247,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn failing_since_before(&self, before: UnixMs) -> Result<Vec<Endpoint>, StoreError> {
-        let select = sql(COLUMNS)
+        let select = select()
             .then(" WHERE state = 'failing' AND deleted_at IS NULL")
             .and(" AND failing_since < ", before)
             .then(" LIMIT 100");
@@ -253,44 +255,86 @@ impl Store {
     }
 }
 
-/// `SET` clauses of a change of state.
-pub(super) fn change_state(update: Sql, change: &EndpointChange) -> Sql {
+/// Sets the state of an endpoint that is in one of `from`. False where it was not.
+pub(super) async fn change_state(
+    tx: &mut Tx,
+    tenant: Id<Tenant>,
+    id: Id<Endpoint>,
+    from: &[EndpointState],
+    change: &EndpointChange,
+) -> Result<bool, StoreError> {
     let failing_since = (change.state == EndpointState::Failing).then_some(change.now);
-    update
+    let update = sql("UPDATE endpoints SET")
         .and(" state = ", change.state.as_str())
         .and(", state_since = ", change.now)
         .and(", state_reason = ", change.reason.clone())
         .and(", failing_since = ", failing_since)
+        .and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant)
+        .and(" AND id = ", id)
+        .then(" AND state IN (")
+        .list(from.iter().map(|state| state.as_str().into()).collect())
+        .then(")");
+    Ok(tx.execute(update).await? > 0)
 }
 
-/// All endpoints of a tenant that are not deleted, with their opened secrets.
-pub(super) async fn load(
+/// What became of an endpoint.
+pub(super) struct Change {
+    pub(super) id: Id<Endpoint>,
+    /// The settings' clock at this change.
+    pub(super) epoch: i64,
+    /// As it is now, with its opened secrets; `None` where it is deleted.
+    pub(super) live: Option<(Endpoint, Vec<Secret>)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ChangedRow {
+    #[sqlx(flatten)]
+    row: Row,
+    settings_epoch: i64,
+    deleted_at: Option<i64>,
+}
+
+/// A tenant's endpoints that have changed since an epoch, the deleted ones among them; since `None`, all that are not
+/// deleted. One statement reads the endpoints and their epochs, so that no change up to the latest is missed.
+pub(super) async fn changes(
     pool: &Pool,
     cipher: &Cipher,
     tenant: Id<Tenant>,
-) -> Result<Vec<(Endpoint, Vec<Secret>)>, StoreError> {
-    let select = sql(COLUMNS).and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant).then(" ORDER BY id");
-    let rows: Vec<Row> = pool.fetch(select).await?;
-    let select = sql("SELECT s.id, s.endpoint_id, s.sealed, s.key_id, s.expires_at FROM endpoint_secrets s JOIN endpoints e ON e.id = s.endpoint_id")
-        .and(" WHERE e.deleted_at IS NULL AND e.tenant_id = ", tenant)
-        .then(" ORDER BY s.id DESC");
-    let secrets: Vec<SecretRow> = pool.fetch(select).await?;
-    let mut loaded: Vec<(Endpoint, Vec<Secret>)> =
-        rows.into_iter().map(|row| row.read().map(|endpoint| (endpoint, Vec::new()))).collect::<Result<_, _>>()?;
-    for row in secrets {
+    since: Option<i64>,
+) -> Result<Vec<Change>, StoreError> {
+    let changed = |select: Sql| {
+        let select = select.and(" WHERE tenant_id = ", tenant);
+        match since {
+            Some(epoch) => select.and(" AND settings_epoch > ", epoch),
+            None => select.then(" AND deleted_at IS NULL"),
+        }
+    };
+    let select = sql("SELECT settings_epoch, deleted_at, ").then(COLUMNS).then(" FROM endpoints");
+    let rows: Vec<ChangedRow> = pool.fetch(changed(select).then(" ORDER BY id")).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = sql("SELECT id, endpoint_id, sealed, key_id, expires_at FROM endpoint_secrets \
+        WHERE endpoint_id IN (SELECT id FROM endpoints");
+    let mut secrets: HashMap<Uuid, Vec<Secret>> = HashMap::new();
+    for row in pool.fetch::<SecretRow>(changed(select).then(") ORDER BY id DESC")).await? {
         // One endpoint's secret that cannot be read must not hold up the others.
-        let secret = match open(cipher, &row) {
-            Ok(secret) => secret,
+        match open(cipher, &row) {
+            Ok(secret) => {
+                secrets.entry(row.endpoint_id).or_default().push((secret, row.expires_at.map(UnixMs)));
+            }
             Err(error) => {
                 tracing::error!(%error, endpoint = %Id::<Endpoint>::from_uuid(row.endpoint_id), "an endpoint's secret cannot be read");
-                continue;
             }
-        };
-        if let Some((_, secrets)) = loaded.iter_mut().find(|(endpoint, _)| endpoint.id.uuid() == row.endpoint_id) {
-            secrets.push((row.id, secret, row.expires_at.map(UnixMs)));
         }
     }
-    Ok(loaded)
+    let change = |ChangedRow { row, settings_epoch, deleted_at }: ChangedRow| {
+        let (id, epoch) = (Id::from_uuid(row.id), settings_epoch);
+        let own = secrets.remove(&row.id).unwrap_or_default();
+        let live = if deleted_at.is_none() { Some((row.read()?, own)) } else { None };
+        Ok(Change { id, epoch, live })
+    };
+    rows.into_iter().map(change).collect()
 }
 
 fn open(cipher: &Cipher, row: &SecretRow) -> Result<SigningSecret, StoreError> {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Scope, StoreError,
+    attempts::status,
     outcomes::Finished,
     sql::{Tx, Value, runs, sql},
 };
@@ -52,7 +53,7 @@ impl Row {
             fingerprint: Fingerprint::stored(self.fingerprint),
             kind: self.kind.parse().map_err(|error: String| StoreError::unreadable("failure's kind", error))?,
             class: self.class,
-            status_code: self.status_code.and_then(|code| u16::try_from(code).ok()),
+            status_code: self.status_code.and_then(status),
             error: self.error,
             job_id: Id::from_uuid(self.job_id),
             count: u64::try_from(self.count).unwrap_or(0),

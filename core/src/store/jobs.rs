@@ -4,11 +4,13 @@ use uuid::Uuid;
 
 use super::{
     Listed, Page, Scope, Store, StoreError,
+    attempts::{self, NewAttempt},
     due::{self, DueJob},
     sql::{Sql, Tx, Value, runs, sql},
 };
 use crate::domain::{
     Id, UnixMs,
+    attempt::AttemptReport,
     dead_letter::DeadLetter,
     endpoint::Endpoint,
     event::{Event, EventType, public_id},
@@ -107,6 +109,10 @@ pub(super) fn small(value: i64) -> u32 {
     u32::try_from(value).unwrap_or(if value < 0 { 0 } else { u32::MAX })
 }
 
+pub(super) fn priority(level: i64) -> Priority {
+    u8::try_from(level).ok().and_then(|level| level.try_into().ok()).unwrap_or_default()
+}
+
 impl Row {
     fn event(&self) -> Option<String> {
         let own = self.message_id.as_deref().or(self.event_own_id.as_deref());
@@ -122,7 +128,7 @@ impl Row {
             state: self.state.parse().map_err(unreadable("job's state"))?,
             attempt: small(self.attempt),
             max_attempts: small(self.max_attempts),
-            priority: u8::try_from(self.priority).ok().and_then(|level| level.try_into().ok()).unwrap_or_default(),
+            priority: priority(self.priority),
             run_at: UnixMs(self.run_at),
             event_id: self.event_id.map(Id::from_uuid),
             endpoint_id: self.endpoint_id.map(Id::from_uuid),
@@ -291,34 +297,63 @@ impl Store {
     pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
         let mut work = Vec::with_capacity(jobs.len());
         for run in runs(jobs.to_vec()) {
-            let select = sql("SELECT ")
-                .then(COLUMNS)
-                .then(", e.payload AS event_payload")
-                .then(FROM)
-                .then(" WHERE j.state = 'pending' AND j.id IN (")
-                .list(run.into_iter().map(Value::from).collect())
-                .then(")");
-            for row in self.pool.fetch::<Row>(select).await? {
+            for row in self.pool.fetch::<Row>(select_work(run)).await? {
                 work.push(row.work()?);
             }
         }
         Ok(work)
     }
 
-    /// Counts a vanished worker against each of these jobs. Answers with the pending ones and their counts.
+    /// Counts a vanished worker against the pending ones among these jobs, and keeps the attempt that it took with it.
+    /// Answers with them. All of it or nothing is done, so a call that failed can be made again.
+    ///
+    /// Nobody knows when such an attempt started: it is given the time at which it was missed, `now`, which comes after
+    /// the attempts before it and before those that follow, and no duration.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn count_lost_workers(&self, jobs: &[Id<Job>]) -> Result<Vec<(Work, u32)>, StoreError> {
-        for run in runs(jobs.to_vec()) {
+    pub async fn count_lost_workers(
+        &self,
+        jobs: &[Id<Job>],
+        worker: &str,
+        now: UnixMs,
+    ) -> Result<Vec<Work>, StoreError> {
+        // In key order, so that two transactions cannot wait for each other.
+        let mut in_order = jobs.to_vec();
+        in_order.sort_unstable();
+        let mut counted = Vec::with_capacity(jobs.len());
+        let mut tx = self.pool.begin().await?;
+        for run in runs(in_order) {
             let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE state = 'pending' AND id IN (")
-                .list(run.into_iter().map(Value::from).collect())
+                .list(run.iter().copied().map(Value::from).collect())
                 .then(")");
-            self.pool.execute(update).await?;
+            tx.execute(update).await?;
+            for row in tx.fetch::<Row>(select_work(run)).await? {
+                counted.push(row.work()?);
+            }
         }
-        let work = self.load_work(jobs).await?;
-        Ok(work.into_iter().map(|work| (work.job.lost_workers, work)).map(|(lost, work)| (work, lost)).collect())
+        let report = AttemptReport::lost(worker, now);
+        let attempt = |Work { job, .. }: &Work| NewAttempt {
+            tenant: job.tenant_id,
+            job: job.id,
+            n: job.attempt + 1,
+            report: &report,
+            late: false,
+        };
+        attempts::insert(&mut tx, counted.iter().map(attempt).collect()).await?;
+        tx.commit().await?;
+        Ok(counted)
     }
+}
+
+fn select_work(jobs: Vec<Id<Job>>) -> Sql {
+    sql("SELECT ")
+        .then(COLUMNS)
+        .then(", e.payload AS event_payload")
+        .then(FROM)
+        .then(" WHERE j.state = 'pending' AND j.id IN (")
+        .list(jobs.into_iter().map(Value::from).collect())
+        .then(")")
 }
 
 fn select_jobs() -> Sql {

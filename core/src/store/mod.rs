@@ -10,6 +10,7 @@ mod endpoints;
 mod error;
 mod events;
 mod failures;
+mod gates;
 mod jobs;
 mod operations;
 mod outcomes;
@@ -39,11 +40,12 @@ pub use self::{
     error::StoreError,
     events::{Delivery, EventFilter, EventSummary},
     failures::FailureGroup,
+    gates::Gate,
     jobs::{JobDetail, JobFilter, NewJob, Work},
     operations::{Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
-    publish::{Compose, Gate, Item, ItemResult, NewEvent, Publication, Published},
+    publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
     retention::{Removed, RetentionAges},
 };
 use self::{committer::Committer, sql::Pool};

@@ -1,21 +1,22 @@
 //! Outcomes of executions in one grouped commit: the job's row by compare-and-set, its attempt, its dead letter,
 //! its failure group, the counts and its endpoint's state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, attempts,
+    EndpointChange, Store, StoreError,
+    attempts::{self, NewAttempt},
     committer::Write,
-    failures,
+    endpoints, failures,
     sql::{Tx, Value, runs, sql},
     stats,
     tenants::touch_settings,
 };
 use crate::domain::{
     Id, UnixMs,
-    attempt::{Attempt, AttemptClass, AttemptReport},
+    attempt::{AttemptClass, AttemptReport},
     dead_letter::{Cause, DeadLetter, PastAttempt},
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
@@ -58,10 +59,13 @@ impl Store {
     /// When the database cannot store it now.
     pub async fn record(&self, mut finished: Finished) -> Result<Recorded, StoreError> {
         self.node.as_ref().clone_into(&mut finished.node);
+        if finished.kind == JobKind::WebhookTest {
+            finished = finished.of_test();
+        }
         let change = finished.endpoint_state.is_some().then_some(finished.tenant);
         let recorded = self.outcomes.commit(finished).await?;
         if let Some(tenant) = change {
-            self.directory.forget(tenant);
+            self.directory.doubt(tenant);
         }
         Ok(recorded)
     }
@@ -78,8 +82,9 @@ impl Write for Finished {
         let (current, mut late): (Vec<&Self>, Vec<&Self>) =
             first.into_iter().partition(|one| applied.contains(&one.job.uuid()));
         late.extend(again);
+        let on_time = current.iter().filter_map(|one| one.attempt_row(false));
+        attempts::insert(tx, on_time.chain(late.iter().filter_map(|one| one.attempt_row(true))).collect()).await?;
         insert_dead_letters(tx, &current).await?;
-        insert_attempts(tx, &current, &late).await?;
         let failed: Vec<(&Self, Fingerprint)> =
             current.iter().filter_map(|one| Some((*one, one.fingerprint()?))).collect();
         failures::add(tx, &failed).await?;
@@ -92,8 +97,26 @@ impl Write for Finished {
 }
 
 impl Finished {
+    /// A test says of its endpoint only that it works: one that fails counts neither towards its failing nor among
+    /// failures.
+    fn of_test(self) -> Self {
+        let endpoint_state = self.endpoint_state.filter(|(state, _)| *state == EndpointState::Active);
+        Self { outcome: self.outcome.of_test(), endpoint_state, ..self }
+    }
+
     fn fingerprint(&self) -> Option<Fingerprint> {
-        self.report.as_ref()?.fingerprint(self.kind)
+        let report = self.report.as_ref().filter(|_| self.kind != JobKind::WebhookTest)?;
+        report.fingerprint(self.kind)
+    }
+
+    /// The attempt that has ended. A lost one was kept when its worker was counted, and spends no retry.
+    fn ended_attempt(&self) -> Option<&AttemptReport> {
+        self.report.as_ref().filter(|report| report.class != AttemptClass::Lost)
+    }
+
+    fn attempt_row(&self, late: bool) -> Option<NewAttempt<'_>> {
+        let report = self.ended_attempt()?;
+        Some(NewAttempt { tenant: self.tenant, job: self.job, n: self.attempt + 1, report, late })
     }
 
     fn job_row(&self) -> Vec<Value> {
@@ -104,7 +127,7 @@ impl Finished {
             Outcome::Dead { .. } => (JobState::Dead, self.now),
             Outcome::Cancelled { .. } => (JobState::Cancelled, self.now),
         };
-        let spent = i64::from(self.report.is_some() && self.outcome != Outcome::Lost);
+        let spent = i64::from(self.ended_attempt().is_some());
         let error = match (&self.report, &self.outcome) {
             (Some(report), _) => report.error.clone(),
             (None, Outcome::Dead { cause }) => Some(cause_words(*cause).to_owned()),
@@ -152,38 +175,7 @@ async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, 
     Ok(applied)
 }
 
-async fn insert_attempts(tx: &mut Tx, current: &[&Finished], late: &[&Finished]) -> Result<(), StoreError> {
-    let on_time = current.iter().map(|one| (*one, 0i64));
-    let reported: Vec<_> = on_time
-        .chain(late.iter().map(|one| (*one, 1i64)))
-        .filter_map(|(one, late)| one.report.as_ref().map(|report| (one, report, late)))
-        .collect();
-    for run in runs(reported) {
-        let row = |(one, report, late): (&Finished, &AttemptReport, i64)| -> Vec<Value> {
-            vec![
-                Id::<Attempt>::new().into(),
-                one.tenant.into(),
-                one.job.into(),
-                (one.attempt + 1).into(),
-                report.started_at.into(),
-                report.duration_ms.into(),
-                report.class.as_str().into(),
-                report.status_code.into(),
-                report.error.clone().into(),
-                report.response_body.clone().into(),
-                report.address.clone().into(),
-                report.worker.as_str().into(),
-                late.into(),
-            ]
-        };
-        let insert = sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) VALUES ")
-            .rows(run.into_iter().map(row).collect());
-        tx.execute(insert).await?;
-    }
-    Ok(())
-}
-
-/// Snapshots what died, from the rows that are still there and the attempt that has just ended.
+/// Snapshots what died, from the rows that are still there.
 async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
     let dead: Vec<(&Finished, Cause)> = current
         .iter()
@@ -193,17 +185,10 @@ async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), S
         })
         .collect();
     for run in runs(dead) {
-        let select = sql(attempts::COLUMNS)
-            .then(" WHERE late = 0 AND job_id IN (")
-            .list(run.iter().map(|(one, _)| Value::from(one.job)).collect())
-            .then(") ORDER BY id");
-        let mut histories: HashMap<Id<Job>, Vec<PastAttempt>> = HashMap::new();
-        for (job, attempt) in tx.fetch::<attempts::Row>(select).await?.into_iter().map(attempts::Row::read) {
-            histories.entry(job).or_default().push(attempt);
-        }
+        let jobs: Vec<Id<Job>> = run.iter().map(|(one, _)| one.job).collect();
+        let mut histories = attempts::on_time(tx, &jobs).await?;
         for (one, cause) in run {
-            let mut history = histories.remove(&one.job).unwrap_or_default();
-            history.extend(one.report.as_ref().map(|report| past(one.attempt + 1, report)));
+            let history = histories.remove(&one.job).unwrap_or_default();
             insert_dead_letter(tx, one, cause, &history).await?;
         }
     }
@@ -219,7 +204,8 @@ async fn insert_dead_letter(
     let history_text = serde_json::to_string(history).map_err(|error| StoreError::unreadable("history", error))?;
     let errors = || history.iter().filter_map(|attempt| attempt.error.clone());
     let ended = history.iter().filter(|attempt| attempt.outcome != AttemptClass::Lost.as_str()).count();
-    let last_error = errors().next_back().unwrap_or_else(|| cause_words(cause).to_owned());
+    let reported = one.report.as_ref().and_then(|report| report.error.clone());
+    let last_error = reported.or_else(|| errors().next_back()).unwrap_or_else(|| cause_words(cause).to_owned());
     let status_code = history.last().and_then(|attempt| attempt.status_code);
     let insert = sql("INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, \
         event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, created_at) ")
@@ -252,23 +238,6 @@ async fn endpoint_url(tx: &mut Tx, one: &Finished) -> Result<Option<String>, Sto
     Ok(settings.and_then(url))
 }
 
-/// An attempt as snapshots and the API show it.
-#[must_use]
-fn past(n: u32, report: &AttemptReport) -> PastAttempt {
-    PastAttempt {
-        n,
-        started_at: report.started_at,
-        duration_ms: report.duration_ms,
-        outcome: report.class.as_str().to_owned(),
-        status_code: report.status_code,
-        error: report.error.clone(),
-        response_body: report.response_body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
-        address: report.address.clone(),
-        worker: Some(report.worker.clone()),
-        late: false,
-    }
-}
-
 async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
     let Some(first) = current.first() else { return Ok(()) };
     let mut counts = stats::Counts::new(&first.node);
@@ -283,7 +252,7 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
         if let Some(metric) = metric {
             counts.add(one.now, one.tenant, one.kind, metric, 1);
         }
-        if let Some(report) = &one.report {
+        if let Some(report) = one.ended_attempt() {
             counts.add_duration(one.now, one.tenant, one.kind, report.duration_ms);
         }
     }
@@ -295,26 +264,23 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
 async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
     let mut changes: Vec<&&Finished> = current.iter().filter(|one| one.endpoint_state.is_some()).collect();
     changes.sort_by_key(|one| one.endpoint);
+    let mut changed = Vec::new();
     for one in changes {
         let (Some(endpoint), Some((state, reason))) = (one.endpoint, &one.endpoint_state) else { continue };
-        let from = match state {
-            EndpointState::Failing => "('active')",
-            EndpointState::Active => "('failing')",
-            EndpointState::Disabled => "('active', 'failing', 'paused')",
+        let from: &[EndpointState] = match state {
+            EndpointState::Failing => &[EndpointState::Active],
+            EndpointState::Active => &[EndpointState::Failing],
+            EndpointState::Disabled => &[EndpointState::Active, EndpointState::Failing, EndpointState::Paused],
             EndpointState::Paused => continue,
         };
-        let failing_since = (*state == EndpointState::Failing).then_some(one.now);
-        let update = sql("UPDATE endpoints SET")
-            .and(" state = ", state.as_str())
-            .and(", state_since = ", one.now)
-            .and(", state_reason = ", reason.clone())
-            .and(", failing_since = ", failing_since)
-            .and(" WHERE deleted_at IS NULL AND id = ", endpoint)
-            .then(" AND state IN ")
-            .then(from);
-        if tx.execute(update).await? > 0 {
-            touch_settings(tx, one.tenant).await?;
+        let change = EndpointChange { state: *state, reason: reason.clone(), now: one.now };
+        if endpoints::change_state(tx, one.tenant, endpoint, from, &change).await? {
+            changed.push((one.tenant, endpoint));
         }
     }
-    Ok(())
+    if changed.is_empty() {
+        return Ok(());
+    }
+    // Last, since whoever has the clock must not wait for an endpoint whose owner waits for the clock.
+    touch_settings(tx, &changed).await
 }

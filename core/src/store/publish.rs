@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt};
 use super::{
     NewJob, Scope, StoreError,
     committer::Write,
+    gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
     sql::{Tx, Value, runs, sql},
     stats,
@@ -15,17 +16,6 @@ use crate::domain::{
     job::{Job, JobKind},
     tenant::Tenant,
 };
-
-/// A claim to be the first with a key. Whoever comes later with the same body gets the first one's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gate {
-    /// The call, or `own_id`.
-    pub scope: &'static str,
-    pub key: String,
-    /// SHA-256 of the request's body.
-    pub body_hash: Vec<u8>,
-    pub expires_at: UnixMs,
-}
 
 /// An event to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +75,14 @@ impl Publication {
     fn tenant(&self) -> Id<Tenant> {
         self.tenant.unwrap_or_else(|| Id::from_uuid(uuid::Uuid::nil()))
     }
+
+    fn wanted<'g>(&self, gate: Option<&'g Gate>) -> Option<Wanted<'g>> {
+        gate.map(|gate| Wanted { tenant: self.tenant(), gate })
+    }
+
+    fn answer(&self, results: &[ItemResult]) -> String {
+        (self.compose)(results)
+    }
 }
 
 impl fmt::Debug for Publication {
@@ -117,139 +115,70 @@ impl Scope<'_> {
     }
 }
 
-type FullKey = (Id<Tenant>, &'static str, String);
-
-/// How a claim ended.
-#[derive(Clone, Debug)]
-enum Claim {
-    Won,
-    /// Another claim of this same transaction has it; it is answered as that one is.
-    WithinGroup {
-        winner: usize,
-        same: bool,
-    },
-    Lost {
-        answer: String,
-        same: bool,
-    },
-}
-
 impl Write for Publication {
     type Answer = Published;
 
     async fn write(tx: &mut Tx, group: &[Self]) -> Result<Vec<Published>, StoreError> {
-        let requests: Vec<Option<(FullKey, &Gate)>> =
-            group.iter().map(|one| full_key(one.tenant(), one.gate.as_ref())).collect();
         let now = group.first().map(|one| one.now).unwrap_or_default();
-        let request_claims = claim(tx, &requests, now).await?;
-        let mut results: Vec<Vec<ItemResult>> =
-            group.iter().map(|one| vec![ItemResult::Stored; one.items.len()]).collect();
-        let mut places = Vec::new();
-        for (at, one) in group.iter().enumerate() {
-            if matches!(request_claims[at], Claim::Won) {
-                places.extend((0..one.items.len()).map(|item| (at, item)));
-            }
-        }
-        let item_gates: Vec<_> = places
+        let wanted: Vec<_> = group.iter().map(|one| one.wanted(one.gate.as_ref())).collect();
+        // Nearly always all of a request is stored, and its claim carries the answer that says so.
+        let all_stored = |place: usize| group[place].answer(&vec![ItemResult::Stored; group[place].items.len()]);
+        let mut claims = gates::claim(tx, &wanted, all_stored, now).await?;
+        let mut results = claim_items(tx, group, &claims, now).await?;
+        let stored: Vec<(&Self, &Item)> = group
             .iter()
-            .map(|&(at, item)| full_key(group[at].tenant(), group[at].items[item].gate.as_ref()))
-            .collect();
-        let item_claims = claim(tx, &item_gates, now).await?;
-        for (claim, &(at, item)) in item_claims.iter().zip(&places) {
-            results[at][item] = match claim {
-                Claim::Won => ItemResult::Stored,
-                Claim::Lost { answer, same: true } => ItemResult::Replayed { answer: answer.clone() },
-                Claim::WithinGroup { winner, same: true } => {
-                    let (at, item) = places[*winner];
-                    ItemResult::Replayed { answer: group[at].items[item].answer.clone() }
-                }
-                Claim::Lost { .. } | Claim::WithinGroup { .. } => ItemResult::Conflict,
-            };
-        }
-        let stored: Vec<(&Self, &Item)> = places
-            .iter()
-            .filter(|&&(at, item)| results[at][item] == ItemResult::Stored)
-            .map(|&(at, item)| (&group[at], &group[at].items[item]))
+            .zip(&results)
+            .flat_map(|(one, results)| one.items.iter().zip(results).map(move |(item, result)| (one, item, result)))
+            .filter(|(_, _, result)| **result == ItemResult::Stored)
+            .map(|(one, item, _)| (one, item))
             .collect();
         insert_events(tx, &stored).await?;
         let existing = insert_jobs(tx, &stored).await?;
-        for &(at, item) in &places {
-            if let Some(job) = group[at].items[item].jobs.first().and_then(|job| existing.get(&job.id)) {
-                results[at][item] = ItemResult::Existing(*job);
-            }
-        }
         count_accepted(tx, &stored, &existing).await?;
-        write_answers(tx, group, &request_claims, &results).await?;
-        write_own_answers(tx, &stored).await?;
-        Ok(answers(group, &request_claims, &results))
-    }
-}
-
-fn full_key(tenant: Id<Tenant>, gate: Option<&Gate>) -> Option<(FullKey, &Gate)> {
-    gate.map(|gate| ((tenant, gate.scope, gate.key.clone()), gate))
-}
-
-/// Claims keys in their order, so that two groups cannot wait for each other. What has no key has won.
-async fn claim(tx: &mut Tx, wanted: &[Option<(FullKey, &Gate)>], now: UnixMs) -> Result<Vec<Claim>, StoreError> {
-    let mut first: HashMap<&FullKey, usize> = HashMap::new();
-    let mut claims = vec![Claim::Won; wanted.len()];
-    for (place, (key, gate)) in
-        wanted.iter().enumerate().filter_map(|(place, one)| one.as_ref().map(|one| (place, one)))
-    {
-        match first.get(key) {
-            Some(&winner) => {
-                let same = wanted[winner].as_ref().is_some_and(|(_, first)| first.body_hash == gate.body_hash);
-                claims[place] = Claim::WithinGroup { winner, same };
+        for (one, results) in group.iter().zip(&mut results) {
+            for (item, result) in one.items.iter().zip(results) {
+                if let Some(job) = item.jobs.first().and_then(|job| existing.get(&job.id)) {
+                    *result = ItemResult::Existing(*job);
+                }
             }
-            None => drop(first.insert(key, place)),
         }
-    }
-    let mut in_order: Vec<(&FullKey, usize)> = first.into_iter().collect();
-    in_order.sort_unstable();
-    for run in runs(in_order) {
-        let row = |&(key, place): &(&FullKey, usize)| {
-            let gate = wanted[place].as_ref().map(|(_, gate)| *gate)?;
-            Some(vec![
-                key.0.into(),
-                key.1.into(),
-                key.2.as_str().into(),
-                gate.body_hash.as_slice().into(),
-                "".into(),
-                gate.expires_at.into(),
-            ])
+        let others: Vec<(usize, String)> = results
+            .iter()
+            .enumerate()
+            .filter(|(place, results)| wanted[*place].is_some() && results.iter().any(|one| *one != ItemResult::Stored))
+            .map(|(place, results)| (place, group[place].answer(results)))
+            .collect();
+        claims.amend(tx, &wanted, others).await?;
+        let published = |(place, results)| match claims.verdict(place) {
+            Verdict::Passed => Published::Stored(results),
+            Verdict::Replayed { answer } => Published::Replayed { answer },
+            Verdict::Conflict => Published::Conflict,
         };
-        let insert = sql("INSERT INTO idempotency_keys (tenant_id, scope, key, body_hash, answer, expires_at) VALUES ")
-            .rows(run.iter().filter_map(row).collect())
-            .then(" ON CONFLICT (tenant_id, scope, key) DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer, expires_at = excluded.expires_at")
-            .and(" WHERE idempotency_keys.expires_at <= ", now)
-            .then(" RETURNING tenant_id, scope, key");
-        let won: Vec<(uuid::Uuid, String, String)> = tx.fetch(insert).await?;
-        let lost = |(key, _): &&(&FullKey, usize)| {
-            !won.iter().any(|(tenant, scope, text)| *tenant == key.0.uuid() && scope == key.1 && *text == key.2)
-        };
-        for &(key, place) in run.iter().filter(lost) {
-            let Some((_, gate)) = &wanted[place] else { continue };
-            let select = sql("SELECT body_hash, answer FROM idempotency_keys")
-                .and(" WHERE tenant_id = ", key.0)
-                .and(" AND scope = ", key.1)
-                .and(" AND key = ", key.2.as_str());
-            let (body_hash, answer): (Vec<u8>, String) =
-                tx.fetch_one(select).await?.ok_or_else(|| StoreError::unreadable("idempotency key", "it vanished"))?;
-            claims[place] = Claim::Lost { answer, same: body_hash == gate.body_hash };
-        }
+        Ok(results.into_iter().enumerate().map(published).collect())
     }
-    // A claim that lost to one of its own group that had lost itself is answered as that one was.
-    for place in 0..claims.len() {
-        if let Claim::WithinGroup { winner, .. } = claims[place]
-            && let Claim::Lost { answer, .. } = &claims[winner]
-        {
-            let (answer, hash) = (answer.clone(), wanted[place].as_ref().map(|(_, gate)| &gate.body_hash));
-            let stored = wanted[winner].as_ref().map(|(_, gate)| &gate.body_hash);
-            let winner_same = matches!(claims[winner], Claim::Lost { same: true, .. });
-            claims[place] = Claim::Lost { answer, same: winner_same && hash == stored };
-        }
+}
+
+/// Claims the items' own keys of the requests that passed. The results of a request that did not are empty.
+async fn claim_items(
+    tx: &mut Tx,
+    group: &[Publication],
+    claims: &Claims,
+    now: UnixMs,
+) -> Result<Vec<Vec<ItemResult>>, StoreError> {
+    let passed = || group.iter().enumerate().filter(|(place, _)| claims.passed(*place));
+    let items: Vec<(usize, &Item)> =
+        passed().flat_map(|(place, one)| one.items.iter().map(move |item| (place, item))).collect();
+    let wanted: Vec<_> = items.iter().map(|(place, item)| group[*place].wanted(item.gate.as_ref())).collect();
+    let own = gates::claim(tx, &wanted, |place| items[place].1.answer.clone(), now).await?;
+    let mut results = vec![Vec::new(); group.len()];
+    for (item, (place, _)) in items.iter().enumerate() {
+        results[*place].push(match own.verdict(item) {
+            Verdict::Passed => ItemResult::Stored,
+            Verdict::Replayed { answer } => ItemResult::Replayed { answer },
+            Verdict::Conflict => ItemResult::Conflict,
+        });
     }
-    Ok(claims)
+    Ok(results)
 }
 
 async fn insert_events(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<(), StoreError> {
@@ -310,50 +239,4 @@ async fn count_accepted(
         }
     }
     counts.write(tx).await
-}
-
-async fn write_answers(
-    tx: &mut Tx,
-    group: &[Publication],
-    claims: &[Claim],
-    results: &[Vec<ItemResult>],
-) -> Result<(), StoreError> {
-    for (place, one) in group.iter().enumerate() {
-        if let (Some(gate), Claim::Won) = (&one.gate, &claims[place]) {
-            set_answer(tx, one.tenant(), gate, &(one.compose)(&results[place])).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn write_own_answers(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<(), StoreError> {
-    for (one, item) in stored {
-        if let Some(gate) = &item.gate {
-            set_answer(tx, one.tenant(), gate, &item.answer).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn set_answer(tx: &mut Tx, tenant: Id<Tenant>, gate: &Gate, answer: &str) -> Result<(), StoreError> {
-    let update = sql("UPDATE idempotency_keys SET")
-        .and(" answer = ", answer)
-        .and(" WHERE tenant_id = ", tenant)
-        .and(" AND scope = ", gate.scope)
-        .and(" AND key = ", gate.key.as_str());
-    tx.execute(update).await.map(drop)
-}
-
-fn answers(group: &[Publication], claims: &[Claim], results: &[Vec<ItemResult>]) -> Vec<Published> {
-    let composed = |place: usize| (group[place].compose)(&results[place]);
-    claims
-        .iter()
-        .enumerate()
-        .map(|(place, claim)| match claim {
-            Claim::Won => Published::Stored(results[place].clone()),
-            Claim::Lost { answer, same: true } => Published::Replayed { answer: answer.clone() },
-            Claim::WithinGroup { winner, same: true } => Published::Replayed { answer: composed(*winner) },
-            Claim::Lost { .. } | Claim::WithinGroup { .. } => Published::Conflict,
-        })
-        .collect()
 }

@@ -2,10 +2,11 @@
 
 use super::{
     Listed, Page, Store, StoreError,
-    sql::{Tx, sql},
+    sql::{Tx, Value, runs, sql},
 };
 use crate::domain::{
     Id, UnixMs,
+    endpoint::Endpoint,
     tenant::{DEFAULT_TENANT, Tenant, TenantSlug},
 };
 
@@ -78,11 +79,19 @@ impl Store {
     }
 }
 
-/// Moves the settings' clock on for a tenant, within the transaction that changes its settings. The clock's row
+/// Moves the settings' clock on for endpoints, within the transaction that changes them, after it has. The clock's row
 /// is locked until the commit, so that epochs become visible in their order.
-pub(super) async fn touch_settings(tx: &mut Tx, tenant: Id<Tenant>) -> Result<(), StoreError> {
-    tx.execute(sql("UPDATE settings_clock SET epoch = epoch + 1 WHERE id = 1")).await?;
-    let touch = sql("UPDATE tenants SET settings_epoch = (SELECT epoch FROM settings_clock WHERE id = 1)")
-        .and(" WHERE id = ", tenant);
-    tx.execute(touch).await.map(drop)
+pub(super) async fn touch_settings(tx: &mut Tx, changed: &[(Id<Tenant>, Id<Endpoint>)]) -> Result<(), StoreError> {
+    let tick = sql("UPDATE settings_clock SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch");
+    let Some((epoch,)) = tx.fetch_one::<(i64,)>(tick).await? else {
+        return Err(StoreError::unreadable("settings' clock", "its row is missing"));
+    };
+    for run in runs(changed.to_vec()) {
+        let touch = |table: &str, ids: Vec<Value>| {
+            sql("UPDATE ").then(table).and(" SET settings_epoch = ", epoch).then(" WHERE id IN (").list(ids).then(")")
+        };
+        tx.execute(touch("tenants", run.iter().map(|(tenant, _)| Value::from(*tenant)).collect())).await?;
+        tx.execute(touch("endpoints", run.iter().map(|(_, endpoint)| Value::from(*endpoint)).collect())).await?;
+    }
+    Ok(())
 }

@@ -72,7 +72,7 @@ impl Executors {
         #[cfg(test)]
         crate::tests::panic_if_told(&work);
         match work.job.kind {
-            JobKind::WebhookDeliver => webhook_deliver::run(&self, &work).await,
+            JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::run(&self, &work).await,
             JobKind::HttpRequest => http_request::run(&self, &work).await,
         }
     }
@@ -101,7 +101,7 @@ impl Executors {
 
     async fn schedule(&self, work: &Work) -> RetrySchedule {
         let found = match work.job.kind {
-            JobKind::WebhookDeliver => webhook_deliver::schedule(self, work).await,
+            JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::schedule(self, work).await,
             JobKind::HttpRequest => http_request::schedule(work),
         };
         found.unwrap_or_default()

@@ -1,4 +1,5 @@
-//! Kind `webhook.deliver`: one event to one endpoint, signed at each attempt by what the endpoint's settings are then.
+//! Kinds `webhook.deliver` and `webhook.test`: one event to one endpoint, signed at each attempt by what the endpoint's
+//! settings are then. What a test that fails does not mean, the store knows.
 
 use std::{sync::Arc, time::Duration};
 

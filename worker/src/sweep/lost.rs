@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use postrider_core::{
     domain::{
-        Id,
+        Id, UnixMs,
         job::{Job, Outcome},
     },
     queue::LostTicket,
@@ -80,10 +80,10 @@ async fn end(sweeper: &Sweeper, lost: &[LostTicket]) {
 async fn count(store: &Store, jobs: &[Id<Job>], stop: &CancellationToken) -> Option<Vec<Work>> {
     let mut outage = Outage::none();
     loop {
-        let error: StoreError = match store.count_lost_workers(jobs).await {
+        let error: StoreError = match store.count_lost_workers(jobs, NOBODY, UnixMs::now()).await {
             Ok(counted) => {
-                let dead = counted.into_iter().filter(|(_, lost)| Outcome::of_lost_worker(*lost) != Outcome::Lost);
-                return Some(dead.map(|(work, _)| work).collect());
+                let dead = |work: &Work| Outcome::of_lost_worker(work.job.lost_workers) != Outcome::Lost;
+                return Some(counted.into_iter().filter(dead).collect());
             }
             Err(error) => error,
         };

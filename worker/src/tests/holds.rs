@@ -9,7 +9,6 @@ use postrider_core::{
         endpoint::EndpointState,
         job::{Job, JobState},
         lane::{Health, LaneKey, LaneName, Standing},
-        limits::LOST_WORKERS_MAX,
         tenant::Tenant,
     },
     queue::Lease,
@@ -24,8 +23,8 @@ async fn a_job_that_lost_three_workers_is_dead_without_running_again() {
     let (bench, receiver) = (Bench::new().await, Receiver::answering(200).await);
     let endpoint = bench.endpoint(&receiver.url(), &[]).await;
     let job = bench.publish(&endpoint, b"{}").await;
-    for _ in 0..LOST_WORKERS_MAX {
-        bench.parts.store.count_lost_workers(&[job.id]).await.unwrap();
+    for worker in ["a", "b", "c"] {
+        bench.parts.store.count_lost_workers(&[job.id], worker, UnixMs::now()).await.unwrap();
     }
     let worker = bench.start();
     bench.until_state(job.id, JobState::Dead).await;
@@ -33,7 +32,9 @@ async fn a_job_that_lost_three_workers_is_dead_without_running_again() {
 
     assert!(receiver.requests().is_empty());
     let attempts = bench.attempts(job.id).await;
-    assert_eq!(attempts.iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>(), ["lost"]);
+    let lost = attempts.iter().map(|attempt| (attempt.outcome.as_str(), attempt.worker.as_deref().unwrap_or_default()));
+    assert_eq!(lost.collect::<Vec<_>>(), [("lost", "a"), ("lost", "b"), ("lost", "c")]);
+    assert_eq!(bench.job(job.id).await.attempt, 0);
 }
 
 #[tokio::test]
