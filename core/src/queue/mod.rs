@@ -23,7 +23,7 @@ pub use crate::domain::lane::{Breaker, Health};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
 pub use redis::{Redis, RedisOptions, RedisUrl};
-pub use room::{Held, Room};
+pub use room::{Held, Places, Room};
 pub use ticket::{Claimed, Epoch, Lease, LostTicket, Next, Offered, Settled, Ticket, Verdict, WorkerId};
 pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerView};
 

@@ -10,12 +10,66 @@ use std::collections::HashMap;
 use super::Lease;
 use crate::domain::{Id, lane::Standing, tenant::Tenant};
 
-/// One tenant holds less than this many times what is free: three quarters of all slots when it is alone.
-const TENANT_SHARE: Share = Share { times: 3, of: 1 };
-/// All lanes whose receivers have not answered yet: half of all slots.
-const UNKNOWN_SHARE: Share = Share { times: 1, of: 1 };
-/// All lanes whose receivers fail or are silent: a third of all slots.
-const FAILING_SHARE: Share = Share { times: 1, of: 2 };
+/// All tenants together: half of all slots for lanes that have not answered yet, a third for those that fail.
+const SHARES: Places<Share> = Places { all: Share::WHOLE, unknown: Share::new(1, 1), failing: Share::new(1, 2) };
+/// One tenant, when it is alone: three quarters of all slots, a third for lanes that have not answered yet, and a quarter
+/// for those that fail.
+const TENANT_SHARES: Places<Share> =
+    Places { all: Share::new(3, 1), unknown: Share::new(1, 2), failing: Share::new(1, 3) };
+
+/// Slots, counted as a whole and by what stands out of it: lanes that have not answered yet, and lanes that fail or are
+/// silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Places<T = usize> {
+    pub all: T,
+    pub unknown: T,
+    pub failing: T,
+}
+
+impl Places {
+    /// So many, whatever they are for.
+    #[must_use]
+    pub const fn whole(all: usize) -> Self {
+        Self { all, unknown: all, failing: all }
+    }
+
+    /// Those that a lane of this standing may have.
+    pub(super) fn of(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Answering => self.all,
+            Standing::Unknown => self.unknown.min(self.all),
+            Standing::Failing => self.failing.min(self.all),
+        }
+    }
+
+    fn add(&mut self, standing: Standing) {
+        self.all += 1;
+        match standing {
+            Standing::Answering => {}
+            Standing::Unknown => self.unknown += 1,
+            Standing::Failing => self.failing += 1,
+        }
+    }
+
+    fn remove(&mut self, standing: Standing) {
+        self.all = self.all.saturating_sub(1);
+        match standing {
+            Standing::Answering => {}
+            Standing::Unknown => self.unknown = self.unknown.saturating_sub(1),
+            Standing::Failing => self.failing = self.failing.saturating_sub(1),
+        }
+    }
+}
+
+impl Places<Share> {
+    fn left(&self, held: &Places, free: usize, jobs: usize) -> Places {
+        Places {
+            all: self.all.left(held.all, free).min(jobs),
+            unknown: self.unknown.left(held.unknown, free).min(jobs),
+            failing: self.failing.left(held.failing, free).min(jobs),
+        }
+    }
+}
 
 /// How much of what is free a holder may have: `times / of`.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +79,13 @@ struct Share {
 }
 
 impl Share {
+    /// All that is free.
+    const WHOLE: Self = Self::new(1, 0);
+
+    const fn new(times: usize, of: usize) -> Self {
+        Self { times, of }
+    }
+
     /// How many more slots one may take that holds `held`, until it holds its share of what is free then.
     fn left(self, held: usize, free: usize) -> usize {
         let Self { times, of } = self;
@@ -35,32 +96,23 @@ impl Share {
 /// The leases of one worker, counted.
 #[derive(Clone, Debug, Default)]
 pub struct Held {
-    tenants: HashMap<Id<Tenant>, usize>,
-    unknown: usize,
-    failing: usize,
+    all: Places,
+    tenants: HashMap<Id<Tenant>, Places>,
 }
 
 impl Held {
     pub fn add(&mut self, lease: &Lease) {
-        *self.tenants.entry(lease.lane.tenant).or_default() += 1;
-        match lease.standing {
-            Standing::Answering => {}
-            Standing::Unknown => self.unknown += 1,
-            Standing::Failing => self.failing += 1,
-        }
+        self.all.add(lease.standing);
+        self.tenants.entry(lease.lane.tenant).or_default().add(lease.standing);
     }
 
     pub fn remove(&mut self, lease: &Lease) {
+        self.all.remove(lease.standing);
         if let Some(held) = self.tenants.get_mut(&lease.lane.tenant) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
+            held.remove(lease.standing);
+            if *held == Places::default() {
                 self.tenants.remove(&lease.lane.tenant);
             }
-        }
-        match lease.standing {
-            Standing::Answering => {}
-            Standing::Unknown => self.unknown = self.unknown.saturating_sub(1),
-            Standing::Failing => self.failing = self.failing.saturating_sub(1),
         }
     }
 }
@@ -68,67 +120,49 @@ impl Held {
 /// What one claim may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
-    pub jobs: usize,
-    /// Of them, from lanes whose receivers have not answered yet.
-    pub unknown: usize,
-    /// Of them, from lanes whose receivers fail or are silent.
-    pub failing: usize,
-    /// Of them, of each tenant that is not in `tenants`.
-    pub tenant: usize,
+    /// Of all tenants together.
+    pub all: Places,
+    /// Of each tenant that is not in `tenants`.
+    pub tenant: Places,
     /// Tenants that have less room than the others.
-    pub tenants: Vec<(Id<Tenant>, usize)>,
+    pub tenants: Vec<(Id<Tenant>, Places)>,
 }
 
 impl Room {
     /// Room for jobs whatever they are.
     #[must_use]
     pub const fn whole(jobs: usize) -> Self {
-        Self { jobs, unknown: jobs, failing: jobs, tenant: jobs, tenants: Vec::new() }
+        Self { all: Places::whole(jobs), tenant: Places::whole(jobs), tenants: Vec::new() }
     }
 
     /// Room for `jobs` in `free` slots, beside what is held.
     #[must_use]
     pub fn shared(jobs: usize, free: usize, held: &Held) -> Self {
-        let tenant = TENANT_SHARE.left(0, free).min(jobs);
-        let left = |(&id, &held): (&Id<Tenant>, &usize)| (id, TENANT_SHARE.left(held, free).min(jobs));
-        let mut tenants: Vec<_> = held.tenants.iter().map(left).filter(|&(_, left)| left < tenant).collect();
+        let left = |held: &Places| TENANT_SHARES.left(held, free, jobs);
+        let tenant = left(&Places::default());
+        let mut tenants: Vec<_> = held.tenants.iter().map(|(&id, held)| (id, left(held))).collect();
+        tenants.retain(|(_, left)| *left != tenant);
         tenants.sort_unstable();
-        Self {
-            jobs,
-            unknown: UNKNOWN_SHARE.left(held.unknown, free).min(jobs),
-            failing: FAILING_SHARE.left(held.failing, free).min(jobs),
-            tenant,
-            tenants,
-        }
+        Self { all: SHARES.left(&held.all, free, jobs), tenant, tenants }
     }
 
-    /// What is left for jobs of one tenant.
-    pub(super) fn of_tenant(&self, tenant: Id<Tenant>) -> usize {
+    /// What is left for a tenant's lanes of one standing.
+    pub(super) fn of_tenant(&self, tenant: Id<Tenant>, standing: Standing) -> usize {
         let own = self.tenants.iter().find(|(id, _)| *id == tenant);
-        own.map_or(self.tenant, |&(_, left)| left).min(self.jobs)
-    }
-
-    /// What is left for jobs of lanes of one standing.
-    pub(super) fn of_standing(&self, standing: Standing) -> usize {
-        match standing {
-            Standing::Answering => self.jobs,
-            Standing::Unknown => self.unknown,
-            Standing::Failing => self.failing,
-        }
+        own.map_or(&self.tenant, |(_, left)| left).of(standing)
     }
 
     /// One more job was taken.
     pub(super) fn take(&mut self, tenant: Id<Tenant>, standing: Standing) {
+        self.all.remove(standing);
         match self.tenants.iter_mut().find(|(id, _)| *id == tenant) {
-            Some((_, left)) => *left = left.saturating_sub(1),
-            None => self.tenants.push((tenant, self.tenant.saturating_sub(1))),
+            Some((_, left)) => left.remove(standing),
+            None => {
+                let mut left = self.tenant;
+                left.remove(standing);
+                self.tenants.push((tenant, left));
+            }
         }
-        match standing {
-            Standing::Answering => {}
-            Standing::Unknown => self.unknown = self.unknown.saturating_sub(1),
-            Standing::Failing => self.failing = self.failing.saturating_sub(1),
-        }
-        self.jobs = self.jobs.saturating_sub(1);
     }
 }
 
@@ -145,7 +179,7 @@ mod tests {
     }
 
     fn left(room: &Room, tenant: Id<Tenant>, standing: Standing) -> usize {
-        room.of_tenant(tenant).min(room.of_standing(standing))
+        room.of_tenant(tenant, standing).min(room.all.of(standing))
     }
 
     /// Claims one by one until there is no more room; how many that were.
@@ -162,8 +196,15 @@ mod tests {
 
     #[test]
     fn shares_of_a_thousand_slots() {
-        for (standing, taken) in [(Standing::Answering, 750), (Standing::Unknown, 500), (Standing::Failing, 334)] {
-            assert_eq!(fill(1_000, &mut Held::default(), 0, Id::new(), standing), taken, "{standing:?}");
+        for (standing, of_one, of_many) in
+            [(Standing::Answering, 750, 1_000), (Standing::Unknown, 334, 500), (Standing::Failing, 250, 334)]
+        {
+            assert_eq!(fill(1_000, &mut Held::default(), 0, Id::new(), standing), of_one, "{standing:?}");
+            let (mut held, mut all) = (Held::default(), 0);
+            for _ in 0..50 {
+                all += fill(1_000, &mut held, all, Id::new(), standing);
+            }
+            assert_eq!(all, of_many, "{standing:?}");
         }
     }
 
@@ -200,7 +241,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_claim_as_a_whole_takes_what_single_ones_would(free in 1..600_usize, held in 0..600_usize) {
-            for share in [TENANT_SHARE, UNKNOWN_SHARE, FAILING_SHARE] {
+            let Places { all, unknown, failing } = TENANT_SHARES;
+            for share in [all, unknown, failing, Share::WHOLE] {
                 let singly = (0..free).take_while(|taken| share.left(held + taken, free - taken) > 0).count();
                 prop_assert_eq!(share.left(held, free), singly);
             }

@@ -8,7 +8,7 @@ use postrider_core::{
         job::Priority,
         lane::{LaneKey, LaneSettings},
     },
-    queue::{Breaker, Claimed, Health, LaneView, Lease, Next, Queue, QueueLimits, Room, Ticket, WorkerId},
+    queue::{Breaker, Claimed, Health, LaneView, Lease, Next, Places, Queue, QueueLimits, Room, Ticket, WorkerId},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -128,10 +128,13 @@ impl Pair {
         let count = self.roll.random_range(1..6);
         let [one, two] = &self.queues;
         let mut part = || self.roll.random_range(0..=count);
-        let room = Room { unknown: part(), failing: part(), tenant: part(), ..Room::whole(count) };
+        let mut places = || Places { all: part(), unknown: part(), failing: part() };
+        let tenants = vec![(self.lanes[0].tenant, places()), (self.lanes[1].tenant, places())];
+        let all = Places { all: count, ..places() };
+        let room = Room { all, tenant: places(), tenants };
         let room = match self.roll.random_range(0..4) {
             0 => room,
-            1 => Room { tenants: vec![(self.lanes[0].tenant, 0), (self.lanes[1].tenant, 1)], ..room },
+            1 => Room { tenants: Vec::new(), ..room },
             _ => Room::whole(count),
         };
         let first = one.claim(&self.worker, room.clone()).await.unwrap();

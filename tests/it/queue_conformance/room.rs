@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postrider_core::{
     domain::{Id, lane::Standing},
-    queue::{Health, Lease, Next, Queue, QueueLimits, Room},
+    queue::{Health, Lease, Next, Places, Queue, QueueLimits, Room},
 };
 
 use super::setup::{
@@ -18,6 +18,7 @@ super::on_both!(
     a_tenant_without_room_is_passed_over(NORMAL),
     a_tenant_gets_no_more_than_its_room(NORMAL),
     standings_take_turns_and_no_more_than_their_room(NORMAL),
+    a_tenant_s_new_lanes_take_no_more_than_their_room(NORMAL),
     a_silent_receiver_gets_no_more_than_a_new_one(TALKATIVE),
     what_there_is_no_room_for_wakes_nobody_twice(NORMAL),
 );
@@ -28,7 +29,7 @@ async fn a_tenant_without_room_is_passed_over(queue: Queue) {
     let prompt = ticket(&lane_of(other, "d"));
     take(&queue, &waiting).await;
     take(&queue, std::slice::from_ref(&prompt)).await;
-    let room = Room { tenants: vec![(full, 0)], ..Room::whole(10) };
+    let room = Room { tenants: vec![(full, Places::default())], ..Room::whole(10) };
     let claimed = queue.claim(&worker(), room.clone()).await.unwrap();
     assert_eq!((jobs(&claimed.leases), claimed.held_back), (vec![prompt.job], true));
     let claimed = queue.claim(&worker(), room).await.unwrap();
@@ -44,7 +45,7 @@ async fn a_tenant_gets_no_more_than_its_room(queue: Queue) {
             take(&queue, &tickets(&lane_of(tenant, name), 2)).await;
         }
     }
-    let room = Room { tenant: 4, tenants: vec![(two, 1)], ..Room::whole(10) };
+    let room = Room { tenant: Places::whole(4), tenants: vec![(two, Places::whole(1))], ..Room::whole(10) };
     let leases = queue.claim(&worker(), room).await.unwrap().leases;
     let of = |tenant| leases.iter().filter(|lease| lease.lane.tenant == tenant).count();
     assert_eq!((of(one), of(two)), (4, 1));
@@ -63,7 +64,7 @@ async fn standings_take_turns_and_no_more_than_their_room(queue: Queue) {
         take(&queue, &tickets(lane, 4)).await;
     }
     let stand = |leases: &[Lease]| leases.iter().map(|lease| lease.standing).collect::<Vec<_>>();
-    let room = Room { unknown: 0, failing: 0, ..Room::whole(2) };
+    let room = Room { all: Places { all: 2, ..Places::default() }, ..Room::whole(2) };
     let mut leases = queue.claim(&worker(), room).await.unwrap().leases;
     assert_eq!(stand(&leases), [Standing::Answering; 2]);
     leases.extend(claim(&queue, &worker(), 3).await);
@@ -71,6 +72,24 @@ async fn standings_take_turns_and_no_more_than_their_room(queue: Queue) {
     assert_eq!(stand(&leases[2..]), turns);
     assert!(leases.iter().zip([0, 0, 1, 2, 0]).all(|(lease, at)| lease.lane == lanes[at]), "{leases:?}");
     done(&queue, &leases).await;
+}
+
+async fn a_tenant_s_new_lanes_take_no_more_than_their_room(queue: Queue) {
+    let (one, two) = (Id::new(), Id::new());
+    let answering = lane_of(one, "answering");
+    grow(&queue, &answering, 4).await;
+    take(&queue, &tickets(&answering, 4)).await;
+    for lane in [lane_of(one, "a"), lane_of(one, "b"), lane_of(one, "c"), lane_of(two, "d"), lane_of(two, "e")] {
+        take(&queue, &tickets(&lane, 1)).await;
+    }
+    let tenant = Places { unknown: 1, ..Places::whole(10) };
+    let claimed = queue.claim(&worker(), Room { tenant, ..Room::whole(20) }).await.unwrap();
+    let of = |tenant, standing| {
+        let such = |lease: &&Lease| lease.lane.tenant == tenant && lease.standing == standing;
+        claimed.leases.iter().filter(such).count()
+    };
+    assert_eq!((of(one, Standing::Answering), of(one, Standing::Unknown), of(two, Standing::Unknown)), (4, 1, 1));
+    assert!(claimed.held_back);
 }
 
 async fn a_silent_receiver_gets_no_more_than_a_new_one(queue: Queue) {
@@ -98,7 +117,7 @@ async fn what_there_is_no_room_for_wakes_nobody_twice(queue: Queue) {
     let worker = worker();
     for round in 0.. {
         assert!(round < 5, "it is woken again and again");
-        let claimed = queue.claim(&worker, Room { tenant: 0, ..Room::whole(5) }).await.unwrap();
+        let claimed = queue.claim(&worker, Room { tenant: Places::default(), ..Room::whole(5) }).await.unwrap();
         assert!(claimed.leases.is_empty() && claimed.held_back);
         let begun = Instant::now();
         queue.wait(PATIENCE).await;

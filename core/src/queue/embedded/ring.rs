@@ -47,8 +47,8 @@ impl Rings {
     pub(super) fn pop(&mut self, room: &Room) -> Option<(Standing, LaneIndex)> {
         let first = self.last.map_or(0, |last| last as usize + 1);
         for standing in Standing::ALL.into_iter().cycle().skip(first).take(Standing::ALL.len()) {
-            if room.of_standing(standing) > 0
-                && let Some(lane) = self.rings[standing as usize].pop(room)
+            if room.all.of(standing) > 0
+                && let Some(lane) = self.rings[standing as usize].pop(standing, room)
             {
                 self.last = Some(standing);
                 return Some((standing, lane));
@@ -66,10 +66,10 @@ impl Rings {
 }
 
 impl Ring {
-    fn pop(&mut self, room: &Room) -> Option<LaneIndex> {
+    fn pop(&mut self, standing: Standing, room: &Room) -> Option<LaneIndex> {
         let tenant = loop {
             let tenant = self.tenants.pop_front()?;
-            if room.of_tenant(tenant) > 0 {
+            if room.of_tenant(tenant, standing) > 0 {
                 break tenant;
             }
             self.passed.push(tenant);

@@ -27,9 +27,9 @@ impl State {
         self.workers.seen(worker, now, lease_ms);
         self.forget_idle(now);
         self.wake_due(now);
-        let mut leases = Vec::with_capacity(room.jobs.min(1_000));
+        let mut leases = Vec::with_capacity(room.all.all.min(1_000));
         let (mut empty_turns, mut failed, mut passed) = (0, None, false);
-        while room.jobs > 0 && empty_turns < EMPTY_TURNS_MAX && failed.is_none() {
+        while room.all.all > 0 && empty_turns < EMPTY_TURNS_MAX && failed.is_none() {
             let Some((standing, index)) = self.rings.pop(&room) else {
                 passed = true;
                 break;

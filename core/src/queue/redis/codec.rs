@@ -6,12 +6,14 @@ use redis::{FromRedisValue, Value};
 use uuid::Uuid;
 
 use super::super::{
-    Health, LaneView, Lease, LostTicket, Next, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView, rank::Rank,
+    Health, LaneView, Lease, LostTicket, Next, Places, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView,
+    rank::Rank,
 };
 use crate::domain::{
     Id, UnixMs,
     job::{Job, Priority},
     lane::{Breaker, LaneKey, LaneSettings, Standing},
+    tenant::Tenant,
 };
 
 const ID_BYTES: usize = 16;
@@ -90,9 +92,12 @@ pub(super) fn verdict_args(verdict: &Verdict) -> [Vec<u8>; 10] {
 
 /// The room for a claim of at most `count` jobs.
 pub(super) fn room_args(room: &Room, count: usize) -> Vec<Vec<u8>> {
-    let fixed = [count, room.unknown, room.failing, room.tenant].map(number);
-    let own = room.tenants.iter().flat_map(|&(tenant, left)| [tenant.uuid().as_bytes().to_vec(), number(left)]);
-    fixed.into_iter().chain(own).collect()
+    let places = |Places { all, unknown, failing }: Places| [all, unknown, failing].map(number);
+    let own = |(tenant, left): &(Id<Tenant>, Places)| {
+        std::iter::once(tenant.uuid().as_bytes().to_vec()).chain(places(*left)).collect::<Vec<_>>()
+    };
+    let fixed = [places(Places { all: count, ..room.all }), places(room.tenant)].concat();
+    fixed.into_iter().chain(room.tenants.iter().flat_map(own)).collect()
 }
 
 /// What a claim left in its shard.

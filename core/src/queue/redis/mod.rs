@@ -182,13 +182,13 @@ impl Redis {
         let first = self.0.turn.fetch_add(1, Ordering::Relaxed) % shards;
         let mut all = Claimed::default();
         // Each shard gives its share; then those that have more fill what is left.
-        let share = room.jobs.div_ceil(shards);
+        let share = room.all.all.div_ceil(shards);
         let mut fuller = Vec::new();
         for shard in (0..shards).map(|at| (first + at) % shards) {
-            if room.jobs == 0 {
+            if room.all.all == 0 {
                 break;
             }
-            match self.claim_in(shard, worker, share.min(room.jobs), &mut room, &mut all).await {
+            match self.claim_in(shard, worker, share.min(room.all.all), &mut room, &mut all).await {
                 Ok(Rest::More) => fuller.push(shard),
                 Ok(_) => {}
                 // What the other shards gave is leased, and must not be lost with this one's answer.
@@ -201,10 +201,10 @@ impl Redis {
         }
         for shard in fuller {
             let mut rest = Ok(Rest::More);
-            while room.jobs > 0 && matches!(rest, Ok(Rest::More)) {
-                let before = room.jobs;
-                rest = self.claim_in(shard, worker, room.jobs, &mut room, &mut all).await;
-                if room.jobs == before {
+            while room.all.all > 0 && matches!(rest, Ok(Rest::More)) {
+                let before = room.all.all;
+                rest = self.claim_in(shard, worker, room.all.all, &mut room, &mut all).await;
+                if room.all.all == before {
                     break;
                 }
             }

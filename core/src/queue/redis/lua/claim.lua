@@ -1,12 +1,12 @@
--- ARGV: worker, lease in ms, this claim's name, silence in ms, then the room: jobs, of unknown lanes, of failing lanes,
--- of each tenant, and for tenants with another room: tenant, room.
+-- ARGV: worker, lease in ms, this claim's name, silence in ms, then the room, each time as jobs in all, of unknown lanes,
+-- of failing lanes: of all tenants, of each tenant, and for tenants with another room the tenant before it.
 -- Returns the time now and of the next look (0: none); '1' when there is more for this worker, '-1' when it has no room
 -- for what there is, else '0'; then job, lane, fence, standing of each lease.
 local worker, lease_ms, claim, silence = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local count = math.min(tonumber(ARGV[5]), 1000)
-local room = { count, tonumber(ARGV[6]), tonumber(ARGV[7]) }
-local room_of = {}
-for at = 9, #ARGV, 2 do room_of[ARGV[at]] = tonumber(ARGV[at + 1]) end
+local function room_at(at) return { tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]) } end
+local room, room_of = room_at(5), {}
+for at = 11, #ARGV, 4 do room_of[ARGV[at]] = room_at(at + 1) end
+local count = math.min(room[ANSWERING], 1000)
 local DUE_LANES_MAX, PROMOTED_MAX, EMPTY_TURNS_MAX = 100, 200, 1000
 quiet = true
 
@@ -37,7 +37,11 @@ local turn, passed = last_turn, { {}, {}, {} }
 tenants_in = {}
 for ring = ANSWERING, FAILING do tenants_in[ring] = call('LLEN', base .. 'tenants' .. ring) end
 
-local function room_for(tenant) return room_of[tenant] or tonumber(ARGV[8]) end
+-- What there is room for of a tenant's lanes in a ring.
+local function room_for(tenant, ring)
+  room_of[tenant] = room_of[tenant] or room_at(8)
+  return math.min(room_of[tenant][ANSWERING], room_of[tenant][ring])
+end
 
 -- Takes the lane whose turn it is in a ring, among those that there is room for; its tenant goes behind the others.
 -- Tenants without room are kept apart until the end.
@@ -45,7 +49,7 @@ local function pop_from(ring)
   while tenants_in[ring] > 0 do
     local tenant = call('LPOP', base .. 'tenants' .. ring)
     tenants_in[ring] = tenants_in[ring] - 1
-    if room_for(tenant) > 0 then
+    if room_for(tenant, ring) > 0 then
       local lanes = base .. 't' .. ring .. ':' .. tenant
       local name = call('LPOP', lanes)
       if call('EXISTS', lanes) == 1 then
@@ -89,8 +93,10 @@ local function lease_first(lane, ring)
   serial = serial or serials(count)
   taken = taken + 1
   local tenant = string.sub(lane.name, 1, 16)
-  room_of[tenant] = room_for(tenant) - 1
-  room[ring] = room[ring] - 1
+  for _, left in ipairs({ room, room_of[tenant] }) do
+    left[ANSWERING] = left[ANSWERING] - 1
+    if ring ~= ANSWERING then left[ring] = left[ring] - 1 end
+  end
   local first = call('ZPOPMIN', base .. 'r:' .. lane.name)
   local job, fence = first[1], int(serial + taken)
   lane.ready = lane.ready - 1
@@ -105,7 +111,7 @@ end
 -- Nobody else waits for a turn: the next ones are this lane's as well.
 local function goes_on(lane, ring)
   return tenants_in[1] + tenants_in[2] + tenants_in[3] == 0 and taken < count and room[ring] > 0
-    and room_for(string.sub(lane.name, 1, 16)) > 0 and may_start(lane) and standing_at_start(lane) == ring
+    and room_for(string.sub(lane.name, 1, 16), ring) > 0 and may_start(lane) and standing_at_start(lane) == ring
 end
 
 local nothing_fits = false
