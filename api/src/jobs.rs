@@ -13,7 +13,7 @@ use postrider_core::{
         lane::LaneName,
         limits::ATTEMPTS_MAX,
     },
-    store::{Item, ItemResult, JobDetail, JobFilter, NewJob},
+    store::{Item, ItemResult, JobDetail, NewJob},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,8 +24,8 @@ use crate::{
     accept::{IdempotencyKey, Submission, hash},
     auth::{Caller, Operate, Publish, ReadPublished},
     http_request::{self, HttpRequestJson},
+    job_list,
     json::{Nothing, OptionalJson, RawJson},
-    page::{Listing, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
     publish::schedule,
@@ -39,10 +39,11 @@ const ENDPOINT_LANE_PREFIX: &str = "ep_";
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(create, list))
+        .routes(routes!(create))
         .routes(routes!(get))
         .routes(routes!(cancel))
         .routes(routes!(run_now))
+        .merge(job_list::router())
 }
 
 /// A job to be done.
@@ -130,7 +131,7 @@ pub(crate) struct JobJson {
 }
 
 impl JobJson {
-    fn of(detail: JobDetail, running: bool) -> Self {
+    pub(crate) fn of(detail: JobDetail, running: bool) -> Self {
         let JobDetail { job, event, .. } = detail;
         Self {
             id: job.id,
@@ -257,33 +258,6 @@ fn host_lane(args: &HttpRequest) -> LaneName {
     let hashed = || hash(&[host.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let named = format!("host:{plain}").parse().or_else(|_| format!("host:{}", hashed()).parse());
     named.unwrap_or_else(|_| LaneName::of_endpoint(Id::from_uuid(uuid::Uuid::nil())))
-}
-
-/// Lists jobs, newest first. `running` and `queued` are told apart where the queue answers.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("state" = Option<String>, Query),
-        ("kind" = Option<String>, Query), ("lane" = Option<String>, Query),
-        ("q" = Option<String>, Query, description = "Part of the last error, or the whole unique key.")),
-    responses((status = 200, body = Listing<JobJson>)))]
-async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answer<Listing<JobJson>>, Problem> {
-    let filter = JobFilter {
-        state: params.parsed("state", str::parse::<JobView>)?,
-        kind: params.parsed("kind", str::parse::<JobKind>)?,
-        lane: params.parsed("lane", str::parse::<LaneName>)?,
-        text: params.text("q"),
-    };
-    let mut listed = caller.scope().jobs(&filter, &params.page()?, UnixMs::now()).await?;
-    let keys: Vec<_> = listed.rows.iter().map(|detail| (detail.job.lane_key(), detail.job.id)).collect();
-    let mut runs = running(caller.api.queue(), &keys).await;
-    // SQL cannot tell these two apart, so a page may be shorter than its limit.
-    if let Some(wanted @ (JobView::Running | JobView::Queued)) = filter.state {
-        let keep: Vec<bool> = runs.iter().map(|runs| *runs == (wanted == JobView::Running)).collect();
-        let mut place = keep.iter();
-        listed.rows.retain(|_| place.next().copied().unwrap_or(false));
-        runs.retain(|runs| *runs == (wanted == JobView::Running));
-    }
-    let mut runs = runs.into_iter();
-    Ok(Answer(Listing::of(listed, |detail| JobJson::of(detail, runs.next().unwrap_or(false)))))
 }
 
 /// Shows a job with its attempts.

@@ -12,6 +12,7 @@ mod events;
 mod failures;
 mod health;
 mod http_request;
+mod job_list;
 mod jobs;
 mod json;
 mod metrics;

@@ -67,13 +67,16 @@ pub(crate) fn raw(bytes: Vec<u8>) -> Option<Box<RawValue>> {
 
 /// Which jobs run now. When the queue does not answer, none is shown as running.
 pub(crate) async fn running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Vec<bool> {
+    told_running(queue, jobs).await.unwrap_or_else(|| vec![false; jobs.len()])
+}
+
+/// Which jobs run now; `None` when the queue does not answer.
+pub(crate) async fn told_running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Option<Vec<bool>> {
     if jobs.is_empty() {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    queue.held(jobs).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "the queue did not say which jobs run");
-        vec![false; jobs.len()]
-    })
+    let told = queue.held(jobs).await;
+    told.inspect_err(|error| tracing::debug!(%error, "the queue did not say which jobs run")).ok()
 }
 
 pub(crate) fn created(body: impl Serialize) -> Response {
