@@ -4,6 +4,7 @@ mod client;
 mod dead;
 mod doctor;
 mod first_start;
+mod linger;
 mod listen;
 mod logs;
 mod migrate;

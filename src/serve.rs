@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{first_start, logs};
+use crate::{first_start, linger::LingeringListener, logs};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -203,6 +203,7 @@ async fn serve_http(
     grace: Duration,
 ) -> anyhow::Result<()> {
     let ending = stop.clone();
+    let listener = LingeringListener { inner: listener, stop: stop.clone() };
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await });
     let late = async {
         stop.cancelled().await;

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, HeaderValue, header},
 };
@@ -20,8 +20,6 @@ use crate::problem::{Code, Problem};
 
 /// A body that takes longer than this is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body over its limit is read on up to this many bytes, and no further.
-const BODY_BYTES_READ_MAX: usize = 16 * BODY_BYTES_MAX;
 /// Arrays and objects within each other; serde_json's own limit, which raw parts of a body would pass by.
 const DEPTH_MAX: usize = 127;
 
@@ -147,25 +145,24 @@ async fn read(body: Body) -> Result<RawJson, Problem> {
     }
 }
 
-/// The whole body. One that is too large is read on for a while and thrown away, since a caller that is cut off in
-/// the middle of sending does not see the answer that says why.
+/// The whole body. One whose length is told to be too large is not asked for.
 async fn gather(body: Body) -> Result<Bytes, Problem> {
-    let (mut chunks, mut kept, mut bytes_read) = (body.into_data_stream(), BytesMut::new(), 0);
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let (mut chunks, mut kept) = (body.into_data_stream(), BytesMut::new());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Code::BrokenBody, "the body could not be read to its end"))?;
-        bytes_read += chunk.len();
-        if bytes_read > BODY_BYTES_READ_MAX {
-            break;
+        if kept.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(too_large());
         }
-        if bytes_read <= BODY_BYTES_MAX {
-            kept.extend_from_slice(&chunk);
-        }
-    }
-    if bytes_read > BODY_BYTES_MAX {
-        let detail = format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once");
-        return Err(Problem::new(Code::BodyTooLarge, detail));
+        kept.extend_from_slice(&chunk);
     }
     Ok(kept.freeze())
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::BodyTooLarge, format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once"))
 }
 
 fn malformed_at(bytes: &[u8], offset: usize) -> Problem {

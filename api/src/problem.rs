@@ -166,6 +166,10 @@ impl Problem {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
         }
+        if self.code == Code::BodyTooLarge {
+            // The rest of the body stays unread, so nothing can follow it on this connection.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"postrider\""));
         }

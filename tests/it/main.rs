@@ -20,6 +20,7 @@ mod durability;
 mod endpoints;
 mod idempotency;
 mod jobs;
+mod large_bodies;
 mod openapi;
 mod order;
 mod outages;
