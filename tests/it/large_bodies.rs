@@ -98,7 +98,8 @@ async fn write_then_read(app: &App, token: &str, framing: Framing, extra: &str) 
         stream.flush().await
     };
     let written: std::io::Result<()> = written.await;
-    written.unwrap_or_else(|error| panic!("{framing:?} {extra:?}: the connection was cut while it was written: {error}"));
+    written
+        .unwrap_or_else(|error| panic!("{framing:?} {extra:?}: the connection was cut while it was written: {error}"));
     read(&mut stream).await
 }
 
