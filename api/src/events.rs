@@ -79,7 +79,7 @@ pub(crate) struct DeliveryJson {
 
 /// Publishes an event. Answers once it is durable.
 #[utoipa::path(post, path = "/v1/events", tag = "events", request_body = EventRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    params(IdempotencyKey),
     responses((status = 202, body = EventAccepted)))]
 async fn publish_one(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
     publish::one(&caller, key, &body).await
@@ -87,7 +87,7 @@ async fn publish_one(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson
 
 /// Publishes up to 1,000 events, each accepted or refused by itself.
 #[utoipa::path(post, path = "/v1/events/batch", tag = "events", request_body = BatchRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    params(IdempotencyKey),
     responses((status = 202, body = BatchAnswer)))]
 async fn publish_batch(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
     publish::batch(&caller, key, &body).await
@@ -139,11 +139,12 @@ pub(crate) struct ReplayedEvent {
 }
 
 /// Sends an event once more, whatever became of its deliveries.
-#[utoipa::path(post, path = "/v1/events/{id}/replay", tag = "events", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/v1/events/{id}/replay", tag = "events", params(("id" = String, Path), IdempotencyKey),
     request_body = ReplayEvent, responses((status = 202, body = ReplayedEvent)))]
 async fn replay(
     caller: Caller<Operate>,
     TextRef(id): TextRef,
+    key: IdempotencyKey,
     OptionalJson(request): OptionalJson<ReplayEvent>,
 ) -> Result<Response, Problem> {
     let summary = caller.scope().event(&id).await?.ok_or_else(|| Problem::not_found("event"))?;
@@ -151,12 +152,15 @@ async fn replay(
         return Err(Problem::new(Code::PayloadGone, "retention has removed this event's payload"));
     }
     let now = UnixMs::now();
+    // No body and an empty one ask for the same, so the key goes by what is asked for.
+    let asked = serde_json::to_vec(&(&id, &request.endpoints)).map_err(|error| Problem::new(Code::Internal, error))?;
+    let gate = key.gate(&caller.api, "POST /v1/events/{id}/replay", &asked, now);
     let jobs = replay_jobs(&caller, &summary.event, request, now).await?;
     let replayed = ReplayedEvent { id, deliveries: jobs.len(), jobs: jobs.iter().map(|job| job.id).collect() };
     let answer = serde_json::to_string(&replayed).map_err(|error| Problem::new(Code::Internal, error))?;
     let item = Item { gate: None, answer: String::new(), event: None, jobs };
     let answer = Arc::new(move |_: &[ItemResult]| Some(answer.clone()));
-    Submission { gate: None, items: vec![item], answer, now }.submit(&caller).await
+    Submission { gate, items: vec![item], answer, now }.submit(&caller).await
 }
 
 async fn replay_jobs(

@@ -163,7 +163,7 @@ fn missing() -> Problem {
 
 /// Takes a job in. Answers once it is durable.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    params(IdempotencyKey),
     responses((status = 202, body = JobAccepted)))]
 async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
     let now = UnixMs::now();
