@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, Operate, Read},
     http_request,
-    json::{Json, OptionalJson, present},
+    json::{Json, Object, OptionalJson, present},
     operations::OperationJson,
     page::{Listing, Params},
     path::Ref,
@@ -327,7 +327,8 @@ fn resolved<T>(resolved: Resolved<T>) -> Result<T, Problem> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayMany {
-    filter: FilterJson,
+    #[schema(value_type = FilterJson)]
+    filter: Object<FilterJson>,
     /// Jobs made in one second at most.
     #[schema(minimum = 1, maximum = 10_000)]
     rate_per_second: Option<u32>,
@@ -346,7 +347,8 @@ pub(crate) struct Count {
 #[utoipa::path(post, path = "/v1/dead-letters/replay", tag = "dead letters", request_body = ReplayMany,
     responses((status = 200, body = Count, description = "A dry run"), (status = 202, body = OperationJson)))]
 async fn replay_many(caller: Caller<Operate>, Json(request): Json<ReplayMany>) -> Result<Response, Problem> {
-    let filter = request.filter.open()?;
+    let Object(filter) = request.filter;
+    let filter = filter.open()?;
     let mut faults = Faults::default();
     let fits = request.rate_per_second.is_none_or(|rate| RATE_PER_SECOND.contains(&rate));
     faults.check("/rate_per_second", fits, "a rate is 1 to 10000");

@@ -1,6 +1,6 @@
 //! Bodies: how JSON is taken in, and what is said of JSON that is not what a call takes.
 
-use std::{fmt, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::{
     body::{Body, HttpBody},
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use postrider_core::domain::limits::BODY_BYTES_MAX;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_path_to_error::Segment;
 
@@ -61,13 +61,8 @@ impl RawJson {
 /// # Errors
 /// 400 when it is not JSON, 422 with the fault's pointer when it is not a `T`.
 pub(crate) fn parse_at<'a, T: Deserialize<'a>>(text: &'a str, base: &str) -> Result<T, Problem> {
-    if !text.trim_ascii_start().starts_with('{') {
-        // Derived readers would take a list of members in their order for an object.
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| refuse(&error, base.to_owned()))?;
-        return Err(Problem::at(Code::InvalidBody, base.to_owned(), "an object is expected here"));
-    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = format!("{base}{}", pointer(error.path()));
         refuse(error.inner(), pointer)
     })?;
@@ -201,6 +196,30 @@ fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::new(Code::WrongType, format_args!("the content-type is {given:?}; send application/json")))
+}
+
+/// An object, and no list: a derived reader alone takes a list of members in their order as well. Every body is read
+/// as one; an object within a body has to be declared as one.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
 }
 
 /// A member of a body that may be absent, null or there: unchanged, back to its default, or set.

@@ -138,7 +138,11 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
         (json!({ "name": "x", "role": "viewer", "expires_at": 7 }), 422, "invalid_body", "/expires_at"),
     ];
     assert_refused(&app, "/v1/tokens", tokens).await;
-    let filters: Vec<Refusal> = vec![(json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q")];
+    let filters: Vec<Refusal> = vec![
+        (json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q"),
+        (json!({ "filter": ["http.request"] }), 422, "invalid_body", "/filter"),
+        (json!([{}, null, true]), 422, "invalid_body", ""),
+    ];
     assert_refused(&app, "/v1/dead-letters/replay", filters).await;
 }
 
