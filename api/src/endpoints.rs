@@ -21,13 +21,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Operate, Read},
-    endpoint_settings::EndpointRequest,
+    endpoint_settings::{EndpointPatch, NewEndpoint},
     endpoint_test,
     json::{HeaderList, Json, Nothing, OptionalJson},
     operations::OperationJson,
     page::{Listing, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
+    retries::RetryBackoffJson,
     state::ApiState,
     wire::{accepted, created},
 };
@@ -67,7 +68,9 @@ pub(crate) struct EndpointJson {
     concurrency_max: Option<u32>,
     ordered: bool,
     timeout_ms: u32,
+    /// Seconds before each retry, also where they were given as a backoff.
     retry_schedule_seconds: Vec<f64>,
+    retry_backoff: Option<RetryBackoffJson>,
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
     /// `active`, `paused`, `failing` or `disabled`.
@@ -105,6 +108,7 @@ impl From<Endpoint> for EndpointJson {
             ordered: settings.ordered,
             timeout_ms: settings.timeout_ms,
             retry_schedule_seconds: settings.retry_schedule.seconds(),
+            retry_backoff: settings.retry_schedule.backoff().map(RetryBackoffJson::from),
             metadata: settings.metadata,
             state: endpoint.state.as_str(),
             state_since: endpoint.state_since,
@@ -121,10 +125,10 @@ fn missing() -> Problem {
 }
 
 /// Creates an endpoint. Its secret is in this answer only.
-#[utoipa::path(post, path = "/v1/endpoints", tag = "endpoints", request_body = EndpointRequest,
+#[utoipa::path(post, path = "/v1/endpoints", tag = "endpoints", request_body = NewEndpoint,
     responses((status = 201, body = EndpointJson)))]
-async fn create(caller: Caller<Operate>, Json(request): Json<EndpointRequest>) -> Result<Response, Problem> {
-    let (settings, secret) = request.create(caller.api.settings())?;
+async fn create(caller: Caller<Operate>, Json(request): Json<NewEndpoint>) -> Result<Response, Problem> {
+    let (settings, secret) = request.check(caller.api.settings())?;
     let known = caller.api.store().directory().endpoints(caller.tenant).await?;
     if known.len() >= ENDPOINTS_PER_TENANT_MAX {
         let detail = format!("a tenant has at most {ENDPOINTS_PER_TENANT_MAX} endpoints; delete one");
@@ -154,13 +158,13 @@ async fn get(caller: Caller<Read>, Ref(id): Ref<Endpoint>) -> Result<Answer<Endp
 
 /// Changes an endpoint's settings: what is absent stays, null goes back to the default.
 #[utoipa::path(patch, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = String, Path)),
-    request_body = EndpointRequest, responses((status = 200, body = EndpointJson)))]
+    request_body = EndpointPatch, responses((status = 200, body = EndpointJson)))]
 async fn patch(
     caller: Caller<Operate>,
     Ref(id): Ref<Endpoint>,
-    Json(request): Json<EndpointRequest>,
+    Json(request): Json<EndpointPatch>,
 ) -> Result<Answer<EndpointJson>, Problem> {
-    let change = request.change(caller.api.settings())?;
+    let change = request.check(caller.api.settings())?;
     let changed = caller.scope().update_endpoint(id, UnixMs::now(), |settings| change.apply(settings)).await?;
     let endpoint = changed.ok_or_else(missing)?;
     caller.api.dispatcher().tell(&endpoint.lane(), &endpoint.lane_settings()).await;

@@ -22,6 +22,7 @@ mod page;
 mod path;
 mod problem;
 mod publish;
+mod retries;
 mod state;
 mod tenants;
 mod tokens;

@@ -11,6 +11,7 @@
 mod harness;
 
 mod architecture;
+mod backoffs;
 mod bad_input;
 mod commands;
 mod dead_letters;

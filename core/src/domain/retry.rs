@@ -271,6 +271,7 @@ mod tests {
             (backoff(7.0, 1.0, 7.0, 3), &[7.0, 7.0, 7.0]),
             (backoff(0.001, 100.0, 604_800.0, 6), &[0.001, 0.1, 10.0, 1000.0, 100_000.0, 604_800.0]),
             (backoff(5.0, 2.0, 5.0, 0), &[]),
+            (backoff(604_800.0, 1.0, 604_800.0, 49), &[604_800.0; 49]),
         ] {
             assert_eq!(RetrySchedule::exponential(given).unwrap().seconds(), expected, "{given:?}");
         }
