@@ -25,12 +25,12 @@ use crate::{
     endpoint_test,
     json::{HeaderList, Json, Nothing, OptionalJson},
     operations::OperationJson,
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
     retries::RetryBackoffJson,
     state::ApiState,
-    wire::{accepted, created},
+    wire::{Time, accepted, created},
 };
 
 /// How long an old secret signs on after a rotation, when nobody says.
@@ -75,13 +75,10 @@ pub(crate) struct EndpointJson {
     metadata: Map<String, Value>,
     /// `active`, `paused`, `failing` or `disabled`.
     state: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    state_since: UnixMs,
+    state_since: Time,
     state_reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: UnixMs,
+    created_at: Time,
+    updated_at: Time,
     /// Only in the answers that create an endpoint or rotate its secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -111,10 +108,10 @@ impl From<Endpoint> for EndpointJson {
             retry_backoff: settings.retry_schedule.backoff().map(RetryBackoffJson::from),
             metadata: settings.metadata,
             state: endpoint.state.as_str(),
-            state_since: endpoint.state_since,
+            state_since: Time(endpoint.state_since),
             state_reason: endpoint.state_reason,
-            created_at: endpoint.created_at,
-            updated_at: endpoint.updated_at,
+            created_at: Time(endpoint.created_at),
+            updated_at: Time(endpoint.updated_at),
             secret: None,
         }
     }
@@ -141,7 +138,7 @@ async fn create(caller: Caller<Operate>, Json(request): Json<NewEndpoint>) -> Re
 
 /// Lists endpoints, newest first.
 #[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    params(Paging),
     responses((status = 200, body = Listing<EndpointJson>)))]
 async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<EndpointJson>>, Problem> {
     let listed = caller.scope().endpoints(&params.page()?).await?;
@@ -263,11 +260,9 @@ async fn rotate_secret(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recover {
-    #[schema(value_type = String, format = DateTime)]
-    since: UnixMs,
+    since: Time,
     /// Absent: now.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<UnixMs>,
+    until: Option<Time>,
 }
 
 /// Replays every event of the endpoint that has no success, each exactly once.
@@ -279,14 +274,15 @@ async fn recover(
     Json(request): Json<Recover>,
 ) -> Result<Response, Problem> {
     let now = UnixMs::now();
-    let until = request.until.unwrap_or(now).min(now);
+    let Recover { since: Time(since), until } = request;
+    let until = until.map_or(now, |Time(until)| until.min(now));
     let mut faults = Faults::default();
-    faults.check("/since", request.since <= until, format_args!("{} is after {until}", request.since));
+    faults.check("/since", since <= until, format_args!("{since} is after {until}"));
     faults.result()?;
     let scope = caller.scope();
     scope.endpoint(id).await?.ok_or_else(missing)?;
-    let kind = OperationKind::RecoverEndpoint { endpoint: id, since: request.since, until };
-    let total = Some(scope.count_events(request.since, until).await?);
+    let kind = OperationKind::RecoverEndpoint { endpoint: id, since, until };
+    let total = Some(scope.count_events(since, until).await?);
     let operation = scope.create_operation(&Replay { kind, total, rate_per_second: None }, now).await?;
     Ok(accepted(OperationJson::from(operation)))
 }

@@ -23,12 +23,12 @@ use crate::{
     accept::{IdempotencyKey, Submission},
     auth::{Caller, Operate, Publish, ReadPublished},
     json::{OptionalJson, RawJson},
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Code, Faults, Problem},
     publish::{self, BatchAnswer, BatchRequest, EventAccepted, EventRequest},
     state::ApiState,
-    wire::{raw, running},
+    wire::{Time, raw, running},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -48,10 +48,8 @@ pub(crate) struct EventJson {
     r#type: String,
     #[schema(value_type = Vec<String>)]
     channels: Vec<Channel>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = String, format = DateTime)]
-    deliver_at: UnixMs,
+    created_at: Time,
+    deliver_at: Time,
     deliveries: Vec<DeliveryJson>,
     /// Of a single event only; absent once retention has removed it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,8 +70,7 @@ pub(crate) struct DeliveryJson {
     /// Attempts that have ended.
     attempt: u32,
     max_attempts: u32,
-    #[schema(value_type = String, format = DateTime)]
-    run_at: UnixMs,
+    run_at: Time,
     last_error: Option<String>,
 }
 
@@ -95,8 +92,8 @@ async fn publish_batch(caller: Caller<Publish>, key: IdempotencyKey, body: RawJs
 
 /// Lists events, newest first.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("type" = Option<String>, Query),
-        ("since" = Option<String>, Query), ("until" = Option<String>, Query)),
+    params(Paging, ("type" = Option<String>, Query),
+        ("since" = Option<Time>, Query), ("until" = Option<Time>, Query)),
     responses((status = 200, body = Listing<EventJson>)))]
 async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answer<Listing<EventJson>>, Problem> {
     let filter = EventFilter {
@@ -201,7 +198,7 @@ fn show(summary: EventSummary, running: &mut impl Iterator<Item = bool>) -> Even
             state: JobView::derived(delivery.state, delivery.attempt, delivery.run_at, runs, now).as_str(),
             attempt: delivery.attempt,
             max_attempts: delivery.max_attempts,
-            run_at: delivery.run_at,
+            run_at: Time(delivery.run_at),
             last_error: delivery.last_error,
         }
     });
@@ -210,8 +207,8 @@ fn show(summary: EventSummary, running: &mut impl Iterator<Item = bool>) -> Even
         r#type: event.kind.to_string(),
         deliveries: deliveries.collect(),
         channels: event.channels,
-        created_at: event.created_at,
-        deliver_at: event.deliver_at,
+        created_at: Time(event.created_at),
+        deliver_at: Time(event.deliver_at),
         payload: event.payload.and_then(raw),
     }
 }

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, ReadPublished},
     jobs::JobJson,
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     problem::Problem,
     state::ApiState,
     wire::{running, told_running},
@@ -34,7 +34,7 @@ type Seen = (JobDetail, bool);
 /// Lists jobs, newest first. `running` and `queued` are told apart where the queue answers; where few of very many
 /// pending jobs are asked for, a page may be shorter than its limit although `next_cursor` leads on.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("state" = Option<String>, Query),
+    params(Paging, ("state" = Option<String>, Query),
         ("kind" = Option<String>, Query), ("lane" = Option<String>, Query),
         ("q" = Option<String>, Query, description = "Part of the last error, or the whole unique key.")),
     responses((status = 200, body = Listing<JobJson>)))]

@@ -30,7 +30,7 @@ use crate::{
     problem::{Code, Faults, Problem},
     publish::schedule,
     state::{ApiSettings, ApiState},
-    wire::{AttemptJson, running},
+    wire::{AttemptJson, Time, running},
 };
 
 const UNIQUE_KEY_BYTES_MAX: usize = 255;
@@ -58,7 +58,7 @@ pub(crate) struct JobRequest {
     /// What shares one concurrency, rate and order; absent: `host:` and the URL's host.
     lane: Option<String>,
     /// Absent: now.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>)]
     run_at: Option<String>,
     /// While a job of the same kind and key is pending, no other is made.
     unique_key: Option<String>,
@@ -81,13 +81,11 @@ pub(crate) struct JobAccepted {
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    run_at: Option<UnixMs>,
+    run_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    created_at: Option<UnixMs>,
+    created_at: Option<Time>,
 }
 
 /// A job.
@@ -104,8 +102,7 @@ pub(crate) struct JobJson {
     attempt: u32,
     max_attempts: u32,
     priority: u8,
-    #[schema(value_type = String, format = DateTime)]
-    run_at: UnixMs,
+    run_at: Time,
     event_id: Option<String>,
     #[schema(value_type = Option<String>)]
     endpoint_id: Option<Id<Endpoint>>,
@@ -115,10 +112,8 @@ pub(crate) struct JobJson {
     /// The dead letter that it replays.
     #[schema(value_type = Option<String>)]
     replay_of: Option<Id<DeadLetter>>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    finished_at: Option<UnixMs>,
+    created_at: Time,
+    finished_at: Option<Time>,
     last_error: Option<String>,
     fingerprint: Option<String>,
     /// Of a single job `http.request` only.
@@ -141,14 +136,14 @@ impl JobJson {
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             priority: job.priority.get(),
-            run_at: job.run_at,
+            run_at: Time(job.run_at),
             event_id: event,
             endpoint_id: job.endpoint_id,
             unique_key: job.unique_key,
             lost_workers: job.lost_workers,
             replay_of: job.replay_of,
-            created_at: job.created_at,
-            finished_at: job.finished_at,
+            created_at: Time(job.created_at),
+            finished_at: job.finished_at.map(Time),
             last_error: job.last_error,
             fingerprint: job.fingerprint.map(|fingerprint| fingerprint.to_string()),
             args: None,
@@ -173,9 +168,9 @@ async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> 
         kind: job.kind.as_str(),
         existing: false,
         lane: Some(job.lane.to_string()),
-        run_at: Some(job.run_at),
+        run_at: Some(Time(job.run_at)),
         max_attempts: Some(job.max_attempts),
-        created_at: Some(now),
+        created_at: Some(Time(now)),
     };
     let submission = Submission {
         gate: key.gate(&caller.api, "POST /v1/jobs", body.bytes(), now),
