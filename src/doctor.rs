@@ -3,12 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use anyhow::bail;
-use postrider_core::{
-    config::Settings,
-    queue::{Queue, RedisOptions, RedisUrl},
-};
+use postrider_core::config::Settings;
 
-use crate::{first_start, logs};
+use crate::{connections, first_start, logs};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A clock before this one (2025-01-01) was never set.
@@ -77,15 +74,12 @@ async fn check_database(settings: &Settings) -> Result<String, String> {
 }
 
 async fn check_queue(settings: &Settings) -> Result<String, String> {
-    let Some(url) = &settings.redis_url else { return Ok("inside the process".to_owned()) };
-    let url: RedisUrl = url.parse().map_err(|error| format!("the setting redis_url is not allowed: {error}"))?;
-    let options =
-        RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
-    let asked = tokio::time::timeout(DEADLINE, async {
-        let queue = Queue::redis(options)?;
-        queue.ping().await
-    });
-    match asked.await {
+    let queue = match connections::redis_queue(settings) {
+        Ok(Some(queue)) => queue,
+        Ok(None) => return Ok("inside the process".to_owned()),
+        Err(error) => return Err(format!("{error:#}")),
+    };
+    match tokio::time::timeout(DEADLINE, queue.ping()).await {
         Ok(Ok(())) => Ok("Redis answers".to_owned()),
         Ok(Err(error)) => Err(format!("Redis does not answer: {error}")),
         Err(_) => Err("Redis does not answer within 5 s; is it running, and may this machine reach it?".to_owned()),
@@ -101,13 +95,9 @@ fn check_clock() -> Result<String, String> {
 }
 
 fn check_egress(settings: &Settings) -> Vec<Finding> {
-    let options = postrider_worker::egress::EgressOptions {
-        ca_file: settings.egress_ca_file.clone(),
-        ..postrider_worker::egress::EgressOptions::default()
-    };
-    let client = match postrider_worker::egress::EgressClient::new(settings.egress_policy(), &options) {
+    let client = match connections::way_out(settings) {
         Ok(_) => Ok("names can be resolved and certificates are there".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error:#}")),
     };
     let allowed: Vec<String> = settings.egress_allow.iter().map(ToString::to_string).collect();
     let networks = match allowed.is_empty() {

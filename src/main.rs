@@ -1,9 +1,11 @@
 //! The `postrider` command. Owns the command line; each command is a file of its own.
 
 mod client;
+mod connections;
 mod dead;
 mod doctor;
 mod first_start;
+mod linger;
 mod listen;
 mod logs;
 mod migrate;

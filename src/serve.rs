@@ -9,7 +9,7 @@ use postrider_core::{
     config::Settings,
     dispatch::Dispatcher,
     domain::tenant::Tenant,
-    queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
+    queue::Queue,
     store::{RetentionAges, Store},
 };
 use prometheus_client::registry::Registry;
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{first_start, logs, open_files};
+use crate::{connections, first_start, linger::LingeringListener, logs, open_files};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -28,7 +28,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 const OFFER_GRACE: Duration = Duration::from_secs(3);
 /// The address that was bound is written here, for scripts that let the system choose the port.
 const ADDRESS_FILE: &str = "listen.addr";
-const JOURNAL_FILE: &str = "running.journal";
 
 /// What one process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,15 +158,11 @@ fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
 
 fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
     let settings = &parts.settings;
-    let options = postrider_worker::egress::EgressOptions {
-        ca_file: settings.egress_ca_file.clone(),
-        ..postrider_worker::egress::EgressOptions::default()
-    };
     Ok(postrider_worker::WorkerParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
-        egress: postrider_worker::egress::EgressClient::new(settings.egress_policy(), &options)?,
+        egress: connections::way_out(settings)?,
         settings: postrider_worker::WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),
@@ -185,15 +180,7 @@ fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
 }
 
 fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
-    let Some(url) = &settings.redis_url else {
-        let journal = settings.data_dir.join(JOURNAL_FILE);
-        return Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
-            .with_context(|| format!("the queue's journal {} cannot be opened", journal.display()));
-    };
-    let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
-    let options =
-        RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
-    Queue::redis(options).context("the queue in Redis cannot be set up")
+    connections::redis_queue(settings)?.map_or_else(|| connections::embedded_queue(settings), Ok)
 }
 
 /// Serves until `stop`, then lets requests that are under way end within the grace.
@@ -204,6 +191,7 @@ async fn serve_http(
     grace: Duration,
 ) -> anyhow::Result<()> {
     let ending = stop.clone();
+    let listener = LingeringListener { inner: listener, stop: stop.clone() };
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await });
     let late = async {
         stop.cancelled().await;

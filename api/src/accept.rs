@@ -12,6 +12,13 @@ use postrider_core::{
     store::{DueJob, Gate, Item, ItemResult, Publication, Published},
 };
 use ring::digest;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::{ObjectBuilder, Type},
+    },
+};
 
 use crate::{
     auth::Caller,
@@ -37,6 +44,15 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let detail = "it is 1 to 255 visible ASCII characters";
         let key = fits.then(|| String::from_utf8_lossy(bytes).into_owned());
         key.map(|key| Self(Some(key))).ok_or_else(|| Problem::of_parameter(Code::BadHeader, "Idempotency-Key", detail))
+    }
+}
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let words = "1 to 255 visible ASCII characters. The same key and body gives the first answer again.";
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        let header = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
+        vec![header.description(Some(words)).schema(Some(text)).build()]
     }
 }
 

@@ -18,14 +18,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, Operate, Read},
     http_request,
-    json::{Json, OptionalJson, present},
+    json::{Json, Object, OptionalJson, present},
     operations::OperationJson,
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
     state::ApiState,
     tenants::check_line,
-    wire::{AttemptJson, accepted, raw},
+    wire::{AttemptJson, Time, accepted, raw},
 };
 
 const RATE_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=10_000;
@@ -70,10 +70,8 @@ pub(crate) struct DeadLetterJson {
     /// The job that replays this one.
     #[schema(value_type = Option<String>)]
     replayed_as: Option<Id<Job>>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    resolved_at: Option<UnixMs>,
+    created_at: Time,
+    resolved_at: Option<Time>,
     resolved_reason: Option<String>,
     /// What was to be sent, or the job's arguments; of a single dead letter only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,8 +102,8 @@ impl From<DeadLetter> for DeadLetterJson {
             fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
             replay_of: letter.replay_of,
             replayed_as: letter.replayed_as,
-            created_at: letter.created_at,
-            resolved_at: letter.resolved_at,
+            created_at: Time(letter.created_at),
+            resolved_at: letter.resolved_at.map(Time),
             resolved_reason: letter.resolved_reason,
             payload: None,
             attempts: None,
@@ -146,11 +144,9 @@ pub(crate) struct FilterJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     q: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    since: Option<UnixMs>,
+    since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<UnixMs>,
+    until: Option<Time>,
 }
 
 impl From<DeadLetterFilter> for FilterJson {
@@ -162,8 +158,8 @@ impl From<DeadLetterFilter> for FilterJson {
             fingerprint: filter.fingerprint,
             status: filter.status_code,
             q: filter.q,
-            since: filter.since,
-            until: filter.until,
+            since: filter.since.map(Time),
+            until: filter.until.map(Time),
         }
     }
 }
@@ -186,8 +182,8 @@ impl FilterJson {
             fingerprint: self.fingerprint,
             status_code: self.status,
             q: self.q,
-            since: self.since,
-            until: self.until,
+            since: self.since.map(|Time(at)| at),
+            until: self.until.map(|Time(at)| at),
             state: Some(DeadLetterState::Open),
         })
     }
@@ -213,11 +209,11 @@ fn missing() -> Problem {
 
 /// Lists dead letters, newest first, without payloads and attempts.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("kind" = Option<String>, Query),
+    params(Paging, ("kind" = Option<String>, Query),
         ("endpoint" = Option<String>, Query), ("event_type" = Option<String>, Query),
         ("fingerprint" = Option<String>, Query), ("status" = Option<u16>, Query),
-        ("q" = Option<String>, Query, description = "Part of the last error."), ("since" = Option<String>, Query),
-        ("until" = Option<String>, Query), ("state" = Option<String>, Query)),
+        ("q" = Option<String>, Query, description = "Part of the last error."), ("since" = Option<Time>, Query),
+        ("until" = Option<Time>, Query), ("state" = Option<String>, Query)),
     responses((status = 200, body = Listing<DeadLetterJson>)))]
 async fn list(caller: Caller<Read>, mut params: Params) -> Result<Answer<Listing<DeadLetterJson>>, Problem> {
     let filter = filter(&mut params)?;
@@ -327,7 +323,8 @@ fn resolved<T>(resolved: Resolved<T>) -> Result<T, Problem> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayMany {
-    filter: FilterJson,
+    #[schema(value_type = FilterJson)]
+    filter: Object<FilterJson>,
     /// Jobs made in one second at most.
     #[schema(minimum = 1, maximum = 10_000)]
     rate_per_second: Option<u32>,
@@ -346,7 +343,8 @@ pub(crate) struct Count {
 #[utoipa::path(post, path = "/v1/dead-letters/replay", tag = "dead letters", request_body = ReplayMany,
     responses((status = 200, body = Count, description = "A dry run"), (status = 202, body = OperationJson)))]
 async fn replay_many(caller: Caller<Operate>, Json(request): Json<ReplayMany>) -> Result<Response, Problem> {
-    let filter = request.filter.open()?;
+    let Object(filter) = request.filter;
+    let filter = filter.open()?;
     let mut faults = Faults::default();
     let fits = request.rate_per_second.is_none_or(|rate| RATE_PER_SECOND.contains(&rate));
     faults.check("/rate_per_second", fits, "a rate is 1 to 10000");

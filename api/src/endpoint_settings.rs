@@ -12,57 +12,85 @@ use postrider_core::domain::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Object as ObjectSchema, RefOr, Schema},
+};
 
 use crate::{
-    json::{HeaderList, Patch, escape},
+    json::{HeaderList, Object, Patch, escape},
     problem::{Faults, Problem},
+    retries::{RetriesGiven, RetryBackoffJson},
     state::ApiSettings,
 };
 
 const RATE_PER_SECOND: RangeInclusive<u32> = 1..=10_000;
 const CONCURRENCY: RangeInclusive<u32> = 1..=1_000;
 
-/// An endpoint's settings. In a change, what is absent stays, and null goes back to the default.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schema(as = EndpointSettings)]
-pub(crate) struct EndpointRequest {
-    /// `https://…`; needed to create.
+/// What a body may say of an endpoint. [`NewEndpoint`] and [`EndpointPatch`] say which of it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    /// `https://…`.
+    #[serde(default)]
     #[schema(value_type = String)]
     url: Patch<String>,
+    #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 1024)]
     description: Patch<String>,
     /// Types that match exactly or by a trailing `.*`; absent or empty: all.
+    #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, max_items = 100)]
     event_types: Patch<Vec<String>>,
     /// Absent or empty: all.
+    #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, max_items = 100)]
     channels: Patch<Vec<String>>,
-    /// `whsec_` and base64 of 24 to 64 bytes; absent: one is made. Only to create.
+    /// `whsec_` and base64 of 24 to 64 bytes; absent: one is made.
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
     secret: Patch<String>,
     /// At most 32 headers of your own.
+    #[serde(default)]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Patch<HeaderList>,
     /// Deliveries in one second at most.
+    #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     rate_per_second: Patch<u32>,
     /// Deliveries in flight at most.
+    #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
     concurrency_max: Patch<u32>,
     /// The next event waits for the one before it, retries included.
+    #[serde(default)]
     #[schema(value_type = Option<bool>)]
     ordered: Patch<bool>,
+    #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 100, maximum = 60_000)]
     timeout_ms: Patch<u32>,
     /// Seconds before each retry.
+    #[serde(default)]
     #[schema(value_type = Option<Vec<f64>>, max_items = 49)]
     retry_schedule_seconds: Patch<Vec<f64>>,
+    #[serde(default)]
+    #[schema(value_type = Option<RetryBackoffJson>)]
+    retry_backoff: Patch<Object<RetryBackoffJson>>,
     /// An object of your own, at most 16 KiB.
+    #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Patch<Map<String, Value>>,
 }
+
+/// The body that creates an endpoint.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct NewEndpoint(Given);
+
+/// The body that changes an endpoint.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct EndpointPatch(Given);
 
 /// Settings that keep the rules; `None` is unchanged.
 #[derive(Debug, Default)]
@@ -80,38 +108,84 @@ pub(crate) struct Change {
     metadata: Option<Map<String, Value>>,
 }
 
-impl EndpointRequest {
+impl NewEndpoint {
     /// # Errors
     /// 422 with every fault.
-    pub(crate) fn create(self, api: &ApiSettings) -> Result<(EndpointSettings, Option<SigningSecret>), Problem> {
+    pub(crate) fn check(self, api: &ApiSettings) -> Result<(EndpointSettings, Option<SigningSecret>), Problem> {
+        let Self(given) = self;
         let mut faults = Faults::default();
-        if self.url == Patch::Absent {
+        if given.url == Patch::Absent {
             faults.add("/url", "the URL is missing; write it as https://host/path");
         }
-        let secret = match &self.secret {
+        let secret = match &given.secret {
             Patch::Set(text) => faults.keep("/secret", SigningSecret::parse(text)),
             Patch::Absent | Patch::Null => None,
         };
-        let change = self.check(api, &mut faults);
+        let change = given.check(api, &mut faults);
         let Some(url) = change.url.clone() else { return Err(faults.problem()) };
         faults.result()?;
         let mut settings = defaults(url, api);
         change.apply(&mut settings);
         Ok((settings, secret))
     }
+}
 
+impl EndpointPatch {
     /// # Errors
     /// 422 with every fault.
-    pub(crate) fn change(self, api: &ApiSettings) -> Result<Change, Problem> {
+    pub(crate) fn check(self, api: &ApiSettings) -> Result<Change, Problem> {
+        let Self(given) = self;
         let mut faults = Faults::default();
-        if self.secret != Patch::Absent {
+        if given.secret != Patch::Absent {
             faults.add("/secret", "a secret is changed by POST …/rotate-secret, so that the old one can sign on");
         }
-        let change = self.check(api, &mut faults);
+        let change = given.check(api, &mut faults);
         faults.result()?;
         Ok(change)
     }
+}
 
+impl PartialSchema for NewEndpoint {
+    fn schema() -> RefOr<Schema> {
+        given_schema(|object| {
+            object.description = Some("A new endpoint. What is absent or null has its default.".to_owned());
+            object.required.push("url".to_owned());
+        })
+    }
+}
+
+impl PartialSchema for EndpointPatch {
+    fn schema() -> RefOr<Schema> {
+        given_schema(|object| {
+            let words = "A change of an endpoint. What is absent stays; what is null goes back to its default.";
+            object.description = Some(words.to_owned());
+            object.properties.remove("secret");
+        })
+    }
+}
+
+impl ToSchema for NewEndpoint {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Given::schemas(schemas);
+    }
+}
+
+impl ToSchema for EndpointPatch {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Given::schemas(schemas);
+    }
+}
+
+/// The schema of all that may be given, changed to what one call takes.
+fn given_schema(change: impl FnOnce(&mut ObjectSchema)) -> RefOr<Schema> {
+    let mut schema = Given::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        change(object);
+    }
+    schema
+}
+
+impl Given {
     fn check(self, api: &ApiSettings, faults: &mut Faults) -> Change {
         Change {
             url: check_url(self.url, &api.egress, faults),
@@ -124,11 +198,7 @@ impl EndpointRequest {
             ordered: or_default(self.ordered),
             timeout_ms: check_number("/timeout_ms", self.timeout_ms, &TIMEOUT_MS, faults)
                 .map(|timeout_ms| timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT)),
-            retry_schedule: match self.retry_schedule_seconds {
-                Patch::Absent => None,
-                Patch::Null => Some(api.retry_schedule.clone()),
-                Patch::Set(seconds) => faults.keep_schedule("/retry_schedule_seconds", &seconds),
-            },
+            retry_schedule: check_retries(self.retry_schedule_seconds, self.retry_backoff, api, faults),
             metadata: check_metadata(self.metadata, faults),
         }
     }
@@ -237,6 +307,20 @@ fn check_number(
             Some(Some(number))
         }
     }
+}
+
+/// Null beside a value clears nothing: it is how one of the two takes the other's place.
+fn check_retries(
+    seconds: Patch<Vec<f64>>,
+    backoff: Patch<Object<RetryBackoffJson>>,
+    api: &ApiSettings,
+    faults: &mut Faults,
+) -> Option<RetrySchedule> {
+    if matches!((&seconds, &backoff), (Patch::Absent, Patch::Absent)) {
+        return None;
+    }
+    let given = RetriesGiven { seconds: seconds.set(), backoff: backoff.set().map(|Object(backoff)| backoff) };
+    given.keep(&api.retry_schedule, faults)
 }
 
 fn check_metadata(patch: Patch<Map<String, Value>>, faults: &mut Faults) -> Option<Map<String, Value>> {

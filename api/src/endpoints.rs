@@ -21,15 +21,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Operate, Read},
-    endpoint_settings::EndpointRequest,
+    endpoint_settings::{EndpointPatch, NewEndpoint},
     endpoint_test,
     json::{HeaderList, Json, Nothing, OptionalJson},
     operations::OperationJson,
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
+    retries::RetryBackoffJson,
     state::ApiState,
-    wire::{accepted, created},
+    wire::{Time, accepted, created},
 };
 
 /// How long an old secret signs on after a rotation, when nobody says.
@@ -67,18 +68,17 @@ pub(crate) struct EndpointJson {
     concurrency_max: Option<u32>,
     ordered: bool,
     timeout_ms: u32,
+    /// Seconds before each retry, also where they were given as a backoff.
     retry_schedule_seconds: Vec<f64>,
+    retry_backoff: Option<RetryBackoffJson>,
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
     /// `active`, `paused`, `failing` or `disabled`.
     state: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    state_since: UnixMs,
+    state_since: Time,
     state_reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: UnixMs,
+    created_at: Time,
+    updated_at: Time,
     /// Only in the answers that create an endpoint or rotate its secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -105,12 +105,13 @@ impl From<Endpoint> for EndpointJson {
             ordered: settings.ordered,
             timeout_ms: settings.timeout_ms,
             retry_schedule_seconds: settings.retry_schedule.seconds(),
+            retry_backoff: settings.retry_schedule.backoff().map(RetryBackoffJson::from),
             metadata: settings.metadata,
             state: endpoint.state.as_str(),
-            state_since: endpoint.state_since,
+            state_since: Time(endpoint.state_since),
             state_reason: endpoint.state_reason,
-            created_at: endpoint.created_at,
-            updated_at: endpoint.updated_at,
+            created_at: Time(endpoint.created_at),
+            updated_at: Time(endpoint.updated_at),
             secret: None,
         }
     }
@@ -121,10 +122,10 @@ fn missing() -> Problem {
 }
 
 /// Creates an endpoint. Its secret is in this answer only.
-#[utoipa::path(post, path = "/v1/endpoints", tag = "endpoints", request_body = EndpointRequest,
+#[utoipa::path(post, path = "/v1/endpoints", tag = "endpoints", request_body = NewEndpoint,
     responses((status = 201, body = EndpointJson)))]
-async fn create(caller: Caller<Operate>, Json(request): Json<EndpointRequest>) -> Result<Response, Problem> {
-    let (settings, secret) = request.create(caller.api.settings())?;
+async fn create(caller: Caller<Operate>, Json(request): Json<NewEndpoint>) -> Result<Response, Problem> {
+    let (settings, secret) = request.check(caller.api.settings())?;
     let known = caller.api.store().directory().endpoints(caller.tenant).await?;
     if known.len() >= ENDPOINTS_PER_TENANT_MAX {
         let detail = format!("a tenant has at most {ENDPOINTS_PER_TENANT_MAX} endpoints; delete one");
@@ -137,7 +138,7 @@ async fn create(caller: Caller<Operate>, Json(request): Json<EndpointRequest>) -
 
 /// Lists endpoints, newest first.
 #[utoipa::path(get, path = "/v1/endpoints", tag = "endpoints",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    params(Paging),
     responses((status = 200, body = Listing<EndpointJson>)))]
 async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<EndpointJson>>, Problem> {
     let listed = caller.scope().endpoints(&params.page()?).await?;
@@ -154,13 +155,13 @@ async fn get(caller: Caller<Read>, Ref(id): Ref<Endpoint>) -> Result<Answer<Endp
 
 /// Changes an endpoint's settings: what is absent stays, null goes back to the default.
 #[utoipa::path(patch, path = "/v1/endpoints/{id}", tag = "endpoints", params(("id" = String, Path)),
-    request_body = EndpointRequest, responses((status = 200, body = EndpointJson)))]
+    request_body = EndpointPatch, responses((status = 200, body = EndpointJson)))]
 async fn patch(
     caller: Caller<Operate>,
     Ref(id): Ref<Endpoint>,
-    Json(request): Json<EndpointRequest>,
+    Json(request): Json<EndpointPatch>,
 ) -> Result<Answer<EndpointJson>, Problem> {
-    let change = request.change(caller.api.settings())?;
+    let change = request.check(caller.api.settings())?;
     let changed = caller.scope().update_endpoint(id, UnixMs::now(), |settings| change.apply(settings)).await?;
     let endpoint = changed.ok_or_else(missing)?;
     caller.api.dispatcher().tell(&endpoint.lane(), &endpoint.lane_settings()).await;
@@ -259,11 +260,9 @@ async fn rotate_secret(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recover {
-    #[schema(value_type = String, format = DateTime)]
-    since: UnixMs,
+    since: Time,
     /// Absent: now.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<UnixMs>,
+    until: Option<Time>,
 }
 
 /// Replays every event of the endpoint that has no success, each exactly once.
@@ -275,14 +274,15 @@ async fn recover(
     Json(request): Json<Recover>,
 ) -> Result<Response, Problem> {
     let now = UnixMs::now();
-    let until = request.until.unwrap_or(now).min(now);
+    let Recover { since: Time(since), until } = request;
+    let until = until.map_or(now, |Time(until)| until.min(now));
     let mut faults = Faults::default();
-    faults.check("/since", request.since <= until, format_args!("{} is after {until}", request.since));
+    faults.check("/since", since <= until, format_args!("{since} is after {until}"));
     faults.result()?;
     let scope = caller.scope();
     scope.endpoint(id).await?.ok_or_else(missing)?;
-    let kind = OperationKind::RecoverEndpoint { endpoint: id, since: request.since, until };
-    let total = Some(scope.count_events(request.since, until).await?);
+    let kind = OperationKind::RecoverEndpoint { endpoint: id, since, until };
+    let total = Some(scope.count_events(since, until).await?);
     let operation = scope.create_operation(&Replay { kind, total, rate_per_second: None }, now).await?;
     Ok(accepted(OperationJson::from(operation)))
 }

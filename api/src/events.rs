@@ -23,12 +23,12 @@ use crate::{
     accept::{IdempotencyKey, Submission},
     auth::{Caller, Operate, Publish, ReadPublished},
     json::{OptionalJson, RawJson},
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Code, Faults, Problem},
     publish::{self, BatchAnswer, BatchRequest, EventAccepted, EventRequest},
     state::ApiState,
-    wire::{raw, running},
+    wire::{Time, raw, running},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -48,10 +48,8 @@ pub(crate) struct EventJson {
     r#type: String,
     #[schema(value_type = Vec<String>)]
     channels: Vec<Channel>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = String, format = DateTime)]
-    deliver_at: UnixMs,
+    created_at: Time,
+    deliver_at: Time,
     deliveries: Vec<DeliveryJson>,
     /// Of a single event only; absent once retention has removed it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,14 +70,13 @@ pub(crate) struct DeliveryJson {
     /// Attempts that have ended.
     attempt: u32,
     max_attempts: u32,
-    #[schema(value_type = String, format = DateTime)]
-    run_at: UnixMs,
+    run_at: Time,
     last_error: Option<String>,
 }
 
 /// Publishes an event. Answers once it is durable.
 #[utoipa::path(post, path = "/v1/events", tag = "events", request_body = EventRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    params(IdempotencyKey),
     responses((status = 202, body = EventAccepted)))]
 async fn publish_one(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
     publish::one(&caller, key, &body).await
@@ -87,7 +84,7 @@ async fn publish_one(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson
 
 /// Publishes up to 1,000 events, each accepted or refused by itself.
 #[utoipa::path(post, path = "/v1/events/batch", tag = "events", request_body = BatchRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    params(IdempotencyKey),
     responses((status = 202, body = BatchAnswer)))]
 async fn publish_batch(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
     publish::batch(&caller, key, &body).await
@@ -95,8 +92,8 @@ async fn publish_batch(caller: Caller<Publish>, key: IdempotencyKey, body: RawJs
 
 /// Lists events, newest first.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("type" = Option<String>, Query),
-        ("since" = Option<String>, Query), ("until" = Option<String>, Query)),
+    params(Paging, ("type" = Option<String>, Query),
+        ("since" = Option<Time>, Query), ("until" = Option<Time>, Query)),
     responses((status = 200, body = Listing<EventJson>)))]
 async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answer<Listing<EventJson>>, Problem> {
     let filter = EventFilter {
@@ -139,11 +136,12 @@ pub(crate) struct ReplayedEvent {
 }
 
 /// Sends an event once more, whatever became of its deliveries.
-#[utoipa::path(post, path = "/v1/events/{id}/replay", tag = "events", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/v1/events/{id}/replay", tag = "events", params(("id" = String, Path), IdempotencyKey),
     request_body = ReplayEvent, responses((status = 202, body = ReplayedEvent)))]
 async fn replay(
     caller: Caller<Operate>,
     TextRef(id): TextRef,
+    key: IdempotencyKey,
     OptionalJson(request): OptionalJson<ReplayEvent>,
 ) -> Result<Response, Problem> {
     let summary = caller.scope().event(&id).await?.ok_or_else(|| Problem::not_found("event"))?;
@@ -151,12 +149,15 @@ async fn replay(
         return Err(Problem::new(Code::PayloadGone, "retention has removed this event's payload"));
     }
     let now = UnixMs::now();
+    // No body and an empty one ask for the same, so the key goes by what is asked for.
+    let asked = serde_json::to_vec(&(&id, &request.endpoints)).map_err(|error| Problem::new(Code::Internal, error))?;
+    let gate = key.gate(&caller.api, "POST /v1/events/{id}/replay", &asked, now);
     let jobs = replay_jobs(&caller, &summary.event, request, now).await?;
     let replayed = ReplayedEvent { id, deliveries: jobs.len(), jobs: jobs.iter().map(|job| job.id).collect() };
     let answer = serde_json::to_string(&replayed).map_err(|error| Problem::new(Code::Internal, error))?;
     let item = Item { gate: None, answer: String::new(), event: None, jobs };
     let answer = Arc::new(move |_: &[ItemResult]| Some(answer.clone()));
-    Submission { gate: None, items: vec![item], answer, now }.submit(&caller).await
+    Submission { gate, items: vec![item], answer, now }.submit(&caller).await
 }
 
 async fn replay_jobs(
@@ -197,7 +198,7 @@ fn show(summary: EventSummary, running: &mut impl Iterator<Item = bool>) -> Even
             state: JobView::derived(delivery.state, delivery.attempt, delivery.run_at, runs, now).as_str(),
             attempt: delivery.attempt,
             max_attempts: delivery.max_attempts,
-            run_at: delivery.run_at,
+            run_at: Time(delivery.run_at),
             last_error: delivery.last_error,
         }
     });
@@ -206,8 +207,8 @@ fn show(summary: EventSummary, running: &mut impl Iterator<Item = bool>) -> Even
         r#type: event.kind.to_string(),
         deliveries: deliveries.collect(),
         channels: event.channels,
-        created_at: event.created_at,
-        deliver_at: event.deliver_at,
+        created_at: Time(event.created_at),
+        deliver_at: Time(event.deliver_at),
         payload: event.payload.and_then(raw),
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use postrider_core::{
-    domain::{Id, UnixMs, job::Job},
+    domain::{Id, job::Job},
     store::FailureGroup,
 };
 use serde::Serialize;
@@ -11,9 +11,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Read},
-    page::{Listing, Params, write_failure_cursor},
+    page::{Listing, Paging, Params, write_failure_cursor},
     problem::Problem,
     state::ApiState,
+    wire::Time,
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -30,10 +31,8 @@ pub(crate) struct FailureJson {
     status_code: Option<u16>,
     /// Failed attempts.
     count: u64,
-    #[schema(value_type = String, format = DateTime)]
-    first_seen_at: UnixMs,
-    #[schema(value_type = String, format = DateTime)]
-    last_seen_at: UnixMs,
+    first_seen_at: Time,
+    last_seen_at: Time,
     example: FailureExample,
 }
 
@@ -53,8 +52,8 @@ impl From<FailureGroup> for FailureJson {
             error_class: group.class,
             status_code: group.status_code,
             count: group.count,
-            first_seen_at: group.first_seen_at,
-            last_seen_at: group.last_seen_at,
+            first_seen_at: Time(group.first_seen_at),
+            last_seen_at: Time(group.last_seen_at),
             example: FailureExample { error: group.error, job_id: group.job_id },
         }
     }
@@ -62,7 +61,7 @@ impl From<FailureGroup> for FailureJson {
 
 /// Lists groups of failures, those seen last first.
 #[utoipa::path(get, path = "/v1/failures", tag = "failures",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    params(Paging),
     responses((status = 200, body = Listing<FailureJson>)))]
 async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<FailureJson>>, Problem> {
     let (before, limit) = params.failures_page()?;

@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 
 use crate::{
     endpoint_settings::keep_headers,
-    json::{HeaderList, parse_at},
+    json::{HeaderList, Object, parse_at},
     problem::{Code, Faults, Problem},
+    retries::{RetriesGiven, RetryBackoffJson},
     state::ApiSettings,
     wire::raw,
 };
@@ -36,6 +37,8 @@ pub(crate) struct HttpRequestJson {
     /// Seconds before each retry.
     #[schema(max_items = 49)]
     retry_schedule_seconds: Option<Vec<f64>>,
+    #[schema(value_type = Option<RetryBackoffJson>)]
+    retry_backoff: Option<Object<RetryBackoffJson>>,
 }
 
 /// Reads the arguments that are at `base` of a body.
@@ -59,10 +62,11 @@ pub(crate) fn read(settings: &ApiSettings, text: &str, base: &str) -> Result<Htt
     let timeout_ms = args.timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT);
     let detail = format!("{timeout_ms} is not from {} to {}", TIMEOUT_MS.start(), TIMEOUT_MS.end());
     faults.check("/timeout_ms", TIMEOUT_MS.contains(&timeout_ms), detail);
-    let retry_schedule = match args.retry_schedule_seconds {
-        None => Some(settings.retry_schedule.clone()),
-        Some(seconds) => faults.keep_schedule("/retry_schedule_seconds", &seconds),
+    let retries = RetriesGiven {
+        seconds: args.retry_schedule_seconds,
+        backoff: args.retry_backoff.map(|Object(backoff)| backoff),
     };
+    let retry_schedule = retries.keep(&settings.retry_schedule, &mut faults);
     let (Some(url), Some(retry_schedule)) = (url, retry_schedule) else { return Err(faults.problem()) };
     faults.result()?;
     Ok(HttpRequest { method, url, headers, body: args.body, timeout_ms, retry_schedule })
@@ -86,6 +90,7 @@ pub(crate) fn show(bytes: Vec<u8>) -> Option<Box<RawValue>> {
         body: request.body,
         timeout_ms: Some(request.timeout_ms),
         retry_schedule_seconds: Some(request.retry_schedule.seconds()),
+        retry_backoff: request.retry_schedule.backoff().map(|backoff| Object(backoff.into())),
     };
     serde_json::value::to_raw_value(&shown).ok()
 }

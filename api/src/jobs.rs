@@ -13,7 +13,7 @@ use postrider_core::{
         lane::LaneName,
         limits::ATTEMPTS_MAX,
     },
-    store::{Item, ItemResult, JobDetail, JobFilter, NewJob},
+    store::{Item, ItemResult, JobDetail, NewJob},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,13 +24,13 @@ use crate::{
     accept::{IdempotencyKey, Submission, hash},
     auth::{Caller, Operate, Publish, ReadPublished},
     http_request::{self, HttpRequestJson},
+    job_list,
     json::{Nothing, OptionalJson, RawJson},
-    page::{Listing, Params},
     path::Ref,
     problem::{Code, Faults, Problem},
     publish::schedule,
     state::{ApiSettings, ApiState},
-    wire::{AttemptJson, running},
+    wire::{AttemptJson, Time, running},
 };
 
 const UNIQUE_KEY_BYTES_MAX: usize = 255;
@@ -39,10 +39,11 @@ const ENDPOINT_LANE_PREFIX: &str = "ep_";
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        .routes(routes!(create, list))
+        .routes(routes!(create))
         .routes(routes!(get))
         .routes(routes!(cancel))
         .routes(routes!(run_now))
+        .merge(job_list::router())
 }
 
 /// A job to be done.
@@ -57,7 +58,7 @@ pub(crate) struct JobRequest {
     /// What shares one concurrency, rate and order; absent: `host:` and the URL's host.
     lane: Option<String>,
     /// Absent: now.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>)]
     run_at: Option<String>,
     /// While a job of the same kind and key is pending, no other is made.
     unique_key: Option<String>,
@@ -80,13 +81,11 @@ pub(crate) struct JobAccepted {
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    run_at: Option<UnixMs>,
+    run_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    created_at: Option<UnixMs>,
+    created_at: Option<Time>,
 }
 
 /// A job.
@@ -103,8 +102,7 @@ pub(crate) struct JobJson {
     attempt: u32,
     max_attempts: u32,
     priority: u8,
-    #[schema(value_type = String, format = DateTime)]
-    run_at: UnixMs,
+    run_at: Time,
     event_id: Option<String>,
     #[schema(value_type = Option<String>)]
     endpoint_id: Option<Id<Endpoint>>,
@@ -114,10 +112,8 @@ pub(crate) struct JobJson {
     /// The dead letter that it replays.
     #[schema(value_type = Option<String>)]
     replay_of: Option<Id<DeadLetter>>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    finished_at: Option<UnixMs>,
+    created_at: Time,
+    finished_at: Option<Time>,
     last_error: Option<String>,
     fingerprint: Option<String>,
     /// Of a single job `http.request` only.
@@ -130,7 +126,7 @@ pub(crate) struct JobJson {
 }
 
 impl JobJson {
-    fn of(detail: JobDetail, running: bool) -> Self {
+    pub(crate) fn of(detail: JobDetail, running: bool) -> Self {
         let JobDetail { job, event, .. } = detail;
         Self {
             id: job.id,
@@ -140,14 +136,14 @@ impl JobJson {
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             priority: job.priority.get(),
-            run_at: job.run_at,
+            run_at: Time(job.run_at),
             event_id: event,
             endpoint_id: job.endpoint_id,
             unique_key: job.unique_key,
             lost_workers: job.lost_workers,
             replay_of: job.replay_of,
-            created_at: job.created_at,
-            finished_at: job.finished_at,
+            created_at: Time(job.created_at),
+            finished_at: job.finished_at.map(Time),
             last_error: job.last_error,
             fingerprint: job.fingerprint.map(|fingerprint| fingerprint.to_string()),
             args: None,
@@ -162,7 +158,7 @@ fn missing() -> Problem {
 
 /// Takes a job in. Answers once it is durable.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body gives the first answer again.")),
+    params(IdempotencyKey),
     responses((status = 202, body = JobAccepted)))]
 async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
     let now = UnixMs::now();
@@ -172,9 +168,9 @@ async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> 
         kind: job.kind.as_str(),
         existing: false,
         lane: Some(job.lane.to_string()),
-        run_at: Some(job.run_at),
+        run_at: Some(Time(job.run_at)),
         max_attempts: Some(job.max_attempts),
-        created_at: Some(now),
+        created_at: Some(Time(now)),
     };
     let submission = Submission {
         gate: key.gate(&caller.api, "POST /v1/jobs", body.bytes(), now),
@@ -257,33 +253,6 @@ fn host_lane(args: &HttpRequest) -> LaneName {
     let hashed = || hash(&[host.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let named = format!("host:{plain}").parse().or_else(|_| format!("host:{}", hashed()).parse());
     named.unwrap_or_else(|_| LaneName::of_endpoint(Id::from_uuid(uuid::Uuid::nil())))
-}
-
-/// Lists jobs, newest first. `running` and `queued` are told apart where the queue answers.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query), ("state" = Option<String>, Query),
-        ("kind" = Option<String>, Query), ("lane" = Option<String>, Query),
-        ("q" = Option<String>, Query, description = "Part of the last error, or the whole unique key.")),
-    responses((status = 200, body = Listing<JobJson>)))]
-async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answer<Listing<JobJson>>, Problem> {
-    let filter = JobFilter {
-        state: params.parsed("state", str::parse::<JobView>)?,
-        kind: params.parsed("kind", str::parse::<JobKind>)?,
-        lane: params.parsed("lane", str::parse::<LaneName>)?,
-        text: params.text("q"),
-    };
-    let mut listed = caller.scope().jobs(&filter, &params.page()?, UnixMs::now()).await?;
-    let keys: Vec<_> = listed.rows.iter().map(|detail| (detail.job.lane_key(), detail.job.id)).collect();
-    let mut runs = running(caller.api.queue(), &keys).await;
-    // SQL cannot tell these two apart, so a page may be shorter than its limit.
-    if let Some(wanted @ (JobView::Running | JobView::Queued)) = filter.state {
-        let keep: Vec<bool> = runs.iter().map(|runs| *runs == (wanted == JobView::Running)).collect();
-        let mut place = keep.iter();
-        listed.rows.retain(|_| place.next().copied().unwrap_or(false));
-        runs.retain(|runs| *runs == (wanted == JobView::Running));
-    }
-    let mut runs = runs.into_iter();
-    Ok(Answer(Listing::of(listed, |detail| JobJson::of(detail, runs.next().unwrap_or(false)))))
 }
 
 /// Shows a job with its attempts.

@@ -1,9 +1,9 @@
 //! Bodies: how JSON is taken in, and what is said of JSON that is not what a call takes.
 
-use std::{fmt, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, HeaderValue, header},
 };
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use postrider_core::domain::limits::BODY_BYTES_MAX;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_path_to_error::Segment;
 
@@ -20,8 +20,6 @@ use crate::problem::{Code, Problem};
 
 /// A body that takes longer than this is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body over its limit is read on up to this many bytes, and no further.
-const BODY_BYTES_READ_MAX: usize = 16 * BODY_BYTES_MAX;
 /// Arrays and objects within each other; serde_json's own limit, which raw parts of a body would pass by.
 const DEPTH_MAX: usize = 127;
 
@@ -63,13 +61,8 @@ impl RawJson {
 /// # Errors
 /// 400 when it is not JSON, 422 with the fault's pointer when it is not a `T`.
 pub(crate) fn parse_at<'a, T: Deserialize<'a>>(text: &'a str, base: &str) -> Result<T, Problem> {
-    if !text.trim_ascii_start().starts_with('{') {
-        // Derived readers would take a list of members in their order for an object.
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| refuse(&error, base.to_owned()))?;
-        return Err(Problem::at(Code::InvalidBody, base.to_owned(), "an object is expected here"));
-    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = format!("{base}{}", pointer(error.path()));
         refuse(error.inner(), pointer)
     })?;
@@ -147,25 +140,24 @@ async fn read(body: Body) -> Result<RawJson, Problem> {
     }
 }
 
-/// The whole body. One that is too large is read on for a while and thrown away, since a caller that is cut off in
-/// the middle of sending does not see the answer that says why.
+/// The whole body. One whose length is told to be too large is not asked for.
 async fn gather(body: Body) -> Result<Bytes, Problem> {
-    let (mut chunks, mut kept, mut bytes_read) = (body.into_data_stream(), BytesMut::new(), 0);
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let (mut chunks, mut kept) = (body.into_data_stream(), BytesMut::new());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Code::BrokenBody, "the body could not be read to its end"))?;
-        bytes_read += chunk.len();
-        if bytes_read > BODY_BYTES_READ_MAX {
-            break;
+        if kept.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(too_large());
         }
-        if bytes_read <= BODY_BYTES_MAX {
-            kept.extend_from_slice(&chunk);
-        }
-    }
-    if bytes_read > BODY_BYTES_MAX {
-        let detail = format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once");
-        return Err(Problem::new(Code::BodyTooLarge, detail));
+        kept.extend_from_slice(&chunk);
     }
     Ok(kept.freeze())
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::BodyTooLarge, format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once"))
 }
 
 fn malformed_at(bytes: &[u8], offset: usize) -> Problem {
@@ -206,6 +198,30 @@ fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::WrongType, format_args!("the content-type is {given:?}; send application/json")))
 }
 
+/// An object, and no list: a derived reader alone takes a list of members in their order as well. Every body is read
+/// as one; an object within a body has to be declared as one.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
 /// A member of a body that may be absent, null or there: unchanged, back to its default, or set.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Patch<T> {
@@ -215,19 +231,18 @@ pub(crate) enum Patch<T> {
     Set(T),
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(|value| value.map_or(Self::Null, Self::Set))
+impl<T> Patch<T> {
+    pub(crate) fn set(self) -> Option<T> {
+        match self {
+            Self::Absent | Self::Null => None,
+            Self::Set(value) => Some(value),
+        }
     }
 }
 
-/// For the schema's default value.
-impl<T: serde::Serialize> serde::Serialize for Patch<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Absent | Self::Null => serializer.serialize_none(),
-            Self::Set(value) => value.serialize(serializer),
-        }
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map_or(Self::Null, Self::Set))
     }
 }
 

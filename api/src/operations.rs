@@ -16,6 +16,7 @@ use crate::{
     path::Ref,
     problem::{Code, Problem},
     state::ApiState,
+    wire::Time,
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -42,20 +43,16 @@ pub(crate) struct OperationJson {
     skipped: u64,
     rate_per_second: Option<u32>,
     error: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    finished_at: Option<UnixMs>,
+    created_at: Time,
+    finished_at: Option<Time>,
     /// Of a recovery.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     endpoint_id: Option<Id<Endpoint>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    since: Option<UnixMs>,
+    since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<UnixMs>,
+    until: Option<Time>,
     /// Of a bulk replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<FilterJson>,
@@ -78,11 +75,11 @@ impl From<Operation> for OperationJson {
             skipped: operation.skipped,
             rate_per_second: operation.rate_per_second,
             error: operation.error,
-            created_at: operation.created_at,
-            finished_at: operation.finished_at,
+            created_at: Time(operation.created_at),
+            finished_at: operation.finished_at.map(Time),
             endpoint_id: range.map(|(endpoint, _, _)| endpoint),
-            since: range.map(|(_, since, _)| since),
-            until: range.map(|(_, _, until)| until),
+            since: range.map(|(_, since, _)| Time(since)),
+            until: range.map(|(_, _, until)| Time(until)),
             filter: filter.map(FilterJson::from),
         }
     }

@@ -14,7 +14,7 @@ use postrider_core::{
     store::{Listed, Page},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::{Code, Problem};
 
@@ -34,6 +34,18 @@ impl<T> Listing<T> {
         let next_cursor = listed.next.map(write_cursor);
         Self { data: listed.rows.into_iter().map(show).collect(), next_cursor }
     }
+}
+
+/// The parameters that every list takes, as the document has them; [`Params`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the document alone is made of it")]
+pub(crate) struct Paging {
+    /// Rows at most; absent: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// The query's parameters, each to be taken once; what nobody takes is refused.

@@ -7,10 +7,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use postrider_core::{
-    domain::retry::{RetrySchedule, RetryScheduleError},
-    store::StoreError,
-};
+use postrider_core::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -166,6 +163,10 @@ impl Problem {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
         }
+        if self.code == Code::BodyTooLarge {
+            // The rest of the body stays unread, so nothing can follow it on this connection.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"postrider\""));
         }
@@ -238,15 +239,6 @@ impl Faults {
     ) -> Vec<U> {
         let place = |(place, one)| self.keep(&format!("{pointer}/{place}"), parse(one));
         list.into_iter().enumerate().filter_map(place).collect()
-    }
-
-    /// A retry schedule, or its fault noted at the delay that is out of its bounds.
-    pub(crate) fn keep_schedule(&mut self, pointer: &str, seconds: &[f64]) -> Option<RetrySchedule> {
-        let refused = |error: RetryScheduleError| {
-            let place = error.place().map(|place| format!("/{place}")).unwrap_or_default();
-            self.add(&format!("{pointer}{place}"), error);
-        };
-        RetrySchedule::from_seconds(seconds).map_err(refused).ok()
     }
 
     /// Notes a fault unless `holds`.

@@ -21,6 +21,7 @@ use crate::{
     json::{RawJson, parse_at},
     problem::{Code, Faults, Problem, ProblemBody},
     state::{ApiSettings, SCHEDULE_AHEAD_MAX},
+    wire::Time,
 };
 
 /// What ids that Postrider gives begin with, so that no own id is taken for one.
@@ -41,7 +42,7 @@ pub(crate) struct EventRequest {
     /// Further dimensions that endpoints filter by.
     channels: Option<Vec<String>>,
     /// When to deliver it; absent: now.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>)]
     deliver_at: Option<String>,
 }
 
@@ -63,10 +64,8 @@ pub(crate) struct EventAccepted {
     r#type: String,
     /// Endpoints that it goes to.
     deliveries: usize,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
-    #[schema(value_type = String, format = DateTime)]
-    deliver_at: UnixMs,
+    created_at: Time,
+    deliver_at: Time,
 }
 
 /// What became of one event of a batch.
@@ -196,8 +195,8 @@ impl Checks<'_> {
             id: own_id.as_ref().map_or_else(|| id.to_string(), ToString::to_string),
             r#type: kind.to_string(),
             deliveries: jobs.len(),
-            created_at: self.now,
-            deliver_at,
+            created_at: Time(self.now),
+            deliver_at: Time(deliver_at),
         };
         let answer = serde_json::to_string(&accepted).map_err(|error| Problem::new(Code::Internal, error))?;
         let payload = Box::<str>::from(request.payload).into_string().into_bytes();

@@ -13,10 +13,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Administer, Caller},
     json::Json,
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     problem::{Faults, Problem},
     state::ApiState,
-    wire::created,
+    wire::{Time, created},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -31,13 +31,12 @@ pub(crate) struct TenantJson {
     id: Id<Tenant>,
     slug: String,
     name: String,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
+    created_at: Time,
 }
 
 impl From<Tenant> for TenantJson {
     fn from(tenant: Tenant) -> Self {
-        Self { id: tenant.id, slug: tenant.slug.into(), name: tenant.name, created_at: tenant.created_at }
+        Self { id: tenant.id, slug: tenant.slug.into(), name: tenant.name, created_at: Time(tenant.created_at) }
     }
 }
 
@@ -64,7 +63,7 @@ async fn create(caller: Caller<Administer>, Json(request): Json<NewTenant>) -> R
 
 /// Lists tenants, newest first.
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    params(Paging),
     responses((status = 200, body = Listing<TenantJson>)))]
 async fn list(caller: Caller<Administer>, params: Params) -> Result<Answer<Listing<TenantJson>>, Problem> {
     let listed = caller.api.store().tenants(&params.page()?).await?;

@@ -12,12 +12,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, ManageTokens, TokenText},
     json::Json,
-    page::{Listing, Params},
+    page::{Listing, Paging, Params},
     path::Ref,
     problem::{Faults, Problem},
     state::ApiState,
     tenants::check_name,
-    wire::created,
+    wire::{Time, created},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -33,10 +33,8 @@ pub(crate) struct TokenJson {
     name: String,
     /// `admin`, `publisher`, `operator` or `viewer`.
     role: Option<&'static str>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<UnixMs>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: UnixMs,
+    expires_at: Option<Time>,
+    created_at: Time,
     /// The text to be sent as `Authorization: Bearer …`; in the answer that creates it only.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -48,8 +46,8 @@ impl From<Token> for TokenJson {
             id: token.id,
             name: token.name,
             role: token.role.map(Role::as_str),
-            expires_at: token.expires_at,
-            created_at: token.created_at,
+            expires_at: token.expires_at.map(Time),
+            created_at: Time(token.created_at),
             token: None,
         }
     }
@@ -62,7 +60,7 @@ pub(crate) struct NewToken {
     /// `admin`, `publisher`, `operator` or `viewer`.
     role: String,
     /// Absent: never.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>)]
     expires_at: Option<String>,
 }
 
@@ -86,7 +84,7 @@ async fn create(caller: Caller<ManageTokens>, Json(request): Json<NewToken>) -> 
 
 /// Lists tokens without their texts, newest first.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens",
-    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    params(Paging),
     responses((status = 200, body = Listing<TokenJson>)))]
 async fn list(caller: Caller<ManageTokens>, params: Params) -> Result<Answer<Listing<TokenJson>>, Problem> {
     let listed = caller.scope().tokens(&params.page()?).await?;

@@ -1,4 +1,4 @@
-//! Forms that several resources answer with: attempts, raw JSON, and whether jobs run now.
+//! Forms that several resources answer with: times, attempts, raw JSON, and whether jobs run now.
 
 use axum::{
     Json,
@@ -9,17 +9,22 @@ use postrider_core::{
     domain::{Id, UnixMs, attempt::AttemptClass, dead_letter::PastAttempt, job::Job, lane::LaneKey},
     queue::Queue,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+
+/// A time: RFC 3339 in UTC, with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, format = DateTime)]
+pub(crate) struct Time(pub(crate) UnixMs);
 
 /// One try of a job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AttemptJson {
     /// 1 for the first.
     n: u32,
-    #[schema(value_type = String, format = DateTime)]
-    started_at: UnixMs,
+    started_at: Time,
     duration_ms: u32,
     /// `succeeded` or `failed`.
     pub(crate) outcome: &'static str,
@@ -46,7 +51,7 @@ impl From<PastAttempt> for AttemptJson {
         let succeeded = past.outcome == AttemptClass::Succeeded.as_str();
         Self {
             n: past.n,
-            started_at: past.started_at,
+            started_at: Time(past.started_at),
             duration_ms: past.duration_ms,
             outcome: if succeeded { "succeeded" } else { "failed" },
             error_class: (!succeeded).then_some(past.outcome),
@@ -67,13 +72,16 @@ pub(crate) fn raw(bytes: Vec<u8>) -> Option<Box<RawValue>> {
 
 /// Which jobs run now. When the queue does not answer, none is shown as running.
 pub(crate) async fn running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Vec<bool> {
+    told_running(queue, jobs).await.unwrap_or_else(|| vec![false; jobs.len()])
+}
+
+/// Which jobs run now; `None` when the queue does not answer.
+pub(crate) async fn told_running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Option<Vec<bool>> {
     if jobs.is_empty() {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    queue.held(jobs).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "the queue did not say which jobs run");
-        vec![false; jobs.len()]
-    })
+    let told = queue.held(jobs).await;
+    told.inspect_err(|error| tracing::debug!(%error, "the queue did not say which jobs run")).ok()
 }
 
 pub(crate) fn created(body: impl Serialize) -> Response {

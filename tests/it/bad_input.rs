@@ -71,6 +71,13 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
         (endpoint("concurrency_max", json!(0)), 422, "invalid_body", "/concurrency_max"),
         (endpoint("retry_schedule_seconds", json!([1, -1])), 422, "invalid_body", "/retry_schedule_seconds/1"),
         (endpoint("retry_schedule_seconds", json!(vec![1; 50])), 422, "invalid_body", "/retry_schedule_seconds"),
+        (endpoint("retry_backoff", json!([1, 2, 3, 4])), 422, "invalid_body", "/retry_backoff"),
+        (endpoint("retry_backoff", json!({ "base_seconds": 1 })), 422, "invalid_body", "/retry_backoff/factor"),
+        (endpoint("retry_backoff", backoff("base_seconds", 0.0)), 422, "invalid_body", "/retry_backoff/base_seconds"),
+        (endpoint("retry_backoff", backoff("factor", 0.9)), 422, "invalid_body", "/retry_backoff/factor"),
+        (endpoint("retry_backoff", backoff("cap_seconds", 0.5)), 422, "invalid_body", "/retry_backoff/cap_seconds"),
+        (endpoint("retry_backoff", backoff("colour", 1.0)), 422, "invalid_body", "/retry_backoff/colour"),
+        (both_schedules("https://example.com/hook"), 422, "invalid_body", "/retry_backoff"),
         (endpoint("description", json!("x".repeat(1025))), 422, "invalid_body", "/description"),
         (endpoint("headers", many.into()), 422, "invalid_body", "/headers"),
         (headers("Host", "example.org"), 422, "invalid_body", "/headers/Host"),
@@ -84,6 +91,18 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
     }
     assert_refused(&app, "/v1/endpoints", cases).await;
     assert!(app.client.all("/v1/endpoints").await.is_empty());
+}
+
+/// A backoff with one other part.
+fn backoff(part: &str, value: f64) -> Value {
+    let mut backoff = json!({ "base_seconds": 1, "factor": 2, "cap_seconds": 60, "retries": 3 });
+    backoff[part] = json!(value);
+    backoff
+}
+
+/// A list of delays, and a backoff that says otherwise.
+fn both_schedules(url: &str) -> Value {
+    json!({ "url": url, "retry_schedule_seconds": [1, 3], "retry_backoff": backoff("factor", 2.0) })
 }
 
 /// Not URLs, or addresses and ports that deliveries do not reach, in the forms that hide them.
@@ -138,7 +157,11 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
         (json!({ "name": "x", "role": "viewer", "expires_at": 7 }), 422, "invalid_body", "/expires_at"),
     ];
     assert_refused(&app, "/v1/tokens", tokens).await;
-    let filters: Vec<Refusal> = vec![(json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q")];
+    let filters: Vec<Refusal> = vec![
+        (json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q"),
+        (json!({ "filter": ["http.request"] }), 422, "invalid_body", "/filter"),
+        (json!([{}, null, true]), 422, "invalid_body", ""),
+    ];
     assert_refused(&app, "/v1/dead-letters/replay", filters).await;
 }
 

@@ -16,6 +16,7 @@ on_both_stacks!(
     max_attempts_ends_a_job_before_its_schedule_does,
     an_urgent_job_overtakes_what_waits_in_its_lane,
     jobs_are_found_by_state_kind_lane_and_key,
+    a_page_of_running_or_queued_jobs_is_full_while_there_are_more,
 );
 
 async fn a_call_reaches_its_receiver_with_its_method_headers_and_body(stack: Stack) {
@@ -179,6 +180,43 @@ async fn jobs_are_found_by_state_kind_lane_and_key(stack: Stack) {
         assert_eq!(ids, expected, "{query}");
     }
     app.client.get("/v1/jobs?state=lost").send().await.expect_problem(400, "bad_parameter");
+}
+
+async fn a_page_of_running_or_queued_jobs_is_full_while_there_are_more(stack: Stack) {
+    const PENDING: usize = 60;
+    /// A lane has so many calls in flight before the first of them is answered.
+    const RUNNING: usize = 8;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let (let_go, held) = Script::held();
+    receiver.always("/held", held);
+    let mut args = get(&receiver, "/held");
+    args["timeout_ms"] = json!(60_000);
+    for _ in 0..PENDING {
+        made(&app.client, json!({ "kind": "http.request", "args": args, "lane": "reports" })).await;
+    }
+    receiver.wait_for("/held", RUNNING, SOON).await;
+    for (state, count) in [("running", RUNNING), ("queued", PENDING - RUNNING)] {
+        let pages = pages_of(&app.client, &format!("state={state}&limit=5")).await;
+        let (_, before_the_last) = pages.split_last().unwrap();
+        assert!(before_the_last.iter().all(|page| page.len() == 5), "{state}: a page is not full: {pages:?}");
+        let ids: Vec<&String> = pages.iter().flatten().collect();
+        assert_eq!(ids.len(), count, "{state}");
+        assert!(ids.is_sorted_by(|newer, older| newer > older), "{state}: newest first and none twice");
+    }
+    let_go.send(true).unwrap();
+}
+
+/// The ids of a list of jobs, page by page.
+async fn pages_of(client: &Client, query: &str) -> Vec<Vec<String>> {
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("/v1/jobs?{query}{cursor}")).send().await.expect(200);
+        pages.push(page.list("/data").iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect());
+        match page.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return pages,
+        }
+    }
 }
 
 fn get(receiver: &Receiver, path: &str) -> Value {

@@ -11,6 +11,7 @@
 mod harness;
 
 mod architecture;
+mod backoffs;
 mod bad_input;
 mod commands;
 mod dead_letters;
@@ -20,6 +21,7 @@ mod durability;
 mod endpoints;
 mod idempotency;
 mod jobs;
+mod large_bodies;
 mod openapi;
 mod order;
 mod outages;

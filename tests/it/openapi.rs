@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{App, Stack};
 
@@ -73,6 +73,94 @@ async fn what_the_document_refers_to_is_in_it() {
         let pointer = part.split('"').next().unwrap();
         assert!(document.body.pointer(pointer).is_some(), "{pointer} is referred to and not there");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_is_created_with_a_url_and_changed_without_a_secret() {
+    let app = App::start(Stack::Sqlite).await;
+    let document = app.client.get("/openapi.json").without_token().send().await.expect(200);
+    let (create, patch) = (
+        body_schema(&document.body, "/paths/~1v1~1endpoints/post"),
+        body_schema(&document.body, "/paths/~1v1~1endpoints~1{id}/patch"),
+    );
+    assert_eq!(create["required"], json!(["url"]));
+    assert_eq!(patch.get("required"), None);
+    let names = |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let expected: Vec<String> = names(&create).into_iter().filter(|name| name != "secret").collect();
+    assert_eq!(names(&patch), expected, "a secret is changed by a rotation");
+    // What the document says of null is what the calls do.
+    let url = "https://example.com/hook";
+    let made = app.client.create_endpoint(url, json!({ "rate_per_second": 5 })).await;
+    for name in names(&create).iter().filter(|name| *name != "url") {
+        app.client.create_endpoint(url, json!({ name: null })).await;
+        if name != "secret" {
+            let change = app.client.patch(&format!("/v1/endpoints/{}", made.id)).json(&json!({ name: null }));
+            assert_eq!(change.send().await.expect(200).body["url"], url, "{name}");
+        }
+        assert!(may_be_null(&create["properties"][name]), "{name} may be null: {create}");
+        assert_eq!(create["properties"][name].get("default"), None, "{name} is unchanged where it is absent");
+    }
+    for schema in [&create, &patch] {
+        assert!(!may_be_null(&schema["properties"]["url"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_object_within_a_body_may_be_a_list() {
+    let app = App::start(Stack::Sqlite).await;
+    let document = app.client.get("/openapi.json").without_token().send().await.expect(200);
+    let made = app.client.create_endpoint("https://example.com/", json!({})).await;
+    let paths = document.body["paths"].as_object().unwrap();
+    let mut tried = Vec::new();
+    for (path, method) in paths.keys().flat_map(|path| ["post", "patch"].map(|method| (path, method))) {
+        let pointer = format!("/paths/{}/{method}", path.replace('/', "~1"));
+        if document.body.pointer(&format!("{pointer}/requestBody")).is_none() {
+            continue;
+        }
+        let schema = body_schema(&document.body, &pointer);
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            if !is_an_object(&document.body, property) {
+                continue;
+            }
+            let mut body = json!({ name: ["a list of members"] });
+            if path == "/v1/jobs" {
+                body["kind"] = json!("http.request");
+            }
+            let path = path.replace("{id}", &made.id);
+            let call = app.client.call(method.to_uppercase().parse().unwrap(), &path).json(&body);
+            let refused = call.send().await.expect_problem(422, "invalid_body");
+            let fault = &refused.body["errors"][0];
+            assert_eq!(fault["pointer"], format!("/{name}"), "{method} {path}: {}", refused.text);
+            assert!(fault["detail"].as_str().unwrap().contains("expected an object"), "{}", refused.text);
+            tried.push(format!("{method} {path} {name}"));
+        }
+    }
+    for known in ["post /v1/dead-letters/replay filter", "post /v1/jobs args", "post /v1/endpoints retry_backoff"] {
+        assert!(tried.iter().any(|one| one == known), "{known} is not among {tried:?}");
+    }
+}
+
+/// The schema of a call's body, which stands by its name among the components.
+fn body_schema(document: &Value, operation: &str) -> Value {
+    let place = format!("{operation}/requestBody/content/application~1json/schema");
+    let schema = document.pointer(&place).unwrap_or_else(|| panic!("no {place}"));
+    named(document, schema).unwrap_or_else(|| schema.clone())
+}
+
+fn named(document: &Value, schema: &Value) -> Option<Value> {
+    schema["$ref"].as_str().map(|name| document.pointer(name.trim_start_matches('#')).expect("a schema").clone())
+}
+
+/// Whether it is a schema by name, or its own or null, whose value is an object with known members.
+fn is_an_object(document: &Value, property: &Value) -> bool {
+    let among = property["oneOf"].as_array().into_iter().flatten();
+    among.chain([property]).filter_map(|one| named(document, one)).any(|schema| schema["properties"].is_object())
+}
+
+fn may_be_null(property: &Value) -> bool {
+    let types = property["type"].as_array().into_iter().flatten();
+    let among = property["oneOf"].as_array().into_iter().flatten();
+    types.chain(among.map(|one| &one["type"])).any(|one| one == "null")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

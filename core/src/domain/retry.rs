@@ -1,6 +1,6 @@
 //! When a failed attempt is tried again. Owns the schedule and its jitter; knows no clock and no queue.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use backoff::{ExponentialBackoff, backoff::Backoff};
 use serde::{Deserialize, Serialize};
@@ -18,10 +18,38 @@ const FLOOR_SPREAD: f64 = 0.1;
 /// Standard Webhooks' example schedule, in seconds.
 const STANDARD_S: [u64; 9] = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400];
 
+/// The first delay of a backoff and its cap, in seconds; the cap is no less than the first delay.
+pub const BACKOFF_SECONDS: RangeInclusive<f64> = 0.001..=604_800.0;
+/// What each delay of a backoff is multiplied by for the next.
+pub const BACKOFF_FACTOR: RangeInclusive<f64> = 1.0..=100.0;
+/// Retries of a backoff.
+pub const BACKOFF_RETRIES_MAX: u32 = ATTEMPTS_MAX - 1;
+
 /// Delays between attempts, in order. The attempt after the last delay is a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
-pub struct RetrySchedule(Vec<Duration>);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct RetrySchedule {
+    delays: Vec<Duration>,
+    /// What the delays were made of, where they were not named one by one.
+    backoff: Option<RetryBackoff>,
+}
+
+/// Delays of `base × factorⁿ`, each at most the cap.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetryBackoff {
+    pub base_seconds: f64,
+    pub factor: f64,
+    pub cap_seconds: f64,
+    pub retries: u32,
+}
+
+/// A schedule as it is kept: as it was given.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Delays(Vec<f64>),
+    Backoff(RetryBackoff),
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetryScheduleError {
@@ -42,6 +70,31 @@ impl RetryScheduleError {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RetryBackoffError {
+    #[error("{0} is not from {min} to {max}", min = BACKOFF_SECONDS.start(), max = BACKOFF_SECONDS.end())]
+    Base(f64),
+    #[error("{0} is not from {min} to {max}", min = BACKOFF_FACTOR.start(), max = BACKOFF_FACTOR.end())]
+    Factor(f64),
+    #[error("{cap} is not from base_seconds, which is {base}, to {max}", max = BACKOFF_SECONDS.end())]
+    Cap { cap: f64, base: f64 },
+    #[error("{0} is not from 0 to {max}", max = BACKOFF_RETRIES_MAX)]
+    Retries(u32),
+}
+
+impl RetryBackoffError {
+    /// Which part of the backoff is at fault.
+    #[must_use]
+    pub const fn part(&self) -> &'static str {
+        match self {
+            Self::Base(_) => "base_seconds",
+            Self::Factor(_) => "factor",
+            Self::Cap { .. } => "cap_seconds",
+            Self::Retries(_) => "retries",
+        }
+    }
+}
+
 impl RetrySchedule {
     /// # Errors
     /// When there are too many delays, or one is negative or over a week.
@@ -55,34 +108,59 @@ impl RetrySchedule {
                 .filter(|delay| *delay <= DELAY_MAX)
                 .ok_or(RetryScheduleError::Delay(place))
         };
-        seconds.iter().enumerate().map(delay).collect::<Result<_, _>>().map(Self)
+        let delays = seconds.iter().enumerate().map(delay).collect::<Result<_, _>>()?;
+        Ok(Self { delays, backoff: None })
     }
 
-    /// `base × factorⁿ`, each at most `cap`, for `max_attempts` attempts with the first included.
-    #[must_use]
-    pub fn exponential(base: Duration, factor: f64, cap: Duration, max_attempts: u32) -> Self {
-        let mut delays = exponential(base, factor, cap.min(DELAY_MAX));
-        let retries = max_attempts.clamp(1, ATTEMPTS_MAX) - 1;
-        Self((0..retries).map_while(|_| delays.next_backoff()).collect())
+    /// # Errors
+    /// When a part of the backoff is out of its bounds.
+    pub fn exponential(backoff: RetryBackoff) -> Result<Self, RetryBackoffError> {
+        let RetryBackoff { base_seconds: base, factor, cap_seconds: cap, retries } = backoff;
+        if !BACKOFF_SECONDS.contains(&base) {
+            return Err(RetryBackoffError::Base(base));
+        }
+        if !BACKOFF_FACTOR.contains(&factor) {
+            return Err(RetryBackoffError::Factor(factor));
+        }
+        if !(base..=*BACKOFF_SECONDS.end()).contains(&cap) {
+            return Err(RetryBackoffError::Cap { cap, base });
+        }
+        if retries > BACKOFF_RETRIES_MAX {
+            return Err(RetryBackoffError::Retries(retries));
+        }
+        let mut delays = exponential(Duration::from_secs_f64(base), factor, Duration::from_secs_f64(cap));
+        let delays = (0..retries).map_while(|_| delays.next_backoff()).map(whole_ms).collect();
+        Ok(Self { delays, backoff: Some(backoff) })
     }
 
-    /// The same delays for at most `max_attempts` attempts; the last delay repeats where they are too few.
+    /// The same delays for at most `max_attempts` attempts. Where they are too few, a backoff grows on, and the last
+    /// delay of others repeats.
     #[must_use]
     pub fn with_max_attempts(&self, max_attempts: u32) -> Self {
-        let retries = max_attempts.clamp(1, ATTEMPTS_MAX) as usize - 1;
-        let last = self.0.last().copied().unwrap_or(Duration::from_secs(STANDARD_S[0]));
-        Self(self.0.iter().copied().chain(std::iter::repeat(last)).take(retries).collect())
+        let retries = max_attempts.clamp(1, ATTEMPTS_MAX) - 1;
+        let grown = self.backoff.and_then(|backoff| Self::exponential(RetryBackoff { retries, ..backoff }).ok());
+        grown.unwrap_or_else(|| {
+            let last = self.delays.last().copied().unwrap_or(Duration::from_secs(STANDARD_S[0]));
+            let delays = self.delays.iter().copied().chain(std::iter::repeat(last)).take(retries as usize).collect();
+            Self { delays, backoff: None }
+        })
     }
 
     /// Attempts in all, the first included.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
-        u32::try_from(self.0.len()).map_or(ATTEMPTS_MAX, |retries| retries + 1)
+        u32::try_from(self.delays.len()).map_or(ATTEMPTS_MAX, |retries| retries + 1)
     }
 
     #[must_use]
     pub fn seconds(&self) -> Vec<f64> {
-        self.0.iter().map(Duration::as_secs_f64).collect()
+        self.delays.iter().map(Duration::as_secs_f64).collect()
+    }
+
+    /// What the delays were made of; `None` where they were named one by one.
+    #[must_use]
+    pub const fn backoff(&self) -> Option<RetryBackoff> {
+        self.backoff
     }
 
     /// The wait before attempt `next` (2 is the first retry), or `None` when the schedule is spent.
@@ -91,7 +169,7 @@ impl RetrySchedule {
     /// The receiver's `floor` (Retry-After, RFC 9110 §10.2.3) is never undercut: jitter only adds to it.
     #[must_use]
     pub fn delay(&self, next: u32, roll: f64, floor: Option<Duration>) -> Option<Duration> {
-        let planned = *self.0.get(next.checked_sub(2)? as usize)?;
+        let planned = *self.delays.get(next.checked_sub(2)? as usize)?;
         let spread = if next <= EQUAL_JITTER_UNTIL { planned / 2 } else { Duration::ZERO };
         let jittered = spread + (planned - spread).mul_f64(roll);
         Some(match floor {
@@ -123,6 +201,12 @@ impl ReconnectDelays {
     }
 }
 
+/// The crate's random share of one nanosecond is cut off, so that the same backoff is the same schedule everywhere.
+fn whole_ms(delay: Duration) -> Duration {
+    let ms = (delay + Duration::from_micros(500)).as_millis();
+    u64::try_from(ms).map_or(DELAY_MAX, Duration::from_millis)
+}
+
 fn exponential(base: Duration, factor: f64, cap: Duration) -> ExponentialBackoff {
     ExponentialBackoff {
         current_interval: base,
@@ -137,20 +221,24 @@ fn exponential(base: Duration, factor: f64, cap: Duration) -> ExponentialBackoff
 
 impl Default for RetrySchedule {
     fn default() -> Self {
-        Self(STANDARD_S.into_iter().map(Duration::from_secs).collect())
+        Self { delays: STANDARD_S.into_iter().map(Duration::from_secs).collect(), backoff: None }
     }
 }
 
-impl TryFrom<Vec<f64>> for RetrySchedule {
-    type Error = RetryScheduleError;
-    fn try_from(seconds: Vec<f64>) -> Result<Self, RetryScheduleError> {
-        Self::from_seconds(&seconds)
+impl TryFrom<Written> for RetrySchedule {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Delays(seconds) => Self::from_seconds(&seconds).map_err(|error| error.to_string()),
+            Written::Backoff(backoff) => Self::exponential(backoff).map_err(|error| error.to_string()),
+        }
     }
 }
 
-impl From<RetrySchedule> for Vec<f64> {
+impl From<RetrySchedule> for Written {
     fn from(schedule: RetrySchedule) -> Self {
-        schedule.seconds()
+        schedule.backoff.map_or_else(|| Self::Delays(schedule.seconds()), Self::Backoff)
     }
 }
 
@@ -170,10 +258,57 @@ mod tests {
         assert_eq!(schedule.delay(1, 0.5, None), None);
     }
 
+    const fn backoff(base_seconds: f64, factor: f64, cap_seconds: f64, retries: u32) -> RetryBackoff {
+        RetryBackoff { base_seconds, factor, cap_seconds, retries }
+    }
+
     #[test]
-    fn exponential_delays_grow_to_their_cap() {
-        let schedule = RetrySchedule::exponential(Duration::from_secs(1), 2.0, Duration::from_secs(5), 6);
-        assert_eq!(schedule.seconds(), [1.0, 2.0, 4.0, 5.0, 5.0]);
+    fn a_backoff_grows_by_its_factor_to_its_cap() {
+        for (given, expected) in [
+            (backoff(1.0, 2.0, 5.0, 5), &[1.0, 2.0, 4.0, 5.0, 5.0][..]),
+            (backoff(0.1, 3.0, 60.0, 5), &[0.1, 0.3, 0.9, 2.7, 8.1]),
+            (backoff(1.0, 1.5, 604_800.0, 4), &[1.0, 1.5, 2.25, 3.375]),
+            (backoff(7.0, 1.0, 7.0, 3), &[7.0, 7.0, 7.0]),
+            (backoff(0.001, 100.0, 604_800.0, 6), &[0.001, 0.1, 10.0, 1000.0, 100_000.0, 604_800.0]),
+            (backoff(5.0, 2.0, 5.0, 0), &[]),
+            (backoff(604_800.0, 1.0, 604_800.0, 49), &[604_800.0; 49]),
+        ] {
+            assert_eq!(RetrySchedule::exponential(given).unwrap().seconds(), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_backoff_out_of_its_bounds_is_refused_by_its_part() {
+        for (given, part) in [
+            (backoff(0.0, 2.0, 5.0, 5), "base_seconds"),
+            (backoff(604_801.0, 2.0, 604_802.0, 5), "base_seconds"),
+            (backoff(f64::NAN, 2.0, 5.0, 5), "base_seconds"),
+            (backoff(1.0, 0.5, 5.0, 5), "factor"),
+            (backoff(1.0, 101.0, 5.0, 5), "factor"),
+            (backoff(5.0, 2.0, 4.0, 5), "cap_seconds"),
+            (backoff(5.0, 2.0, 604_801.0, 5), "cap_seconds"),
+            (backoff(1.0, 2.0, 5.0, 50), "retries"),
+        ] {
+            assert_eq!(RetrySchedule::exponential(given).unwrap_err().part(), part, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_kept_as_it_was_given() {
+        for text in ["[]", "[0.5,60.0]", r#"{"base_seconds":0.1,"factor":3.0,"cap_seconds":60.0,"retries":4}"#] {
+            let schedule: RetrySchedule = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&schedule).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn other_attempts_cut_a_schedule_or_carry_it_on() {
+        let grown = RetrySchedule::exponential(backoff(1.0, 2.0, 5.0, 2)).unwrap();
+        assert_eq!(grown.with_max_attempts(5).seconds(), [1.0, 2.0, 4.0, 5.0]);
+        assert_eq!(grown.with_max_attempts(1).backoff(), Some(backoff(1.0, 2.0, 5.0, 0)));
+        let named = RetrySchedule::from_seconds(&[1.0, 2.0]).unwrap();
+        assert_eq!(named.with_max_attempts(4).seconds(), [1.0, 2.0, 2.0]);
+        assert_eq!(named.with_max_attempts(2).seconds(), [1.0]);
     }
 
     proptest! {

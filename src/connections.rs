@@ -1,0 +1,32 @@
+//! The queue and the way out, as the settings name them.
+
+use anyhow::Context;
+use postrider_core::{
+    config::Settings,
+    queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
+};
+use postrider_worker::egress::{EgressClient, EgressOptions};
+
+const JOURNAL_FILE: &str = "running.journal";
+
+/// The queue in Redis; `None` where the settings leave it inside the process.
+pub(crate) fn redis_queue(settings: &Settings) -> anyhow::Result<Option<Queue>> {
+    let Some(url) = &settings.redis_url else { return Ok(None) };
+    let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
+    let options =
+        RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
+    Queue::redis(options).map(Some).context("the queue in Redis cannot be set up")
+}
+
+/// The queue inside the process, with its journal in the data folder.
+pub(crate) fn embedded_queue(settings: &Settings) -> anyhow::Result<Queue> {
+    let journal = settings.data_dir.join(JOURNAL_FILE);
+    Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
+        .with_context(|| format!("the queue's journal {} cannot be opened", journal.display()))
+}
+
+/// The client that reaches receivers.
+pub(crate) fn way_out(settings: &Settings) -> anyhow::Result<EgressClient> {
+    let options = EgressOptions { ca_file: settings.egress_ca_file.clone(), ..EgressOptions::default() };
+    Ok(EgressClient::new(settings.egress_policy(), &options)?)
+}
