@@ -87,6 +87,8 @@ async fn redis_emptied_in_the_middle_loses_none() {
     }
     let accepted = publishing.finish().await;
     assert_all_come(&receiver, &accepted).await;
+    let nothing_is_leased = || async { (!redis.holds("*}:f:*").await).then_some(()) };
+    eventually("nothing is leased any more", SOON, nothing_is_leased).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

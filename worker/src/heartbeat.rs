@@ -1,8 +1,11 @@
 //! Keeps this process's leases alive, and notices when the queue no longer knows it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use postrider_core::queue::{HEARTBEAT, Queue, WorkerId};
+use postrider_core::{
+    domain::{Id, job::Job, lane::Health},
+    queue::{HEARTBEAT, Lease, Next, Queue, QueueError, Verdict, WorkerId},
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -10,44 +13,122 @@ use crate::{leases::Leases, pace::rest};
 
 /// Renews until `stop`, which comes after the last verdict.
 pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: CancellationToken) {
-    // The first heartbeat of an id registers it.
-    let mut known = Vec::new();
-    // Those that the queue had forgotten and that have not told it yet what they run.
-    let mut forgotten: Vec<WorkerId> = Vec::new();
+    let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: Vec::new(), orphans: Vec::new() };
     loop {
-        for worker in leases.workers() {
-            match queue.renew(&worker).await {
+        if heart.renew().await {
+            sweep.notify_one();
+        }
+        heart.reassert().await;
+        heart.retire().await;
+        if !rest(HEARTBEAT, &stop).await {
+            return;
+        }
+    }
+}
+
+struct Heart {
+    queue: Queue,
+    leases: Leases,
+    /// The first heartbeat of an id registers it.
+    known: Vec<WorkerId>,
+    /// Those that the queue had forgotten and that have not told it yet what they run.
+    forgotten: Vec<WorkerId>,
+    /// Leases that the queue may have been told of after they had ended.
+    orphans: Vec<Verdict>,
+}
+
+impl Heart {
+    /// Whether the queue had forgotten a worker.
+    async fn renew(&mut self) -> bool {
+        let mut any = false;
+        for worker in self.leases.workers() {
+            match self.queue.renew(&worker).await {
                 Ok(true) => {}
-                Ok(false) if !known.contains(&worker) => known.push(worker),
+                Ok(false) if !self.known.contains(&worker) => self.known.push(worker),
                 Ok(false) => {
                     tracing::warn!(%worker, "the queue had forgotten this worker; everything undone is offered again");
-                    forgotten.push(worker);
-                    sweep.notify_one();
+                    self.forgotten.push(worker);
+                    any = true;
                 }
-                Err(error) => {
-                    tracing::debug!(%error, %worker, "a heartbeat failed");
-                }
+                Err(error) => tracing::debug!(%error, %worker, "a heartbeat failed"),
             }
         }
-        let mut untold = Vec::new();
-        for worker in forgotten.drain(..) {
-            if let Err(error) = queue.reassert(&worker, &leases.held_by(&worker)).await {
+        any
+    }
+
+    /// Tells the queue what runs, where it forgot that.
+    async fn reassert(&mut self) {
+        for worker in std::mem::take(&mut self.forgotten) {
+            let held = self.leases.held_by(&worker);
+            let told = self.queue.reassert(&worker, &held).await;
+            self.orphans.extend(ended(&held, &self.leases.held_by(&worker)));
+            if let Err(error) = told {
                 tracing::debug!(%error, %worker, "the queue was not told what runs; it will be");
-                untold.push(worker);
+                self.forgotten.push(worker);
             }
         }
-        forgotten = untold;
-        for worker in leases.to_retire() {
-            match queue.retire(&worker).await {
+        if let Err(error) = self.settle_orphans().await {
+            tracing::debug!(%error, "leases that ended while the queue was told of them wait for the next heartbeat");
+        }
+    }
+
+    async fn settle_orphans(&mut self) -> Result<(), QueueError> {
+        if !self.orphans.is_empty() {
+            self.queue.settle(&self.orphans).await?;
+            self.orphans.clear();
+        }
+        Ok(())
+    }
+
+    async fn retire(&mut self) {
+        for worker in self.leases.to_retire() {
+            match self.queue.retire(&worker).await {
                 Ok(()) => {
-                    leases.retired(&worker);
-                    known.retain(|one| *one != worker);
+                    self.leases.retired(&worker);
+                    self.known.retain(|one| *one != worker);
                 }
                 Err(error) => tracing::debug!(%error, %worker, "a worker's id could not be retired"),
             }
         }
-        if !rest(HEARTBEAT, &stop).await {
-            return;
-        }
+    }
+}
+
+/// What was told as running and is not held any more. Its own verdict may have come to a queue that did not know the
+/// lease, and nothing else would ever end it. Whoever claims the job next reads what became of it.
+fn ended(told: &[Lease], held: &[Lease]) -> Vec<Verdict> {
+    let held: HashSet<Id<Job>> = held.iter().map(|lease| lease.job).collect();
+    let ended = told.iter().filter(|lease| !held.contains(&lease.job));
+    let released = |lease: &Lease| Verdict {
+        lease: lease.clone(),
+        health: Health::Neutral,
+        took: Duration::ZERO,
+        next: Next::Release,
+    };
+    ended.map(released).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use postrider_core::{
+        domain::lane::{LaneKey, Standing},
+        queue::EmbeddedOptions,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_that_ended_while_the_queue_was_told_of_it_is_ended_there_too() {
+        let (queue, leases) = (Queue::embedded(EmbeddedOptions::default()).unwrap(), Leases::new("test", 2));
+        let lane = LaneKey { tenant: Id::new(), name: "a".parse().unwrap() };
+        let [ran, runs] =
+            [1, 2].map(|fence| Lease { job: Id::new(), lane: lane.clone(), fence, standing: Standing::Unknown });
+        let told = [ran, runs.clone()];
+        queue.reassert(&leases.worker(), &told).await.unwrap();
+        let orphans = ended(&told, std::slice::from_ref(&runs));
+        let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: Vec::new(), orphans };
+        heart.settle_orphans().await.unwrap();
+        let held = told.map(|lease| (lease.lane, lease.job));
+        assert_eq!(heart.queue.held(&held).await.unwrap(), [false, true]);
+        assert!(heart.orphans.is_empty());
     }
 }
