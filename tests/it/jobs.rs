@@ -184,15 +184,17 @@ async fn jobs_are_found_by_state_kind_lane_and_key(stack: Stack) {
 
 async fn a_page_of_running_or_queued_jobs_is_full_while_there_are_more(stack: Stack) {
     const PENDING: usize = 60;
-    /// A lane has so many calls in flight before the first of them is answered.
-    const RUNNING: usize = 8;
+    const LANES: usize = 4;
+    /// A lane has two calls in flight before the first of them is answered.
+    const RUNNING: usize = 2 * LANES;
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
     let (let_go, held) = Script::held();
     receiver.always("/held", held);
     let mut args = get(&receiver, "/held");
     args["timeout_ms"] = json!(60_000);
-    for _ in 0..PENDING {
-        made(&app.client, json!({ "kind": "http.request", "args": args, "lane": "reports" })).await;
+    for n in 0..PENDING {
+        let lane = format!("reports-{}", n % LANES);
+        made(&app.client, json!({ "kind": "http.request", "args": args, "lane": lane })).await;
     }
     receiver.wait_for("/held", RUNNING, SOON).await;
     for (state, count) in [("running", RUNNING), ("queued", PENDING - RUNNING)] {

@@ -123,7 +123,7 @@ impl Claimer {
     async fn hand_over(&self, slot: Slot, work: Work) {
         let now = UnixMs::now();
         if work.job.lost_workers >= LOST_WORKERS_MAX {
-            let finished = lost_too_often(&work, self.leases.worker().as_str());
+            let finished = lost_too_often(&work);
             let ended = Ended::unheard(finished);
             return self.recorder.end(slot, &work.job, Execution::Ended(Box::new(ended))).await;
         }

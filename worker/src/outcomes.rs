@@ -83,10 +83,11 @@ fn finished(job: &Job, message_id: Option<String>, report: Option<AttemptReport>
     }
 }
 
-/// The end of a job whose third worker has vanished. Its attempts were kept as its workers were counted.
-pub(crate) fn lost_too_often(work: &Work, worker: &str) -> Finished {
+/// The end of a job whose third worker has vanished. Its attempts were kept as its workers were counted, so that no row
+/// comes of this report.
+pub(crate) fn lost_too_often(work: &Work) -> Finished {
     let error = Some(format!("{} workers vanished while they ran it", work.job.lost_workers));
-    let report = AttemptReport { error, ..AttemptReport::lost(worker, UnixMs::now()) };
+    let report = AttemptReport { error, ..AttemptReport::lost("", UnixMs::now()) };
     finished(&work.job, work.message_id.clone(), Some(report), Outcome::Dead { cause: Cause::WorkersLost })
 }
 

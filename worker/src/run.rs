@@ -136,6 +136,7 @@ impl Worker {
             store: parts.store.clone(),
             queue: parts.queue.clone(),
             dispatcher: parts.dispatcher.clone(),
+            leases: self.leases.clone(),
             recorder: self.recorder.clone(),
             asked: Arc::clone(&self.sweep),
             stop: self.shutdown.clone(),

@@ -24,7 +24,7 @@ pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
 pub use redis::{Redis, RedisOptions, RedisUrl};
 pub use room::{Held, Places, Room};
-pub use ticket::{Claimed, Epoch, Lease, LostTicket, Next, Offered, Settled, Ticket, Verdict, WorkerId};
+pub use ticket::{Claimed, Epoch, Lease, LostLease, Next, Offered, Settled, Ticket, Verdict, WorkerId};
 pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerView};
 
 /// A worker without a heartbeat for this long has lost its leases.
@@ -155,12 +155,13 @@ impl Queue {
         on_backend!(self, backend => backend.retire(worker))
     }
 
-    /// Takes back what vanished workers held. Each ticket is told of once, to one caller.
+    /// Leases to `worker` what others held that vanished. Each is told of to one caller, who ends it as any lease; were
+    /// the caller to vanish too, it is told of to another.
     ///
     /// # Errors
-    /// When the queue is not available.
-    pub async fn expire(&self) -> Result<Vec<LostTicket>, QueueError> {
-        on_backend!(self, backend => backend.expire())
+    /// When the queue is not available; what was leased all the same comes back when `worker` retires or vanishes.
+    pub async fn expire(&self, worker: &WorkerId) -> Result<Vec<LostLease>, QueueError> {
+        on_backend!(self, backend => backend.expire(worker))
     }
 
     /// Sets what holds for a lane from now on. To be repeated at will: a queue forgets idle lanes.

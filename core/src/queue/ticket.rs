@@ -124,11 +124,12 @@ pub enum Settled {
     Stale,
 }
 
-/// A ticket whose worker vanished while it held it. It is back in front of its lane.
+/// A lease whose worker vanished while it held it. It is another's now, who counts the loss before the job runs again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LostTicket {
-    pub job: Id<Job>,
-    pub lane: LaneKey,
+pub struct LostLease {
+    pub lease: Lease,
+    /// Who held it before.
+    pub vanished: WorkerId,
 }
 
 /// How long the queue has known what it knows.

@@ -7,7 +7,7 @@ use std::{
 
 use postrider_core::{
     domain::Id,
-    queue::{Health, Lease, LostTicket, Next, Offered, Queue, Settled, Ticket},
+    queue::{Health, Lease, LostLease, Next, Offered, Queue, Settled, Ticket, WorkerId},
 };
 
 use super::setup::{
@@ -19,6 +19,8 @@ super::on_both!(
     what_a_forgotten_worker_runs_is_its_own_again(BRIEF),
     a_verdict_without_the_current_fence_changes_nothing(NORMAL),
     a_lost_worker_s_tickets_go_to_the_front_and_are_told_once(BRIEF),
+    what_a_finder_of_lost_leases_held_is_told_to_the_next(BRIEF),
+    one_that_looks_for_the_lost_is_not_lost_itself(BRIEF),
     a_heartbeat_keeps_leases(BRIEF),
     a_lost_worker_is_told_so(BRIEF),
     a_retired_worker_gives_back_what_it_holds(NORMAL),
@@ -26,16 +28,26 @@ super::on_both!(
     many_lost_tickets_are_told_once_to_many_callers(BRIEF),
 );
 
-async fn lose(queue: &Queue) -> Vec<LostTicket> {
+/// Waits until a worker is lost; what it held is `finder`'s then.
+async fn lose(queue: &Queue, finder: &WorkerId) -> Vec<LostLease> {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
-        let lost = queue.expire().await.unwrap();
+        let lost = queue.expire(finder).await.unwrap();
         if !lost.is_empty() {
             return lost;
         }
         assert!(Instant::now() < until, "no worker was lost");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// As [`lose`], and lets others have it.
+async fn lose_and_release(queue: &Queue) -> Vec<LostLease> {
+    let lost = lose(queue, &worker()).await;
+    for LostLease { lease, .. } in &lost {
+        settle(queue, lease, Health::Neutral, Next::Release).await;
+    }
+    lost
 }
 
 async fn a_verdict_without_the_current_fence_changes_nothing(queue: Queue) {
@@ -60,18 +72,48 @@ async fn a_lost_worker_s_tickets_go_to_the_front_and_are_told_once(queue: Queue)
     grow(&queue, &lane, 3).await;
     let all = tickets(&lane, 4);
     take(&queue, &all).await;
-    let leases = claim_soon(&queue, &worker(), 2).await;
-    assert_eq!(queue.expire().await.unwrap(), []);
+    let (vanishing, finder) = (worker(), worker());
+    let leases = claim_soon(&queue, &vanishing, 2).await;
+    assert_eq!(queue.expire(&finder).await.unwrap(), []);
     let urgent = Ticket { priority: postrider_core::domain::job::Priority::MAX, ..ticket(&lane) };
     take(&queue, std::slice::from_ref(&urgent)).await;
-    let mut lost: Vec<_> = lose(&queue).await.into_iter().map(|lost| lost.job).collect();
-    lost.sort();
-    assert_eq!(lost, [all[0].job, all[1].job]);
-    assert_eq!(queue.expire().await.unwrap(), []);
+    let mut lost = lose(&queue, &finder).await;
+    lost.sort_by_key(|lost| lost.lease.job);
+    assert_eq!(lost.iter().map(|lost| lost.lease.job).collect::<Vec<_>>(), [all[0].job, all[1].job]);
+    assert!(lost.iter().all(|lost| lost.vanished == vanishing && lost.lease.fence > leases[1].fence), "{lost:?}");
+    assert_eq!(queue.expire(&finder).await.unwrap(), []);
+    assert_eq!(view_of(&queue, &lane).await.in_flight, 2, "nothing runs again before the loss is counted");
+    for LostLease { lease, .. } in &lost {
+        settle(&queue, lease, Health::Neutral, Next::Release).await;
+    }
     let again = claim_soon(&queue, &worker(), 3).await;
     assert_eq!(jobs(&again), [all[0].job, all[1].job, urgent.job]);
     let late: Vec<_> = leases.iter().map(|lease| verdict(lease, Health::Good, Next::Done)).collect();
     assert_eq!(queue.settle(&late).await.unwrap(), [Settled::Stale; 2]);
+}
+
+async fn what_a_finder_of_lost_leases_held_is_told_to_the_next(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 1)).await;
+    let [first, second, third] = [worker(), worker(), worker()];
+    claim_soon(&queue, &first, 1).await;
+    let found = lose(&queue, &second).await.remove(0);
+    let again = lose(&queue, &third).await.remove(0);
+    assert_eq!((&found.vanished, &again.vanished), (&first, &second));
+    assert_eq!(queue.settle(&[verdict(&found.lease, Health::Neutral, Next::Done)]).await.unwrap(), [Settled::Stale]);
+    settle(&queue, &again.lease, Health::Neutral, Next::Done).await;
+    assert_eq!(queue.view(10).await.unwrap().totals.tickets, 0);
+}
+
+async fn one_that_looks_for_the_lost_is_not_lost_itself(queue: Queue) {
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 1)).await;
+    let worker = worker();
+    let leases = claim_soon(&queue, &worker, 1).await;
+    // Its lease has run out, as after a long pause of its process.
+    tokio::time::sleep(BRIEF.lease * 2).await;
+    assert_eq!(queue.expire(&worker).await.unwrap(), []);
+    done(&queue, &leases).await;
 }
 
 async fn a_heartbeat_keeps_leases(queue: Queue) {
@@ -82,7 +124,7 @@ async fn a_heartbeat_keeps_leases(queue: Queue) {
     let until = Instant::now() + BRIEF.lease * 3;
     while Instant::now() < until {
         queue.renew(&worker).await.unwrap();
-        assert_eq!(queue.expire().await.unwrap(), []);
+        assert_eq!(queue.expire(&super::setup::worker()).await.unwrap(), []);
         tokio::time::sleep(BRIEF.lease / 10).await;
     }
     done(&queue, &leases).await;
@@ -95,7 +137,7 @@ async fn a_lost_worker_is_told_so(queue: Queue) {
     assert!(!queue.renew(&worker).await.unwrap(), "the first registers it");
     assert!(queue.renew(&worker).await.unwrap());
     claim_soon(&queue, &worker, 1).await;
-    assert_eq!(lose(&queue).await.len(), 1);
+    assert_eq!(lose_and_release(&queue).await.len(), 1);
     assert!(!queue.renew(&worker).await.unwrap());
     assert!(queue.renew(&worker).await.unwrap());
 }
@@ -107,7 +149,7 @@ async fn what_a_forgotten_worker_runs_is_its_own_again(queue: Queue) {
     take(&queue, &all).await;
     let (first, other) = (worker(), worker());
     let leases = claim_soon(&queue, &first, 3).await;
-    assert_eq!(lose(&queue).await.len(), 3);
+    assert_eq!(lose_and_release(&queue).await.len(), 3);
     let taken = claim_soon(&queue, &other, 1).await.remove(0);
     assert_eq!(taken.job, leases[0].job);
     assert_eq!(queue.reassert(&first, &leases).await.unwrap(), [false, true, true]);
@@ -138,7 +180,7 @@ async fn a_retired_worker_gives_back_what_it_holds(queue: Queue) {
     assert_eq!(claim_soon(&queue, &worker, 3).await.len(), 3);
     queue.retire(&worker).await.unwrap();
     assert_eq!(queue.view(10).await.unwrap().workers, []);
-    assert_eq!(queue.expire().await.unwrap(), []);
+    assert_eq!(queue.expire(&worker).await.unwrap(), []);
     let again = claim_soon(&queue, &super::setup::worker(), 3).await;
     assert_eq!(jobs(&again), all[..3].iter().map(|ticket| ticket.job).collect::<Vec<_>>());
 }
@@ -163,10 +205,11 @@ async fn many_lost_tickets_are_told_once_to_many_callers(queue: Queue) {
     take(&queue, &all).await;
     claim_soon(&queue, &worker(), all.len()).await;
     tokio::time::sleep(BRIEF.lease).await;
-    let callers = (0..4).map(|_| queue.expire());
+    let finders: Vec<WorkerId> = (0..4).map(|_| worker()).collect();
+    let callers = finders.iter().map(|finder| queue.expire(finder));
     let told = futures::future::join_all(callers).await;
     let mut lost: Vec<_> = told.into_iter().flat_map(Result::unwrap).collect();
-    lost.extend(queue.expire().await.unwrap());
+    lost.extend(queue.expire(&finders[0]).await.unwrap());
     assert_eq!(lost.len(), all.len());
-    assert_eq!(lost.iter().map(|lost| lost.job).collect::<HashSet<_>>().len(), all.len());
+    assert_eq!(lost.iter().map(|lost| lost.lease.job).collect::<HashSet<_>>().len(), all.len());
 }

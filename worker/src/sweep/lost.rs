@@ -6,9 +6,10 @@ use postrider_core::{
     domain::{
         Id, UnixMs,
         job::{Job, Outcome},
+        lane::Health,
     },
-    queue::LostTicket,
-    store::{Store, StoreError, Work},
+    queue::{Lease, LostLease, Next, Queue, Verdict, WorkerId},
+    store::{Store, Work},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,8 @@ use crate::{
 };
 
 const LOOK: Duration = Duration::from_secs(1);
-/// Who is named as the worker of an attempt that nobody ended.
-const NOBODY: &str = "vanished";
+/// Named as the worker of what the journal tells of: its id ended with its process.
+const KILLED: &str = "killed";
 
 /// Counts what a killed process ran, before the first claim.
 pub(crate) async fn count_found(parts: &WorkerParts, recorder: &Recorder, stop: &CancellationToken) {
@@ -30,7 +31,7 @@ pub(crate) async fn count_found(parts: &WorkerParts, recorder: &Recorder, stop: 
         return;
     }
     tracing::warn!(jobs = found.len(), "the process before this one ended in the middle of jobs");
-    if let Some(dead) = count(&parts.store, &found, stop).await {
+    if let Some(dead) = count(&parts.store, &found, KILLED, stop).await {
         for work in dead {
             bury(recorder, &work).await;
         }
@@ -40,12 +41,10 @@ pub(crate) async fn count_found(parts: &WorkerParts, recorder: &Recorder, stop: 
 pub(super) async fn run(sweeper: Sweeper) {
     let mut outage = Outage::none();
     loop {
-        let goes_on = match sweeper.queue.expire().await {
+        let goes_on = match sweeper.queue.expire(&sweeper.leases.worker()).await {
             Ok(lost) => {
                 outage.over();
-                if !lost.is_empty() {
-                    end(&sweeper, &lost).await;
-                }
+                end(&sweeper, lost).await;
                 rest(LOOK, &sweeper.stop).await
             }
             Err(error) => {
@@ -59,42 +58,63 @@ pub(super) async fn run(sweeper: Sweeper) {
     }
 }
 
-async fn end(sweeper: &Sweeper, lost: &[LostTicket]) {
-    tracing::warn!(jobs = lost.len(), "workers vanished in the middle of jobs; these go to others");
-    let lanes: HashMap<Id<Job>, &LostTicket> = lost.iter().map(|ticket| (ticket.job, ticket)).collect();
-    let ids: Vec<Id<Job>> = lost.iter().map(|ticket| ticket.job).collect();
-    let Some(dead) = count(&sweeper.store, &ids, &sweeper.stop).await else { return };
-    for work in dead {
-        // Before the commit, so that it is not claimed meanwhile; one that was is found out by whoever reads its row.
-        if let Some(ticket) = lanes.get(&work.job.id)
-            && let Err(error) = sweeper.queue.cancel(&ticket.lane, ticket.job).await
-        {
-            tracing::debug!(%error, job = %ticket.job, "a dead job's ticket stays until it is claimed");
+/// The leases are this process's until the loss is counted, so that nothing runs again before. Told to stop, it leaves
+/// them to whoever retires the worker.
+async fn end(sweeper: &Sweeper, lost: Vec<LostLease>) {
+    let mut by_worker: HashMap<WorkerId, Vec<Lease>> = HashMap::new();
+    for LostLease { lease, vanished } in lost {
+        by_worker.entry(vanished).or_default().push(lease);
+    }
+    for (vanished, leases) in by_worker {
+        tracing::warn!(jobs = leases.len(), worker = %vanished, "a worker vanished in the middle of jobs; they go to others");
+        let jobs: Vec<Id<Job>> = leases.iter().map(|lease| lease.job).collect();
+        let Some(dead) = count(&sweeper.store, &jobs, vanished.as_str(), &sweeper.stop).await else { return };
+        for work in &dead {
+            bury(&sweeper.recorder, work).await;
         }
-        bury(&sweeper.recorder, &work).await;
+        let verdict = |lease: Lease| {
+            let next = if dead.iter().any(|work| work.job.id == lease.job) { Next::Done } else { Next::Release };
+            Verdict { lease, health: Health::Neutral, took: Duration::ZERO, next }
+        };
+        let verdicts: Vec<Verdict> = leases.into_iter().map(verdict).collect();
+        settle(&sweeper.queue, &verdicts, &sweeper.stop).await;
     }
 }
 
-/// Spends a life of each job, and answers with those that have none left. Waits for the database as long as it takes:
-/// the queue tells of each lost ticket once.
-async fn count(store: &Store, jobs: &[Id<Job>], stop: &CancellationToken) -> Option<Vec<Work>> {
+/// Spends a life of each job, and answers with those that have none left; `None` when `stop` came first. Waits for the
+/// database as long as it takes.
+async fn count(store: &Store, jobs: &[Id<Job>], worker: &str, stop: &CancellationToken) -> Option<Vec<Work>> {
     let mut outage = Outage::none();
     loop {
-        let error: StoreError = match store.count_lost_workers(jobs, NOBODY, UnixMs::now()).await {
+        let error = match store.count_lost_workers(jobs, worker, UnixMs::now()).await {
             Ok(counted) => {
                 let dead = |work: &Work| Outcome::of_lost_worker(work.job.lost_workers) != Outcome::Lost;
                 return Some(counted.into_iter().filter(dead).collect());
             }
             Err(error) => error,
         };
-        tracing::warn!(%error, jobs = jobs.len(), "lost workers cannot be counted yet");
-        if !error.is_unavailable() || !outage.wait(stop).await {
+        if !error.is_unavailable() {
+            tracing::error!(%error, jobs = jobs.len(), "a lost worker is not counted; its jobs run again");
+            return Some(Vec::new());
+        }
+        tracing::warn!(%error, jobs = jobs.len(), "a lost worker cannot be counted yet");
+        if !outage.wait(stop).await {
             return None;
+        }
+    }
+}
+
+async fn settle(queue: &Queue, verdicts: &[Verdict], stop: &CancellationToken) {
+    let mut outage = Outage::none();
+    while let Err(error) = queue.settle(verdicts).await {
+        tracing::debug!(%error, "the jobs of a lost worker wait for the queue");
+        if !outage.wait(stop).await {
+            return;
         }
     }
 }
 
 async fn bury(recorder: &Recorder, work: &Work) {
     tracing::error!(job = %work.job.id, lost_workers = work.job.lost_workers, "a job is dead, since it ends its workers");
-    recorder.commit(&lost_too_often(work, NOBODY)).await;
+    recorder.commit(&lost_too_often(work)).await;
 }

@@ -12,7 +12,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::lost::count_found;
-use crate::outcomes::Recorder;
+use crate::{leases::Leases, outcomes::Recorder};
 
 /// The sweep's tasks and what they share.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Sweeper {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) leases: Leases,
     pub(crate) recorder: Recorder,
     /// Asks for a look at everything, at full speed.
     pub(crate) asked: Arc<Notify>,

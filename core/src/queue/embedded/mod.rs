@@ -17,7 +17,7 @@ use self::{
     state::{Now, State},
 };
 use super::{
-    Claimed, Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
+    Claimed, Epoch, Lease, LostLease, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
     Verdict, WorkerId,
 };
 use crate::domain::{
@@ -128,8 +128,8 @@ impl Embedded {
         Ok(())
     }
 
-    pub(super) fn expire(&self) -> Result<Vec<LostTicket>, QueueError> {
-        Ok(self.change(State::expire))
+    pub(super) fn expire(&self, worker: &WorkerId) -> Result<Vec<LostLease>, QueueError> {
+        Ok(self.change(|state, now| state.expire(worker, now)))
     }
 
     pub(super) fn lane(&self, key: &LaneKey, settings: &LaneSettings) -> Result<Option<u64>, QueueError> {

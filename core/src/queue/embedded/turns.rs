@@ -11,7 +11,7 @@ use crate::{
         job::{Job, Priority},
         lane::Standing,
     },
-    queue::{Claimed, Lease, LostTicket, Next, QueueError, Room, Settled, Verdict, WorkerId, rank::Rank},
+    queue::{Claimed, Lease, LostLease, Next, QueueError, Room, Settled, Verdict, WorkerId, rank::Rank},
 };
 
 /// Lanes whose time has come that one claim looks at.
@@ -196,23 +196,37 @@ impl State {
         Some(rank)
     }
 
-    pub(super) fn expire(&mut self, now: Now) -> Vec<LostTicket> {
-        let expired = self.workers.expired(now);
-        expired.iter().flat_map(|worker| self.take_back(worker, now)).collect()
+    /// Leases to `worker` what vanished workers held.
+    pub(super) fn expire(&mut self, worker: &WorkerId, now: Now) -> Vec<LostLease> {
+        let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
+        self.workers.seen(worker, now, lease_ms);
+        let mut lost = Vec::new();
+        for vanished in self.workers.expired(now) {
+            for job in self.workers.remove(&vanished) {
+                lost.extend(self.hand_on(job, worker).map(|lease| LostLease { lease, vanished: vanished.clone() }));
+            }
+        }
+        lost
+    }
+
+    fn hand_on(&mut self, job: Id<Job>, to: &WorkerId) -> Option<Lease> {
+        let next = self.next_serial();
+        let (index, Place::Leased { fence, worker, .. }) = self.tickets.get_mut(&job)? else { return None };
+        *fence = next;
+        *worker = to.clone();
+        let index = *index;
+        self.workers.hold(to, job);
+        Some(Lease { job, lane: self.lane(index)?.key.clone(), fence: next, standing: Standing::Failing })
     }
 
     /// Forgets a worker; what it held goes to the front.
-    pub(super) fn take_back(&mut self, worker: &WorkerId, now: Now) -> Vec<LostTicket> {
-        let jobs = self.workers.remove(worker);
-        jobs.into_iter()
-            .filter_map(|job| {
-                let index = self.tickets.get(&job)?.0;
-                let rank = self.end_lease(job)?;
+    pub(super) fn take_back(&mut self, worker: &WorkerId, now: Now) {
+        for job in self.workers.remove(worker) {
+            let Some(&(index, _)) = self.tickets.get(&job) else { continue };
+            if let Some(rank) = self.end_lease(job) {
                 self.insert_ready(index, job, Rank::front(rank.order()));
                 self.seat(index, now);
-                let lane = self.lane(index)?.key.clone();
-                Some(LostTicket { job, lane })
-            })
-            .collect()
+            }
+        }
     }
 }

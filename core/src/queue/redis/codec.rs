@@ -6,7 +6,7 @@ use redis::{FromRedisValue, Value};
 use uuid::Uuid;
 
 use super::super::{
-    Health, LaneView, Lease, LostTicket, Next, Places, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView,
+    Health, LaneView, Lease, LostLease, Next, Places, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView,
     rank::Rank,
 };
 use crate::domain::{
@@ -142,12 +142,17 @@ pub(super) fn claimed(answer: Value) -> Option<Claimed> {
 }
 
 /// Whether there may be more, and what was lost.
-pub(super) fn lost(answer: Value) -> Option<(bool, Vec<LostTicket>)> {
+pub(super) fn lost(answer: Value) -> Option<(bool, Vec<LostLease>)> {
     let fields: Vec<Vec<u8>> = parsed(answer)?;
-    let (more, rows) = fields.split_first()?;
-    let (rows, []) = rows.as_chunks::<2>() else { return None };
-    let ticket = |[job, lane]: &[Vec<u8>; 2]| Some(LostTicket { job: job_id(job)?, lane: lane_key(lane)? });
-    Some((more == b"1", rows.iter().map(ticket).collect::<Option<_>>()?))
+    let ([more, vanished], rows) = fields.split_first_chunk()?;
+    let (rows, []) = rows.as_chunks::<3>() else { return None };
+    let vanished = WorkerId::known(str::from_utf8(vanished).ok()?);
+    let lost = |[job, lane, fence]: &[Vec<u8>; 3]| {
+        let (job, lane, fence) = (job_id(job)?, lane_key(lane)?, ascii(fence)?);
+        let lease = Lease { job, lane, fence, standing: Standing::Failing };
+        Some(LostLease { lease, vanished: vanished.clone() })
+    };
+    Some((more == b"1", rows.iter().map(lost).collect::<Option<_>>()?))
 }
 
 pub(super) fn spilled(answer: Value) -> Option<Vec<SpilledLane>> {

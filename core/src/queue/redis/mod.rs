@@ -23,7 +23,7 @@ use self::{
     wake::Wake,
 };
 use super::{
-    Claimed, Epoch, Lease, LostTicket, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
+    Claimed, Epoch, Lease, LostLease, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
     Verdict, WorkerId, WorkerView,
 };
 use crate::domain::{
@@ -253,19 +253,20 @@ impl Redis {
         Ok(())
     }
 
-    pub(super) async fn expire(&self) -> Result<Vec<LostTicket>, QueueError> {
+    pub(super) async fn expire(&self, worker: &WorkerId) -> Result<Vec<LostLease>, QueueError> {
+        let args = [worker.as_str().into(), self.lease_ms(), number(BATCH)];
         let mut all = Vec::new();
         for shard in 0..self.0.shards.len() {
             loop {
-                let run = self.0.server.run(&scripts::EXPIRE, &self.0.shards[shard], &[number(BATCH)]).await;
-                // What was taken back so far is told to nobody else, so it is told now.
+                let run = self.0.server.run(&scripts::EXPIRE, &self.0.shards[shard], &args).await;
+                // What was leased so far is told to nobody else, so it is told now.
                 let answer = match run {
                     Ok(answer) => answer,
                     Err(error) if all.is_empty() => return Err(error),
                     Err(_) => return Ok(all),
                 };
                 let (more, lost) =
-                    codec::lost(answer).ok_or_else(|| self.0.server.unexpected("lost tickets in another form"))?;
+                    codec::lost(answer).ok_or_else(|| self.0.server.unexpected("lost leases in another form"))?;
                 all.extend(lost);
                 if !more {
                     break;
