@@ -93,9 +93,10 @@ impl EgressClient {
     pub async fn send(&self, call: Call<'_>) -> Exchange {
         let started = Instant::now();
         let seen = DIALLING.scope(Cell::default(), self.attempt(&call, started + call.timeout)).await;
+        let starved = seen.failure.as_ref().is_some_and(|failure| failure.starved);
         let (class, error, tenant_error) = match seen.failure {
             None => (AttemptClass::Succeeded, None, None),
-            Some(Failure { class, words, tenant_words }) => {
+            Some(Failure { class, words, tenant_words, .. }) => {
                 let tenant_words = tenant_words.map_or_else(|| words.clone(), str::to_owned);
                 (class, Some(words), Some(tenant_words))
             }
@@ -109,6 +110,7 @@ impl EgressClient {
             address: seen.address.map(|address| address.to_string()),
             retry_after: seen.retry_after,
             duration: started.elapsed(),
+            starved,
         }
     }
 

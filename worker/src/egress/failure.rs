@@ -13,6 +13,8 @@ use super::resolver::{Dialling, ResolveFailed};
 const REFUSED_FOR_TENANT: &str = "the URL leads to an address that deliveries may not reach";
 /// All that a tenant is told of a fault on this side.
 const OURS_FOR_TENANT: &str = "the connection could not be made";
+/// ENFILE and EMFILE, the same in every Unix: the machine or the process has too many open files.
+const TOO_MANY_FILES: [i32; 2] = [23, 24];
 
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +24,13 @@ pub(super) struct Failure {
     pub(super) words: String,
     /// Where the tenant is told something else.
     pub(super) tenant_words: Option<&'static str>,
+    /// This machine had no socket for the call.
+    pub(super) starved: bool,
 }
 
 impl Failure {
     fn new(class: AttemptClass, words: impl Into<String>) -> Self {
-        Self { class, words: words.into(), tenant_words: None }
+        Self { class, words: words.into(), tenant_words: None, starved: false }
     }
 
     fn with_tenant_words(self, words: &'static str) -> Self {
@@ -121,6 +125,10 @@ impl Failure {
 
     fn of_io(error: &io::Error, connecting: bool) -> Self {
         let connect = |words: &str| Self::new(AttemptClass::Connect, words);
+        if error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) {
+            let starved = connect("too many files are open on this side").with_tenant_words(OURS_FOR_TENANT);
+            return Self { starved: true, ..starved };
+        }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => connect("connection refused"),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => connect("connection reset"),
@@ -183,4 +191,17 @@ fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error 
 
 fn in_words(time: Duration) -> String {
     if time.subsec_millis() == 0 { format!("{} s", time.as_secs()) } else { format!("{} ms", time.as_millis()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_says_nothing_of_the_receiver() {
+        for (code, starved) in [(23, true), (24, true), (111, false), (110, false)] {
+            let failure = Failure::of_io(&io::Error::from_raw_os_error(code), true);
+            assert_eq!((failure.starved, failure.class), (starved, AttemptClass::Connect), "{code}");
+        }
+    }
 }

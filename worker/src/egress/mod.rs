@@ -86,4 +86,6 @@ pub struct Exchange {
     /// The receiver's `Retry-After` on 429 and 503, at most `RETRY_AFTER_MAX`.
     pub retry_after: Option<Duration>,
     pub duration: Duration,
+    /// This machine had no socket for the call. Nothing was sent, and it says nothing of the receiver.
+    pub starved: bool,
 }

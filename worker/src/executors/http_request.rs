@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::{
-    domain::{UnixMs, http_request::HttpRequest, retry::RetrySchedule},
+    domain::{http_request::HttpRequest, retry::RetrySchedule},
     store::Work,
 };
 
@@ -16,20 +16,19 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         Ok(request) => request,
         Err(why) => return executors.invalid(work, &why),
     };
-    let started_at = UnixMs::now();
-    let exchange = executors
-        .0
-        .egress
-        .send(Call {
-            method: &request.method,
-            url: &request.url,
-            headers: &request.headers,
-            body: request.body.map(Bytes::from).unwrap_or_default(),
-            timeout: Duration::from_millis(request.timeout_ms.into()),
-        })
-        .await;
-    let report = executors.reported(work, &exchange, started_at);
-    Execution::Ended(Box::new(after_call(work, report, &request.retry_schedule, exchange.duration)))
+    let call = Call {
+        method: &request.method,
+        url: &request.url,
+        headers: &request.headers,
+        body: request.body.map(Bytes::from).unwrap_or_default(),
+        timeout: Duration::from_millis(request.timeout_ms.into()),
+    };
+    match executors.call(work, call).await {
+        Ok((exchange, report)) => {
+            Execution::Ended(Box::new(after_call(work, report, &request.retry_schedule, exchange.duration)))
+        }
+        Err(not_now) => not_now,
+    }
 }
 
 /// The schedule of the request's retries, where it can be read.

@@ -28,7 +28,7 @@ use tower::Service;
 use crate::{
     WorkerParts,
     backend::Assignment,
-    egress::{EgressClient, Exchange},
+    egress::{Call, EgressClient, Exchange},
     outcomes::{Ended, Execution, health},
 };
 
@@ -126,6 +126,18 @@ impl Executors {
     fn invalid(&self, work: &Work, why: &str) -> Execution {
         let report = self.report(AttemptClass::Invalid, why);
         Execution::ended(work, Some(report), Outcome::Dead { cause: Cause::Invalid })
+    }
+
+    /// Makes a job's call. One for which this machine has no socket was not made: the job waits and spends no attempt.
+    async fn call(&self, work: &Work, call: Call<'_>) -> Result<(Exchange, AttemptReport), Execution> {
+        let started_at = UnixMs::now();
+        let exchange = self.0.egress.send(call).await;
+        if exchange.starved {
+            tracing::warn!(job = %work.job.id, "too many files are open, so a call waits; raise the limit (ulimit -n, LimitNOFILE)");
+            return Err(Execution::not_now(work, LOOK_AGAIN));
+        }
+        let report = self.reported(work, &exchange, started_at);
+        Ok((exchange, report))
     }
 
     /// A call's end, as attempts keep it and the tenant sees it. The operator's words are in the log.

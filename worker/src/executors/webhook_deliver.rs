@@ -115,8 +115,10 @@ async fn deliver(
         body: Bytes::copy_from_slice(payload),
         timeout: Duration::from_millis(settings.timeout_ms.into()),
     };
-    let exchange = executors.0.egress.send(call).await;
-    let report = executors.reported(work, &exchange, started_at);
+    let (exchange, report) = match executors.call(work, call).await {
+        Ok(made) => made,
+        Err(not_now) => return not_now,
+    };
     let state = state_after(&live.endpoint, &report);
     let mut ended = after_call(work, report, &settings.retry_schedule, exchange.duration);
     if exchange.status_code == Some(GONE) {
