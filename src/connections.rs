@@ -13,8 +13,12 @@ const JOURNAL_FILE: &str = "running.journal";
 pub(crate) fn redis_queue(settings: &Settings) -> anyhow::Result<Option<Queue>> {
     let Some(url) = &settings.redis_url else { return Ok(None) };
     let url: RedisUrl = url.parse().context("the setting redis_url is not allowed")?;
-    let options =
-        RedisOptions { prefix: settings.redis_prefix.clone(), shards: settings.redis_shards, ..RedisOptions::new(url) };
+    let options = RedisOptions {
+        ca_file: settings.redis_ca_file.clone(),
+        prefix: settings.redis_prefix.clone(),
+        shards: settings.redis_shards,
+        ..RedisOptions::new(url)
+    };
     Queue::redis(options).map(Some).context("the queue in Redis cannot be set up")
 }
 

@@ -61,7 +61,7 @@ fn check_data_dir(settings: &Settings) -> Result<String, String> {
 
 async fn check_database(settings: &Settings) -> Result<String, String> {
     let shown = first_start::hide_password(&settings.database_url());
-    match tokio::time::timeout(DEADLINE, first_start::open_store(settings)).await {
+    match tokio::time::timeout(DEADLINE, first_start::open_store_within(settings, 1)).await {
         Ok(Ok(store)) => {
             store.close().await;
             Ok(format!("{shown} answers and its tables are up to date"))
@@ -79,9 +79,10 @@ async fn check_queue(settings: &Settings) -> Result<String, String> {
         Ok(None) => return Ok("inside the process".to_owned()),
         Err(error) => return Err(format!("{error:#}")),
     };
-    match tokio::time::timeout(DEADLINE, queue.ping()).await {
-        Ok(Ok(())) => Ok("Redis answers".to_owned()),
-        Ok(Err(error)) => Err(format!("Redis does not answer: {error}")),
+    // Asked of each shard, and a write: a replica and a cluster with a part missing answer a ping as well.
+    match tokio::time::timeout(DEADLINE, queue.epoch()).await {
+        Ok(Ok(_)) => Ok("Redis answers and does as it is told".to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("Redis does not answer within 5 s; is it running, and may this machine reach it?".to_owned()),
     }
 }

@@ -24,10 +24,15 @@ const DATABASE_RETRY: Duration = Duration::from_secs(1);
 const DATABASE_TRIES: u32 = 30;
 const KEY_FILE: &str = "encryption.key";
 
-/// Opens the store, and makes what a first start needs.
+/// Opens the store, and makes what a first start needs. Waits for a database that does not answer yet.
 pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    open_store_within(settings, DATABASE_TRIES).await
+}
+
+/// The same, asking the database so many times at most.
+pub(crate) async fn open_store_within(settings: &Settings, tries_max: u32) -> anyhow::Result<Store> {
     make_data_dir(&settings.data_dir)?;
-    let store = connect(settings).await?;
+    let store = connect(settings, tries_max).await?;
     let missing = store.missing_keys().await?;
     if !missing.is_empty() {
         bail!(
@@ -40,7 +45,7 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-async fn connect(settings: &Settings) -> anyhow::Result<Store> {
+async fn connect(settings: &Settings, tries_max: u32) -> anyhow::Result<Store> {
     let options = StoreOptions {
         url: settings.database_url(),
         cipher: cipher(settings)?,
@@ -50,7 +55,7 @@ async fn connect(settings: &Settings) -> anyhow::Result<Store> {
     let mut tries = 1;
     loop {
         match Store::open(&options).await {
-            Err(error) if error.is_unavailable() && tries < DATABASE_TRIES => {
+            Err(error) if error.is_unavailable() && tries < tries_max => {
                 tracing::warn!(%error, tries, "the database does not answer yet; asking again");
                 tries += 1;
                 tokio::time::sleep(DATABASE_RETRY).await;

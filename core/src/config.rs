@@ -28,7 +28,8 @@ pub struct Settings {
     #[config(env = "POSTRIDER_LISTEN", default = "127.0.0.1:7077")]
     pub listen: SocketAddr,
 
-    /// Where the truth is kept: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    /// Where the truth is kept: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`, with
+    /// `?sslmode=verify-full&sslrootcert=CA.pem` for a certificate that has to be right, of an authority of your own.
     /// Unset: the file `postrider.db` in the data folder.
     #[config(env = "POSTRIDER_DATABASE_URL")]
     pub database_url: Option<String>,
@@ -41,6 +42,11 @@ pub struct Settings {
     /// or `redis+cluster://HOST1,HOST2`. Unset: the queue is inside the process, which needs one process only.
     #[config(env = "POSTRIDER_REDIS_URL")]
     pub redis_url: Option<String>,
+
+    /// A PEM file with the certificate authorities that Redis, its Sentinels or its cluster's nodes are believed by, in
+    /// place of Mozilla's; `rediss://…` only. With a private authority name its file, or the system's bundle with it.
+    #[config(env = "POSTRIDER_REDIS_CA_FILE")]
+    pub redis_ca_file: Option<PathBuf>,
 
     /// What the queue's keys in Redis begin with, so that several installations can share one server.
     #[config(env = "POSTRIDER_REDIS_PREFIX", default = "postrider")]
@@ -263,6 +269,13 @@ impl Settings {
                 "redis_url",
                 "(set)",
                 "Redis goes with PostgreSQL; set database_url to postgres://… or leave redis_url out",
+            );
+        }
+        if self.redis_ca_file.is_some() && !self.redis_url.as_ref().is_some_and(|url| url.starts_with("rediss")) {
+            return refused(
+                "redis_ca_file",
+                "(set)",
+                "it goes with a redis_url of rediss://… and is of no use without",
             );
         }
         Ok(())

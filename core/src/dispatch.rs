@@ -149,6 +149,11 @@ impl Dispatcher {
         }
     }
 
+    /// Tells each lane's settings again with its next job, to a queue that may have gone back to older ones.
+    pub async fn forget_told(&self) {
+        self.told.lock().await.clear();
+    }
+
     /// Waits until a failed offer asks for a sweep.
     pub async fn sweep_wanted(&self) {
         self.sweep.notified().await;

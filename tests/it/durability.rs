@@ -23,6 +23,11 @@ on_both_stacks!(
 const EVENTS: usize = 2_000;
 const PUBLISHERS: usize = 8;
 const KILLS: u32 = 5;
+/// The keys are listed in the queue's `shard.lua`.
+const A_LANE_IS_PAUSED: &str = "for _, lane in ipairs(redis.call('KEYS', '*}:l:*')) do
+    if redis.call('HGET', lane, 'pause') == '1' then return 1 end
+end
+return 0";
 
 async fn sigkill_at_random_points_during_2000_events_loses_none(stack: Stack) {
     let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
@@ -147,6 +152,31 @@ async fn an_ordered_lane_goes_on_behind_what_runs_when_redis_is_emptied() {
     let_go.send(true).unwrap();
     let came = receiver.wait_for_events("/hook", 2, SOON).await;
     assert_eq!([came[&first], came[&second]], [1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_with_old_data_holds_no_lane_back() {
+    let (mut redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = with_redis(&redis).await;
+    let (let_go, held) = Script::held();
+    receiver.first("/hook", [held], Script::status(200));
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({ "ordered": true })).await;
+    app.client.publish("a.b", "1").await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    app.client.post(&format!("/v1/endpoints/{}/pause", endpoint.id)).send().await.expect(200);
+    let paused = || async { redis.ask::<bool>(&["EVAL", A_LANE_IS_PAUSED, "0"]).await.unwrap().then_some(()) };
+    eventually("the lane is paused", SOON, paused).await;
+    // In it the first event is leased, and the lane paused.
+    let old = redis.backup();
+    let_go.send(true).unwrap();
+    app.client.post(&format!("/v1/endpoints/{}/resume", endpoint.id)).send().await.expect(200);
+    let second = app.client.publish("a.b", "2").await;
+    receiver.wait_for_events("/hook", 2, SOON).await;
+    redis.kill();
+    redis.restart_from(old).await;
+    let third = app.client.publish("a.b", "3").await;
+    let came = receiver.wait_for_events("/hook", 3, SOON).await;
+    assert_eq!([came[&second], came[&third]], [1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

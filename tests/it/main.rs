@@ -26,6 +26,8 @@ mod openapi;
 mod order;
 mod outages;
 mod queue_conformance;
+mod redis_layouts;
+mod redis_tls;
 mod roles;
 mod shapes;
 mod standard_webhooks;

@@ -65,6 +65,9 @@ impl Heart {
             if let Err(error) = told {
                 tracing::debug!(%error, %worker, "the queue was not told what runs; it will be");
                 self.forgotten.push(worker);
+            } else if worker == self.leases.worker() {
+                // One that has gone back to old data holds leases that ended since, and nobody here will end them again.
+                self.leases.doubt();
             }
         }
         if let Err(error) = self.settle_orphans().await {

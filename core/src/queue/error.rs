@@ -1,6 +1,6 @@
 //! Why a queue did not do what it was asked. Nothing is lost by any of these: SQL holds every job.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,6 +13,13 @@ pub enum QueueError {
     Silent { at: String, after: Duration },
     #[error("the queue at {at} answered {what}; is another version of Postrider using its keys?")]
     Answer { at: String, what: String },
+    #[error(
+        "the queue at {at} shows a certificate that is not believed: {reason}; name its authorities in the setting \
+         redis_ca_file, and in redis_url a host that the certificate is for"
+    )]
+    Certificate { at: String, reason: String },
+    #[error("the file {} of the setting redis_ca_file cannot be used: {why}; it has to hold certificates as PEM", path.display())]
+    Authorities { path: PathBuf, why: String },
     #[error("the journal of running jobs cannot be written: {0}; check the data folder's disk and rights")]
     Journal(#[from] std::io::Error),
 }
@@ -21,6 +28,6 @@ impl QueueError {
     /// Whether the same call may succeed later with nothing changed here.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Silent { .. } | Self::Journal(_))
+        matches!(self, Self::Unavailable { .. } | Self::Silent { .. } | Self::Certificate { .. } | Self::Journal(_))
     }
 }

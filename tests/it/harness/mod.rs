@@ -6,21 +6,25 @@
 
 mod app;
 mod client;
+mod cluster;
 mod database;
 mod proxy;
 mod receiver;
 mod redis;
 mod script;
+mod sentinel;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use app::{ADMIN_TOKEN, App, postrider, signal};
 pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
+pub(crate) use cluster::{RedisCluster, shared_cluster};
 pub(crate) use database::Database;
 pub(crate) use proxy::{Line, Proxy};
 pub(crate) use receiver::{Receiver, Recorded};
-pub(crate) use redis::PrivateRedis;
+pub(crate) use redis::{PrivateRedis, free_port};
 pub(crate) use script::Script;
+pub(crate) use sentinel::RedisBehindSentinel;
 
 /// How long a test waits for what should take moments: long enough for a busy machine with two cores.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

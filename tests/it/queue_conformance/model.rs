@@ -35,7 +35,7 @@ async fn both_queues_answer_the_same_to_random_steps() {
         let tenants = [Id::new(), Id::new(), Id::new()];
         let lanes = (0..7).map(|n| lane_of(tenants[n % 3], &format!("lane-{n}"))).collect();
         let mut pair = Pair {
-            queues: [embedded(LIMITS), redis(LIMITS).await],
+            queues: [embedded(LIMITS).await, redis(LIMITS).await],
             lanes,
             worker: worker(),
             tickets: Vec::new(),

@@ -24,8 +24,9 @@ super::on_both!(
     an_ordered_lane_that_is_so_no_more_goes_on(NORMAL),
     a_cancelled_ticket_is_gone_and_an_ordered_lane_goes_on(NORMAL),
     run_now_ends_a_wait(NORMAL),
+    ids_of_any_bytes_survive(NORMAL);
+    in_one_shard:
     the_view_shows_the_oldest_of_all_priorities(NORMAL),
-    ids_of_any_bytes_survive(NORMAL),
 );
 
 const SHORT: Duration = Duration::from_millis(30);

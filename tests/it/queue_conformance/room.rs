@@ -17,9 +17,10 @@ const TALKATIVE: QueueLimits = QueueLimits { silence: Duration::from_millis(50),
 super::on_both!(
     a_tenant_without_room_is_passed_over(NORMAL),
     a_tenant_gets_no_more_than_its_room(NORMAL),
-    standings_take_turns_and_no_more_than_their_room(NORMAL),
     a_tenant_s_new_lanes_take_no_more_than_their_room(NORMAL),
-    a_silent_receiver_gets_no_more_than_a_new_one(TALKATIVE),
+    a_silent_receiver_gets_no_more_than_a_new_one(TALKATIVE);
+    in_one_shard:
+    standings_take_turns_and_no_more_than_their_room(NORMAL),
     what_there_is_no_room_for_wakes_nobody_twice(NORMAL),
 );
 

@@ -18,6 +18,8 @@ use postrider_core::{
     },
 };
 
+use crate::harness::shared_cluster;
+
 pub(crate) const NORMAL: QueueLimits =
     QueueLimits { lease: Duration::from_secs(15), window: 1_000_000, silence: SILENCE_MAX };
 pub(crate) const SMALL: QueueLimits = QueueLimits { window: 10, ..NORMAL };
@@ -25,18 +27,28 @@ pub(crate) const BRIEF: QueueLimits = QueueLimits { lease: Duration::from_millis
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) fn embedded(limits: QueueLimits) -> Queue {
+pub(crate) async fn embedded(limits: QueueLimits) -> Queue {
     Queue::embedded(EmbeddedOptions { limits, journal: None }).unwrap()
 }
 
 pub(crate) fn redis_options(limits: QueueLimits) -> RedisOptions {
     let url = std::env::var("POSTRIDER_TEST_REDIS_URL").expect("POSTRIDER_TEST_REDIS_URL: run the tests by tests/run");
+    options_at(&url, limits)
+}
+
+/// A queue of the test's own at an address.
+pub(crate) fn options_at(url: &str, limits: QueueLimits) -> RedisOptions {
     let prefix = format!("test-{}", uuid::Uuid::now_v7().simple());
     RedisOptions { limits, prefix, ..RedisOptions::new(url.parse().unwrap()) }
 }
 
 pub(crate) async fn redis(limits: QueueLimits) -> Queue {
     Queue::redis(redis_options(limits)).unwrap()
+}
+
+/// On the cluster that tests share, over several shards.
+pub(crate) async fn cluster(limits: QueueLimits) -> Queue {
+    Queue::redis(options_at(&shared_cluster().await, limits)).unwrap()
 }
 
 pub(crate) fn worker() -> WorkerId {

@@ -15,15 +15,16 @@ use super::setup::{
 super::on_both!(
     nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(NORMAL),
     a_job_is_offered_once(NORMAL),
-    turns_go_round_tenants_then_lanes(NORMAL),
-    a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(NORMAL),
     a_lane_holds_no_more_than_its_concurrency(NORMAL),
     a_raised_concurrency_is_in_force_at_once(NORMAL),
     a_lane_starts_no_faster_than_its_rate(NORMAL),
     a_paused_lane_rests_until_it_is_resumed(NORMAL),
     a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(NORMAL),
     a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(NORMAL),
-    an_idle_worker_is_woken(NORMAL),
+    an_idle_worker_is_woken(NORMAL);
+    in_one_shard:
+    turns_go_round_tenants_then_lanes(NORMAL),
+    a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(NORMAL),
 );
 
 async fn nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(queue: Queue) {

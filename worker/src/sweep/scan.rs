@@ -81,6 +81,9 @@ async fn wanted(sweeper: &Sweeper) -> Pace {
 
 /// One look at all that is due soon. Waits out whatever does not answer.
 async fn round(sweeper: &Sweeper, pace: Pace) {
+    if pace == Pace::Full {
+        sweeper.dispatcher.forget_told().await;
+    }
     let until = UnixMs::now() + HORIZON;
     let mut after = None;
     let mut outage = Outage::none();

@@ -4,6 +4,7 @@
 //! Times are Redis' own. A claim whose answer never came is remembered and given back with the next heartbeats.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -32,6 +33,7 @@ use crate::domain::{
     lane::{LaneKey, LaneSettings},
 };
 
+mod authorities;
 mod claims;
 mod codec;
 mod scripts;
@@ -51,6 +53,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
     pub url: RedisUrl,
+    /// PEM with the authorities that a server's certificate must come from, in place of Mozilla's.
+    pub ca_file: Option<PathBuf>,
     /// Before each key, so that several installations or tests share a server.
     pub prefix: String,
     /// Lanes are spread over as many hash tags. The same in all processes of an installation.
@@ -65,7 +69,7 @@ impl RedisOptions {
     pub fn new(url: RedisUrl) -> Self {
         let shards = if url.is_cluster() { CLUSTER_SHARDS } else { 1 };
         let (prefix, limits) = ("postrider".to_owned(), QueueLimits::default());
-        Self { url, prefix, shards, limits, response_timeout: RESPONSE_TIMEOUT }
+        Self { url, ca_file: None, prefix, shards, limits, response_timeout: RESPONSE_TIMEOUT }
     }
 }
 
@@ -88,12 +92,14 @@ struct Shared {
 impl Redis {
     /// Nothing is connected yet: a server that is away is waited for by whoever calls.
     pub(super) fn new(options: RedisOptions) -> Result<Self, QueueError> {
-        let RedisOptions { url, prefix, shards, limits, response_timeout } = options;
+        let RedisOptions { url, ca_file, prefix, shards, limits, response_timeout } = options;
+        let authorities = ca_file.as_deref().map(authorities::read).transpose()?;
+        let server = |answer_max| Server::new(&url, authorities.clone(), answer_max);
         let shards: Vec<String> = (0..shards.max(1)).map(|shard| format!("{{{prefix}:{shard}}}:")).collect();
         let lists = shards.iter().map(|base| format!("{base}wake")).collect();
-        let listening = (!url.is_cluster()).then(|| Server::new(&url, wake::answer_max(response_timeout)));
+        let listening = (!url.is_cluster()).then(|| server(wake::answer_max(response_timeout)));
         Ok(Self(Arc::new(Shared {
-            server: Server::new(&url, response_timeout)?,
+            server: server(response_timeout)?,
             shards,
             limits,
             wake: Wake::new(lists, listening.transpose()?),

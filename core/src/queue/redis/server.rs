@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, TlsCertificates, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -32,12 +32,12 @@ pub(super) struct Server {
     line: Mutex<Line>,
 }
 
-/// The connection there is, or when the next attempt is allowed.
+/// The connection there is, or why there is none and when the next attempt is allowed.
 struct Line {
     link: Option<Link>,
     /// Tells a connection from the one that came after it.
     number: u64,
-    retry_at: Instant,
+    failed: Option<(RedisError, Instant)>,
     pause: Duration,
 }
 
@@ -55,11 +55,16 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// `answer_max`: a server that is silent for longer is given up, so that no caller hangs.
-    pub(super) fn new(url: &RedisUrl, answer_max: Duration) -> Result<Self, QueueError> {
+    pub(super) fn new(
+        url: &RedisUrl,
+        authorities: Option<TlsCertificates>,
+        answer_max: Duration,
+    ) -> Result<Self, QueueError> {
         let at = url.to_string();
-        let target =
-            url.target(answer_max).map_err(|error| QueueError::Url { url: at.clone(), reason: error.to_string() })?;
-        let line = Line { link: None, number: 0, retry_at: Instant::now(), pause: RECONNECT_MIN };
+        let target = url
+            .target(authorities, answer_max)
+            .map_err(|error| QueueError::Url { url: at.clone(), reason: error.to_string() })?;
+        let line = Line { link: None, number: 0, failed: None, pause: RECONNECT_MIN };
         Ok(Self { target, at, answer_max, line: Mutex::new(line) })
     }
 
@@ -73,26 +78,28 @@ impl Server {
             }
             command
         };
-        match self.send(&command("EVALSHA", &script.digest)).await {
+        let answer = match self.send(&command("EVALSHA", &script.digest)).await? {
             Err(error) if error.kind() == ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
                 // A new or restarted server, or a new master: EVAL also keeps the script there.
-                self.send(&command("EVAL", script.text)).await.map_err(|error| self.tell(&error))
+                self.send(&command("EVAL", script.text)).await?
             }
-            sent => sent.map_err(|error| self.tell(&error)),
-        }
+            answer => answer,
+        };
+        answer.map_err(|error| self.refused(&error))
     }
 
     /// Runs one command.
     pub(super) async fn command(&self, command: &Cmd) -> Result<Value, QueueError> {
-        self.send(command).await.map_err(|error| self.tell(&error))
+        self.send(command).await?.map_err(|error| self.refused(&error))
     }
 
     pub(super) fn unexpected(&self, what: impl Into<String>) -> QueueError {
         QueueError::Answer { at: self.at.clone(), what: what.into() }
     }
 
-    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        let (mut link, number) = self.link().await?;
+    /// The server's own answer, or why there is no way to the server.
+    async fn send(&self, command: &Cmd) -> Result<RedisResult<Value>, QueueError> {
+        let (mut link, number) = self.link().await.map_err(|error| self.unavailable(&error))?;
         let sent = match tokio::time::timeout(self.answer_max, link.send(command)).await {
             Ok(sent) => sent.and_then(Value::extract_error),
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
@@ -102,7 +109,7 @@ impl Server {
         {
             self.drop_link(number).await;
         }
-        sent
+        Ok(sent)
     }
 
     async fn link(&self) -> RedisResult<(Link, u64)> {
@@ -110,8 +117,10 @@ impl Server {
         if let Some(link) = &line.link {
             return Ok((link.clone(), line.number));
         }
-        if line.retry_at > Instant::now() {
-            return Err(std::io::Error::other("the last attempt to connect failed a moment ago").into());
+        if let Some((error, retry_at)) = &line.failed
+            && *retry_at > Instant::now()
+        {
+            return Err(error.clone());
         }
         let connected = match tokio::time::timeout(self.answer_max, self.connect()).await {
             Ok(connected) => connected,
@@ -121,11 +130,12 @@ impl Server {
             Ok(link) => {
                 line.link = Some(link.clone());
                 line.number += 1;
+                line.failed = None;
                 line.pause = RECONNECT_MIN;
                 Ok((link, line.number))
             }
             Err(error) => {
-                line.retry_at = Instant::now() + line.pause;
+                line.failed = Some((error.clone(), Instant::now() + line.pause));
                 line.pause = (line.pause * 2).min(RECONNECT_MAX);
                 Err(error)
             }
@@ -152,18 +162,31 @@ impl Server {
         }
     }
 
-    fn tell(&self, error: &RedisError) -> QueueError {
-        let at = self.at.clone();
-        if error.is_timeout() {
-            return QueueError::Silent { at, after: self.answer_max };
-        }
+    fn refused(&self, error: &RedisError) -> QueueError {
         let full = error.to_string().contains("OOM");
         match error.code() {
             Some("ERR" | "WRONGTYPE" | "NOPERM" | "CROSSSLOT") if !full => {
-                QueueError::Answer { at, what: error.to_string() }
+                QueueError::Answer { at: self.at.clone(), what: error.to_string() }
             }
-            _ => QueueError::Unavailable { at, reason: error.to_string() },
+            _ => self.unavailable(error),
         }
+    }
+
+    fn unavailable(&self, error: &RedisError) -> QueueError {
+        let (at, reason) = (self.at.clone(), error.to_string());
+        if error.is_timeout() {
+            return QueueError::Silent { at, after: self.answer_max };
+        }
+        // The cause is inside the crate's error, where only its text can be got at.
+        if reason.contains("invalid peer certificate") {
+            return QueueError::Certificate { at, reason };
+        }
+        let remedy = match error.code() {
+            Some("MOVED" | "ASK") => " (it is a node of a cluster, which redis_url names as redis+cluster://…)",
+            Some("READONLY") => " (it is a replica; redis_url has to name the master, or the Sentinels)",
+            _ => "",
+        };
+        QueueError::Unavailable { at, reason: format!("{reason}{remedy}") }
     }
 }
 

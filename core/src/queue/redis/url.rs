@@ -1,9 +1,10 @@
 //! Addresses of Redis, Sentinel and Redis Cluster: read in one place, refused with a reason.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, IntoConnectionInfo, TlsMode, cluster::ClusterClientBuilder, sentinel::SentinelClientBuilder,
+    Client, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsCertificates, TlsMode, cluster::ClusterClientBuilder,
+    sentinel::SentinelClientBuilder,
 };
 use url::Url;
 
@@ -50,13 +51,18 @@ impl RedisUrl {
     }
 
     /// The clients that reach it; nothing is connected yet.
-    pub(super) fn target(&self, timeout: std::time::Duration) -> redis::RedisResult<Target> {
+    pub(super) fn target(&self, authorities: Option<TlsCertificates>, timeout: Duration) -> RedisResult<Target> {
         match &self.layout {
             Layout::Single => {
                 let Some(host) = self.hosts.first() else { return Client::open("").map(Box::new).map(Target::Single) };
                 let info = self.address(host).into_connection_info()?;
                 let settings = self.credentials(info.redis_settings().clone()).set_db(self.database);
-                Client::open(info.set_redis_settings(settings)).map(Box::new).map(Target::Single)
+                let info = info.set_redis_settings(settings);
+                let client = match authorities {
+                    Some(authorities) => Client::build_with_tls(info, authorities),
+                    None => Client::open(info),
+                };
+                client.map(Box::new).map(Target::Single)
             }
             Layout::Sentinel { master } => {
                 let addresses = self.hosts.iter().map(|host| self.address(host));
@@ -65,6 +71,11 @@ impl RedisUrl {
                     SentinelClientBuilder::new(addresses, master.clone(), kind)?.set_client_to_redis_db(self.database);
                 if self.tls {
                     builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+                }
+                if let Some(authorities) = authorities {
+                    builder = builder
+                        .set_client_to_redis_certificates(authorities.clone())
+                        .set_client_to_sentinel_certificates(authorities);
                 }
                 if let Some(user) = &self.user {
                     builder = builder.set_client_to_redis_username(user);
@@ -80,8 +91,9 @@ impl RedisUrl {
                     let settings = self.credentials(info.redis_settings().clone());
                     Ok(info.set_redis_settings(settings))
                 });
-                let infos = infos.collect::<redis::RedisResult<Vec<_>>>()?;
+                let infos = infos.collect::<RedisResult<Vec<_>>>()?;
                 let builder = ClusterClientBuilder::new(infos).connection_timeout(timeout).response_timeout(timeout);
+                let builder = authorities.into_iter().fold(builder, ClusterClientBuilder::certs);
                 builder.build().map(Box::new).map(Target::Cluster)
             }
         }
