@@ -39,11 +39,14 @@ async fn a_bad_event_is_refused_with_its_code_and_pointer(stack: Stack) {
         (event("id", json!("no spaces")), 422, "invalid_body", "/id"),
         (event("channels", json!("eu")), 422, "invalid_body", "/channels"),
         (event("channels", json!(["eu", "e u"])), 422, "invalid_body", "/channels/1"),
+        (event("channels", json!(vec!["eu"; 11])), 422, "invalid_body", "/channels"),
         (event("deliver_at", json!("tomorrow")), 422, "invalid_body", "/deliver_at"),
         (event("payload", json!("x".repeat(PAYLOAD_BYTES))), 413, "payload_too_large", "/payload"),
         (json!([]), 422, "invalid_body", ""),
         (json!(["a.b", {}, null, null, null]), 422, "invalid_body", ""),
         (event("id", json!("..")), 422, "invalid_body", "/id"),
+        (event("id", json!("evt_01h455vb4pex5vsknk084sn02q")), 422, "invalid_body", "/id"),
+        (event("deliver_at", json!("2999-01-01T00:00:00Z")), 422, "invalid_body", "/deliver_at"),
     ];
     assert_refused(&app, "/v1/events", cases).await;
     assert!(app.client.all("/v1/events").await.is_empty());
@@ -79,6 +82,9 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
         (endpoint("retry_backoff", backoff("colour", 1.0)), 422, "invalid_body", "/retry_backoff/colour"),
         (both_schedules("https://example.com/hook"), 422, "invalid_body", "/retry_backoff"),
         (endpoint("description", json!("x".repeat(1025))), 422, "invalid_body", "/description"),
+        (endpoint("event_types", json!(vec!["a.b"; 101])), 422, "invalid_body", "/event_types"),
+        (endpoint("channels", json!(vec!["eu"; 101])), 422, "invalid_body", "/channels"),
+        (endpoint("metadata", json!({ "x": "x".repeat(16 * 1024) })), 422, "invalid_body", "/metadata"),
         (endpoint("headers", many.into()), 422, "invalid_body", "/headers"),
         (headers("Host", "example.org"), 422, "invalid_body", "/headers/Host"),
         (headers("Content-Type", "text/plain"), 422, "invalid_body", "/headers/Content-Type"),
@@ -91,6 +97,14 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
     }
     assert_refused(&app, "/v1/endpoints", cases).await;
     assert!(app.client.all("/v1/endpoints").await.is_empty());
+    let made = app.client.create_endpoint("https://example.com/hook", json!({})).await;
+    let path = format!("/v1/endpoints/{}", made.id);
+    let changed = app.client.patch(&path).json(&json!({ "secret": made.secret })).send().await;
+    assert_eq!(changed.expect_problem(422, "invalid_body").string("/errors/0/pointer"), "/secret");
+    let long = json!({ "grace_seconds": 30 * 24 * 3600 + 1 });
+    assert_refused(&app, &format!("{path}/rotate-secret"), vec![(long, 422, "invalid_body", "/grace_seconds")]).await;
+    let upside_down = json!({ "since": "2020-01-02T00:00:00Z", "until": "2020-01-01T00:00:00Z" });
+    assert_refused(&app, &format!("{path}/recover"), vec![(upside_down, 422, "invalid_body", "/since")]).await;
 }
 
 /// A backoff with one other part.
@@ -146,6 +160,10 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
         ),
     ];
     assert_refused(&app, "/v1/jobs", jobs).await;
+    let args = json!({ "method": "GET", "url": "https://example.com/" });
+    let keyed = |key: &str| json!({ "kind": "http.request", "args": args, "unique_key": key });
+    let keys = ["", "a\u{0}b", &"x".repeat(256)].map(|key| (keyed(key), 422, "invalid_body", "/unique_key"));
+    assert_refused(&app, "/v1/jobs", keys.into()).await;
     let tenants: Vec<Refusal> = vec![
         (json!({ "slug": "-no", "name": "No" }), 422, "invalid_body", "/slug"),
         (json!({ "slug": "no" }), 422, "invalid_body", "/name"),
@@ -155,11 +173,18 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
     let tokens: Vec<Refusal> = vec![
         (json!({ "name": "x", "role": "emperor" }), 422, "invalid_body", "/role"),
         (json!({ "name": "x", "role": "viewer", "expires_at": 7 }), 422, "invalid_body", "/expires_at"),
+        (
+            json!({ "name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z" }),
+            422,
+            "invalid_body",
+            "/expires_at",
+        ),
     ];
     assert_refused(&app, "/v1/tokens", tokens).await;
     let filters: Vec<Refusal> = vec![
         (json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q"),
         (json!({ "filter": ["http.request"] }), 422, "invalid_body", "/filter"),
+        (json!({ "filter": {}, "rate_per_second": 0 }), 422, "invalid_body", "/rate_per_second"),
         (json!([{}, null, true]), 422, "invalid_body", ""),
     ];
     assert_refused(&app, "/v1/dead-letters/replay", filters).await;
@@ -174,6 +199,10 @@ async fn what_is_not_json_is_refused_before_it_is_read(stack: Stack) {
     post().json_text(r#"{"type": "a", "payload": 1} more"#).send().await.expect_problem(400, "malformed_json");
     post().json_text(b"{\"type\": \"\xff\"}".to_vec()).send().await.expect_problem(400, "malformed_json");
     post().json_text("").send().await.expect_problem(400, "malformed_json");
+    for key in ["", "two words", &"x".repeat(256)] {
+        let keyed = post().header("idempotency-key", key).json(&json!({ "type": "a", "payload": 1 })).send().await;
+        keyed.expect_problem(400, "bad_header");
+    }
     post().body("text/plain", "{}").send().await.expect_problem(415, "unsupported_media_type");
     let zipped = post().header("content-encoding", "gzip").json_text(r#"{"type": "a", "payload": 1}"#).send().await;
     zipped.expect_problem(415, "unsupported_media_type");
@@ -209,6 +238,15 @@ async fn a_bad_page_or_path_is_refused(stack: Stack) {
     ];
     for (query, code) in cases {
         app.client.get(&format!("/v1/events?{query}")).send().await.expect_problem(400, code);
+    }
+    for n in 0..2 {
+        app.client.publish("a.b", &n.to_string()).await;
+    }
+    let cursor = app.client.get("/v1/events?limit=1").send().await.expect(200).string("/next_cursor");
+    app.client.get(&format!("/v1/events?cursor={cursor}")).send().await.expect(200);
+    for list in ["jobs", "tokens", "endpoints", "failures"] {
+        let other = app.client.get(&format!("/v1/{list}?cursor={cursor}")).send().await;
+        other.expect_problem(400, "bad_cursor");
     }
     app.client.get("/v1/jobs?state=asleep").send().await.expect_problem(400, "bad_parameter");
     for path in

@@ -19,6 +19,7 @@ on_both_stacks!(
     an_event_is_sent_and_its_death_is_shown_and_replayed,
     doctor_is_content_with_a_good_installation,
     sigterm_ends_the_server_with_0,
+    without_the_key_that_secrets_are_sealed_with_it_does_not_start,
 );
 
 async fn tokens_are_made_listed_and_revoked(stack: Stack) {
@@ -75,6 +76,17 @@ async fn sigterm_ends_the_server_with_0(stack: Stack) {
     let mut app = App::start(stack).await;
     let status = app.terminate().await;
     assert_eq!(status.code(), Some(0), "{}", app.log());
+}
+
+async fn without_the_key_that_secrets_are_sealed_with_it_does_not_start(stack: Stack) {
+    const OTHER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let mut app = App::start(stack).await;
+    app.client.create_endpoint("https://example.com/hook", json!({})).await;
+    app.terminate().await;
+    let said = bad(app.command(&["serve"]).env("POSTRIDER_ENCRYPTION_KEY", OTHER_KEY).output().unwrap());
+    assert!(said.contains("encryption_key") && !said.contains(OTHER_KEY), "{said}");
+    let key = fs::read_to_string(app.folder().join("encryption.key")).unwrap();
+    app.restart_with("POSTRIDER_ENCRYPTION_KEY", &format!("{OTHER_KEY},{}", key.trim())).await;
 }
 
 #[test]

@@ -13,6 +13,7 @@ on_both_stacks!(
     a_replay_with_another_payload_delivers_its_bytes,
     a_dead_letter_outlives_its_endpoint,
     failures_are_grouped_by_their_fingerprint,
+    dead_letters_are_found_by_each_of_their_filters,
     lists_are_paged_without_gap_or_double,
 );
 
@@ -87,6 +88,9 @@ async fn a_replay_with_another_payload_delivers_its_bytes(stack: Stack) {
     receiver.always("/hook", Script::status(200));
     let letter = only(&app.client, &endpoint).await;
     let path = format!("/v1/dead-letters/{letter}");
+    let too_large = json!({ "payload": "x".repeat(300 * 1024) });
+    let refused = app.client.post(&format!("{path}/replay")).json(&too_large).send().await;
+    refused.expect_problem(413, "payload_too_large");
     let body = format!(r#"{{"payload": {EDITED}}}"#);
     let job = app.client.post(&format!("{path}/replay")).json_text(body).send().await.expect(202).string("/job_id");
     let call = receiver.wait_for("/hook", 3, SOON).await.remove(2);
@@ -131,6 +135,46 @@ async fn failures_are_grouped_by_their_fingerprint(stack: Stack) {
         assert!(letters.iter().all(|letter| letter["endpoint_id"] == *endpoint.id));
         let example = group["example"]["job_id"].as_str().unwrap();
         assert!(letters.iter().any(|letter| letter["job_id"] == *example), "an example is one of them");
+    }
+}
+
+async fn dead_letters_are_found_by_each_of_their_filters(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.always("/teapot", Script::status(418));
+    let args = json!({ "method": "GET", "url": receiver.url("/teapot"), "retry_schedule_seconds": [] });
+    let call = json!({ "kind": "http.request", "args": args });
+    let call = app.client.post("/v1/jobs").json(&call).send().await.expect(202).string("/id");
+    let dead = || async { app.client.all("/v1/dead-letters").await.pop() };
+    let first = eventually("the call is dead", SOON, dead).await;
+    let endpoint = die(&app.client, &receiver, &[("a.b", 1), ("c.d", 1)]).await;
+    let letters = app.client.dead_letters(&endpoint.id).await;
+    let job = |kind: &str| {
+        let letter = letters.iter().find(|letter| letter["event_type"] == kind).expect("a letter of each type");
+        letter["job_id"].as_str().unwrap().to_owned()
+    };
+    let (ab, cd) = (job("a.b"), job("c.d"));
+    // The smallest time after the first died, and no later than the others.
+    let died: jiff::Timestamp = first["created_at"].as_str().unwrap().parse().unwrap();
+    let after = died + std::time::Duration::from_millis(1);
+    for (name, value, expected) in [
+        ("kind", json!("http.request"), vec![&call]),
+        ("kind", json!("webhook.deliver"), vec![&ab, &cd]),
+        ("endpoint", json!(endpoint.id), vec![&ab, &cd]),
+        ("event_type", json!("c.d"), vec![&cd]),
+        ("fingerprint", first["fingerprint"].clone(), vec![&call]),
+        ("status", json!(500), vec![&ab, &cd]),
+        ("q", json!("http 418"), vec![&call]),
+        ("q", json!("%"), vec![]),
+        ("since", json!(after.to_string()), vec![&ab, &cd]),
+        ("until", json!(after.to_string()), vec![&call]),
+    ] {
+        let query = value.as_str().map_or_else(|| value.to_string(), |text| text.replace('%', "%25"));
+        let found = app.client.all(&format!("/v1/dead-letters?{name}={query}")).await;
+        let found: HashSet<&str> = found.iter().map(|letter| letter["job_id"].as_str().unwrap()).collect();
+        assert_eq!(found, expected.iter().map(|job| job.as_str()).collect(), "{name}={query}");
+        let dry = json!({ "filter": { name: value }, "dry_run": true });
+        let counted = app.client.post("/v1/dead-letters/replay").json(&dry).send().await.expect(200);
+        assert_eq!(counted.body["count"], expected.len(), "a bulk replay by {name}={query}");
     }
 }
 

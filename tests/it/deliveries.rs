@@ -13,6 +13,8 @@ on_both_stacks!(
     an_endpoint_s_own_headers_come_and_every_attempt_has_the_same_event_id,
     a_rotation_signs_with_both_secrets_until_its_grace_is_over,
     an_answer_410_disables_the_endpoint,
+    an_event_goes_out_at_once_and_does_not_wait_for_the_sweep,
+    events_are_found_by_type_and_time,
     an_ordered_endpoint_keeps_the_order_through_failures,
     a_hanging_endpoint_does_not_delay_another,
     a_paused_endpoint_gets_nothing_until_it_is_resumed,
@@ -99,16 +101,17 @@ async fn a_rotation_signs_with_both_secrets_until_its_grace_is_over(stack: Stack
     assert_eq!(both.header("webhook-signature").unwrap().split(' ').count(), 2);
     assert_verifies(&both, &endpoint.secret);
     assert_verifies(&both, &second);
-    // No grace for the second: within 2 s everywhere, it signs no more. The first one's grace goes on.
+    // No grace for the second, nor for what was retired before it: within 2 s everywhere, they sign no more.
     let no_grace = json!({ "grace_seconds": 0 });
     let third = app.client.post(&rotate).json(&no_grace).send().await.expect(200).string("/secret");
     let retired = || async {
         let before = receiver.requests("/hook").len();
         app.client.publish("a.b", r#"{"n": 2}"#).await;
         let request = receiver.wait_for("/hook", before + 1, SOON).await.remove(before);
-        (!verifies(&request, &second)).then_some(request)
+        let signs = [&endpoint.secret, &second].map(|secret| verifies(&request, secret));
+        (signs == [false, false]).then_some(request)
     };
-    let last = eventually("the retired secret signs no more", SOON, retired).await;
+    let last = eventually("the retired secrets sign no more", SOON, retired).await;
     assert_verifies(&last, &third);
 }
 
@@ -128,6 +131,39 @@ async fn an_answer_410_disables_the_endpoint(stack: Stack) {
     assert_eq!(receiver.requests("/hook").len(), 1, "410 is not tried again");
     let accepted = app.client.post("/v1/events").json(&json!({ "type": "a.b", "payload": 1 })).send().await.expect(202);
     assert_eq!(accepted.body["deliveries"], 0, "a disabled endpoint gets nothing more");
+    app.client.post(&format!("{path}/pause")).send().await.expect_problem(409, "endpoint_not_active");
+}
+
+async fn an_event_goes_out_at_once_and_does_not_wait_for_the_sweep(stack: Stack) {
+    const EVENTS: usize = 5;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let began = std::time::Instant::now();
+    for n in 1..=EVENTS {
+        app.client.publish("a.b", &n.to_string()).await;
+        receiver.wait_for("/hook", n, SOON).await;
+    }
+    // The sweep looks every five seconds.
+    let took = began.elapsed();
+    assert!(took.as_secs() < 10, "{EVENTS} events, each after the one before it, took {took:?}");
+}
+
+async fn events_are_found_by_type_and_time(stack: Stack) {
+    let app = App::start(stack).await;
+    let old = app.client.publish("a.b", "1").await;
+    let shown = app.client.get(&format!("/v1/events/{old}")).send().await.expect(200);
+    let published: jiff::Timestamp = shown.string("/created_at").parse().unwrap();
+    let after = published + std::time::Duration::from_millis(1);
+    let passed = || async { (jiff::Timestamp::now() > after).then_some(()) };
+    eventually("a later millisecond", SOON, passed).await;
+    let new = app.client.publish("c.d", "2").await;
+    for (query, expected) in
+        [("type=a.b".to_owned(), &old), (format!("since={after}"), &new), (format!("until={after}"), &old)]
+    {
+        let found = app.client.all(&format!("/v1/events?{query}")).await;
+        let ids: Vec<&str> = found.iter().map(|event| event["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, [expected.as_str()], "{query}");
+    }
 }
 
 async fn an_ordered_endpoint_keeps_the_order_through_failures(stack: Stack) {

@@ -17,6 +17,7 @@ on_both_stacks!(
     a_refused_connection_ends_as_one_dead_letter,
     a_failed_tls_handshake_ends_as_one_dead_letter,
     an_endless_answer_is_read_to_a_bound_and_is_a_success,
+    what_the_rules_of_today_refuse_is_not_called_and_its_tenant_learns_no_address,
     retry_after_is_the_earliest_next_try,
     recover_replays_every_failed_event_exactly_once,
 );
@@ -120,6 +121,22 @@ async fn an_endless_answer_is_read_to_a_bound_and_is_a_success(stack: Stack) {
     let job = eventually("the job has succeeded", SOON, done).await;
     let kept = job.string("/attempts/0/response_body");
     assert_eq!(kept.len(), 4096, "the first 4 KiB of the answer are kept");
+}
+
+async fn what_the_rules_of_today_refuse_is_not_called_and_its_tenant_learns_no_address(stack: Stack) {
+    let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let extras = json!({ "retry_schedule_seconds": [] });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    assert!(app.terminate().await.success());
+    app.restart_with("POSTRIDER_EGRESS_ALLOW", "192.0.2.0/24").await;
+    app.client.publish("a.b", "1").await;
+    let dead = || async { app.client.dead_letters(&endpoint.id).await.pop() };
+    let dead = eventually("the delivery is dead", SOON, dead).await;
+    assert_eq!(receiver.connections(), 0, "an address was dialled that is not allowed any more");
+    let job = app.client.get(&format!("/v1/jobs/{}", dead["job_id"].as_str().unwrap())).send().await.expect(200);
+    assert_eq!(job.string("/attempts/0/error_class"), "egress");
+    assert_eq!(job.string("/attempts/0/error"), "the URL leads to an address that deliveries may not reach");
+    assert!(!job.text.contains("127.0.0.1"), "{}", job.text);
 }
 
 async fn retry_after_is_the_earliest_next_try(stack: Stack) {

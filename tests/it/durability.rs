@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -78,6 +78,27 @@ async fn what_failed_before_a_restart_is_retried_after_it(stack: Stack) {
     receiver.wait_for("/hook", 2, SOON).await;
 }
 
+/// On SQLite alone, where a journal tells of it at once: roles.rs has a worker that others miss.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_process_was_killed_three_times_is_dead_without_a_fourth_try() {
+    let (mut app, receiver) = (App::start(Stack::Sqlite).await, Receiver::start().await);
+    receiver.always("/hook", Script::Hang);
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
+    let event = app.client.publish("a.b", "1").await;
+    for kills in 1..=3 {
+        receiver.wait_for("/hook", kills, SOON).await;
+        app.kill();
+        app.restart().await;
+    }
+    let dead = || async { app.client.dead_letters(&endpoint.id).await.pop() };
+    let dead = eventually("the job is dead", SOON, dead).await;
+    assert_eq!((&dead["cause"], &dead["attempt"]), (&json!("workers_lost"), &json!(0)));
+    let job = format!("/v1/jobs/{}", app.client.job_of(&event).await);
+    let job = app.client.get(&job).send().await.expect(200);
+    assert_eq!((&job.body["lost_workers"], job.list("/attempts").len()), (&json!(3), 3));
+    assert_eq!(receiver.requests("/hook").len(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_emptied_in_the_middle_loses_none() {
     let redis = PrivateRedis::start().await;
@@ -101,7 +122,17 @@ async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied()
     const LANES: usize = 4;
     const RUNNING: usize = LANES * 2;
     let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
-    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).role("api").start().await;
+    // A tenant's new lanes may take a third of the slots, those for reading ahead included: the busy worker has no room
+    // to take its own jobs once more.
+    let app = App::builder(Stack::Postgres)
+        .env("POSTRIDER_REDIS_URL", redis.url())
+        .env("POSTRIDER_WORKER_CONCURRENCY", (3 * RUNNING - 2).to_string())
+        .role("api")
+        .start()
+        .await;
+    // Frozen while its first sweep waits to hear what runs: when it goes on, Redis is another one.
+    let idle = app.beside("worker").await;
+    idle.pause();
     let busy = app.beside("worker").await;
     let (let_go, held) = Script::held();
     receiver.always("/hook", held);
@@ -116,11 +147,15 @@ async fn what_runs_in_another_process_does_not_run_again_when_redis_is_emptied()
     let soon = jiff::Timestamp::now() + Duration::from_millis(1_500);
     let forgotten = json!({ "type": "is.forgotten", "payload": 1, "deliver_at": soon.to_string() });
     app.client.post("/v1/events").json(&forgotten).send().await.expect(202);
-    let _idle = app.beside("worker").await;
+    idle.resume();
     busy.pause();
     redis.flush().await;
     let noticed = || async { (redis.holds("*}:epoch").await && redis.holds("*}:known").await).then_some(()) };
     eventually("the idle worker notices that Redis was emptied", SOON, noticed).await;
+    // A heartbeat's time, which a live worker may take to say what it runs.
+    let noticed = Instant::now();
+    let heartbeat = || async { (noticed.elapsed() > Duration::from_secs(1)).then_some(()) };
+    eventually("a heartbeat is over", SOON, heartbeat).await;
     busy.resume();
     receiver.wait_for("/other", 1, SOON).await;
     let_go.send(true).unwrap();

@@ -12,8 +12,11 @@ on_both_stacks!(
     a_rate_per_second_is_kept,
     a_concurrency_limit_is_kept,
     a_pause_holds_deliveries_and_a_resume_lets_them_go,
+    a_change_of_its_lane_is_in_force_before_the_sweep_comes,
     a_test_answers_with_the_attempt_s_result,
     a_test_that_fails_leaves_nothing_but_its_answer,
+    a_test_that_was_given_up_never_arrives,
+    what_waits_for_an_endpoint_that_is_disabled_is_dead,
     a_test_that_succeeds_makes_a_failing_endpoint_active,
     a_failing_endpoint_says_so_and_is_active_after_a_success,
     recover_includes_what_was_missed_while_disabled,
@@ -55,11 +58,14 @@ async fn event_types_and_channels_choose_the_events(stack: Stack) {
 async fn own_headers_and_the_time_out_are_in_force(stack: Stack) {
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
     receiver.first("/hook", [Script::Hang], Script::status(200));
-    let extras = json!({ "headers": { "X-Own": "mine" }, "timeout_ms": 300, "retry_schedule_seconds": [0.05] });
+    let headers = json!({ "X-Own": "mine", "User-Agent": "mine/1" });
+    let extras = json!({ "headers": headers, "timeout_ms": 300, "retry_schedule_seconds": [0.05] });
     app.client.create_endpoint(&receiver.url("/hook"), extras).await;
     let event = app.client.publish("a.b", "1").await;
     let calls = receiver.wait_for("/hook", 2, SOON).await;
     assert!(calls.iter().all(|call| call.header("x-own") == Some("mine")), "{calls:?}");
+    let agents = calls[0].headers.iter().filter(|(name, _)| name == "user-agent").map(|(_, agent)| agent.as_str());
+    assert_eq!(agents.collect::<Vec<_>>(), ["mine/1"], "its own takes the place of ours");
     let job = format!("/v1/jobs/{}", app.client.job_of(&event).await);
     let done = || async { Some(app.client.get(&job).send().await).filter(|job| job.string("/state") == "succeeded") };
     let job = eventually("the second try succeeds", SOON, done).await;
@@ -110,6 +116,37 @@ async fn a_pause_holds_deliveries_and_a_resume_lets_them_go(stack: Stack) {
     assert!(came.values().all(|count| *count == 1), "{came:?}");
 }
 
+async fn a_change_of_its_lane_is_in_force_before_the_sweep_comes(stack: Stack) {
+    const ROUNDS: usize = 5;
+    const EVENTS: usize = 9;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/witness"), json!({})).await;
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    let (mut resumed, mut freed) = (Duration::ZERO, Duration::ZERO);
+    for round in 0..ROUNDS {
+        app.client.post(&format!("{path}/pause")).send().await.expect(200);
+        publish_batch(&app.client, 1).await;
+        receiver.wait_for("/witness", EVENTS * round + 1, SOON).await;
+        let began = Instant::now();
+        app.client.post(&format!("{path}/resume")).send().await.expect(200);
+        receiver.wait_for("/hook", EVENTS * round + 1, SOON).await;
+        resumed += began.elapsed();
+
+        app.client.patch(&path).json(&json!({ "rate_per_second": 1 })).send().await.expect(200);
+        publish_batch(&app.client, EVENTS - 1).await;
+        receiver.wait_for("/witness", EVENTS * (round + 1), SOON).await;
+        let began = Instant::now();
+        app.client.patch(&path).json(&json!({ "rate_per_second": null })).send().await.expect(200);
+        receiver.wait_for("/hook", EVENTS * (round + 1), SOON).await;
+        freed += began.elapsed();
+    }
+    // The sweep comes every five seconds, and says what holds for the lanes whose jobs it looks at.
+    for (what, took) in [("resuming", resumed), ("freeing its rate", freed)] {
+        assert!(took.as_secs() < ROUNDS as u64, "{what} took {took:?} in {ROUNDS} rounds");
+    }
+}
+
 async fn a_test_answers_with_the_attempt_s_result(stack: Stack) {
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
     receiver.first("/hook", [Script::status(200)], Script::status(503));
@@ -151,6 +188,41 @@ async fn a_test_that_fails_leaves_nothing_but_its_answer(stack: Stack) {
         assert_eq!(recover(&app.client, endpoint, since).await.body["replayed"], 0, "a test is not made up for");
     }
     assert_eq!((receiver.requests("/hook").len(), receiver.requests("/other").len()), (2, 0));
+}
+
+async fn a_test_that_was_given_up_never_arrives(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.first("/hook", [Script::status(500)], Script::status(200));
+    let extras = json!({ "ordered": true, "timeout_ms": 1000, "retry_schedule_seconds": [3600] });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    // An ordered lane waits with its first, and the test behind it.
+    let first = app.client.job_of(&app.client.publish("a.b", "1").await).await;
+    await_state(&app.client, &endpoint.id, "failing").await;
+    let untried = app.client.post(&format!("/v1/endpoints/{}/test", endpoint.id)).send().await;
+    assert_eq!(untried.expect(504).body["code"], "no_attempt");
+    let tests = app.client.all("/v1/jobs?kind=webhook.test").await;
+    assert_eq!((tests.len(), &tests[0]["state"]), (1, &json!("cancelled")));
+    app.client.post(&format!("/v1/jobs/{first}/run-now")).send().await.expect(202);
+    let last = app.client.publish("a.b", "2").await;
+    let calls = receiver.wait_for("/hook", 3, SOON).await;
+    assert_eq!((calls.len(), calls[2].event_id()), (3, last.as_str()), "the test came all the same");
+}
+
+async fn what_waits_for_an_endpoint_that_is_disabled_is_dead(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let (let_go, held) = Script::held();
+    receiver.first("/hook", [held, Script::status(410)], Script::status(200));
+    let extras = json!({ "concurrency_max": 1 });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    publish_batch(&app.client, 4).await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    let_go.send(true).unwrap();
+    let dead = || async { Some(app.client.dead_letters(&endpoint.id).await).filter(|dead| dead.len() == 3) };
+    let dead = eventually("all behind the refused one are dead", SOON, dead).await;
+    let mut causes: Vec<&str> = dead.iter().map(|letter| letter["cause"].as_str().unwrap()).collect();
+    causes.sort_unstable();
+    assert_eq!(causes, ["endpoint_disabled", "endpoint_disabled", "gone"]);
+    assert_eq!(receiver.requests("/hook").len(), 2, "a disabled endpoint was called");
 }
 
 async fn a_test_that_succeeds_makes_a_failing_endpoint_active(stack: Stack) {
@@ -208,6 +280,9 @@ async fn recover_includes_what_was_missed_while_disabled(stack: Stack) {
     app.client.post(&format!("{path}/resume")).send().await.expect(200);
     let operation = recover(&app.client, &endpoint.id, since).await;
     assert_eq!(operation.body["replayed"], 3, "{}", operation.text);
+    let asked = json!({ "since": since.to_string(), "until": since.to_string() });
+    let nothing = app.client.post(&format!("{path}/recover")).json(&asked).send().await.expect(202);
+    assert_eq!((&nothing.body["total"], nothing.string("/until")), (&json!(0), nothing.string("/since")));
     let came = receiver.wait_for_events("/hook", 4, SOON).await;
     let counts: Vec<usize> = [&before, &gone, &missed[0], &missed[1]].map(|event| came[event]).to_vec();
     assert_eq!(counts, [1, 2, 1, 1], "once each, and the refused one once more");

@@ -70,6 +70,14 @@ async fn an_event_s_own_id_is_its_key(stack: Stack) {
     let again = call(1).send().await.expect(202);
     assert_eq!((again.string("/id").as_str(), again.header("idempotent-replayed")), (KEY, Some("true")));
     call(2).send().await.expect_problem(409, "idempotency_conflict");
+    let tomorrow = (jiff::Timestamp::now() + Duration::from_secs(24 * 3600)).to_string();
+    for (field, other) in [("type", json!("b")), ("channels", json!(["eu"])), ("deliver_at", json!(tomorrow))] {
+        let mut event = json!({ "type": "a", "payload": 1, "id": KEY });
+        event[field] = other;
+        let refused = app.client.post("/v1/events").json(&event).send().await;
+        refused.expect_problem(409, "idempotency_conflict");
+    }
+    assert_eq!(app.client.all("/v1/events").await.len(), 1);
 }
 
 async fn a_replay_that_is_asked_for_again_replays_once(stack: Stack) {

@@ -80,13 +80,16 @@ async fn a_cancelled_job_never_runs(stack: Stack) {
 
 async fn a_scheduled_job_can_be_run_now(stack: Stack) {
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
-    let tomorrow = jiff::Timestamp::now() + Duration::from_secs(24 * 3600);
-    let body = json!({ "kind": "http.request", "args": get(&receiver, "/now"), "run_at": tomorrow.to_string() });
-    let job = made(&app.client, body).await;
-    app.client.post(&format!("/v1/jobs/{job}/run-now")).send().await.expect(202);
-    receiver.wait_for("/now", 1, SOON).await;
-    await_state(&app.client, &job, "succeeded").await;
-    app.client.post(&format!("/v1/jobs/{job}/run-now")).send().await.expect_problem(409, "job_finished");
+    // One that waits in SQL only, and one whose ticket waits in the queue.
+    for (ahead_s, path) in [(24 * 3600, "/far"), (200, "/near")] {
+        let at = jiff::Timestamp::now() + Duration::from_secs(ahead_s);
+        let body = json!({ "kind": "http.request", "args": get(&receiver, path), "run_at": at.to_string() });
+        let job = made(&app.client, body).await;
+        app.client.post(&format!("/v1/jobs/{job}/run-now")).send().await.expect(202);
+        receiver.wait_for(path, 1, SOON).await;
+        await_state(&app.client, &job, "succeeded").await;
+        app.client.post(&format!("/v1/jobs/{job}/run-now")).send().await.expect_problem(409, "job_finished");
+    }
 }
 
 async fn bad_jobs_are_refused_with_the_place_of_the_fault(stack: Stack) {

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, Client, LONG, PrivateRedis, Receiver, SOON, Script, Stack, eventually};
 
-on_both_stacks!(a_killed_process_keeps_the_order_although_new_events_come_at_once,);
+on_both_stacks!(
+    a_killed_process_keeps_the_order_although_new_events_come_at_once,
+    a_retry_that_is_an_hour_off_is_still_waited_for,
+);
 
 const PENDING: usize = 150;
 const NEW: usize = 60;
@@ -21,6 +24,27 @@ async fn a_killed_process_keeps_the_order_although_new_events_come_at_once(stack
     app.restart().await;
     publishing.await.unwrap();
     assert_all_in_order(&receiver).await;
+}
+
+async fn a_retry_that_is_an_hour_off_is_still_waited_for(stack: Stack) {
+    const LATER: usize = 5;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.first("/hook", [Script::status(500)], Script::status(200));
+    let extras = json!({ "ordered": true, "retry_schedule_seconds": [7200] });
+    app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    let job = app.client.job_of(&app.client.publish("in.order", "0").await).await;
+    let shown = format!("/v1/jobs/{job}");
+    let retrying = || async { (app.client.get(&shown).send().await.string("/state") == "retrying").then_some(()) };
+    eventually("the first waits for its retry", SOON, retrying).await;
+    app.client.create_endpoint(&receiver.url("/witness"), json!({})).await;
+    for n in 1..=LATER {
+        app.client.publish("in.order", &n.to_string()).await;
+        receiver.wait_for("/witness", n, SOON).await;
+    }
+    app.client.post(&format!("{shown}/run-now")).send().await.expect(202);
+    let calls = receiver.wait_for("/hook", LATER + 2, SOON).await;
+    let came: Vec<&str> = calls.iter().map(crate::harness::Recorded::text).collect();
+    assert_eq!(came, ["0", "0", "1", "2", "3", "4", "5"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,30 @@ async fn refuses_and_then_goes_on(trouble: Line) {
     app.client.get("/readyz").send().await.expect(200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_kept_until_its_outcome_is_committed() {
+    let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).behind_a_proxy().start().await;
+    let (let_go, held) = Script::held();
+    receiver.always("/hook", held);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
+    let event = app.client.publish("a.b", "1").await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    app.proxy().set(Line::Cut);
+    let_go.send(true).unwrap();
+    let waits = || async { app.log().contains("an outcome waits for the database").then_some(()) };
+    eventually("the outcome cannot be committed", SOON, waits).await;
+    // What was told to the queue before would be in force by the end of another refusal.
+    let body = json!({ "type": "while.away", "payload": 1 });
+    app.client.post("/v1/events").json(&body).send().await.expect_problem(503, "unavailable");
+    assert!(redis.holds("*}:f:*").await, "the lease was ended before its outcome was committed");
+    app.proxy().set(Line::Open);
+    await_success(&app.client, &event).await;
+    let ended = || async { (!redis.holds("*}:f:*").await).then_some(()) };
+    eventually("the lease ends", SOON, ended).await;
+    assert_eq!(receiver.requests("/hook").len(), 1);
+}
+
 /// Publishes one event as soon as the server takes it again.
 async fn published_again(client: &Client) -> String {
     let body = json!({ "type": "lane.0", "payload": 1 });

@@ -50,6 +50,13 @@ async fn a_killed_worker_s_jobs_run_again_at_another() {
     assert_eq!(receiver.events("/hook").len(), BEFORE + AFTER);
     let again = receiver.requests("/hook").len() - (BEFORE + AFTER);
     assert!((BEFORE..=BEFORE + AFTER).contains(&again), "{again} came again; the killed worker had at least {BEFORE}");
+    let jobs = api.client.all("/v1/jobs").await;
+    let lost = jobs.iter().filter(|job| job["lost_workers"] == 1).count();
+    assert_eq!(
+        (lost, jobs.iter().all(|job| job["attempt"] == 1)),
+        (again, true),
+        "a loss is counted and spends no retry"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,13 @@
 //! The store by itself, on both databases: what one transaction has to get right whatever comes with it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use postrider_core::{
     domain::{
         Id, UnixMs,
         attempt::{AttemptClass, AttemptReport},
         dead_letter::Cause,
-        endpoint::{Endpoint, EndpointSettings, EndpointState, TIMEOUT_MS_DEFAULT},
+        endpoint::{Endpoint, EndpointSettings, TIMEOUT_MS_DEFAULT},
         event::Event,
         job::{Job, JobKind, JobState, Outcome},
         retry::RetrySchedule,
@@ -15,12 +15,17 @@ use postrider_core::{
         tenant::Tenant,
     },
     store::{
-        Cipher, DeadLetterFilter, EndpointChange, Finished, Gate, Item, ItemResult, NewEvent, NewJob, OperationKind,
-        Page, Publication, Published, Recorded, Replay, Resolved, RetentionAges, Store, StoreOptions,
+        Cipher, DeadLetterFilter, Finished, Gate, Item, ItemResult, NewEvent, NewJob, Page, Publication, Published,
+        Recorded, Resolved, Store, StoreOptions,
     },
 };
 
 use crate::harness::{Database, Stack};
+
+mod endpoints;
+mod operations;
+mod retention;
+mod scope;
 
 on_both_stacks!(
     a_key_is_won_once_within_a_group_and_between_groups,
@@ -30,11 +35,6 @@ on_both_stacks!(
     a_late_outcome_is_recorded_and_changes_nothing,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
-    a_recovery_replays_each_event_without_a_success_once,
-    a_secret_signs_until_its_grace_is_over,
-    what_another_process_changed_is_all_that_is_read_again,
-    a_secret_that_no_key_opens_holds_up_nobody_else,
-    retention_removes_what_is_old_and_finished_only,
 );
 
 struct Fixture {
@@ -102,11 +102,15 @@ impl Fixture {
     }
 
     async fn publish(&self, gate: Option<Gate>, items: Vec<Item>) -> Published {
+        self.publish_at(self.now, gate, items).await
+    }
+
+    async fn publish_at(&self, now: UnixMs, gate: Option<Gate>, items: Vec<Item>) -> Published {
         let compose = Box::new(|results: &[ItemResult]| {
             let stored = results.iter().filter(|&result| *result == ItemResult::Stored).count();
             format!("{stored} of {}", results.len())
         });
-        self.store.tenant(self.tenant.id).publish(Publication::new(gate, items, self.now, compose)).await.unwrap()
+        self.store.tenant(self.tenant.id).publish(Publication::new(gate, items, now, compose)).await.unwrap()
     }
 
     fn gate(&self, body: u8) -> Gate {
@@ -218,8 +222,14 @@ async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
     let scope = at.store.tenant(at.tenant.id);
     let detail = scope.job(job).await.unwrap().unwrap();
     assert_eq!((detail.job.state, detail.job.attempt), (JobState::Pending, 1));
+    // Committed by themselves, and not beside the outcome that came first.
+    assert_eq!(at.store.record(at.finished(job, &endpoint, 0, Outcome::Succeeded)).await.unwrap(), Recorded::Late);
+    assert!(scope.cancel_job(job, at.now).await.unwrap());
+    assert_eq!(at.store.record(at.finished(job, &endpoint, 1, Outcome::Succeeded)).await.unwrap(), Recorded::Late);
+    let detail = scope.job(job).await.unwrap().unwrap();
+    assert_eq!((detail.job.state, detail.job.attempt), (JobState::Cancelled, 1));
     let late: Vec<bool> = scope.attempts(job).await.unwrap().iter().map(|attempt| attempt.late).collect();
-    assert_eq!(late, [false, true]);
+    assert_eq!(late, [false, true, true, true]);
 }
 
 async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) {
@@ -272,107 +282,4 @@ async fn a_lost_worker_s_attempt_is_kept_and_spends_no_retry(stack: Stack) {
     let letters = scope.dead_letters(&DeadLetterFilter::default(), &Page { before: None, limit: 1 }).await.unwrap();
     assert_eq!((letters.rows[0].job_id, &letters.rows[0].history, letters.rows[0].attempts), (job, &history, 1));
     assert_eq!(scope.job(job).await.unwrap().unwrap().job.attempt, 1);
-}
-
-async fn a_recovery_replays_each_event_without_a_success_once(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let endpoint = at.endpoint().await;
-    for _ in 0..30 {
-        at.die(&endpoint).await;
-    }
-    let (_, succeeded, item) = at.event(&endpoint);
-    at.publish(None, vec![item]).await;
-    at.store.record(at.finished(succeeded, &endpoint, 0, Outcome::Succeeded)).await.unwrap();
-    let (_, _, pending) = at.event(&endpoint);
-    at.publish(None, vec![pending]).await;
-    let kind = OperationKind::RecoverEndpoint { endpoint: endpoint.id, since: UnixMs(0), until: at.now };
-    let scope = at.store.tenant(at.tenant.id);
-    let mut ids = Vec::new();
-    for _ in 0..2 {
-        let replay = Replay { kind: kind.clone(), total: None, rate_per_second: None };
-        let operation = scope.create_operation(&replay, at.now).await.unwrap();
-        assert_eq!(at.store.claim_operation(at.now).await.unwrap().unwrap().id, operation.id);
-        assert!(at.store.claim_operation(at.now).await.unwrap().is_none());
-        while at.store.step_operation(operation.id, 7, at.now).await.unwrap().more {}
-        let ended = scope.operation(operation.id).await.unwrap().unwrap();
-        ids.push((ended.seen, ended.replayed));
-    }
-    assert_eq!(ids, [(32, 30), (32, 0)]);
-}
-
-async fn a_secret_signs_until_its_grace_is_over(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let endpoint = at.endpoint().await;
-    let scope = at.store.tenant(at.tenant.id);
-    let old_until = at.now + Duration::from_secs(60);
-    assert!(scope.rotate_secret(endpoint.id, &SigningSecret::from_random([2; 32]), old_until, at.now).await.unwrap());
-    let endpoints = at.store.directory().endpoints(at.tenant.id).await.unwrap();
-    let live = endpoints.get(endpoint.id).unwrap();
-    assert_eq!(live.secrets(at.now), [SigningSecret::from_random([2; 32]), SigningSecret::from_random([1; 32])]);
-    assert_eq!(live.secrets(old_until), [SigningSecret::from_random([2; 32])]);
-    assert_eq!(live.endpoint.state, EndpointState::Active);
-}
-
-async fn what_another_process_changed_is_all_that_is_read_again(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let other = at.second_process([7; 32]).await;
-    let [left, paused, moved, rotated, deleted] =
-        [at.endpoint().await, at.endpoint().await, at.endpoint().await, at.endpoint().await, at.endpoint().await];
-    let read = || async { other.directory().endpoints(at.tenant.id).await.unwrap() };
-    let before = read().await;
-    let scope = at.store.tenant(at.tenant.id);
-    let pause = EndpointChange { state: EndpointState::Paused, reason: None, now: at.now };
-    scope.change_endpoint_state(paused.id, &[EndpointState::Active], &pause).await.unwrap();
-    scope.update_endpoint(moved.id, at.now, |settings| settings.description = "moved".to_owned()).await.unwrap();
-    scope.rotate_secret(rotated.id, &SigningSecret::from_random([2; 32]), at.now, at.now).await.unwrap();
-    let after_four = read().await;
-    assert!(scope.delete_endpoint(deleted.id, at.now).await.unwrap());
-    let made = at.endpoint().await;
-    let (_, job, item) = at.event(&moved);
-    at.publish(None, vec![item]).await;
-    let gone = Some((EndpointState::Disabled, None));
-    let outcome = Outcome::Dead { cause: Cause::Gone };
-    at.store.record(Finished { endpoint_state: gone, ..at.finished(job, &moved, 0, outcome) }).await.unwrap();
-    let after = read().await;
-    assert!(Arc::ptr_eq(before.get(left.id).unwrap(), after.get(left.id).unwrap()), "it was read again");
-    assert!(Arc::ptr_eq(after_four.get(paused.id).unwrap(), after.get(paused.id).unwrap()), "it was read again");
-    assert_eq!(after.get(paused.id).unwrap().endpoint.state, EndpointState::Paused);
-    assert_eq!(after_four.get(moved.id).unwrap().endpoint.settings.description, "moved");
-    assert_eq!(after.get(moved.id).unwrap().endpoint.state, EndpointState::Disabled);
-    assert_eq!(after.get(rotated.id).unwrap().secrets(at.now), [SigningSecret::from_random([2; 32])]);
-    assert!(after.get(made.id).is_some() && after.get(deleted.id).is_none());
-    assert_eq!((after_four.len(), after.len()), (5, 5));
-}
-
-async fn a_secret_that_no_key_opens_holds_up_nobody_else(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let sealed_before = at.endpoint().await;
-    let other = at.second_process([8; 32]).await;
-    assert_eq!(other.missing_keys().await.unwrap().len(), 1);
-    assert_eq!(at.store.missing_keys().await.unwrap(), [""; 0]);
-    let settings = sealed_before.settings.clone();
-    let secret = SigningSecret::from_random([3; 32]);
-    let sealed_now = other.tenant(at.tenant.id).create_endpoint(&settings, &secret, at.now).await.unwrap();
-    let endpoints = other.directory().endpoints(at.tenant.id).await.unwrap();
-    assert_eq!(endpoints.get(sealed_before.id).unwrap().secrets(at.now), []);
-    assert_eq!(endpoints.get(sealed_now.id).unwrap().secrets(at.now), [secret]);
-}
-
-async fn retention_removes_what_is_old_and_finished_only(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let endpoint = at.endpoint().await;
-    at.die(&endpoint).await;
-    let (pending_event, pending, item) = at.event(&endpoint);
-    at.publish(None, vec![item]).await;
-    let week = Duration::from_secs(7 * 24 * 3600);
-    let ages = RetentionAges { payloads: week, jobs: week, resolved_dead_letters: week, stats: week };
-    let young = at.store.remove_old(&ages, at.now).await.unwrap();
-    assert_eq!((young.jobs, young.events, young.payloads), (0, 0, 0));
-    let removed = at.store.remove_old(&ages, at.now + 2 * week).await.unwrap();
-    assert_eq!((removed.jobs, removed.attempts, removed.events, removed.dead_letters), (1, 1, 1, 0));
-    let scope = at.store.tenant(at.tenant.id);
-    assert!(scope.job(pending).await.unwrap().is_some());
-    assert!(scope.event(&pending_event.to_string()).await.unwrap().unwrap().event.payload.is_some());
-    let letters = scope.dead_letters(&DeadLetterFilter::default(), &Page { before: None, limit: 10 }).await.unwrap();
-    assert_eq!(letters.rows.len(), 1);
 }

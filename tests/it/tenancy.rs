@@ -19,6 +19,12 @@ async fn a_tenant_cannot_see_replay_or_change_anything_of_another(stack: Stack) 
     let stranger = tenant(&app.client, "stranger").await;
     let things = Things::make(&owner, &receiver).await;
     let calls = things.calls();
+    let paths: Vec<&String> =
+        calls.iter().filter(|(method, ..)| *method == Method::GET).map(|(_, path, _)| path).collect();
+    let mut before = Vec::new();
+    for path in &paths {
+        before.push(owner.get(path).send().await.expect(200).text);
+    }
     for (method, path, body) in &calls {
         let call = stranger.call(method.clone(), path);
         let call = if body.is_null() { call } else { call.json(body) };
@@ -27,11 +33,9 @@ async fn a_tenant_cannot_see_replay_or_change_anything_of_another(stack: Stack) 
         answer.expect_problem(404, "not_found");
     }
     // All is as it was, and there for its owner.
-    for (_, path, _) in calls.iter().filter(|(method, ..)| *method == Method::GET) {
-        owner.get(path).send().await.expect(200);
+    for (path, before) in paths.into_iter().zip(before) {
+        assert_eq!(owner.get(path).send().await.expect(200).text, before, "{path}");
     }
-    let endpoint = owner.get(&format!("/v1/endpoints/{}", things.endpoint)).send().await.expect(200);
-    assert_eq!(endpoint.body["description"], "");
     assert_eq!(receiver.requests("/hook").len(), 1, "the stranger has replayed nothing");
 }
 
@@ -123,6 +127,10 @@ struct Things {
     endpoint: String,
     event: String,
     job: String,
+    /// A job that waits for tomorrow.
+    waiting: String,
+    /// One that has ended.
+    operation: String,
     dead_letter: String,
     token: String,
 }
@@ -139,12 +147,21 @@ impl Things {
         let dead_letter = dead["id"].as_str().expect("the id of a dead letter").to_owned();
         let token = json!({ "name": "second", "role": "viewer" });
         let token = owner.post("/v1/tokens").json(&token).send().await.expect(201).string("/id");
-        Self { endpoint, event, job, dead_letter, token }
+        let tomorrow = (jiff::Timestamp::now() + std::time::Duration::from_secs(24 * 3600)).to_string();
+        let args = json!({ "method": "GET", "url": receiver.url("/hook") });
+        let waiting = json!({ "kind": "http.request", "args": args, "run_at": tomorrow });
+        let waiting = owner.post("/v1/jobs").json(&waiting).send().await.expect(202).string("/id");
+        let none = json!({ "filter": { "event_type": "nothing.has.it" } });
+        let operation = owner.post("/v1/dead-letters/replay").json(&none).send().await.expect(202).string("/id");
+        let path = format!("/v1/operations/{operation}");
+        let ended = || async { (owner.get(&path).send().await.string("/state") == "succeeded").then_some(()) };
+        eventually("the operation has ended", SOON, ended).await;
+        Self { endpoint, event, job, waiting, operation, dead_letter, token }
     }
 
     /// Every call that names one of them, with a body that is right.
     fn calls(&self) -> Vec<(Method, String, Value)> {
-        let Self { endpoint, event, job, dead_letter, token } = self;
+        let Self { endpoint, event, job, waiting, operation, dead_letter, token } = self;
         let (none, empty) = (Value::Null, json!({}));
         vec![
             (Method::GET, format!("/v1/endpoints/{endpoint}"), none.clone()),
@@ -160,6 +177,11 @@ impl Things {
             (Method::GET, format!("/v1/jobs/{job}"), none.clone()),
             (Method::POST, format!("/v1/jobs/{job}/cancel"), none.clone()),
             (Method::POST, format!("/v1/jobs/{job}/run-now"), none.clone()),
+            (Method::GET, format!("/v1/jobs/{waiting}"), none.clone()),
+            (Method::POST, format!("/v1/jobs/{waiting}/cancel"), none.clone()),
+            (Method::POST, format!("/v1/jobs/{waiting}/run-now"), none.clone()),
+            (Method::GET, format!("/v1/operations/{operation}"), none.clone()),
+            (Method::POST, format!("/v1/operations/{operation}/cancel"), none.clone()),
             (Method::GET, format!("/v1/dead-letters/{dead_letter}"), none.clone()),
             (Method::POST, format!("/v1/dead-letters/{dead_letter}/replay"), empty),
             (Method::POST, format!("/v1/dead-letters/{dead_letter}/discard"), json!({ "reason": "mine now" })),

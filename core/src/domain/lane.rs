@@ -169,7 +169,6 @@ impl Gauge {
         }
     }
 
-    /// In flight at most by what is known and what is set.
     /// What is known once a call began at `now`, beside `in_flight` others.
     #[must_use]
     pub const fn called(self, in_flight: u64, now: UnixMs) -> Self {
@@ -196,6 +195,7 @@ impl Gauge {
         }
     }
 
+    /// In flight at most by what is known and what is set.
     #[must_use]
     pub fn in_flight_max(&self, settings: &LaneSettings) -> u32 {
         let bears = match self.breaker {

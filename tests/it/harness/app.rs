@@ -130,6 +130,12 @@ impl App {
         self.await_ready().await;
     }
 
+    /// As [`Self::restart`], with one setting changed.
+    pub(crate) async fn restart_with(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self.restart().await;
+    }
+
     async fn run(
         command: &'static str,
         env: Vec<(String, String)>,

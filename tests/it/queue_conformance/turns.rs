@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use postrider_core::{
-    domain::{Id, lane::LaneSettings},
-    queue::{Breaker, Health, Next, Offered, Queue},
+    domain::{
+        Id,
+        lane::{BAD_STREAK_MAX, LaneSettings},
+    },
+    queue::{Breaker, Health, Next, Offered, Queue, Settled, Verdict},
 };
 
 use super::setup::{
     HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, lane_of, none_is_due, settle, take, ticket,
-    tickets, view_of, wide, worker,
+    tickets, verdict, view_of, wide, worker,
 };
 
 super::on_both!(
@@ -21,6 +24,7 @@ super::on_both!(
     a_paused_lane_rests_until_it_is_resumed(NORMAL),
     a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(NORMAL),
     a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(NORMAL),
+    a_failing_receiver_rests_as_long_as_its_probe_took(NORMAL),
     an_idle_worker_is_woken(NORMAL);
     in_one_shard:
     turns_go_round_tenants_then_lanes(NORMAL),
@@ -175,6 +179,23 @@ async fn a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(queue: Que
     let ramp = claim(&queue, &worker, 10).await;
     done(&queue, &ramp).await;
     assert_eq!(claim(&queue, &worker, 10).await.len(), 2);
+}
+
+async fn a_failing_receiver_rests_as_long_as_its_probe_took(queue: Queue) {
+    const TOOK: Duration = Duration::from_millis(200);
+    let lane = lane("a");
+    take(&queue, &tickets(&lane, 10)).await;
+    let worker = worker();
+    for _ in 0..BAD_STREAK_MAX {
+        let lease = claim_soon(&queue, &worker, 1).await.remove(0);
+        let failed = Verdict { took: TOOK, ..verdict(&lease, Health::Bad, Next::Done) };
+        assert_eq!(queue.settle(&[failed]).await.unwrap(), [Settled::Applied]);
+    }
+    let failed = Instant::now();
+    none_is_due(&queue).await;
+    claim_soon(&queue, &worker, 1).await;
+    // Times are kept with milliseconds.
+    assert!(failed.elapsed() + Duration::from_millis(2) >= TOOK, "it rested {:?}", failed.elapsed());
 }
 
 async fn an_idle_worker_is_woken(queue: Queue) {

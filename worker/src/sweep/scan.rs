@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use postrider_core::{
     dispatch::{DispatchError, HORIZON},
     domain::{Id, UnixMs, job::Job},
-    queue::Offered,
+    queue::{Offered, QueueError},
 };
 
 use super::Sweeper;
@@ -123,8 +123,7 @@ struct Swept {
 }
 
 async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs) -> Result<Swept, DispatchError> {
-    // What runs anywhere is not offered to an emptied queue before its worker has said so.
-    tokio::time::sleep(sweeper.queue.epoch().await?.unheard()).await;
+    await_heard(sweeper).await?;
     let jobs = sweeper.store.due_jobs(after, until, PAGE).await?;
     let offered = sweeper.dispatcher.try_offer(&jobs, UnixMs::now()).await?;
     let full = jobs.len() >= PAGE as usize;
@@ -132,4 +131,16 @@ async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs
         taken: offered.iter().filter(|offered| **offered == Offered::Taken).count(),
         next: jobs.last().filter(|_| full).map(|job| (job.run_at, job.id)),
     })
+}
+
+/// What runs anywhere is not offered to an emptied queue before its worker has said so. The queue may be emptied again
+/// while this waits, so it is asked until nothing is left to wait for.
+async fn await_heard(sweeper: &Sweeper) -> Result<(), QueueError> {
+    loop {
+        let unheard = sweeper.queue.epoch().await?.unheard();
+        if unheard.is_zero() {
+            return Ok(());
+        }
+        tokio::time::sleep(unheard).await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -76,13 +76,7 @@ impl Bench {
     pub(super) async fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("postrider-worker-{}", Id::<Job>::new()));
         std::fs::create_dir_all(&folder).unwrap();
-        let options = StoreOptions {
-            url: format!("sqlite://{}", folder.join("db").display()),
-            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
-            node: "test".to_owned(),
-            connections_max: 4,
-        };
-        let store = Store::open(&options).await.unwrap();
+        let store = open(&folder, [7; 32]).await;
         let queue = Queue::embedded(EmbeddedOptions::default()).unwrap();
         let tenant = store.default_tenant(UnixMs::now()).await.unwrap().id;
         let policy = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], ports_allowed: Vec::new() };
@@ -96,6 +90,12 @@ impl Bench {
             settings: WorkerSettings { concurrency: 8, ..WorkerSettings::new("test", "0.0.0", ages) },
         };
         Self { parts, tenant, folder }
+    }
+
+    /// Opens the store anew with another encryption key, as when the one before was lost.
+    pub(super) async fn change_key(&mut self) {
+        self.parts.store = open(&self.folder, [8; 32]).await;
+        self.empty_queue();
     }
 
     pub(super) fn empty_queue(&mut self) {
@@ -164,6 +164,16 @@ impl Bench {
     pub(super) async fn leased(&self) -> u64 {
         self.parts.queue.view(10).await.unwrap().totals.in_flight
     }
+}
+
+async fn open(folder: &Path, key: [u8; 32]) -> Store {
+    let options = StoreOptions {
+        url: format!("sqlite://{}", folder.join("db").display()),
+        cipher: Cipher::parse(&Cipher::key_text(key)).unwrap(),
+        node: "test".to_owned(),
+        connections_max: 4,
+    };
+    Store::open(&options).await.unwrap()
 }
 
 impl Drop for Bench {

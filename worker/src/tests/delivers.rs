@@ -1,5 +1,7 @@
 //! From a stored event to its receiver, and to the outcome in SQL.
 
+use std::time::{Duration, Instant};
+
 use postrider_core::{
     domain::{
         UnixMs,
@@ -107,6 +109,49 @@ async fn an_executor_that_panics_is_a_failed_attempt() {
 
     let attempts = bench.attempts(bad.id).await;
     assert_eq!(attempts.iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>(), ["panic", "panic"]);
+}
+
+#[tokio::test]
+async fn a_delivery_whose_secret_cannot_be_read_is_never_sent_unsigned() {
+    let (mut bench, receiver) = (Bench::new().await, Receiver::answering(200).await);
+    let endpoint = bench.endpoint(&receiver.url(), &[0.02]).await;
+    let job = bench.publish(&endpoint, b"{}").await;
+    bench.change_key().await;
+    let worker = bench.start();
+    bench.until_state(job.id, JobState::Dead).await;
+    worker.stop().await;
+
+    assert!(receiver.requests().is_empty());
+    let attempts = bench.attempts(job.id).await;
+    assert_eq!(attempts.iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>(), ["invalid", "invalid"]);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_it_waits_for_a_free_executor_is_not_run() {
+    let (mut bench, receiver) = (Bench::new().await, Receiver::answering(200).await);
+    bench.parts.settings.concurrency = 1;
+    let endpoint = bench.endpoint(&receiver.url(), &[]).await;
+    let worker = bench.start();
+    // A receiver that has not answered yet gets half of the slots only.
+    let proof = bench.publish(&endpoint, b"{}").await;
+    bench.offer(&proof).await;
+    until("the first answer", || async { bench.leased().await == 0 && receiver.requests().len() == 1 }).await;
+    receiver.hold();
+    let [runs, waits] = [bench.publish(&endpoint, b"{}").await, bench.publish(&endpoint, b"{}").await];
+    bench.offer(&runs).await;
+    until("the request", || async { receiver.requests().len() == 2 }).await;
+    bench.offer(&waits).await;
+    until("the row is read ahead", || async { bench.leased().await == 2 }).await;
+    let read = Instant::now();
+    assert!(bench.parts.store.tenant(bench.tenant).cancel_job(waits.id, UnixMs::now()).await.unwrap());
+    until("its row is believed no more", || async { read.elapsed() > Duration::from_millis(1_500) }).await;
+    receiver.let_go();
+    until("both have ended", || async { bench.leased().await == 0 }).await;
+    worker.stop().await;
+
+    assert_eq!(receiver.requests().len(), 2);
+    assert_eq!(bench.job(waits.id).await.state, JobState::Cancelled);
+    assert!(bench.attempts(waits.id).await.is_empty());
 }
 
 #[tokio::test]
