@@ -18,7 +18,7 @@ use crate::{
         job::Job,
         lane::{LaneKey, LaneSettings},
     },
-    queue::{Offered, Queue, QueueError, Ticket, WINDOW},
+    queue::{Epoch, Offered, Queue, QueueError, Ticket, WINDOW},
     store::{DueJob, Store, StoreError},
 };
 
@@ -80,7 +80,7 @@ impl Dispatcher {
     async fn run(self, mut jobs: mpsc::Receiver<DueJob>) {
         let mut batch = Vec::with_capacity(OFFER_MAX);
         while jobs.recv_many(&mut batch, OFFER_MAX).await > 0 {
-            match self.try_offer(&batch, UnixMs::now()).await {
+            match self.try_offer(&batch, None, UnixMs::now()).await {
                 Ok(offered) if !offered.contains(&Offered::Unknown) => {}
                 Ok(_) => self.sweep.notify_one(),
                 Err(error) => {
@@ -92,15 +92,21 @@ impl Dispatcher {
         }
     }
 
-    /// Offers jobs; the answer says for each what the queue did. Jobs beyond the horizon are `Spilled` to SQL.
+    /// Offers jobs that were read from SQL during an epoch of the queue, or were just stored and so cannot run yet. The
+    /// answer says for each what the queue did. Jobs beyond the horizon are `Spilled` to SQL.
     ///
     /// # Errors
-    /// When the queue, or the database for a lane's settings, does not answer.
-    pub async fn try_offer(&self, jobs: &[DueJob], now: UnixMs) -> Result<Vec<Offered>, DispatchError> {
+    /// When the queue, or the database for a lane's settings, does not answer, or the epoch is over.
+    pub async fn try_offer(
+        &self,
+        jobs: &[DueJob],
+        epoch: Option<&Epoch>,
+        now: UnixMs,
+    ) -> Result<Vec<Offered>, DispatchError> {
         let soon: Vec<&DueJob> = jobs.iter().filter(|job| job.run_at <= now + HORIZON).collect();
         self.tell_changed(&soon).await?;
         let tickets: Vec<Ticket> = soon.iter().map(|job| ticket(job, now)).collect();
-        let mut offered = self.put(tickets).await?.into_iter();
+        let mut offered = self.put(tickets, epoch).await?.into_iter();
         let placed = |job: &DueJob| match job.run_at <= now + HORIZON {
             true => offered.next().unwrap_or(Offered::Spilled),
             false => Offered::Spilled,
@@ -115,7 +121,8 @@ impl Dispatcher {
     /// # Errors
     /// As [`Self::try_offer`].
     pub async fn fill(&self, lane: &LaneKey, generation: u64) -> Result<(), DispatchError> {
-        if !self.queue.epoch().await?.unheard().is_zero() {
+        let epoch = self.queue.epoch().await?;
+        if !epoch.unheard().is_zero() {
             return Ok(());
         }
         let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
@@ -134,7 +141,7 @@ impl Dispatcher {
         });
         let follow = jobs.iter().filter(|job| job.run_at <= horizon && !leading_ids.contains(&job.id));
         let tickets: Vec<Ticket> = leads.chain(follow.map(|job| ticket(job, now))).collect();
-        let placed = self.queue.refill(&tickets).await?;
+        let placed = self.queue.refill(&tickets, &epoch).await?;
         if all && !placed.contains(&Offered::Unknown) {
             self.queue.unspill(lane, generation).await?;
         }
@@ -161,8 +168,8 @@ impl Dispatcher {
 
     /// Gives tickets to the queue, and tells it of the lanes that it does not know. The queue may forget a lane at any
     /// moment, so only its own answer says which.
-    async fn put(&self, tickets: Vec<Ticket>) -> Result<Vec<Offered>, DispatchError> {
-        let mut answers = self.queue.offer(&tickets).await?;
+    async fn put(&self, tickets: Vec<Ticket>, epoch: Option<&Epoch>) -> Result<Vec<Offered>, DispatchError> {
+        let mut answers = self.give(&tickets, epoch).await?;
         for _ in 1..TRIES_MAX {
             let unknown: Vec<usize> = (0..answers.len()).filter(|&at| answers[at] == Offered::Unknown).collect();
             if unknown.is_empty() {
@@ -173,11 +180,18 @@ impl Dispatcher {
                 self.introduce(lane, &self.settings(lane).await?).await?;
             }
             let again: Vec<Ticket> = unknown.iter().map(|&at| tickets[at].clone()).collect();
-            for (at, answer) in unknown.into_iter().zip(self.queue.offer(&again).await?) {
+            for (at, answer) in unknown.into_iter().zip(self.give(&again, epoch).await?) {
                 answers[at] = answer;
             }
         }
         Ok(answers)
+    }
+
+    async fn give(&self, tickets: &[Ticket], epoch: Option<&Epoch>) -> Result<Vec<Offered>, QueueError> {
+        match epoch {
+            Some(epoch) => self.queue.offer_again(tickets, epoch).await,
+            None => self.queue.offer(tickets).await,
+        }
     }
 
     /// Tells settings that differ from what was last told here.

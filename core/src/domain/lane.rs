@@ -145,7 +145,7 @@ impl Default for Gauge {
 impl Gauge {
     /// What is known after an attempt that took `took` and ended at `now`.
     ///
-    /// Good adds one to the limit, Bad halves it. The breaker opens at the fifth Bad in a row, and each Bad
+    /// Good adds one to the limit, as far as the lane may use it; Bad halves it. The breaker opens at the fifth Bad in a row, and each Bad
     /// while it is open lets the lane rest as long as the call took: a receiver that fails fast is still
     /// tried, one that hangs holds one slot. The first Good closes it and the limit ramps from 1.
     #[must_use]
@@ -155,7 +155,7 @@ impl Gauge {
             (Health::Good, breaker) => {
                 let limit = match breaker {
                     Breaker::Open { .. } => 1,
-                    Breaker::Closed => self.limit.saturating_add(1).min(concurrency_max.max(1)),
+                    Breaker::Closed => self.limit.saturating_add(1).min(concurrency_max).max(self.limit),
                 };
                 Self { limit, bad_streak: 0, breaker: Breaker::Closed, proven: true, heard_at: now }
             }
@@ -275,6 +275,18 @@ mod tests {
         ] {
             let gauge = after(Gauge::default(), healths);
             assert_eq!((gauge.limit, gauge.breaker), (limit, Breaker::Closed), "{healths:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_receiver_bears_is_not_forgotten_while_less_is_allowed() {
+        let gauge = after(Gauge::default(), &[Health::Good; 9]);
+        for (concurrency_max, limit) in [(0, 11), (1, 11), (11, 11), (12, 12)] {
+            assert_eq!(
+                gauge.after(Health::Good, Duration::ZERO, concurrency_max, NOW).limit,
+                limit,
+                "{concurrency_max}"
+            );
         }
     }
 

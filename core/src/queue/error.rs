@@ -11,6 +11,10 @@ pub enum QueueError {
     Unavailable { at: String, reason: String },
     #[error("the queue at {at} did not answer within {after:?}; jobs are kept in SQL and offered again once it does")]
     Silent { at: String, after: Duration },
+    #[error(
+        "the queue at {at} was emptied a moment ago; what is undone is offered again once every worker has said what it runs"
+    )]
+    Emptied { at: String },
     #[error("the queue at {at} answered {what}; is another version of Postrider using its keys?")]
     Answer { at: String, what: String },
     #[error(
@@ -28,6 +32,6 @@ impl QueueError {
     /// Whether the same call may succeed later with nothing changed here.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Silent { .. } | Self::Certificate { .. } | Self::Journal(_))
+        !matches!(self, Self::Url { .. } | Self::Answer { .. } | Self::Authorities { .. })
     }
 }

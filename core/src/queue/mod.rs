@@ -104,12 +104,20 @@ impl Queue {
         on_backend!(self, backend => backend.offer(tickets))
     }
 
-    /// As [`Self::offer`], and into spilled lanes as well, up to the window: for what is paged in from SQL.
+    /// As [`Self::offer`], of jobs that were read from SQL during `epoch`: another worker may have run them when it ended.
     ///
     /// # Errors
-    /// When the queue is not available.
-    pub async fn refill(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
-        on_backend!(self, backend => backend.refill(tickets))
+    /// As [`Self::offer`], and [`QueueError::Emptied`] once the epoch is over.
+    pub async fn offer_again(&self, tickets: &[Ticket], epoch: &Epoch) -> Result<Vec<Offered>, QueueError> {
+        on_backend!(self, backend => backend.offer_again(tickets, epoch))
+    }
+
+    /// As [`Self::offer_again`], and into spilled lanes as well, up to the window.
+    ///
+    /// # Errors
+    /// As [`Self::offer_again`].
+    pub async fn refill(&self, tickets: &[Ticket], epoch: &Epoch) -> Result<Vec<Offered>, QueueError> {
+        on_backend!(self, backend => backend.refill(tickets, epoch))
     }
 
     /// Leases due tickets that there is room for: turns go round the lanes' standings, then the tenants, then a

@@ -12,7 +12,7 @@ use postrider_core::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::setup::{HOUR, NORMAL, embedded, lane_of, redis, ticket, verdict, worker};
+use super::setup::{HOUR, NORMAL, embedded, lane_of, redis, refill, ticket, verdict, worker};
 
 const STEPS: usize = 1_500;
 /// No receiver is silent for so long, so that the clocks make no difference.
@@ -103,7 +103,7 @@ impl Pair {
         Some(self.tickets[at].clone())
     }
 
-    async fn offer(&mut self, lane: &LaneKey, refill: bool) {
+    async fn offer(&mut self, lane: &LaneKey, from_sql: bool) {
         let count = self.roll.random_range(1..5);
         let mut offered: Vec<Ticket> = (0..count)
             .map(|_| Ticket {
@@ -114,8 +114,8 @@ impl Pair {
             })
             .collect();
         offered.extend(self.some_ticket());
-        if refill {
-            same!(self, queue => queue.refill(&offered));
+        if from_sql {
+            same!(self, queue => refill(queue, &offered));
         } else {
             same!(self, queue => queue.offer(&offered));
         }

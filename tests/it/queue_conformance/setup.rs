@@ -13,8 +13,8 @@ use postrider_core::{
         tenant::Tenant,
     },
     queue::{
-        EmbeddedOptions, Health, LaneView, Lease, Next, Offered, Queue, QueueLimits, RedisOptions, Room, Settled,
-        Ticket, Verdict, WorkerId,
+        EmbeddedOptions, Health, LaneView, Lease, Next, Offered, Queue, QueueError, QueueLimits, RedisOptions, Room,
+        Settled, Ticket, Verdict, WorkerId,
     },
 };
 
@@ -108,6 +108,11 @@ pub(crate) async fn tell(queue: &Queue, lane: &LaneKey, settings: &LaneSettings)
     if let Some(generation) = queue.lane(lane, settings).await.unwrap() {
         assert!(queue.unspill(lane, generation).await.unwrap());
     }
+}
+
+/// Refills with what is read from SQL now.
+pub(crate) async fn refill(queue: &Queue, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
+    queue.refill(tickets, &queue.epoch().await?).await
 }
 
 /// Offers tickets that must be taken. Lanes that nobody told the queue of have the defaults.

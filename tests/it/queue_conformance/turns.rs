@@ -11,8 +11,8 @@ use postrider_core::{
 };
 
 use super::setup::{
-    HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, lane_of, none_is_due, settle, take, ticket,
-    tickets, verdict, view_of, wide, worker,
+    HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, lane_of, none_is_due, refill, settle, take,
+    ticket, tickets, verdict, view_of, wide, worker,
 };
 
 super::on_both!(
@@ -38,7 +38,7 @@ async fn nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(queue: Queue
     queue.pause(&unknown).await.unwrap();
     queue.resume(&unknown).await.unwrap();
     let mixed = [ticket(&unknown), ticket(&known), ticket(&unknown)];
-    assert_eq!(queue.refill(&mixed).await.unwrap(), [Offered::Unknown, Offered::Taken, Offered::Unknown]);
+    assert_eq!(refill(&queue, &mixed).await.unwrap(), [Offered::Unknown, Offered::Taken, Offered::Unknown]);
     assert_eq!(queue.offer(&mixed).await.unwrap(), [Offered::Unknown, Offered::Held, Offered::Unknown]);
     assert_eq!(queue.view(10).await.unwrap().totals.tickets, 1);
     queue.lane(&unknown, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();

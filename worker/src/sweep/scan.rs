@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use postrider_core::{
     dispatch::{DispatchError, HORIZON},
     domain::{Id, UnixMs, job::Job},
-    queue::{Offered, QueueError},
+    queue::{Epoch, Offered, QueueError},
 };
 
 use super::Sweeper;
@@ -123,9 +123,9 @@ struct Swept {
 }
 
 async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs) -> Result<Swept, DispatchError> {
-    await_heard(sweeper).await?;
+    let epoch = await_heard(sweeper).await?;
     let jobs = sweeper.store.due_jobs(after, until, PAGE).await?;
-    let offered = sweeper.dispatcher.try_offer(&jobs, UnixMs::now()).await?;
+    let offered = sweeper.dispatcher.try_offer(&jobs, Some(&epoch), UnixMs::now()).await?;
     let full = jobs.len() >= PAGE as usize;
     Ok(Swept {
         taken: offered.iter().filter(|offered| **offered == Offered::Taken).count(),
@@ -134,13 +134,13 @@ async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs
 }
 
 /// What runs anywhere is not offered to an emptied queue before its worker has said so. The queue may be emptied again
-/// while this waits, so it is asked until nothing is left to wait for.
-async fn await_heard(sweeper: &Sweeper) -> Result<(), QueueError> {
+/// while this waits, so it is asked until nothing is left to wait for; and after that, so the epoch goes with the offer.
+async fn await_heard(sweeper: &Sweeper) -> Result<Epoch, QueueError> {
     loop {
-        let unheard = sweeper.queue.epoch().await?.unheard();
-        if unheard.is_zero() {
-            return Ok(());
+        let epoch = sweeper.queue.epoch().await?;
+        if epoch.unheard().is_zero() {
+            return Ok(epoch);
         }
-        tokio::time::sleep(unheard).await;
+        tokio::time::sleep(epoch.unheard()).await;
     }
 }

@@ -103,7 +103,12 @@ impl Embedded {
         Ok(self.change(|state, now| tickets.iter().map(|ticket| state.offer(ticket, false, now)).collect()))
     }
 
-    pub(super) fn refill(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
+    /// One epoch lasts as long as the process.
+    pub(super) fn offer_again(&self, tickets: &[Ticket], _: &Epoch) -> Result<Vec<Offered>, QueueError> {
+        self.offer(tickets)
+    }
+
+    pub(super) fn refill(&self, tickets: &[Ticket], _: &Epoch) -> Result<Vec<Offered>, QueueError> {
         Ok(self.change(|state, now| tickets.iter().map(|ticket| state.offer(ticket, true, now)).collect()))
     }
 

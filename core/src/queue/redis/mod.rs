@@ -109,15 +109,19 @@ impl Redis {
     }
 
     pub(super) async fn offer(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
-        self.offer_as(tickets, b"0").await
+        self.offer_as(tickets, b"0", "").await
     }
 
-    pub(super) async fn refill(&self, tickets: &[Ticket]) -> Result<Vec<Offered>, QueueError> {
-        self.offer_as(tickets, b"1").await
+    pub(super) async fn offer_again(&self, tickets: &[Ticket], epoch: &Epoch) -> Result<Vec<Offered>, QueueError> {
+        self.offer_as(tickets, b"0", &epoch.token).await
     }
 
-    async fn offer_as(&self, tickets: &[Ticket], refill: &[u8]) -> Result<Vec<Offered>, QueueError> {
-        let head = [number(self.0.limits.window), refill.to_vec()];
+    pub(super) async fn refill(&self, tickets: &[Ticket], epoch: &Epoch) -> Result<Vec<Offered>, QueueError> {
+        self.offer_as(tickets, b"1", &epoch.token).await
+    }
+
+    async fn offer_as(&self, tickets: &[Ticket], refill: &[u8], epoch: &str) -> Result<Vec<Offered>, QueueError> {
+        let head = [number(self.0.limits.window), refill.to_vec(), epoch.into()];
         let answers: Vec<Vec<u8>> =
             self.batched(&scripts::OFFER, &head, tickets, |ticket| &ticket.lane, codec::ticket_args).await?;
         let offered = |answer: &Vec<u8>| match answer.as_slice() {

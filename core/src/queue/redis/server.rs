@@ -168,6 +168,8 @@ impl Server {
             Some("ERR" | "WRONGTYPE" | "NOPERM" | "CROSSSLOT") if !full => {
                 QueueError::Answer { at: self.at.clone(), what: error.to_string() }
             }
+            // What lua/offer.lua says.
+            Some("EMPTIED") => QueueError::Emptied { at: self.at.clone() },
             _ => self.unavailable(error),
         }
     }

@@ -1,4 +1,9 @@
--- ARGV: window, refill (1 or 0), then for each ticket: lane, job, rank, 9 - priority, delay in ms
+-- ARGV: window, refill (1 or 0), the tokens of all shards' epochs or nothing, then for each ticket: lane, job, rank,
+-- 9 - priority, delay in ms
+if ARGV[3] ~= '' then
+  local token = string.match(call('GET', base .. 'epoch') or '', '^%S+')
+  if not token or not string.find(ARGV[3], token, 1, true) then return redis.error_reply('EMPTIED since') end
+end
 -- The first write of every script is one that a full server refuses, so that none is left half done.
 call('SET', base .. 'gate', '')
 local window, refill = tonumber(ARGV[1]), ARGV[2] == '1'
@@ -10,7 +15,7 @@ local function holds(lane, job)
     or (lane.flying > 0 and call('HEXISTS', base .. 'f:' .. lane.name, job) == 1)
 end
 
-for at = 3, #ARGV, 5 do
+for at = 4, #ARGV, 5 do
   local lane, job = open(ARGV[at]), ARGV[at + 1]
   if holds(lane, job) then
     answers[#answers + 1] = 'held'

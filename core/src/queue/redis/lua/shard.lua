@@ -78,7 +78,7 @@ local function judge(lane, health, took)
   if health == 'good' then
     set(lane, 'good', 1)
     if lane.rest > 0 then set(lane, 'limit', 1)
-    else set(lane, 'limit', math.min(lane.limit + 1, math.max(lane.conc, 1))) end
+    else set(lane, 'limit', math.max(lane.limit, math.min(lane.limit + 1, lane.conc))) end
     set(lane, 'streak', 0)
     set(lane, 'rest', 0)
   elseif health == 'bad' then
