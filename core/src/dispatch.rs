@@ -210,8 +210,8 @@ impl Dispatcher {
     /// What holds for a lane now: what its endpoint says, and the defaults for all others.
     async fn settings(&self, lane: &LaneKey) -> Result<LaneSettings, StoreError> {
         let Ok(endpoint) = lane.name.as_str().parse() else { return Ok(LaneSettings::default()) };
-        let endpoints = self.store.directory().endpoints(lane.tenant).await?;
-        Ok(endpoints.get(endpoint).map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings()))
+        let live = self.store.directory().endpoint(lane.tenant, endpoint).await?;
+        Ok(live.map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings()))
     }
 
     async fn introduce(&self, lane: &LaneKey, settings: &LaneSettings) -> Result<(), DispatchError> {

@@ -29,6 +29,32 @@ async fn what_the_api_accepts_the_workers_deliver_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_made_or_enabled_a_moment_ago_gets_its_deliveries() {
+    const ENDPOINTS: usize = 5;
+    let receiver = Receiver::start().await;
+    let (api, _workers) = three_processes().await;
+    receiver.first("/hook", [Script::status(410)], Script::status(200));
+    let first = api.client.create_endpoint(&receiver.url("/hook"), json!({ "event_types": ["first"] })).await;
+    let publish = async |kind: &str| {
+        let event = json!({ "type": kind, "payload": 1 });
+        api.client.post("/v1/events").json(&event).send().await.expect(202)
+    };
+    publish("first").await;
+    let path = format!("/v1/endpoints/{}", first.id);
+    let disabled =
+        || async { (api.client.get(&path).send().await.expect(200).string("/state") == "disabled").then_some(()) };
+    eventually("the endpoint is disabled", SOON, disabled).await;
+    bound_is_over().await;
+    api.client.post(&format!("{path}/resume")).send().await.expect(200);
+    publish("first").await;
+    for n in 0..ENDPOINTS {
+        api.client.create_endpoint(&receiver.url("/hook"), json!({ "event_types": [format!("new.{n}")] })).await;
+        publish(&format!("new.{n}")).await;
+    }
+    receiver.wait_for("/hook", 1 + 1 + ENDPOINTS, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_s_jobs_run_again_at_another() {
     const LANES: usize = 3;
     const BEFORE: usize = 2 * LANES;

@@ -163,6 +163,35 @@ impl Directory {
         Ok(endpoints)
     }
 
+    /// One endpoint, at most two seconds old. That there is none is said by SQL alone: memory may be older than the
+    /// endpoint, and what is thought to be deleted loses its deliveries.
+    ///
+    /// # Errors
+    /// As [`Self::endpoints`], and when the database does not answer where the endpoint is not known.
+    pub async fn endpoint(
+        &self,
+        tenant: Id<Tenant>,
+        id: Id<Endpoint>,
+    ) -> Result<Option<Arc<LiveEndpoint>>, StoreError> {
+        match self.endpoints(tenant).await?.get(id) {
+            Some(live) => Ok(Some(Arc::clone(live))),
+            None => self.endpoint_now(tenant, id).await,
+        }
+    }
+
+    /// One endpoint as SQL has it now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn endpoint_now(
+        &self,
+        tenant: Id<Tenant>,
+        id: Id<Endpoint>,
+    ) -> Result<Option<Arc<LiveEndpoint>>, StoreError> {
+        self.doubt(tenant);
+        Ok(self.endpoints(tenant).await?.get(id).cloned())
+    }
+
     /// Doubts a tenant whose settings have just changed.
     pub fn doubt(&self, tenant: Id<Tenant>) {
         let mut known = self.known();

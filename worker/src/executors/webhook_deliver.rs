@@ -64,10 +64,16 @@ pub(super) async fn schedule(executors: &Executors, work: &Work) -> Option<Retry
     Some(live.endpoint.settings.retry_schedule.clone())
 }
 
+/// The endpoint. What would end the job without a call is what SQL says now, not what is in memory.
 async fn find(executors: &Executors, work: &Work) -> Result<Option<Arc<LiveEndpoint>>, StoreError> {
     let Some(id) = work.job.endpoint_id else { return Ok(None) };
-    let endpoints = executors.0.store.directory().endpoints(work.job.tenant_id).await?;
-    Ok(endpoints.get(id).cloned())
+    let directory = executors.0.store.directory();
+    match directory.endpoint(work.job.tenant_id, id).await? {
+        Some(live) if live.endpoint.state == EndpointState::Disabled => {
+            directory.endpoint_now(work.job.tenant_id, id).await
+        }
+        found => Ok(found),
+    }
 }
 
 /// Gives the ticket of a paused endpoint back. The lane is told before, or the ticket would come again at once; told
