@@ -54,7 +54,7 @@ struct Given {
     #[serde(default)]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     headers: Patch<HeaderList>,
-    /// Deliveries in one second at most.
+    /// Deliveries in one second at most, evenly spaced; above 20, a twentieth of them may start at once.
     #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     rate_per_second: Patch<u32>,

@@ -81,8 +81,7 @@ async fn a_rate_per_second_is_kept(stack: Stack) {
     publish_batch(&app.client, EVENTS).await;
     let calls = receiver.wait_for("/hook", EVENTS, SOON).await;
     let took = calls[EVENTS - 1].at - calls[0].at;
-    // 3 s, less what may go at once after a rest.
-    assert!((1_800..6_000).contains(&took.as_millis()), "{EVENTS} at 10 a second took {took:?}");
+    assert!((2_900..6_000).contains(&took.as_millis()), "{EVENTS} at 10 a second took {took:?}");
 }
 
 async fn a_concurrency_limit_is_kept(stack: Stack) {

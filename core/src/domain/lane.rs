@@ -64,7 +64,7 @@ pub struct LaneKey {
 pub struct LaneSettings {
     /// In flight at most, whatever the receiver bears.
     pub concurrency_max: u32,
-    /// Starts in one second at most.
+    /// Starts in one second at most, evenly spaced.
     pub rate_per_second: Option<u32>,
     /// The next job waits until the one before it is finished, retries included.
     pub ordered: bool,
@@ -81,6 +81,8 @@ impl Default for LaneSettings {
 pub const LIMIT_START: u32 = 2;
 /// A receiver that owes answers and gave none for this long may be hanging.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// The part of a second's starts that may come at once.
+const RATE_AT_ONCE: u32 = 20;
 /// Bad attempts in a row that open the breaker.
 pub const BAD_STREAK_MAX: u32 = 5;
 /// How long a lane rests after a failed probe: as long as the probe took, within these bounds.
@@ -217,8 +219,8 @@ impl Gauge {
 
 /// Spends a lane's rate: a token bucket kept as one number, the time at which it will be full again (GCRA).
 ///
-/// The bucket holds one second of the rate, at least one token, so a lane that was idle may start that many
-/// at once; after that, starts are spaced evenly. A rate of 0 is read as 1: a lane that must stop is paused.
+/// The bucket holds a twentieth of a second's starts, at least one, so that after a rest no second has more than its
+/// rate and these; else starts are spaced evenly. A rate of 0 is read as 1: a lane that must stop is paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RateMark {
     full_at_us: i64,
@@ -229,7 +231,7 @@ impl RateMark {
     #[must_use]
     pub fn next_us(self, rate_per_second: u32) -> i64 {
         let interval_us = Self::interval_us(rate_per_second);
-        self.full_at_us + interval_us - interval_us * i64::from(rate_per_second.max(1))
+        self.full_at_us + interval_us - interval_us * i64::from((rate_per_second / RATE_AT_ONCE).max(1))
     }
 
     /// The mark after one start at `now_us`.
@@ -342,15 +344,17 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_lane_may_start_a_second_of_its_rate_at_once_and_then_evenly() {
-        let mut mark = RateMark::default();
+    fn an_idle_lane_may_start_a_twentieth_of_its_rate_at_once_and_then_evenly() {
         let now_us = 1_700_000_000_000_000;
-        for _ in 0..4 {
-            assert!(mark.next_us(4) <= now_us);
-            mark = mark.spend(4, now_us);
+        for (rate, at_once, interval_us) in [(1, 1, 1_000_000), (4, 1, 250_000), (39, 1, 25_641), (100, 5, 10_000)] {
+            let mut mark = RateMark::default();
+            for _ in 0..at_once {
+                assert!(mark.next_us(rate) <= now_us, "{rate}");
+                mark = mark.spend(rate, now_us);
+            }
+            assert_eq!(mark.next_us(rate), now_us + interval_us, "{rate}");
+            assert!(mark.is_full(now_us + at_once * interval_us), "{rate}");
         }
-        assert_eq!(mark.next_us(4), now_us + 250_000);
-        assert!(mark.is_full(now_us + 1_000_000));
     }
 
     proptest! {

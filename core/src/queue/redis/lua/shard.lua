@@ -94,13 +94,13 @@ local function standing(lane)
   return lane.good == 1 and ANSWERING or UNKNOWN
 end
 
--- When the first ready ticket may start; nil when something other than time must happen first.
+-- When the first ready ticket may start (its rate as RateMark::next_us of domain/lane.rs); nil when something other than time must happen first.
 local function starts_at(lane)
   if lane.ready == 0 or lane.pause == 1 or lane.flying >= in_flight_max(lane) then return nil end
   local at = math.max(lane.hold, lane.rest)
   if lane.rate > 0 then
-    local interval = math.floor(1000000 / lane.rate)
-    at = math.max(at, math.ceil((lane.tat + interval - interval * lane.rate) / 1000))
+    local interval, at_once = math.floor(1000000 / lane.rate), math.max(math.floor(lane.rate / 20), 1)
+    at = math.max(at, math.ceil((lane.tat + interval - interval * at_once) / 1000))
   end
   return at
 end
