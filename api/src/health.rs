@@ -54,7 +54,7 @@ async fn alive() -> Response {
 
 /// Without the queue work is still accepted and waits in SQL; without SQL it is not.
 async fn ready(State(health): State<HealthState>) -> Response {
-    let (database, queue) = tokio::join!(check(health.store.ping()), check(health.queue.ping()));
+    let (database, queue) = tokio::join!(check(health.store.ready()), check(health.queue.ready()));
     let (code, status) = match (&database, &queue) {
         (Err(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         (Ok(()), Err(_)) => (StatusCode::OK, "degraded"),

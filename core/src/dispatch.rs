@@ -45,6 +45,14 @@ pub struct Dispatcher {
     waiting: mpsc::Sender<DueJob>,
 }
 
+/// What came of filling a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    Some,
+    /// The queue holds all of it, or was emptied a moment ago.
+    Nothing,
+}
+
 /// Why jobs were not offered.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
@@ -120,10 +128,10 @@ impl Dispatcher {
     ///
     /// # Errors
     /// As [`Self::try_offer`].
-    pub async fn fill(&self, lane: &LaneKey, generation: u64) -> Result<(), DispatchError> {
+    pub async fn fill(&self, lane: &LaneKey, generation: u64) -> Result<Filled, DispatchError> {
         let epoch = self.queue.epoch().await?;
         if !epoch.unheard().is_zero() {
-            return Ok(());
+            return Ok(Filled::Nothing);
         }
         let window = u32::try_from(WINDOW).unwrap_or(u32::MAX);
         let ordered = self.settings(lane).await?.ordered;
@@ -145,7 +153,17 @@ impl Dispatcher {
         if all && !placed.contains(&Offered::Unknown) {
             self.queue.unspill(lane, generation).await?;
         }
-        Ok(())
+        Ok(if placed.contains(&Offered::Taken) { Filled::Some } else { Filled::Nothing })
+    }
+
+    /// Fills an ordered lane in which the queue lacks jobs that go before one that it holds: their offer failed, and later
+    /// ones succeeded.
+    ///
+    /// # Errors
+    /// As [`Self::try_offer`].
+    pub async fn fill_before(&self, lane: &LaneKey) -> Result<Filled, DispatchError> {
+        let generation = self.queue.spill(lane).await?;
+        self.fill(lane, generation).await
     }
 
     /// Tells the queue a lane's settings, which have changed.
@@ -219,7 +237,7 @@ impl Dispatcher {
         self.remember(lane, settings).await;
         match begins_spilled {
             // At once, so that the first job of a new lane need not wait for a look at spilled lanes.
-            Some(generation) => self.fill(lane, generation).await,
+            Some(generation) => self.fill(lane, generation).await.map(drop),
             None => Ok(()),
         }
     }

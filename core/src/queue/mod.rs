@@ -227,6 +227,15 @@ impl Queue {
         on_backend!(self, backend => backend.spilled(max))
     }
 
+    /// Lets nothing into a lane that is not read from SQL. To be called when it lacks what goes before what it holds:
+    /// refill it, the oldest first, and [`Self::unspill`] its generation, which is the answer.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn spill(&self, key: &LaneKey) -> Result<u64, QueueError> {
+        on_backend!(self, backend => backend.spill(key))
+    }
+
     /// Lets new offers into a lane again, unless one of them spilled since `generation` was read.
     ///
     /// # Errors
@@ -252,12 +261,14 @@ impl Queue {
         }
     }
 
+    /// Whether it takes work now: a server that is full, a replica or read-only still answers reads.
+    ///
     /// # Errors
     /// When the queue is not available.
-    pub async fn ping(&self) -> Result<(), QueueError> {
+    pub async fn ready(&self) -> Result<(), QueueError> {
         match self {
             Self::Embedded(_) => Ok(()),
-            Self::Redis(redis) => redis.ping().await,
+            Self::Redis(redis) => redis.ready().await,
         }
     }
 

@@ -115,6 +115,8 @@ pub enum Next {
     Later { delay: Duration, order: UnixMs, priority: Priority },
     /// It was not run (shutdown): back to the front of its lane, at once.
     Release,
+    /// It was not run, since others of its ordered lane go before it: back to its own place among them.
+    InTurn { order: UnixMs, priority: Priority },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

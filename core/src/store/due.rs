@@ -106,6 +106,17 @@ impl Store {
         self.first_due(pending_in(lane).then(" AND attempt > 0"), limit).await
     }
 
+    /// Whether others of its lane go before a job that was never tried: what is due before it, and what waits for its
+    /// retry. SQL alone can say so, since a queue may lack jobs whose offer failed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn goes_behind(&self, job: &Job) -> Result<bool, StoreError> {
+        let lane = job.lane_key();
+        let before = pending_in(&lane).and(" AND (run_at, id) < (", job.run_at).and(", ", job.id).then(")");
+        Ok(!self.first_due(before, 1).await?.is_empty() || !self.retrying_jobs(&lane, 1).await?.is_empty())
+    }
+
     async fn first_due(&self, select: Sql, limit: u32) -> Result<Vec<DueJob>, StoreError> {
         let select = select.then(" ORDER BY run_at, id").and(" LIMIT ", limit);
         self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()

@@ -23,9 +23,15 @@ mod stats;
 mod tenants;
 mod tokens;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::{
+    Connection, SqliteConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -54,6 +60,8 @@ use crate::domain::{Id, tenant::Tenant};
 /// How long a caller waits for a free connection before it is told that the database is not available.
 const ACQUIRE: Duration = Duration::from_secs(5);
 const SQLITE_READERS: u32 = 4;
+/// How long a write proves that the database takes writes.
+const PROVED: Duration = Duration::from_secs(1);
 
 /// Where the truth is.
 #[derive(Clone, Debug)]
@@ -77,6 +85,8 @@ pub struct Store {
     publications: Committer<Publication>,
     outcomes: Committer<Finished>,
     committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// When it last took a write for [`Self::ready`].
+    proved_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The store of one tenant: every read and write through it carries the tenant.
@@ -104,6 +114,7 @@ impl Store {
             publications,
             outcomes,
             committers: Arc::new(Mutex::new(vec![publishing, recording])),
+            proved_at: Arc::default(),
         })
     }
 
@@ -119,10 +130,20 @@ impl Store {
         &self.directory
     }
 
+    /// Whether it can store now: writes a row as it is, since a full or read-only database still answers reads. Asked by
+    /// however many, it does so once a second at most.
+    ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.pool.fetch_one::<(i64,)>(sql::sql("SELECT epoch FROM settings_clock WHERE id = 1")).await.map(drop)
+    /// When the database does not answer, or takes no writes.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        let mut proved_at = self.proved_at.lock().await;
+        if proved_at.is_some_and(|at| at.elapsed() < PROVED) {
+            return Ok(());
+        }
+        *proved_at = None;
+        self.pool.execute(sql::sql("UPDATE settings_clock SET epoch = epoch WHERE id = 1")).await?;
+        *proved_at = Some(Instant::now());
+        Ok(())
     }
 
     /// Waits until all that was handed in is committed, then closes the connections. For the end of a process.
@@ -173,8 +194,12 @@ async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> {
         .foreign_keys(true)
         .busy_timeout(ACQUIRE)
         .pragma("cache_size", "-16000");
-    let writer =
-        SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(connect.clone()).await?;
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE)
+        .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
+        .connect_with(connect.clone())
+        .await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE)
@@ -183,10 +208,55 @@ async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> {
     Ok(Pool::Sqlite { writer, readers })
 }
 
+/// SQLite ends a transaction by itself where the disk is full or does not answer. The driver's own end of it then fails,
+/// and a connection that believes to be in one begins no other: it is closed, and another is opened.
+async fn is_out_of_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What the driver has begun to undo is over once it answers.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 async fn migrate(pool: &Pool) -> Result<(), StoreError> {
     match pool {
         Pool::Sqlite { writer, .. } => sqlx::migrate!("../migrations/sqlite").run(writer).await?,
         Pool::Postgres(pool) => sqlx::migrate!("../migrations/postgres").run(pool).await?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UnixMs;
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_to_again() {
+        let folder = std::env::temp_dir().join(format!("postrider-store-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let options = StoreOptions {
+            url: format!("sqlite://{}", folder.join("db").display()),
+            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
+            node: "test".to_owned(),
+            connections_max: 1,
+        };
+        let store = Store::open(&options).await.unwrap();
+        let Pool::Sqlite { writer, .. } = &store.pool else { panic!("it is a SQLite database") };
+        sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+        let make = async |n: usize| {
+            store.create_tenant(&format!("tenant-{n}").parse().unwrap(), &"name".repeat(100), UnixMs(0)).await
+        };
+        let mut made = 0;
+        let full = loop {
+            match make(made).await {
+                Ok(_) => made += 1,
+                Err(full) => break full,
+            }
+        };
+        assert!(full.is_unavailable() && made < 1_000, "{full} after {made}");
+        // The next connection may have as many pages as it likes: space is back.
+        make(made).await.unwrap();
+        store.ready().await.unwrap();
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

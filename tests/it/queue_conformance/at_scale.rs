@@ -110,7 +110,7 @@ async fn a_silent_server_is_an_error_and_not_a_wait() {
     let url = format!("redis://{}", silent.local_addr().unwrap()).parse().unwrap();
     let begun = Instant::now();
     let options = RedisOptions { response_timeout: Duration::from_millis(100), ..RedisOptions::new(url) };
-    let refused = Queue::redis(options).unwrap().ping().await.unwrap_err();
+    let refused = Queue::redis(options).unwrap().ready().await.unwrap_err();
     assert!(refused.is_unavailable(), "{refused}");
     assert!(begun.elapsed() < Duration::from_secs(2));
 }

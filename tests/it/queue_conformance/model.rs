@@ -153,9 +153,10 @@ impl Pair {
         }
         let leases = self.leases.swap_remove(self.roll.random_range(0..self.leases.len()));
         let health = [Health::Good, Health::Bad, Health::Bad, Health::Neutral][self.roll.random_range(0..4)];
-        let next = match self.roll.random_range(0..6) {
+        let next = match self.roll.random_range(0..7) {
             0..3 => Next::Done,
             3 => Next::Release,
+            4 => Next::InTurn { order: UnixMs(self.roll.random_range(0..50)), priority: Priority::default() },
             _ => Next::Later {
                 delay: if self.roll.random_bool(0.2) { HOUR } else { Duration::ZERO },
                 order: UnixMs(self.roll.random_range(0..50)),
@@ -206,6 +207,11 @@ impl Pair {
 
     async fn unspill(&mut self) {
         let [one, two] = &self.queues;
+        if self.roll.random_bool(0.3) {
+            let lane = &self.lanes[self.roll.random_range(0..self.lanes.len())];
+            one.spill(lane).await.unwrap();
+            two.spill(lane).await.unwrap();
+        }
         let (first, second) = (one.spilled(3).await.unwrap(), two.spilled(3).await.unwrap());
         let lanes = |lanes: &[postrider_core::queue::SpilledLane]| {
             lanes.iter().map(|lane| (lane.key.clone(), lane.depth)).collect::<Vec<_>>()

@@ -8,12 +8,12 @@ use postrider_core::{
         job::Priority,
         lane::{LIMIT_START, LaneSettings},
     },
-    queue::{Health, Next, Queue, Ticket},
+    queue::{Health, Next, Offered, Queue, Ticket},
 };
 
 use super::setup::{
-    HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, later, none_is_due, ordered, settle, take, tell,
-    ticket, tickets, view_of, worker,
+    HOUR, NORMAL, claim, claim_soon, delayed, done, grow, jobs, lane, later, none_is_due, ordered, refill, settle,
+    take, tell, ticket, tickets, view_of, worker,
 };
 
 super::on_both!(
@@ -21,6 +21,7 @@ super::on_both!(
     a_delayed_ticket_comes_when_it_is_due(NORMAL),
     a_retry_waits_and_the_rest_goes_on(NORMAL),
     an_ordered_lane_waits_with_its_failed_first(NORMAL),
+    what_goes_before_a_claimed_ticket_is_put_before_it(NORMAL),
     an_ordered_lane_that_is_so_no_more_goes_on(NORMAL),
     a_cancelled_ticket_is_gone_and_an_ordered_lane_goes_on(NORMAL),
     run_now_ends_a_wait(NORMAL),
@@ -85,6 +86,28 @@ async fn an_ordered_lane_waits_with_its_failed_first(queue: Queue) {
         let lease = claim_soon(&queue, &worker, 1).await.remove(0);
         assert_eq!(lease.job, expected);
         none_is_due(&queue).await;
+        settle(&queue, &lease, Health::Good, Next::Done).await;
+    }
+}
+
+async fn what_goes_before_a_claimed_ticket_is_put_before_it(queue: Queue) {
+    let lane = lane("a");
+    tell(&queue, &lane, &ordered()).await;
+    let all = tickets(&lane, 3);
+    take(&queue, &all[2..]).await;
+    let worker = worker();
+    let claimed = claim_soon(&queue, &worker, 1).await.remove(0);
+    let generation = queue.spill(&lane).await.unwrap();
+    assert_eq!(queue.offer(&tickets(&lane, 1)).await.unwrap(), [Offered::Spilled]);
+    assert!(!queue.unspill(&lane, generation).await.unwrap(), "one was offered since");
+    let generation = queue.spilled(1).await.unwrap()[0].generation;
+    assert_eq!(refill(&queue, &all).await.unwrap(), [Offered::Taken, Offered::Taken, Offered::Held]);
+    assert!(queue.unspill(&lane, generation).await.unwrap());
+    let next = Next::InTurn { order: all[2].order, priority: all[2].priority };
+    settle(&queue, &claimed, Health::Neutral, next).await;
+    for ticket in &all {
+        let lease = claim_soon(&queue, &worker, 1).await.remove(0);
+        assert_eq!(lease.job, ticket.job);
         settle(&queue, &lease, Health::Good, Next::Done).await;
     }
 }

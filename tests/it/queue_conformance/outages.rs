@@ -83,7 +83,7 @@ async fn a_cut_connection_is_made_again() {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             queue.wait(Duration::from_millis(10)).await;
-            match queue.ping().await {
+            match queue.ready().await {
                 Ok(()) => break,
                 Err(error) => assert!(error.is_unavailable() && Instant::now() < until, "{error}"),
             }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use postrider_core::{
+    dispatch::Filled,
     domain::{
         UnixMs,
         attempt::{AttemptClass, AttemptReport},
@@ -49,6 +50,16 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         EndpointState::Paused => return hold(executors, work, endpoint).await,
         EndpointState::Active | EndpointState::Failing => {}
     }
+    if endpoint.settings.ordered && work.job.attempt == 0 {
+        match executors.0.store.goes_behind(&work.job).await {
+            Ok(false) => {}
+            Ok(true) => return in_turn(executors, work, endpoint).await,
+            Err(error) => {
+                tracing::warn!(%error, job = %work.job.id, "what goes before a delivery could not be looked up; it waits");
+                return Execution::not_now(work, LOOK_AGAIN);
+            }
+        }
+    }
     let Some(payload) = &work.payload else {
         return executors.invalid(work, "its payload has been removed by retention");
     };
@@ -86,6 +97,20 @@ async fn hold(executors: &Executors, work: &Work, endpoint: &Endpoint) -> Execut
         }
         Ok(None) | Err(_) => Execution::not_now(work, LOOK_AGAIN),
     }
+}
+
+/// Gives the ticket of a delivery back that others go before, once the queue has these too.
+async fn in_turn(executors: &Executors, work: &Work, endpoint: &Endpoint) -> Execution {
+    match executors.0.dispatcher.fill_before(&endpoint.lane()).await {
+        Ok(Filled::Some) => {}
+        // The ticket would come again at once, and its lane waits anyway.
+        Ok(Filled::Nothing) => tokio::time::sleep(LOOK_AGAIN).await,
+        Err(error) => {
+            tracing::warn!(%error, job = %work.job.id, "what goes before a delivery could not be offered; it waits");
+            return Execution::not_now(work, LOOK_AGAIN);
+        }
+    }
+    Execution::NotNow(Next::InTurn { order: work.job.run_at, priority: work.job.priority })
 }
 
 async fn deliver(

@@ -85,6 +85,28 @@ async fn a_retry_that_is_far_off_waits_in_sql() {
 }
 
 #[tokio::test]
+async fn an_ordered_lane_keeps_its_order_although_an_offer_failed() {
+    let (bench, receiver) = (Bench::new().await, Receiver::answering(200).await);
+    let endpoint = bench.endpoint(&receiver.url(), &[]).await;
+    let store = bench.parts.store.tenant(bench.tenant);
+    store.update_endpoint(endpoint.id, UnixMs::now(), |settings| settings.ordered = true).await.unwrap().unwrap();
+    let worker = bench.start();
+    let first = bench.publish(&endpoint, b"1").await;
+    bench.offer(&first).await;
+    bench.until_state(first.id, JobState::Succeeded).await;
+    // As when the queue was away for a moment.
+    let missing = [bench.publish(&endpoint, b"2").await, bench.publish(&endpoint, b"3").await];
+    let last = bench.publish(&endpoint, b"4").await;
+    bench.offer(&last).await;
+    bench.until_state(last.id, JobState::Succeeded).await;
+    worker.stop().await;
+    let bodies: Vec<String> =
+        receiver.requests().iter().map(|request| request[request.len() - 1..].to_owned()).collect();
+    assert_eq!(bodies, ["1", "2", "3", "4"]);
+    assert_eq!(bench.attempts(missing[1].id).await.len(), 1);
+}
+
+#[tokio::test]
 async fn an_ordered_lane_keeps_its_order_although_the_queue_was_emptied() {
     let (mut bench, receiver) = (Bench::new().await, Receiver::answering(500).await);
     let endpoint = bench.endpoint(&receiver.url(), &[7200.0]).await;

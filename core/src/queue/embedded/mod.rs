@@ -163,6 +163,10 @@ impl Embedded {
         Ok(self.lock().spilled(max))
     }
 
+    pub(super) fn spill(&self, key: &LaneKey) -> Result<u64, QueueError> {
+        Ok(self.change(|state, _| state.spill(key)))
+    }
+
     pub(super) fn unspill(&self, key: &LaneKey, generation: u64) -> Result<bool, QueueError> {
         Ok(self.change(|state, now| state.unspill(key, generation, now)))
     }

@@ -19,18 +19,24 @@ impl State {
 
     pub(super) fn apply(&mut self, key: &LaneKey, settings: &LaneSettings, now: Now) -> Option<u64> {
         let index = self.index(key);
-        let generation = self.next_serial();
         let lane = self.lane(index)?;
         // What waits in SQL goes before what is offered from now on, so it is filled from there first.
         let begins_spilled = settings.ordered && !lane.told;
         lane.apply(settings);
-        if begins_spilled {
+        let generation = begins_spilled.then(|| self.spill(key));
+        self.seat(index, now);
+        generation
+    }
+
+    pub(super) fn spill(&mut self, key: &LaneKey) -> u64 {
+        let index = self.index(key);
+        let generation = self.next_serial();
+        if let Some(lane) = self.lane(index) {
             lane.spilled = true;
             lane.generation = generation;
-            self.spilled.insert(index);
         }
-        self.seat(index, now);
-        begins_spilled.then_some(generation)
+        self.spilled.insert(index);
+        generation
     }
 
     pub(super) fn set_paused(&mut self, key: &LaneKey, paused: bool, now: Now) {

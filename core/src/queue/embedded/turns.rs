@@ -136,10 +136,11 @@ impl State {
                 self.tickets.remove(&job);
             }
             // Whether the lane is ordered is not known: the job waits in SQL for the sweep, which tells the lane first.
-            Next::Release | Next::Later { .. } if !lane.told => {
+            Next::Release | Next::InTurn { .. } | Next::Later { .. } if !lane.told => {
                 self.tickets.remove(&job);
             }
             Next::Release => self.insert_ready(index, job, Rank::front(rank.order())),
+            Next::InTurn { order, priority } => self.insert_ready(index, job, Rank::new(*priority, *order)),
             Next::Later { delay, order, .. } if lane.settings.ordered => {
                 let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
                 lane.hold_until_ms = now.ms().saturating_add(delay_ms).min(super::DUE_MS_MAX);

@@ -69,6 +69,9 @@ pub(super) fn verdict_args(verdict: &Verdict) -> [Vec<u8>; 10] {
     let (next, [delay, rank, front, below_max]) = match &verdict.next {
         Next::Done => ("done", [none(), none(), none(), none()]),
         Next::Release => ("release", [none(), none(), none(), none()]),
+        Next::InTurn { order, priority } => {
+            ("in turn", [none(), number(Rank::new(*priority, *order).0), none(), none()])
+        }
         Next::Later { delay, order, priority } => {
             let (rank, front) = (Rank::new(*priority, *order), Rank::front(*order));
             let below_max = Priority::MAX.get() - priority.get();

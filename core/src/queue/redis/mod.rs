@@ -325,6 +325,10 @@ impl Redis {
         Ok(all)
     }
 
+    pub(super) async fn spill(&self, key: &LaneKey) -> Result<u64, QueueError> {
+        self.ask_lane(&scripts::SPILL, key, &[lane_bytes(key)]).await
+    }
+
     pub(super) async fn unspill(&self, key: &LaneKey, generation: u64) -> Result<bool, QueueError> {
         self.ask_lane(&scripts::UNSPILL, key, &[lane_bytes(key), number(generation)]).await
     }
@@ -345,8 +349,9 @@ impl Redis {
         self.0.wake.wait(timeout).await;
     }
 
-    pub(super) async fn ping(&self) -> Result<(), QueueError> {
-        self.0.server.command(&redis::cmd("PING")).await.map(drop)
+    /// Asks by a script that writes, as all do that deliveries need.
+    pub(super) async fn ready(&self) -> Result<(), QueueError> {
+        self.epoch().await.map(drop)
     }
 
     pub(super) async fn view(&self, lanes_max: usize) -> Result<QueueView, QueueError> {

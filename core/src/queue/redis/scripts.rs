@@ -32,6 +32,7 @@ scripts! {
     RUN_NOW => "lua/run_now.lua",
     HELD => "lua/held.lua",
     SPILLED => "lua/spilled.lua",
+    SPILL => "lua/spill.lua",
     UNSPILL => "lua/unspill.lua",
     VIEW => "lua/view.lua",
 }

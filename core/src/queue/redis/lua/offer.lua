@@ -23,8 +23,7 @@ for at = 4, #ARGV, 5 do
     answers[#answers + 1] = 'unknown'
   elseif lane.ready + lane.delayed + lane.flying >= window or (lane.spill == 1 and not refill) then
     -- A refill is no news to whoever refills: only what was offered must be seen by unspill.
-    if not refill or lane.spill == 0 then set(lane, 'gen', serials(1) + 1) end
-    set(lane, 'spill', 1)
+    if not refill or lane.spill == 0 then spill(lane) end
     answers[#answers + 1] = 'spilled'
   else
     local rank, delay = ARGV[at + 2], tonumber(ARGV[at + 4])

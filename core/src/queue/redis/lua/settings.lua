@@ -10,9 +10,7 @@ if ARGV[3] then
   set(lane, 'ord', ordered)
   -- What waits in SQL goes before what is offered from now on, so it is filled from there first.
   if lane.told == 0 and ordered == 1 then
-    set(lane, 'gen', serials(1) + 1)
-    set(lane, 'spill', 1)
-    generation = int(lane.gen)
+    generation = spill(lane)
   end
   set(lane, 'told', 1)
 end

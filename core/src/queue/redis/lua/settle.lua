@@ -1,5 +1,5 @@
--- ARGV for each verdict: lane, job, fence, health, took in ms, next (done, release, later), and for later:
--- delay in ms, rank, rank in front, 9 - priority (else empty)
+-- ARGV for each verdict: lane, job, fence, health, took in ms, next (done, release, in turn, later), then delay in ms, rank,
+-- rank in front and 9 - priority (all for later, the rank for in turn, else empty)
 call('SET', base .. 'gate', '')
 local answers = {}
 for at = 1, #ARGV, 10 do
@@ -13,6 +13,8 @@ for at = 1, #ARGV, 10 do
       -- Whether the lane is ordered is not known: the job waits in SQL for the sweep, which tells the lane first.
     elseif next_ == 'release' then
       insert_ready(lane, job, front(lease.rank))
+    elseif next_ == 'in turn' then
+      insert_ready(lane, job, ARGV[at + 7])
     elseif next_ == 'later' and lane.ord == 1 then
       set(lane, 'hold', math.min(now + tonumber(ARGV[at + 6]), SPAN - 1))
       insert_ready(lane, job, ARGV[at + 8])

@@ -66,6 +66,13 @@ local function serials(count)
   return tonumber(call('INCRBY', base .. 'serial', count)) - count
 end
 
+-- From now on nothing enters the lane but what is read from SQL. Returns which time this is.
+local function spill(lane)
+  set(lane, 'gen', serials(1) + 1)
+  set(lane, 'spill', 1)
+  return int(lane.gen)
+end
+
 -- Gauge::in_flight_max of domain/lane.rs; rest is 0 while the breaker is closed.
 local function in_flight_max(lane)
   if lane.ord == 1 or lane.rest > 0 then return math.min(1, lane.conc) end
