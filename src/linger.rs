@@ -6,16 +6,14 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::serve::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -29,31 +27,17 @@ const LINGER_MAX: Duration = Duration::from_secs(30);
 const BUFFER_BYTES: usize = 16 * 1024;
 const READS_MAX: usize = 64;
 
-/// Accepts connections that linger when they are closed, unless the process stops.
-pub(crate) struct LingeringListener {
-    pub(crate) inner: TcpListener,
-    pub(crate) stop: CancellationToken,
-}
-
-impl Listener for LingeringListener {
-    type Io = Lingering;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Lingering, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.inner).await;
-        (Lingering { stream, stop: self.stop.clone(), closing: None }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-}
-
-/// A connection that is closed in two steps.
+/// A connection that is closed in two steps, or in one when the process stops.
 pub(crate) struct Lingering {
     stream: TcpStream,
     stop: CancellationToken,
     closing: Option<Box<Closing>>,
+}
+
+impl Lingering {
+    pub(crate) const fn new(stream: TcpStream, stop: CancellationToken) -> Self {
+        Self { stream, stop, closing: None }
+    }
 }
 
 /// The second step.

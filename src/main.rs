@@ -5,6 +5,7 @@ mod connections;
 mod dead;
 mod doctor;
 mod first_start;
+mod http;
 mod linger;
 mod listen;
 mod logs;

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{connections, first_start, linger::LingeringListener, logs, open_files};
+use crate::{connections, first_start, http, logs, open_files};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -93,7 +93,10 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
     });
     let router = router(&parts, roles)?;
     let (http_stop, grace) = (stop.clone(), parts.settings.shutdown_grace());
-    tasks.spawn(async move { serve_http(listener, router, http_stop, grace).await });
+    tasks.spawn(async move {
+        http::serve(listener, router, http_stop, grace).await;
+        Ok(())
+    });
     if roles.worker {
         let worker = worker(&parts)?;
         let (stop, hurry) = (stop.clone(), hurry.clone());
@@ -181,26 +184,6 @@ fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
 
 fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
     connections::redis_queue(settings)?.map_or_else(|| connections::embedded_queue(settings), Ok)
-}
-
-/// Serves until `stop`, then lets requests that are under way end within the grace.
-async fn serve_http(
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-    grace: Duration,
-) -> anyhow::Result<()> {
-    let ending = stop.clone();
-    let listener = LingeringListener { inner: listener, stop: stop.clone() };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await });
-    let late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(grace).await;
-    };
-    tokio::select! {
-        served = serving => served.context("the listener failed"),
-        () = late => Ok(()),
-    }
 }
 
 /// The signals that end the process, caught from when this is made.

@@ -66,6 +66,22 @@ async fn refuses_and_then_goes_on(trouble: Line) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_full_is_said_to_be_and_what_is_accepted_meanwhile_goes_out_after_it() {
+    let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).start().await;
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    app.client.publish("a.b", "1").await;
+    let ready = app.client.get("/readyz").send().await.expect(200);
+    assert_eq!(ready.string("/status"), "degraded", "{}", ready.text);
+    assert_eq!(ready.string("/checks/database"), "ok", "{}", ready.text);
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    receiver.wait_for("/hook", 1, SOON).await;
+    let ready = app.client.get("/readyz").send().await.expect(200);
+    assert_eq!(ready.string("/status"), "ok", "{}", ready.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_is_kept_until_its_outcome_is_committed() {
     let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
     let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).behind_a_proxy().start().await;

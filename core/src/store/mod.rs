@@ -130,12 +130,13 @@ impl Store {
         &self.directory
     }
 
-    /// Whether it can store now: writes a row as it is, since a full or read-only database still answers reads. Asked by
-    /// however many, it does so once a second at most.
+    /// Whether it can store now. A full or read-only database still answers reads, so a row is written as it is too, once
+    /// a second at most, by however many this is asked.
     ///
     /// # Errors
     /// When the database does not answer, or takes no writes.
     pub async fn ready(&self) -> Result<(), StoreError> {
+        self.pool.fetch_one::<(i64,)>(sql::sql("SELECT epoch FROM settings_clock WHERE id = 1")).await?;
         let mut proved_at = self.proved_at.lock().await;
         if proved_at.is_some_and(|at| at.elapsed() < PROVED) {
             return Ok(());
