@@ -81,8 +81,8 @@ impl Default for LaneSettings {
 pub const LIMIT_START: u32 = 2;
 /// A receiver that owes answers and gave none for this long may be hanging.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1);
-/// The part of a second's starts that may come at once.
-const RATE_AT_ONCE: u32 = 20;
+/// The part of a second's starts of a lane that may come at once.
+const AT_ONCE_PART: u32 = 20;
 /// Bad attempts in a row that open the breaker.
 pub const BAD_STREAK_MAX: u32 = 5;
 /// How long a lane rests after a failed probe: as long as the probe took, within these bounds.
@@ -219,19 +219,25 @@ impl Gauge {
 
 /// Spends a lane's rate: a token bucket kept as one number, the time at which it will be full again (GCRA).
 ///
-/// The bucket holds a twentieth of a second's starts, at least one, so that after a rest no second has more than its
-/// rate and these; else starts are spaced evenly. A rate of 0 is read as 1: a lane that must stop is paused.
+/// The bucket holds as many starts as may come at once: after a rest no second has more than its rate and these, and
+/// beyond them starts are spaced evenly. A rate of 0 is read as 1: a lane that must stop is paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RateMark {
     full_at_us: i64,
 }
 
 impl RateMark {
+    /// As [`Self::next_us`], for a lane: a twentieth of a second's starts may come at once.
+    #[must_use]
+    pub fn lane_next_us(self, rate_per_second: u32) -> i64 {
+        self.next_us(rate_per_second, rate_per_second / AT_ONCE_PART)
+    }
+
     /// When the next start is allowed, in microseconds of the clock given to [`Self::spend`].
     #[must_use]
-    pub fn next_us(self, rate_per_second: u32) -> i64 {
+    pub fn next_us(self, rate_per_second: u32, at_once: u32) -> i64 {
         let interval_us = Self::interval_us(rate_per_second);
-        self.full_at_us + interval_us - interval_us * i64::from((rate_per_second / RATE_AT_ONCE).max(1))
+        self.full_at_us + interval_us - interval_us * i64::from(at_once.max(1))
     }
 
     /// The mark after one start at `now_us`.
@@ -349,10 +355,10 @@ mod tests {
         for (rate, at_once, interval_us) in [(1, 1, 1_000_000), (4, 1, 250_000), (39, 1, 25_641), (100, 5, 10_000)] {
             let mut mark = RateMark::default();
             for _ in 0..at_once {
-                assert!(mark.next_us(rate) <= now_us, "{rate}");
+                assert!(mark.lane_next_us(rate) <= now_us, "{rate}");
                 mark = mark.spend(rate, now_us);
             }
-            assert_eq!(mark.next_us(rate), now_us + interval_us, "{rate}");
+            assert_eq!(mark.lane_next_us(rate), now_us + interval_us, "{rate}");
             assert!(mark.is_full(now_us + at_once * interval_us), "{rate}");
         }
     }

@@ -71,7 +71,7 @@ impl Lane {
         if self.ready.is_empty() || self.settings.paused || self.in_flight >= in_flight_max {
             return None;
         }
-        let by_rate = self.settings.rate_per_second.map_or(0, |rate| (self.rate.next_us(rate) + 999) / 1000);
+        let by_rate = self.settings.rate_per_second.map_or(0, |rate| (self.rate.lane_next_us(rate) + 999) / 1000);
         Some(self.hold_until_ms.max(self.gauge.rests_until().0).max(by_rate))
     }
 

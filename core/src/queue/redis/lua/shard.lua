@@ -101,7 +101,7 @@ local function standing(lane)
   return lane.good == 1 and ANSWERING or UNKNOWN
 end
 
--- When the first ready ticket may start (its rate as RateMark::next_us of domain/lane.rs); nil when something other than time must happen first.
+-- When the first ready ticket may start (its rate as RateMark::lane_next_us of domain/lane.rs); nil when something other than time must happen first.
 local function starts_at(lane)
   if lane.ready == 0 or lane.pause == 1 or lane.flying >= in_flight_max(lane) then return nil end
   local at = math.max(lane.hold, lane.rest)
