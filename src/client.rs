@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,8 +55,12 @@ impl Server {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let answer = request
-            .send()
+        let request = request
+            .build()
+            .with_context(|| format!("the call to {url} cannot be made; are --url, --tenant and the like right?"))?;
+        let answer = self
+            .http
+            .execute(request)
             .await
             .with_context(|| format!("{url} does not answer; is the server running, and is --url right?"))?;
         let status = answer.status();
@@ -65,12 +69,21 @@ impl Server {
         if status.is_success() {
             return Ok(value);
         }
-        let words = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let faults = value.get("errors").and_then(Value::as_array).into_iter().flatten();
-        let faults: String =
-            faults.map(|fault| format!("\n  {}: {}", text_of(fault, "pointer"), text_of(fault, "detail"))).collect();
-        bail!("the server answered {status}: {} {}{faults}", words("title"), words("detail"))
+        Err(refusal(status, &value))
     }
+}
+
+/// What a problem (RFC 9457) says, with each fault at its place in the body, or at its parameter or header.
+fn refusal(status: StatusCode, problem: &Value) -> anyhow::Error {
+    let parts = [text_of(problem, "title"), text_of(problem, "detail")];
+    let words = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+    let faults = problem.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let fault = |fault: &Value| {
+        let place = [text_of(fault, "pointer"), text_of(fault, "parameter")].concat();
+        let place = if place.is_empty() { "the body" } else { &place };
+        format!("\n  {place}: {}", text_of(fault, "detail"))
+    };
+    anyhow!("the server answered {status}: {words}{}", faults.map(fault).collect::<String>())
 }
 
 /// A text within an answer, or nothing.

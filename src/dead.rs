@@ -5,6 +5,7 @@ use std::{io::IsTerminal, time::Duration};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use postrider_core::domain::{Id, dead_letter::DeadLetter};
 use serde_json::{Value, json};
 
 use crate::{
@@ -35,22 +36,26 @@ enum DeadCommand {
     /// Show one dead letter whole, as JSON.
     Show {
         /// The dead letter's id.
-        id: String,
+        id: Id<DeadLetter>,
         #[command(flatten)]
         server: ServerArgs,
     },
     /// Replay one dead letter, or with --all every one that the filter takes.
     Replay {
-        /// The dead letter's id.
-        #[arg(conflicts_with = "all", required_unless_present = "all")]
-        id: Option<String>,
+        /// The dead letter's id. It is replayed at once and goes with nothing that is for --all.
+        // What would be passed over beside an id is refused: a --dry-run that replays is worse than none.
+        #[arg(
+            conflicts_with_all = ["all", "dry_run", "rate_per_second", "Filter"],
+            required_unless_present = "all"
+        )]
+        id: Option<Id<DeadLetter>>,
         /// Replay all that the filter takes; without a filter, all there are.
         #[arg(long)]
         all: bool,
-        /// Only say how many it would be.
+        /// With --all: only say how many it would be.
         #[arg(long, requires = "all")]
         dry_run: bool,
-        /// Jobs a second at most.
+        /// With --all: jobs a second at most.
         #[arg(long, requires = "all")]
         rate_per_second: Option<u32>,
         #[command(flatten)]

@@ -1,9 +1,19 @@
-//! `postrider doctor`: what is wrong with this installation, and what to do about it.
+//! `postrider doctor`: what is wrong with this installation, and what to do about it. It changes nothing: what a first
+//! start would make is not there afterwards.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::bail;
-use postrider_core::config::Settings;
+use postrider_core::{
+    config::Settings,
+    store::{Store, Tables},
+};
 
 use crate::{connections, first_start, logs};
 
@@ -22,6 +32,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut findings = vec![
         Finding { what: "settings", state: check_settings() },
         Finding { what: "data folder", state: check_data_dir(&settings) },
+        Finding { what: "key", state: check_key(&settings) },
         Finding { what: "database", state: check_database(&settings).await },
         Finding { what: "queue", state: check_queue(&settings).await },
         Finding { what: "clock", state: check_clock() },
@@ -51,26 +62,87 @@ fn check_settings() -> Result<String, String> {
 fn check_data_dir(settings: &Settings) -> Result<String, String> {
     let path = &settings.data_dir;
     let shown = path.display();
-    let Ok(about) = fs::metadata(path) else { return Ok(format!("{shown} will be made at the first start")) };
+    let unfit = |place: &Path, error: io::Error| {
+        format!("{} cannot be written to: {error}; set data_dir to a folder that can", place.display())
+    };
+    let Ok(about) = fs::metadata(path) else {
+        let parent = parent_there(path);
+        probe(&parent).map_err(|error| unfit(&parent, error))?;
+        return Ok(format!("{shown} will be made at the first start"));
+    };
+    if !about.is_dir() {
+        return Err(format!("{shown} is no folder; set data_dir to one, or to where one can be made"));
+    }
     let mode = about.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(format!("{shown} has mode {mode:03o}, so others can read secrets there; run `chmod 700 {shown}`"));
     }
+    probe(path).map_err(|error| unfit(path, error))?;
     Ok(format!("{shown}, for its owner only"))
 }
 
+/// The nearest folder above a path that exists.
+fn parent_there(path: &Path) -> PathBuf {
+    let above = path.ancestors().skip(1).find(|above| above.is_dir());
+    above.filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Whether a file can be made in the folder. It is removed again.
+fn probe(folder: &Path) -> io::Result<()> {
+    let file = folder.join(format!(".postrider-doctor-{:016x}", rand::random::<u64>()));
+    OpenOptions::new().write(true).create_new(true).open(&file)?;
+    fs::remove_file(file)
+}
+
+fn check_key(settings: &Settings) -> Result<String, String> {
+    let file = first_start::key_file(settings);
+    let state = match first_start::present_cipher(settings).map_err(|error| format!("{error:#}"))? {
+        None => format!("{} will be made at the first start", file.display()),
+        Some(_) if settings.encryption_key.is_some() => "the setting encryption_key has it".to_owned(),
+        Some(_) => format!("{} has it; back it up with the database", file.display()),
+    };
+    Ok(state)
+}
+
 async fn check_database(settings: &Settings) -> Result<String, String> {
-    let shown = first_start::hide_password(&settings.database_url());
-    match tokio::time::timeout(DEADLINE, first_start::open_store_within(settings, 1)).await {
-        Ok(Ok(store)) => {
-            store.close().await;
-            Ok(format!("{shown} answers and its tables are up to date"))
-        }
-        Ok(Err(error)) => Err(format!("{error:#}; check the setting database_url and the server's rights")),
+    let url = settings.database_url();
+    let shown = first_start::hide_password(&url);
+    let inspection = match tokio::time::timeout(DEADLINE, Store::inspect(&url)).await {
+        Ok(inspected) => inspected.map_err(|error| {
+            format!("{shown}: {error}; check the setting database_url, and the server's rights where it is one")
+        })?,
         Err(_) => {
-            Err(format!("{shown} does not answer within 5 s; is the server running, and may this machine reach it?"))
+            let words = "does not answer within 5 s; is the server running, and may this machine reach it?";
+            return Err(format!("{shown} {words}"));
+        }
+    };
+    // A key that cannot be read is told by itself.
+    if let Ok(cipher) = first_start::present_cipher(settings) {
+        let missing = inspection.missing_keys(cipher.as_ref());
+        if !missing.is_empty() {
+            return Err(first_start::missing_keys(settings, &missing));
         }
     }
+    match inspection.tables {
+        Tables::UpToDate => writable(&url).map(|()| format!("{shown} answers and its tables are up to date")),
+        Tables::Behind => writable(&url)
+            .map(|()| format!("{shown} answers; the next start, or `postrider migrate`, brings its tables up to date")),
+        Tables::None => writable(&url).map(|()| format!("{shown} has no tables yet; the first start makes them")),
+        Tables::Foreign => {
+            Err(format!("{shown} has tables of another version of Postrider; run that version, or restore its backup"))
+        }
+    }
+}
+
+/// Whether a SQLite file can be written to, or made where there is none.
+fn writable(url: &str) -> Result<(), String> {
+    let Some(path) = url.strip_prefix("sqlite://").map(Path::new) else { return Ok(()) };
+    let written = match path.exists() {
+        true => OpenOptions::new().append(true).open(path).and_then(|_| probe(&parent_there(path))),
+        false => probe(&parent_there(path)),
+    };
+    let words = "cannot be written to, or its folder cannot";
+    written.map_err(|error| format!("{} {words}: {error}; set database_url to a file that can", path.display()))
 }
 
 async fn check_queue(settings: &Settings) -> Result<String, String> {
@@ -79,7 +151,8 @@ async fn check_queue(settings: &Settings) -> Result<String, String> {
         Ok(None) => return Ok("inside the process".to_owned()),
         Err(error) => return Err(format!("{error:#}")),
     };
-    // Asked of each shard, and a write: a replica and a cluster with a part missing answer a ping as well.
+    // Asked of each shard, and a write: a replica and a cluster with a part missing answer a ping as well. It leaves no
+    // more than the epoch's name, where Redis is empty and no process of this installation runs.
     match tokio::time::timeout(DEADLINE, queue.epoch()).await {
         Ok(Ok(_)) => Ok("Redis answers and does as it is told".to_owned()),
         Ok(Err(error)) => Err(error.to_string()),

@@ -4,7 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use postrider_core::{
         Id, UnixMs,
         tenant::{Tenant, Token},
     },
-    store::{Cipher, Store, StoreOptions},
+    store::{Cipher, Store, StoreError, StoreOptions},
 };
 
 /// How often a database that does not answer yet is asked again, and how often in all.
@@ -26,43 +26,48 @@ const KEY_FILE: &str = "encryption.key";
 
 /// Opens the store, and makes what a first start needs. Waits for a database that does not answer yet.
 pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
-    open_store_within(settings, DATABASE_TRIES).await
-}
-
-/// The same, asking the database so many times at most.
-pub(crate) async fn open_store_within(settings: &Settings, tries_max: u32) -> anyhow::Result<Store> {
     make_data_dir(&settings.data_dir)?;
-    let store = connect(settings, tries_max).await?;
+    let store = connect(settings).await?;
     let missing = store.missing_keys().await?;
     if !missing.is_empty() {
-        bail!(
-            "endpoints' secrets are encrypted with the key {}, which is not there: restore {} from the backup, \
-             or name the key in the setting encryption_key",
-            missing.join(" and "),
-            settings.data_dir.join(KEY_FILE).display()
-        );
+        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        bail!(missing_keys(settings, &missing));
     }
     Ok(store)
 }
 
-async fn connect(settings: &Settings, tries_max: u32) -> anyhow::Result<Store> {
+/// What to do where keys that secrets are sealed with are not there.
+pub(crate) fn missing_keys(settings: &Settings, missing: &[&str]) -> String {
+    format!(
+        "endpoints' secrets are encrypted with the key {}, which is not there: restore {} from the backup, \
+         or name the key in the setting encryption_key",
+        missing.join(" and "),
+        key_file(settings).display()
+    )
+}
+
+async fn connect(settings: &Settings) -> anyhow::Result<Store> {
     let options = StoreOptions {
         url: settings.database_url(),
         cipher: cipher(settings)?,
         node: node(),
         connections_max: settings.database_connections_max,
     };
+    let database = hide_password(&options.url);
     let mut tries = 1;
     loop {
         match Store::open(&options).await {
-            Err(error) if error.is_unavailable() && tries < tries_max => {
-                tracing::warn!(%error, tries, "the database does not answer yet; asking again");
+            Ok(store) => return Ok(store),
+            Err(error) if error.is_unavailable() && tries < DATABASE_TRIES => {
+                tracing::warn!(%error, database, tries, "the database does not answer yet; asking again");
                 tries += 1;
                 tokio::time::sleep(DATABASE_RETRY).await;
             }
-            opened => {
-                return opened
-                    .with_context(|| format!("the database {} cannot be opened", hide_password(&options.url)));
+            // It names the setting itself.
+            Err(error @ StoreError::Configuration(_)) => return Err(error.into()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("the database {database} (setting database_url) cannot be opened"));
             }
         }
     }
@@ -105,10 +110,10 @@ fn make_data_dir(path: &Path) -> anyhow::Result<()> {
 }
 
 fn cipher(settings: &Settings) -> anyhow::Result<Cipher> {
-    if let Some(text) = &settings.encryption_key {
-        return Cipher::parse(text).context("the setting encryption_key is (hidden), which is not allowed");
+    if let Some(cipher) = present_cipher(settings)? {
+        return Ok(cipher);
     }
-    let path = settings.data_dir.join(KEY_FILE);
+    let path = key_file(settings);
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     match made {
         Ok(mut file) => {
@@ -118,15 +123,56 @@ fn cipher(settings: &Settings) -> anyhow::Result<Cipher> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error).with_context(|| format!("the key file {} cannot be made", path.display())),
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("the key file {} cannot be read", path.display()))?;
-    Cipher::parse(text.trim()).with_context(|| format!("the key file {} was changed", path.display()))
+    present_cipher(settings)?.with_context(|| format!("the key file {} has vanished", path.display()))
 }
 
-/// A URL without what must not be logged.
+/// The encryption keys of the setting or of the key file; `None` where there are none yet.
+pub(crate) fn present_cipher(settings: &Settings) -> anyhow::Result<Option<Cipher>> {
+    if let Some(text) = &settings.encryption_key {
+        let cipher = Cipher::parse(text).context("the setting encryption_key is (hidden), which is not allowed")?;
+        return Ok(Some(cipher));
+    }
+    let path = key_file(settings);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let cipher = Cipher::parse(text.trim());
+            cipher.map(Some).with_context(|| format!("the key file {} was changed", path.display()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("the key file {} cannot be read", path.display())),
+    }
+}
+
+pub(crate) fn key_file(settings: &Settings) -> PathBuf {
+    settings.data_dir.join(KEY_FILE)
+}
+
+/// A URL without what must not be logged: of a server's its host, port and path, and nothing of one that is odd.
 pub(crate) fn hide_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((_, place)) => format!("{scheme}://…@{place}"),
-        None => url.to_owned(),
+    let Some((scheme, _)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
+        return url.to_owned();
+    };
+    let Ok(parsed) = reqwest::Url::parse(url) else { return format!("{scheme}://…") };
+    let host = parsed.host_str().unwrap_or_default();
+    let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}{}", parsed.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_url_says_where_and_no_secret() {
+        for (url, shown) in [
+            ("sqlite:///var/lib/a@b.db", "sqlite:///var/lib/a@b.db"),
+            ("postgres://db.example/app", "postgres://db.example/app"),
+            ("postgres://me:secret@db.example:6432/app?sslmode=require", "postgres://db.example:6432/app"),
+            ("postgres://me@[::1]/app?password=secret@more", "postgres://[::1]/app"),
+            ("postgres://me:se@cret@db.example/app", "postgres://db.example/app"),
+            ("postgres://me:secret?@db.example/app", "postgres://…"),
+        ] {
+            assert_eq!(hide_password(url), shown);
+        }
     }
 }

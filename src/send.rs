@@ -26,7 +26,7 @@ pub(crate) struct SendArgs {
     /// When it is to be delivered, as in 2027-01-31T00:00:00Z; without it, at once.
     #[arg(long, value_name = "TIME")]
     deliver_at: Option<String>,
-    /// The same key and event again give the first answer again.
+    /// The same key and event again give the first answer again: 1 to 255 visible ASCII characters.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! `postrider token`: API tokens, straight in the database, for whoever has its password anyway.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use postrider_api::TokenText;
 use postrider_core::{
@@ -8,6 +8,7 @@ use postrider_core::{
     domain::{
         Id, UnixMs,
         limits::PAGE_ROWS_MAX,
+        line::{judge_line, visible},
         tenant::{DEFAULT_TENANT, Role, TenantSlug, Token},
     },
     store::{Page, Store},
@@ -28,7 +29,7 @@ pub(crate) struct TokenArgs {
 enum TokenCommand {
     /// Make a token and print its text, which is shown this once.
     Create {
-        /// A name for people.
+        /// A name for people: 1 to 1024 characters, control characters not among them.
         name: String,
         /// What it may do: admin (everything of the tenant), operator (all but tokens), publisher (hand in events
         /// and jobs) or viewer (read).
@@ -52,6 +53,9 @@ fn parse_time(text: &str) -> Result<UnixMs, String> {
 }
 
 pub(crate) async fn run(settings: Settings, args: TokenArgs) -> anyhow::Result<()> {
+    if let TokenCommand::Create { name, .. } = &args.command {
+        judge_line(name).map_err(|refused| anyhow!("the token's name {refused}"))?;
+    }
     let store = first_start::open_store(&settings).await?;
     let done = act(&store, args).await;
     store.close().await;
@@ -101,6 +105,6 @@ fn line(token: &Token) -> String {
         "{:<30}  {role:<9}  {:<24}  {expires:<24}  {}",
         token.id.to_string(),
         token.created_at.to_string(),
-        token.name
+        visible(&token.name)
     )
 }

@@ -3,7 +3,7 @@
 use axum::{Json as Answer, response::Response};
 use postrider_core::domain::{
     Id, UnixMs,
-    limits::DESCRIPTION_CHARS_MAX,
+    line::judge_line,
     tenant::{Tenant, TenantSlug},
 };
 use serde::{Deserialize, Serialize};
@@ -70,14 +70,11 @@ async fn list(caller: Caller<Administer>, params: Params) -> Result<Answer<Listi
     Ok(Answer(Listing::of(listed, TenantJson::from)))
 }
 
-/// One line of text for people.
+/// Notes a fault unless `text` is one line for people; `what` names it, as in "a name".
 pub(crate) fn check_line(faults: &mut Faults, pointer: &str, what: &str, text: &str) {
-    let fits = (1..=DESCRIPTION_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    faults.check(
-        pointer,
-        fits,
-        format_args!("{what} has 1 to {DESCRIPTION_CHARS_MAX} characters, control characters not among them"),
-    );
+    if let Err(refused) = judge_line(text) {
+        faults.add(pointer, format_args!("{what} {refused}"));
+    }
 }
 
 pub(crate) fn check_name(faults: &mut Faults, name: &str) {

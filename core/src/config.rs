@@ -1,12 +1,16 @@
 //! Every setting: its name, default, bounds and meaning. Each stands in `postrider.toml` and in an environment
 //! variable; the variable wins. `postrider config` prints this file's documentation as a template.
 
+mod lists;
+mod refusal;
+
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use confique::{Config as _, toml::FormatOptions};
 use ipnet::IpNet;
 
-use crate::domain::{egress::EgressPolicy, limits::BODY_BYTES_MAX, retry::RetrySchedule};
+pub use self::refusal::SettingsError;
+use crate::domain::{egress::EgressPolicy, retry::RetrySchedule};
 
 /// The file that is read when no other is named.
 pub const FILE: &str = "postrider.toml";
@@ -15,10 +19,8 @@ const PREFIX: &str = "POSTRIDER_";
 const OTHER_VARIABLES: [&str; 5] =
     ["POSTRIDER_CONFIG", "POSTRIDER_URL", "POSTRIDER_TOKEN", "POSTRIDER_SECRET", "POSTRIDER_TENANT"];
 
-/// Settings whose values are never shown, as keys and as variables.
-const SECRET_KEYS: [&str; 4] = ["admin_token", "encryption_key", "database_url", "redis_url"];
-const SECRETS: [&str; 4] =
-    ["POSTRIDER_ADMIN_TOKEN", "POSTRIDER_ENCRYPTION_KEY", "POSTRIDER_DATABASE_URL", "POSTRIDER_REDIS_URL"];
+/// What `log` may say of how much, from nothing on.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// All settings of Postrider, with their defaults. Save this as postrider.toml and take the # from what you change.
 #[derive(Clone, Debug, confique::Config)]
@@ -65,19 +67,26 @@ pub struct Settings {
     #[config(env = "POSTRIDER_ADMIN_TOKEN")]
     pub admin_token: Option<String>,
 
-    /// Encrypts secrets at rest: 32 bytes in base64, or several keys separated by commas, the current one first.
+    /// Encrypts secrets at rest: 32 bytes in base64, or several keys in one text, separated by commas, the current one
+    /// first.
     /// Unset: the file `encryption.key` in the data folder, made at the first start with mode 0600.
     #[config(env = "POSTRIDER_ENCRYPTION_KEY")]
     pub encryption_key: Option<String>,
 
-    /// Networks that deliveries may reach although they are not public, as CIDRs separated by commas,
-    /// for example `10.20.0.0/16,127.0.0.0/8`.
-    #[config(env = "POSTRIDER_EGRESS_ALLOW", parse_env = confique::env::parse::list_by_comma, default = [])]
+    /// Networks that deliveries may reach although they are not public, as CIDRs or single addresses. In this file a
+    /// list, `["10.20.0.0/16", "127.0.0.1"]`; in the variable separated by commas, `10.20.0.0/16,127.0.0.1`.
+    #[config(
+        env = "POSTRIDER_EGRESS_ALLOW",
+        parse_env = lists::networks,
+        deserialize_with = lists::read_networks,
+        default = []
+    )]
     pub egress_allow: Vec<IpNet>,
 
     /// Ports that deliveries may reach beside 80, 443 and those from 1024 up, or although they are on the list of
-    /// databases' and administrators' ports. Separated by commas.
-    #[config(env = "POSTRIDER_EGRESS_PORTS", parse_env = confique::env::parse::list_by_comma, default = [])]
+    /// databases' and administrators' ports. In this file a list, `[25, 9200]`; in the variable separated by commas,
+    /// `25,9200`.
+    #[config(env = "POSTRIDER_EGRESS_PORTS", parse_env = lists::ports, default = [])]
     pub egress_ports: Vec<u16>,
 
     /// A PEM file with certificates that deliveries trust beside the system's, for receivers of your own.
@@ -88,7 +97,7 @@ pub struct Settings {
     #[config(env = "POSTRIDER_PAYLOAD_BYTES_MAX", default = 262_144)]
     pub payload_bytes_max: usize,
 
-    /// Requests a second that one token may make; 429 beyond it.
+    /// Requests a second that one token may make, 1 to 10,000,000; 429 beyond it.
     #[config(env = "POSTRIDER_TOKEN_RATE_PER_SECOND", default = 20_000)]
     pub token_rate_per_second: u32,
 
@@ -105,19 +114,20 @@ pub struct Settings {
     #[config(env = "POSTRIDER_SHUTDOWN_GRACE_SECONDS", default = 30)]
     pub shutdown_grace_seconds: u64,
 
-    /// Delays in seconds between the attempts of a job that names no schedule of its own, separated by commas.
+    /// Delays in seconds between the attempts of a job that names no schedule of its own, at most 49, each up to a
+    /// week. In this file a list, `[5, 300, 1800]`; in the variable separated by commas, `5,300,1800`.
     #[config(
         env = "POSTRIDER_RETRY_SCHEDULE_SECONDS",
-        parse_env = confique::env::parse::list_by_comma,
+        parse_env = lists::delays,
         default = [5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0]
     )]
     pub retry_schedule_seconds: Vec<f64>,
 
-    /// Hours after which an endpoint whose every attempt has failed is disabled.
+    /// Hours after which an endpoint whose every attempt has failed is disabled, 1 to 8,760.
     #[config(env = "POSTRIDER_FAILING_DISABLES_AFTER_HOURS", default = 120)]
     pub failing_disables_after_hours: u32,
 
-    /// Days for which payloads of delivered events are kept.
+    /// Days for which payloads of delivered events are kept, 1 to 3,650 as the others below.
     #[config(env = "POSTRIDER_RETENTION_PAYLOAD_DAYS", default = 30)]
     pub retention_payload_days: u32,
 
@@ -133,23 +143,10 @@ pub struct Settings {
     #[config(env = "POSTRIDER_RETENTION_STATS_DAYS", default = 90)]
     pub retention_stats_days: u32,
 
-    /// What is logged: `error`, `warn`, `info`, `debug`, or by module as in `info,postrider_worker=debug`.
+    /// What is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`, or by module as in
+    /// `info,postrider_worker=debug`.
     #[config(env = "POSTRIDER_LOG", default = "info")]
     pub log: String,
-}
-
-/// Why the settings were refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// Names the key, the value and what is allowed.
-    #[error("the setting {key} is {value}, which is not allowed: {allowed}")]
-    Refused { key: String, value: String, allowed: String },
-    #[error("the settings cannot be read: {0}")]
-    Unreadable(String),
-    #[error(
-        "the file {0} does not exist; leave out --config to run with the defaults, or make it with `postrider config`"
-    )]
-    NoFile(PathBuf),
 }
 
 impl Settings {
@@ -166,7 +163,7 @@ impl Settings {
             .env()
             .file(file.unwrap_or_else(|| PathBuf::from(FILE)))
             .load()
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| refusal::explain(&error))?;
         settings.judge()?;
         Ok(settings)
     }
@@ -225,29 +222,28 @@ impl Settings {
     }
 
     fn judge(&self) -> Result<(), SettingsError> {
-        bounds("database_connections_max", self.database_connections_max.into(), 4, 1000)?;
-        bounds("redis_shards", self.redis_shards.into(), 1, 64)?;
-        bounds("payload_bytes_max", self.payload_bytes_max as u64, 1, BODY_BYTES_MAX as u64)?;
-        bounds("token_rate_per_second", self.token_rate_per_second.into(), 1, 10_000_000)?;
-        bounds("idempotency_hours", self.idempotency_hours.into(), 24, 720)?;
-        bounds("worker_concurrency", self.worker_concurrency as u64, 1, 10_000)?;
-        bounds("shutdown_grace_seconds", self.shutdown_grace_seconds, 1, 600)?;
-        bounds("failing_disables_after_hours", self.failing_disables_after_hours.into(), 1, 24 * 365)?;
-        for (key, days) in [
-            ("retention_payload_days", self.retention_payload_days),
-            ("retention_job_days", self.retention_job_days),
-            ("retention_dead_letter_days", self.retention_dead_letter_days),
-            ("retention_stats_days", self.retention_stats_days),
+        for (key, value) in [
+            ("database_connections_max", self.database_connections_max.into()),
+            ("redis_shards", self.redis_shards.into()),
+            ("payload_bytes_max", self.payload_bytes_max as u64),
+            ("token_rate_per_second", self.token_rate_per_second.into()),
+            ("idempotency_hours", self.idempotency_hours.into()),
+            ("worker_concurrency", self.worker_concurrency as u64),
+            ("shutdown_grace_seconds", self.shutdown_grace_seconds),
+            ("failing_disables_after_hours", self.failing_disables_after_hours.into()),
+            ("retention_payload_days", self.retention_payload_days.into()),
+            ("retention_job_days", self.retention_job_days.into()),
+            ("retention_dead_letter_days", self.retention_dead_letter_days.into()),
+            ("retention_stats_days", self.retention_stats_days.into()),
         ] {
-            bounds(key, days.into(), 1, 3650)?;
+            refusal::judge_number(key, value)?;
         }
-        let refused = |key: &str, value: &str, allowed: &str| {
-            Err(SettingsError::Refused {
-                key: key.to_owned(),
-                value: format!("{value:?}"),
-                allowed: allowed.to_owned(),
-            })
-        };
+        self.retry_schedule()?;
+        self.judge_words()?;
+        self.judge_redis()
+    }
+
+    fn judge_words(&self) -> Result<(), SettingsError> {
         if self
             .admin_token
             .as_ref()
@@ -259,7 +255,20 @@ impl Settings {
                 "at least 16 visible ASCII characters, for example from `openssl rand -base64 32`",
             );
         }
-        self.retry_schedule()?;
+        if !is_log_filter(&self.log) {
+            return refused(
+                "log",
+                &self.log,
+                "off, error, warn, info, debug or trace, or by module as in info,postrider_worker=debug",
+            );
+        }
+        if self.egress_ports.contains(&0) {
+            return refused("egress_ports", "0", "ports are 1 to 65535");
+        }
+        Ok(())
+    }
+
+    fn judge_redis(&self) -> Result<(), SettingsError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
         if self.redis_prefix.is_empty() || !self.redis_prefix.bytes().all(plain) {
             return refused("redis_prefix", &self.redis_prefix, "letters, digits, _ - : and .");
@@ -282,40 +291,21 @@ impl Settings {
     }
 }
 
-fn bounds(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), SettingsError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(SettingsError::Refused { key: key.to_owned(), value: value.to_string(), allowed: format!("{min} to {max}") })
+fn refused(key: &str, value: &str, allowed: &str) -> Result<(), SettingsError> {
+    Err(SettingsError::Refused { key: key.to_owned(), value: format!("{value:?}"), allowed: allowed.to_owned() })
 }
 
-/// The error as the person needs it who wrote the setting: the key, the value, and what is wrong with it.
-fn explain(error: &confique::Error) -> SettingsError {
-    let text = format!("{error:#}");
-    // A line of the file is shown with the fault, which must not be one with a secret.
-    let shown = |key: &&&str| text.lines().any(|line| line.contains('|') && line.contains(**key));
-    if let Some(key) = SECRET_KEYS.iter().find(shown) {
-        let allowed = "it has to be a text in quotes; `postrider config` says what is allowed".to_owned();
-        return SettingsError::Refused { key: (*key).to_owned(), value: "(hidden)".to_owned(), allowed };
-    }
-    let Some(name) = text.split('`').find(|word| word.starts_with(PREFIX)) else {
-        return SettingsError::Unreadable(format!(
-            "{}\n`postrider config` prints every key with its meaning",
-            text.trim_end()
-        ));
+/// Whether each part is a level, or a module with a level. A lone word that is neither would be taken for a module by
+/// the logs, and silence all others.
+fn is_log_filter(text: &str) -> bool {
+    let level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
+    let module = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte))
     };
-    let secret = SECRETS.contains(&name);
-    let value = match std::env::var(name) {
-        Ok(value) if !secret => format!("{value:?}"),
-        Ok(_) => "(hidden)".to_owned(),
-        Err(_) => "not UTF-8".to_owned(),
-    };
-    let why = text.rsplit_once("`: ").map_or(text.as_str(), |(_, why)| why);
-    SettingsError::Refused {
-        key: name.to_owned(),
-        value,
-        allowed: format!("{why}; `postrider config` says what is allowed"),
-    }
+    text.split(',').map(str::trim).all(|part| match part.split_once('=') {
+        Some((name, word)) => module(name) && level(word),
+        None => level(part),
+    })
 }
 
 #[cfg(test)]
@@ -330,6 +320,15 @@ mod tests {
         let template = Settings::template();
         for key in ["#listen = \"127.0.0.1:7077\"", "POSTRIDER_REDIS_URL", "#redis_shards = 1"] {
             assert!(template.contains(key), "{key} in {template}");
+        }
+    }
+    #[test]
+    fn a_filter_of_logs_is_levels_and_modules_with_levels() {
+        for text in ["info", "WARN", "off", "info,postrider_worker=debug", "postrider_core::store=trace, warn"] {
+            assert!(is_log_filter(text), "{text}");
+        }
+        for text in ["loud", "", "info,", "info,postrider_worker", "postrider_worker=loud", "=info", "a b=info", "1"] {
+            assert!(!is_log_filter(text), "{text}");
         }
     }
 }

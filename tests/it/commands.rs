@@ -16,6 +16,7 @@ use crate::harness::{ADMIN_TOKEN, App, Receiver, SOON, Script, Stack, eventually
 
 on_both_stacks!(
     tokens_are_made_listed_and_revoked,
+    a_token_s_name_keeps_the_api_s_rule,
     an_event_is_sent_and_its_death_is_shown_and_replayed,
     doctor_is_content_with_a_good_installation,
     sigterm_ends_the_server_with_0,
@@ -38,6 +39,18 @@ async fn tokens_are_made_listed_and_revoked(stack: Stack) {
     assert!(bad(app.shell(&["token", "revoke", id])).contains(id));
 }
 
+async fn a_token_s_name_keeps_the_api_s_rule(stack: Stack) {
+    let app = App::start(stack).await;
+    for (name, words) in [("", "empty"), ("a\u{1b}[31m", "\\u{1b}"), (&"x".repeat(3000), "3000")] {
+        let said = bad(app.shell(&["token", "create", name]));
+        assert!(said.contains("name") && said.contains(words) && !said.contains('\u{1b}'), "{said}");
+        let body = json!({ "name": name, "role": "viewer" });
+        let refused = app.client.post("/v1/tokens").json(&body).send().await.expect_problem(422, "invalid_body");
+        assert!(refused.string("/detail").contains(words), "{}", refused.text);
+    }
+    assert!(app.client.all("/v1/tokens").await.is_empty());
+}
+
 async fn an_event_is_sent_and_its_death_is_shown_and_replayed(stack: Stack) {
     const PAYLOAD: &str = r#"{"b": 1.0,  "a": 2}"#;
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
@@ -53,11 +66,21 @@ async fn an_event_is_sent_and_its_death_is_shown_and_replayed(stack: Stack) {
     let shown: serde_json::Value = serde_json::from_str(&good(app.shell(&["dead", "show", &dead]))).expect("JSON");
     assert_eq!(shown["payload"], json!({ "b": 1.0, "a": 2 }));
     assert!(good(app.shell(&["dead", "replay", "--all", "--dry-run"])).starts_with("1 "));
+    for beside in [&["--dry-run"][..], &["--all"], &["--rate-per-second", "5"], &["--kind", "x"], &["--q", "x"]] {
+        let refused = app.shell(&[&["dead", "replay", &dead], beside].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && said.contains(beside[0]), "{beside:?}: {said}");
+    }
+    assert_eq!(app.client.dead_letters(&endpoint.id).await[0]["state"], "open", "what was refused has replayed");
     assert!(good(app.shell(&["dead", "replay", &dead])).contains("job_"));
     let came = receiver.wait_for("/hook", 3, SOON).await;
     assert!(came.iter().all(|call| call.text() == PAYLOAD), "{came:?}");
     assert!(bad(app.shell(&["dead", "replay", &dead])).contains("409"));
     assert!(bad(app.shell(&["send", "Not A Type", "1"])).contains("/type"));
+    let said = bad(app.shell(&["send", "a.b", "1", "--idempotency-key", "a b"]));
+    assert!(said.lines().last().unwrap().trim_start().starts_with("Idempotency-Key: "), "{said}");
+    let said = bad(app.shell(&["send", "a.b", "1", "--idempotency-key", "a\nb"]));
+    assert!(said.contains("header") && !said.contains("does not answer"), "{said}");
     assert!(bad(app.shell(&["send", "a.b", "{"])).contains("JSON"));
 }
 
@@ -102,6 +125,67 @@ fn doctor_fails_where_something_is_wrong_and_says_what() {
 }
 
 #[test]
+fn doctor_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = || {
+        let out = Command::new("find").arg(folder.path()).args(["-printf", "%p %m %s\\n"]).output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    // A folder's size may stay what a probe made it.
+    let files = || listed().into_iter().filter(|line| line.contains("postrider-data/")).collect::<Vec<_>>();
+    let doctor = || good(postrider(folder.path()).arg("doctor").output().unwrap());
+    let said = doctor();
+    assert!(said.contains("will be made") && said.contains("no tables yet"), "{said}");
+    assert_eq!(listed().len(), 1, "a doctor's visit has left something");
+    good(postrider(folder.path()).arg("migrate").output().unwrap());
+    let before = files();
+    assert!(doctor().contains("up to date"));
+    assert_eq!(files(), before);
+    fs::remove_file(folder.path().join("postrider-data/postrider.db")).unwrap();
+    fs::create_dir(folder.path().join("postrider-data/postrider.db")).unwrap();
+    let said = postrider(folder.path()).arg("doctor").output().unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    assert!(String::from_utf8(said.stdout).unwrap().contains("is a folder"));
+}
+
+#[test]
+fn a_sqlite_file_that_cannot_be_opened_ends_the_start_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = fs::File::create(folder.path().join("words.db")).unwrap();
+    std::io::Write::write_all(&mut &words, "no database ".repeat(1000).as_bytes()).unwrap();
+    for (path, words) in [("none/x/y.db", "does not exist"), ("", "is a folder"), ("words.db", "SQLite file")] {
+        let path = folder.path().join(path);
+        let url = format!("sqlite://{}", path.display());
+        let began = std::time::Instant::now();
+        let said = bad(postrider(folder.path()).arg("serve").env("POSTRIDER_DATABASE_URL", url).output().unwrap());
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(10) && !said.contains("asking again"), "{took:?}: {said}");
+        for word in ["database_url", words, &path.display().to_string()] {
+            assert!(said.contains(word), "{word} in {said}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_waited_for_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://me:hidden-password@{nobody}/app");
+    let mut command = postrider(folder.path());
+    command.env("POSTRIDER_DATABASE_URL", url).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut process = command.spawn().expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).expect("readable output");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(line.contains("asking again") && line.contains(&format!("{nobody}/app")), "{line}");
+    assert!(!line.contains("hidden-password"), "{line}");
+}
+
+#[test]
 fn the_printed_settings_can_be_loaded_as_they_stand() {
     let folder = tempfile::tempdir().unwrap();
     let template = good(postrider(folder.path()).arg("config").output().unwrap());
@@ -128,6 +212,12 @@ fn bad_settings_are_refused_by_key_and_value() {
     refused("redis_shards = 99", &["redis_shards", "99", "1 to 64"]);
     refused("admin_token = \"short\"", &["admin_token", "at least 16"]);
     refused("retry_schedule_seconds = [-1.0]", &["retry_schedule_seconds", "-1"]);
+    refused("retry_schedule_seconds = \"5,300\"", &["retry_schedule_seconds", "\"5,300\"", "[5, 300, 1800]"]);
+    refused("egress_allow = \"127.0.0.1\"", &["egress_allow", "\"127.0.0.1\"", "[\"10.20.0.0/16\""]);
+    refused("egress_ports = [99999]", &["egress_ports", "[99999]", "1 to 65535"]);
+    refused("redis_shards = \"x\"", &["redis_shards", "\"x\"", "1 to 64"]);
+    refused("listen = 7077", &["listen", "7077", "127.0.0.1:7077"]);
+    refused("redis_shards = 1\nredis_shards = 2", &["redis_shards", "twice"]);
     fs::write(folder.path().join("postrider.toml"), "admin_token = unquoted-secret-text\n").unwrap();
     let said = bad(postrider(folder.path()).arg("migrate").output().unwrap());
     assert!(said.contains("admin_token") && !said.contains("unquoted-secret-text"), "{said}");
@@ -137,8 +227,21 @@ fn bad_settings_are_refused_by_key_and_value() {
     };
     let said = wrong("POSTRIDER_WORKER_CONCURRENCY", "0");
     assert!(said.contains("worker_concurrency") && said.contains("1 to 10000"), "{said}");
-    let said = wrong("POSTRIDER_LISTEN", "everywhere");
-    assert!(said.contains("POSTRIDER_LISTEN") && said.contains("everywhere"), "{said}");
+    for (name, value, words) in [
+        ("POSTRIDER_LISTEN", "everywhere", "127.0.0.1:7077"),
+        ("POSTRIDER_EGRESS_ALLOW", "10.0.0.0/8,localhost", "10.20.0.0/16,127.0.0.1/32"),
+        ("POSTRIDER_EGRESS_PORTS", "99999", "1 to 65535"),
+        ("POSTRIDER_RETRY_SCHEDULE_SECONDS", "1,x", "seconds"),
+        ("POSTRIDER_REDIS_SHARDS", "x", "1 to 64"),
+    ] {
+        let said = wrong(name, value);
+        assert!([name, value, words].iter().all(|word| said.contains(word)), "{words} in {said}");
+        let raw = ["invalid digit", "invalid float", "target type", "syntax"];
+        assert!(!raw.iter().any(|raw| said.contains(raw)), "{said}");
+    }
+    let said = wrong("POSTRIDER_LOG", "loud");
+    assert!(["setting log", "loud", "info", "postrider_worker=debug"].iter().all(|word| said.contains(word)), "{said}");
+    good(postrider(folder.path()).arg("migrate").env("POSTRIDER_EGRESS_ALLOW", "127.0.0.1, ::1").output().unwrap());
 }
 
 #[test]

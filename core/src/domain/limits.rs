@@ -1,7 +1,9 @@
 //! The named limits that do not depend on configuration.
 
-/// A request's body at most, in bytes; a larger one is 413.
+/// A request's body at most, in bytes, where payloads need no more; a larger one is 413.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The most that `payload_bytes_max` may say.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 /// Events in one batch.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
 /// Custom headers of one endpoint or HTTP request.

@@ -11,6 +11,7 @@ pub mod id;
 pub mod job;
 pub mod lane;
 pub mod limits;
+pub mod line;
 pub mod retry;
 pub mod signature;
 pub mod tenant;

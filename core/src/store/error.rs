@@ -37,12 +37,29 @@ const AGAIN: [&str; 2] = ["40001", "40P01"];
 const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
 /// SQLite's primary codes that pass: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
 const PASSING_SQLITE: [i64; 6] = [5, 6, 8, 10, 13, 14];
+/// Of these, another process holds the file: BUSY, LOCKED.
+const LOCKED_SQLITE: [i64; 2] = [5, 6];
 
 impl StoreError {
     /// Whether the caller did nothing wrong and may come back later.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Again(_) | Self::Closed)
+    }
+
+    /// Whether another process holds SQLite's file at the moment.
+    pub(super) fn is_locked(&self) -> bool {
+        match self {
+            Self::Unavailable(error) => match error.as_ref() {
+                sqlx::Error::Database(error) => {
+                    let code = error.code().unwrap_or_default();
+                    code.parse::<i64>().is_ok_and(|code| LOCKED_SQLITE.contains(&(code & 0xff)))
+                }
+                sqlx::Error::PoolTimedOut => true,
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// The same news for another caller of a group, where it is news that a group shares.

@@ -210,6 +210,17 @@ impl Pool {
         Ok(touched)
     }
 
+    /// Waits for the connections to close.
+    pub(super) async fn close(self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
     /// A transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {

@@ -44,7 +44,9 @@ impl Default for EgressOptions {
 /// Why the client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressSetupError {
-    #[error("the certificates in {path} cannot be read ({why}); it must be a PEM file of certificate authorities")]
+    #[error(
+        "the certificates in {path} (setting egress_ca_file) cannot be read ({why}); it must be a PEM file of certificate authorities"
+    )]
     CaFile { path: PathBuf, why: String },
     #[error("the resolver cannot be set up: {0}")]
     Dns(String),

@@ -1,0 +1,151 @@
+//! From the database's URL to pools of connections. A URL that names nothing usable is the settings' fault, told at
+//! once; a server that does not answer may do so later.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    Connection, SqliteConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{StoreError, StoreOptions, sql::Pool};
+
+/// How long a caller waits for a free connection before it is told that the database is not available.
+pub(super) const ACQUIRE: Duration = Duration::from_secs(5);
+const SQLITE_READERS: u32 = 4;
+
+/// What a database's URL names.
+pub(super) enum Target {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Target {
+    pub(super) fn of(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let connect = PgConnectOptions::from_str(url)
+                .map_err(|error| refused(format_args!("is not understood: {error}")))?
+                .application_name("postrider")
+                .options([("synchronous_commit", "on")]);
+            return Ok(Self::Postgres(Box::new(connect)));
+        }
+        let Some(path) = url.strip_prefix("sqlite://") else {
+            let scheme = url.split(':').next().unwrap_or_default();
+            return Err(refused(format_args!(
+                "begins with {scheme:?}; it has to be sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE"
+            )));
+        };
+        // SQLite would take both for a database that is gone with its connection.
+        if path.is_empty() || path == ":memory:" {
+            return Err(refused("names no file; give it one as in sqlite:///var/lib/postrider/postrider.db"));
+        }
+        Ok(Self::Sqlite(path.into()))
+    }
+}
+
+pub(super) async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> {
+    match Target::of(&options.url)? {
+        Target::Postgres(connect) => {
+            let pool = PgPoolOptions::new().max_connections(options.connections_max).acquire_timeout(ACQUIRE);
+            Ok(Pool::Postgres(pool.connect_with(*connect).await?))
+        }
+        Target::Sqlite(path) => sqlite(&path).await.map_err(|error| of_file(&path, error)),
+    }
+}
+
+async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(ACQUIRE)
+        .pragma("cache_size", "-16000");
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE)
+        .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
+        .connect_with(connect.clone())
+        .await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(ACQUIRE)
+        .connect_with(connect.read_only(true))
+        .await?;
+    Ok(Pool::Sqlite { writer, readers })
+}
+
+/// SQLite ends a transaction by itself where the disk is full or does not answer. The driver's own end of it then fails,
+/// and a connection that believes to be in one begins no other: it is closed, and another is opened.
+async fn is_out_of_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What the driver has begun to undo is over once it answers.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
+/// A file that cannot be opened will not be there by itself a second later. One that is locked may be.
+pub(super) fn of_file(path: &Path, error: StoreError) -> StoreError {
+    if error.is_locked() {
+        return error;
+    }
+    let shown = path.display();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = if path.is_dir() {
+        format!("{shown} is a folder; name a file in it, as in sqlite://{}", path.join("postrider.db").display())
+    } else if !folder.is_dir() {
+        format!("the folder {} does not exist; make it, or name a file in another", folder.display())
+    } else {
+        format!("{error}; is {shown} a SQLite file, and may this process write to it and to its folder?")
+    };
+    StoreError::Configuration(format!("the database's file {shown} (setting database_url) cannot be opened: {why}"))
+}
+
+fn refused(why: impl std::fmt::Display) -> StoreError {
+    StoreError::Configuration(format!("the setting database_url {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::UnixMs,
+        store::{Cipher, Store},
+    };
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_to_again() {
+        let folder = std::env::temp_dir().join(format!("postrider-store-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let options = StoreOptions {
+            url: format!("sqlite://{}", folder.join("db").display()),
+            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
+            node: "test".to_owned(),
+            connections_max: 1,
+        };
+        let store = Store::open(&options).await.unwrap();
+        let Pool::Sqlite { writer, .. } = &store.pool else { panic!("it is a SQLite database") };
+        sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+        let make = async |n: usize| {
+            store.create_tenant(&format!("tenant-{n}").parse().unwrap(), &"name".repeat(100), UnixMs(0)).await
+        };
+        let mut made = 0;
+        let full = loop {
+            match make(made).await {
+                Ok(_) => made += 1,
+                Err(full) => break full,
+            }
+        };
+        assert!(full.is_unavailable() && made < 1_000, "{full} after {made}");
+        // The next connection may have as many pages as it likes: space is back.
+        make(made).await.unwrap();
+        store.ready().await.unwrap();
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
