@@ -154,7 +154,11 @@ async fn replay_all(server: &Server, filter: &Filter, dry_run: bool, rate: Optio
     }
     let answer = server.post("/v1/dead-letters/replay", body.to_string(), None).await?;
     if dry_run {
-        return logs::say(&format!("{} dead letters would be replayed", answer["count"]));
+        let skipped = match answer["skipped"].as_u64() {
+            None | Some(0) => String::new(),
+            Some(count) => format!("; {count} would stay, since their endpoint is deleted or disabled"),
+        };
+        return logs::say(&format!("{} dead letters would be replayed{skipped}", answer["count"]));
     }
     let id = text_of(&answer, "id").to_owned();
     let ended = follow(server, &id).await?;

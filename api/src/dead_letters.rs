@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Operate, Read},
+    endpoints::not_active,
     http_request,
     json::{Json, Object, OptionalJson, present},
     operations::OperationJson,
@@ -248,7 +249,7 @@ pub(crate) struct ReplayedDeadLetter {
     job_id: Id<Job>,
 }
 
-/// Makes one new job of a dead letter. Once only.
+/// Makes one new job of a dead letter. Once only; 409 where its endpoint is deleted or disabled.
 #[utoipa::path(post, path = "/v1/dead-letters/{id}/replay", tag = "dead letters", params(("id" = String, Path)),
     request_body = ReplayDeadLetter, responses((status = 202, body = ReplayedDeadLetter)))]
 async fn replay(
@@ -312,6 +313,7 @@ fn resolved<T>(resolved: Resolved<T>) -> Result<T, Problem> {
         Resolved::EndpointGone => {
             Err(Problem::new(Code::EndpointGone, "its endpoint is deleted, so there is nowhere to deliver it to"))
         }
+        Resolved::EndpointDisabled(endpoint) => Err(not_active(&endpoint)),
         Resolved::Already(letter) => {
             let job = letter.replayed_as.map(|job| format!(" as {job}")).unwrap_or_default();
             Err(Problem::new(Code::AlreadyResolved, format_args!("it was {}{job}", letter.state.as_str())))
@@ -333,13 +335,17 @@ pub(crate) struct ReplayMany {
     dry_run: bool,
 }
 
-/// How many open dead letters a filter takes.
+/// What a bulk replay would do with the open dead letters that its filter takes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Count {
+    /// Those that it would replay.
     count: u64,
+    /// Those that it would leave as they are, since their endpoint is deleted or disabled.
+    skipped: u64,
 }
 
-/// Replays every open dead letter that the filter takes, or only counts them.
+/// Replays every open dead letter that the filter takes, or only counts them. Those whose endpoint is deleted or
+/// disabled are skipped and stay open.
 #[utoipa::path(post, path = "/v1/dead-letters/replay", tag = "dead letters", request_body = ReplayMany,
     responses((status = 200, body = Count, description = "A dry run"), (status = 202, body = OperationJson)))]
 async fn replay_many(caller: Caller<Operate>, Json(request): Json<ReplayMany>) -> Result<Response, Problem> {
@@ -350,13 +356,14 @@ async fn replay_many(caller: Caller<Operate>, Json(request): Json<ReplayMany>) -
     faults.check("/rate_per_second", fits, "a rate is 1 to 10000");
     faults.result()?;
     let scope = caller.scope();
-    let count = scope.count_dead_letters(&filter).await?;
+    let open = scope.count_open_dead_letters(&filter).await?;
     if request.dry_run {
-        return Ok(axum::response::IntoResponse::into_response(Answer(Count { count })));
+        let count = Count { count: open.replayable, skipped: open.all - open.replayable };
+        return Ok(axum::response::IntoResponse::into_response(Answer(count)));
     }
     let replay = Replay {
         kind: OperationKind::ReplayDeadLetters { filter },
-        total: Some(count),
+        total: Some(open.all),
         rate_per_second: request.rate_per_second,
     };
     let operation = scope.create_operation(&replay, UnixMs::now()).await?;

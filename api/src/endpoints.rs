@@ -121,6 +121,13 @@ fn missing() -> Problem {
     Problem::not_found("endpoint")
 }
 
+/// The refusal to deliver to an endpoint that is disabled.
+pub(crate) fn not_active(endpoint: &Endpoint) -> Problem {
+    let why = endpoint.state_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let detail = format!("the endpoint {} is disabled{why}; resume it first", endpoint.id);
+    Problem::new(Code::EndpointNotActive, detail)
+}
+
 /// Creates an endpoint. Its secret is in this answer only.
 #[utoipa::path(post, path = "/v1/endpoints", tag = "endpoints", request_body = NewEndpoint,
     responses((status = 201, body = EndpointJson)))]
@@ -193,7 +200,7 @@ async fn pause(
     let change = EndpointChange { state: EndpointState::Paused, reason, now: UnixMs::now() };
     let endpoint = turn(&caller, id, &[EndpointState::Active, EndpointState::Failing], &change).await?;
     if endpoint.state == EndpointState::Disabled {
-        return Err(Problem::new(Code::EndpointNotActive, "the endpoint is disabled already; resume it first"));
+        return Err(not_active(&endpoint));
     }
     Ok(Answer(endpoint.into()))
 }
@@ -265,7 +272,7 @@ pub(crate) struct Recover {
     until: Option<Time>,
 }
 
-/// Replays every event of the endpoint that has no success, each exactly once.
+/// Replays every event of the endpoint that has no success, each exactly once. 409 while the endpoint is disabled.
 #[utoipa::path(post, path = "/v1/endpoints/{id}/recover", tag = "endpoints", params(("id" = String, Path)),
     request_body = Recover, responses((status = 202, body = OperationJson)))]
 async fn recover(
@@ -280,7 +287,10 @@ async fn recover(
     faults.check("/since", since <= until, format_args!("{since} is after {until}"));
     faults.result()?;
     let scope = caller.scope();
-    scope.endpoint(id).await?.ok_or_else(missing)?;
+    let endpoint = scope.endpoint(id).await?.ok_or_else(missing)?;
+    if endpoint.state == EndpointState::Disabled {
+        return Err(not_active(&endpoint));
+    }
     let kind = OperationKind::RecoverEndpoint { endpoint: id, since, until };
     let total = Some(scope.count_events(since, until).await?);
     let operation = scope.create_operation(&Replay { kind, total, rate_per_second: None }, now).await?;

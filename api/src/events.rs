@@ -6,7 +6,7 @@ use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        endpoint::Endpoint,
+        endpoint::{Endpoint, EndpointState},
         event::{Channel, Event, EventType},
         job::{Job, JobView},
         lane::{LaneKey, LaneName},
@@ -22,6 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     accept::{IdempotencyKey, Submission},
     auth::{Caller, Operate, Publish, ReadPublished},
+    endpoints::not_active,
     json::{OptionalJson, RawJson},
     page::{Listing, Paging, Params},
     path::TextRef,
@@ -135,7 +136,7 @@ pub(crate) struct ReplayedEvent {
     jobs: Vec<Id<Job>>,
 }
 
-/// Sends an event once more, whatever became of its deliveries.
+/// Sends an event once more, whatever became of its deliveries. 409 where a named endpoint is disabled.
 #[utoipa::path(post, path = "/v1/events/{id}/replay", tag = "events", params(("id" = String, Path), IdempotencyKey),
     request_body = ReplayEvent, responses((status = 202, body = ReplayedEvent)))]
 async fn replay(
@@ -179,6 +180,9 @@ async fn replay_jobs(
     faults.result()?;
     found.sort_unstable_by_key(|live| live.endpoint.id);
     found.dedup_by_key(|live| live.endpoint.id);
+    if let Some(disabled) = found.iter().find(|live| live.endpoint.state == EndpointState::Disabled) {
+        return Err(not_active(&disabled.endpoint));
+    }
     Ok(found.into_iter().map(|live| NewJob::delivery(&live.endpoint, event.id, now)).collect())
 }
 

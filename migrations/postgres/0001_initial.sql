@@ -59,6 +59,7 @@ CREATE TABLE endpoints (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     deleted_at BIGINT NULL,
+    drained_at BIGINT NULL,
     CONSTRAINT endpoints_pk PRIMARY KEY (id),
     CONSTRAINT endpoints_state_known CHECK (state IN ('active', 'paused', 'failing', 'disabled')),
     CONSTRAINT endpoints_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
@@ -75,8 +76,10 @@ COMMENT ON COLUMN endpoints.settings_epoch IS 'settings_clock at the last change
 COMMENT ON COLUMN endpoints.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.updated_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.deleted_at IS 'milliseconds since 1970 UTC; NULL: not deleted';
+COMMENT ON COLUMN endpoints.drained_at IS 'when it was found without pending deliveries, milliseconds since 1970 UTC; NULL: not yet, or not deleted';
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
 CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
+CREATE INDEX endpoints_undrained ON endpoints (id) WHERE deleted_at IS NOT NULL AND drained_at IS NULL;
 
 CREATE TABLE endpoint_secrets (
     id UUID NOT NULL,

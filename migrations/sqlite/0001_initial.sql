@@ -46,12 +46,14 @@ CREATE TABLE endpoints (
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     deleted_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not deleted
+    drained_at INTEGER NULL, -- when it was found without pending deliveries, milliseconds since 1970 UTC; NULL: not yet, or not deleted
     CONSTRAINT endpoints_pk PRIMARY KEY (id),
     CONSTRAINT endpoints_state_known CHECK (state IN ('active', 'paused', 'failing', 'disabled')),
     CONSTRAINT endpoints_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
 CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
+CREATE INDEX endpoints_undrained ON endpoints (id) WHERE deleted_at IS NOT NULL AND drained_at IS NULL;
 
 -- Signing secrets of endpoints, encrypted; during a rotation an endpoint has several.
 CREATE TABLE endpoint_secrets (

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{App, Client, MadeEndpoint, Receiver, SOON, Script, Stack, eventually};
+use crate::harness::{Answer, App, Client, MadeEndpoint, Receiver, SOON, Script, Stack, eventually};
 
 on_both_stacks!(
     a_bulk_replay_is_counted_and_kept_to_its_rate,
@@ -12,6 +12,7 @@ on_both_stacks!(
     a_discarded_dead_letter_is_not_replayed,
     a_replay_with_another_payload_delivers_its_bytes,
     a_dead_letter_outlives_its_endpoint,
+    a_replay_to_a_disabled_endpoint_is_refused_until_it_is_resumed,
     failures_are_grouped_by_their_fingerprint,
     dead_letters_are_found_by_each_of_their_filters,
     lists_are_paged_without_gap_or_double,
@@ -24,7 +25,7 @@ async fn a_bulk_replay_is_counted_and_kept_to_its_rate(stack: Stack) {
     let filter = json!({ "endpoint": endpoint.id, "event_type": "kind.a" });
     let dry = json!({ "filter": filter, "dry_run": true });
     let counted = app.client.post("/v1/dead-letters/replay").json(&dry).send().await.expect(200);
-    assert_eq!(counted.body, json!({ "count": 40 }));
+    assert_eq!(counted.body, json!({ "count": 40, "skipped": 0 }));
     let bulk = json!({ "filter": filter, "rate_per_second": 20 });
     let begun = app.client.post("/v1/dead-letters/replay").json(&bulk).send().await.expect(202);
     assert_eq!(begun.body["total"], 40);
@@ -34,9 +35,8 @@ async fn a_bulk_replay_is_counted_and_kept_to_its_rate(stack: Stack) {
         (0 < replayed).then_some(replayed)
     };
     assert!(eventually("the operation shows progress", SOON, part).await < 40, "all at once");
-    let done = || async { Some(app.client.get(&path).send().await).filter(|one| one.string("/state") == "succeeded") };
-    let done = eventually("the operation is done", SOON, done).await;
-    assert_eq!((&done.body["replayed"], &done.body["seen"]), (&json!(40), &json!(40)));
+    let done = ended(&app.client, &begun).await;
+    assert_eq!((&done["state"], &done["replayed"], &done["seen"]), (&json!("succeeded"), &json!(40), &json!(40)));
     let calls = receiver.wait_for("/hook", 90 + 40, SOON).await;
     let took = calls[129].at - calls[90].at;
     assert!(took.as_millis() >= 1_400, "40 at 20 a second took {took:?}");
@@ -111,6 +111,37 @@ async fn a_dead_letter_outlives_its_endpoint(stack: Stack) {
     assert_eq!((after.string("/endpoint_url"), after.list("/attempts").len()), (receiver.url("/hook"), 2));
     app.client.post(&format!("{path}/replay")).send().await.expect_problem(409, "endpoint_gone");
     assert_eq!(app.client.get(&path).send().await.expect(200).string("/state"), "open", "it can be discarded");
+}
+
+async fn a_replay_to_a_disabled_endpoint_is_refused_until_it_is_resumed(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let client = &app.client;
+    receiver.always("/hook", Script::status(410));
+    let endpoint = client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let event = client.publish("a.b", "1").await;
+    await_dead(client, &endpoint, 1).await;
+    let letter = format!("/v1/dead-letters/{}", only(client, &endpoint).await);
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    for (call, body) in [
+        (format!("{letter}/replay"), json!({})),
+        (format!("/v1/events/{event}/replay"), json!({ "endpoints": [endpoint.id] })),
+        (format!("{path}/recover"), json!({ "since": "2020-01-01T00:00:00Z" })),
+        (format!("{path}/pause"), json!({})),
+    ] {
+        let refused = client.post(&call).json(&body).send().await.expect_problem(409, "endpoint_not_active");
+        let words = [&endpoint.id, "the receiver answered 410 Gone", "resume it"];
+        assert!(words.iter().all(|word| refused.string("/detail").contains(word)), "{call}: {}", refused.text);
+    }
+    let bulk = |dry_run| client.post("/v1/dead-letters/replay").json(&json!({ "filter": {}, "dry_run": dry_run }));
+    assert_eq!(bulk(true).send().await.expect(200).body, json!({ "count": 0, "skipped": 1 }));
+    assert_eq!(ended(client, &bulk(false).send().await.expect(202)).await["skipped"], 1);
+    assert_eq!(client.get(&letter).send().await.expect(200).string("/state"), "open");
+
+    receiver.always("/hook", Script::status(200));
+    client.post(&format!("{path}/resume")).send().await.expect(200);
+    assert_eq!(bulk(true).send().await.expect(200).body, json!({ "count": 1, "skipped": 0 }));
+    assert_eq!(ended(client, &bulk(false).send().await.expect(202)).await["replayed"], 1);
+    receiver.wait_for("/hook", 2, SOON).await;
 }
 
 async fn failures_are_grouped_by_their_fingerprint(stack: Stack) {
@@ -219,6 +250,13 @@ async fn publish(client: &Client, kind: &str, count: usize) {
 async fn await_dead(client: &Client, endpoint: &MadeEndpoint, count: usize) {
     let dead = || async { (client.dead_letters(&endpoint.id).await.len() == count).then_some(()) };
     eventually(&format!("{count} dead letters"), SOON, dead).await;
+}
+
+/// An operation once it is over.
+async fn ended(client: &Client, begun: &Answer) -> Value {
+    let path = format!("/v1/operations/{}", begun.string("/id"));
+    let over = || async { Some(client.get(&path).send().await.body).filter(|one| one["state"] != "running") };
+    eventually("the operation is over", SOON, over).await
 }
 
 async fn only(client: &Client, endpoint: &MadeEndpoint) -> String {

@@ -17,6 +17,7 @@ on_both_stacks!(
     a_test_that_fails_leaves_nothing_but_its_answer,
     a_test_that_was_given_up_never_arrives,
     what_waits_for_an_endpoint_that_is_disabled_is_dead,
+    what_waits_days_for_an_endpoint_is_cancelled_once_it_is_deleted,
     a_test_that_succeeds_makes_a_failing_endpoint_active,
     a_failing_endpoint_says_so_and_is_active_after_a_success,
     recover_includes_what_was_missed_while_disabled,
@@ -261,6 +262,35 @@ async fn recover(client: &Client, endpoint: &str, since: jiff::Timestamp) -> Ans
         (operation.string("/state") == "succeeded").then_some(operation)
     };
     eventually("the recovery is done", SOON, done).await
+}
+
+async fn what_waits_days_for_an_endpoint_is_cancelled_once_it_is_deleted(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    receiver.always("/hook", Script::status(500));
+    let days = json!({ "retry_schedule_seconds": [200_000] });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), days.clone()).await;
+    let ordered = json!({ "retry_schedule_seconds": [200_000], "ordered": true });
+    let in_order = app.client.create_endpoint(&receiver.url("/hook"), ordered).await;
+    let other = app.client.create_endpoint(&receiver.url("/hook"), days).await;
+    for n in 0..5 {
+        app.client.publish("a.b", &n.to_string()).await;
+    }
+    let at = jiff::Timestamp::now() + Duration::from_secs(300_000);
+    let later = json!({ "type": "a.b", "payload": 9, "deliver_at": at.to_string() });
+    app.client.post("/v1/events").json(&later).send().await.expect(202);
+    receiver.wait_for("/hook", 5 + 1 + 5, SOON).await;
+    for deleted in [&endpoint, &in_order] {
+        app.client.delete(&format!("/v1/endpoints/{}", deleted.id)).send().await.expect(204);
+    }
+    let cancelled = || async {
+        let jobs = app.client.all("/v1/jobs?state=cancelled").await;
+        (jobs.len() == 12).then_some(jobs)
+    };
+    let jobs = eventually("all that waited is cancelled", SOON, cancelled).await;
+    assert!(jobs.iter().all(|job| job["last_error"] == "endpoint deleted"), "{jobs:#?}");
+    let others: Vec<Value> = app.client.all("/v1/jobs").await;
+    let waiting = others.iter().filter(|job| job["endpoint_id"] == other.id && job["finished_at"].is_null());
+    assert_eq!(waiting.count(), 6, "what waits for another endpoint stays");
 }
 
 async fn recover_includes_what_was_missed_while_disabled(stack: Stack) {

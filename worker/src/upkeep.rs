@@ -1,10 +1,12 @@
-//! Housekeeping once a minute: what is old enough is removed, and endpoints that have failed for long are disabled.
+//! Housekeeping: what is old enough is removed, endpoints that have failed for long are disabled, and what waits for
+//! deleted ones is cancelled.
 
 use std::time::Duration;
 
 use postrider_core::{
-    domain::{UnixMs, endpoint::EndpointState},
-    store::{EndpointChange, RetentionAges, Store, StoreError},
+    domain::{Id, UnixMs, endpoint::EndpointState, job::Job},
+    queue::{Queue, QueueError},
+    store::{Deleted, EndpointChange, RetentionAges, Store, StoreError},
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +14,17 @@ use tokio_util::sync::CancellationToken;
 use crate::{WorkerParts, pace::rest};
 
 const ROUND: Duration = Duration::from_secs(60);
+/// Between two looks for deleted endpoints. Most of what waits for one ends as the queue hands it out; this is for what
+/// is due in hours or days.
+const DRAIN_ROUND: Duration = Duration::from_secs(3);
+const DRAIN_JOBS_MAX: u32 = 500;
 /// Between two batches, so that removing does not crowd out work.
 const BATCH_REST: Duration = Duration::from_millis(250);
 
 pub(crate) fn start(parts: &WorkerParts, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     tasks.spawn(remove_old(parts.store.clone(), parts.settings.retention, stop.clone()));
     tasks.spawn(disable_failing(parts.store.clone(), parts.settings.failing_disables_after, stop.clone()));
+    tasks.spawn(drain_deleted(parts.store.clone(), parts.queue.clone(), stop.clone()));
 }
 
 async fn remove_old(store: Store, ages: RetentionAges, stop: CancellationToken) {
@@ -56,6 +63,50 @@ async fn disable_all(store: &Store, after: Duration) -> Result<(), StoreError> {
         tracing::info!(endpoint = %endpoint.id, tenant = %endpoint.tenant_id, "an endpoint was disabled, since it failed for long");
     }
     Ok(())
+}
+
+async fn drain_deleted(store: Store, queue: Queue, stop: CancellationToken) {
+    while rest(DRAIN_ROUND, &stop).await {
+        let deleted = match store.deleted_undrained().await {
+            Ok(deleted) => deleted,
+            Err(error) => {
+                tracing::debug!(%error, "deleted endpoints cannot be looked for");
+                continue;
+            }
+        };
+        for endpoint in deleted {
+            if let Err(error) = drain(&store, &queue, &endpoint, &stop).await {
+                tracing::warn!(%error, lane = %endpoint.lane().name, "what waits for a deleted endpoint could not be cancelled yet");
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DrainError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Cancels what waits for a deleted endpoint. What runs ends by itself, as a success or at the next look.
+async fn drain(store: &Store, queue: &Queue, endpoint: &Deleted, stop: &CancellationToken) -> Result<(), DrainError> {
+    let lane = endpoint.lane();
+    loop {
+        let jobs = store.lane_jobs(&lane, DRAIN_JOBS_MAX).await?;
+        if jobs.is_empty() {
+            return Ok(store.set_drained(endpoint, UnixMs::now()).await?);
+        }
+        let keys: Vec<_> = jobs.iter().map(|job| (job.lane.clone(), job.id)).collect();
+        let running = queue.held(&keys).await?;
+        let waiting: Vec<Id<Job>> =
+            jobs.iter().zip(running).filter_map(|(job, running)| (!running).then_some(job.id)).collect();
+        store.cancel_undeliverable(endpoint, &waiting, UnixMs::now()).await?;
+        if waiting.is_empty() || jobs.len() < DRAIN_JOBS_MAX as usize || !rest(BATCH_REST, stop).await {
+            return Ok(());
+        }
+    }
 }
 
 fn in_words(time: Duration) -> String {

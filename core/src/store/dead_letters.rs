@@ -5,15 +5,15 @@ use uuid::Uuid;
 use super::{
     DueJob, Listed, NewJob, Page, Scope, StoreError,
     attempts::status,
+    endpoints::{self, TAKES_DELIVERIES},
     jobs::{self, like, small},
     sql::{Sql, Tx, sql},
 };
 use crate::domain::{
     Id, UnixMs,
     dead_letter::{DeadLetter, DeadLetterState},
-    endpoint::Endpoint,
+    endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
-    job::JobKind,
     tenant::Tenant,
 };
 
@@ -43,7 +43,7 @@ pub struct DeadLetterFilter {
 }
 
 /// What became of a wish to replay or discard a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Resolved<T> {
     Done(T),
     NotFound,
@@ -51,6 +51,16 @@ pub enum Resolved<T> {
     Already(Box<DeadLetter>),
     /// Its endpoint is deleted, so there is nowhere to deliver it to.
     EndpointGone,
+    /// Its endpoint is disabled: the replay would die at once.
+    EndpointDisabled(Box<Endpoint>),
+}
+
+/// How many open dead letters a filter takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCount {
+    pub all: u64,
+    /// Those among them that have somewhere to go: their endpoint is neither deleted nor disabled.
+    pub replayable: u64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -160,10 +170,17 @@ impl Scope<'_> {
 
     /// # Errors
     /// When the database does not answer.
-    pub async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64, StoreError> {
-        let select = filter.finish(sql("SELECT COUNT(*) FROM dead_letters"), self.tenant);
-        let count: Option<(i64,)> = self.store.pool.fetch_one(select).await?;
-        Ok(count.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)))
+    pub async fn count_open_dead_letters(&self, filter: &DeadLetterFilter) -> Result<OpenCount, StoreError> {
+        let filter = filter.open();
+        let select = sql("SELECT COUNT(*), COUNT(CASE WHEN endpoint_id IS NULL OR endpoint_id IN (")
+            .then("SELECT id FROM endpoints WHERE ")
+            .then(TAKES_DELIVERIES)
+            .and(" AND tenant_id = ", self.tenant)
+            .then(") THEN 1 END) FROM dead_letters");
+        let counted: Option<(i64, i64)> = self.store.pool.fetch_one(filter.finish(select, self.tenant)).await?;
+        let (all, replayable) = counted.unwrap_or_default();
+        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+        Ok(OpenCount { all: count(all), replayable: count(replayable) })
     }
 
     /// Makes one new job of a dead letter, with another payload where one is given.
@@ -182,8 +199,15 @@ impl Scope<'_> {
         if row.state != DeadLetterState::Open.as_str() {
             return Ok(Resolved::Already(Box::new(row.read()?)));
         }
-        if !self.deliverable(&mut tx, &row).await? {
-            return Ok(Resolved::EndpointGone);
+        if let Some(endpoint) = row.endpoint_id {
+            let select = endpoints::select_live(self.tenant, Id::from_uuid(endpoint));
+            let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else {
+                return Ok(Resolved::EndpointGone);
+            };
+            let endpoint = endpoint.read()?;
+            if endpoint.state == EndpointState::Disabled {
+                return Ok(Resolved::EndpointDisabled(Box::new(endpoint)));
+            }
         }
         let job = replay_row(&mut tx, self.tenant, &row, payload, now).await?;
         tx.commit().await?;
@@ -219,17 +243,14 @@ impl Scope<'_> {
     fn one(&self, id: Id<DeadLetter>) -> Sql {
         sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND id = ", id)
     }
-
-    async fn deliverable(&self, tx: &mut Tx, row: &Row) -> Result<bool, StoreError> {
-        let Some(endpoint) = row.endpoint_id else { return Ok(row.kind != JobKind::WebhookDeliver.as_str()) };
-        let select = sql("SELECT COUNT(*) FROM endpoints WHERE deleted_at IS NULL")
-            .and(" AND tenant_id = ", self.tenant)
-            .and(" AND id = ", endpoint);
-        Ok(tx.fetch_one::<(i64,)>(select).await?.is_some_and(|(count,)| count > 0))
-    }
 }
 
 impl DeadLetterFilter {
+    /// The open ones among those that it takes.
+    fn open(&self) -> Self {
+        Self { state: Some(DeadLetterState::Open), ..self.clone() }
+    }
+
     fn finish(&self, select: Sql, tenant: Id<Tenant>) -> Sql {
         let mut select = select.and(" WHERE tenant_id = ", tenant);
         if let Some(state) = self.state {
@@ -272,8 +293,7 @@ pub(super) async fn next_open(
     until: UnixMs,
     limit: u32,
 ) -> Result<Vec<Row>, StoreError> {
-    let filter = DeadLetterFilter { state: Some(DeadLetterState::Open), ..filter.clone() };
-    let mut select = filter.finish(sql(COLUMNS), tenant).and(" AND created_at <= ", until);
+    let mut select = filter.open().finish(sql(COLUMNS), tenant).and(" AND created_at <= ", until);
     if let Some(after) = after {
         select = select.and(" AND id > ", after);
     }

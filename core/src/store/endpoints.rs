@@ -51,6 +51,9 @@ pub(super) type Secret = (SigningSecret, Option<UnixMs>);
 
 const COLUMNS: &str = "id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at";
 
+/// Which endpoints have somewhere to deliver to.
+pub(super) const TAKES_DELIVERIES: &str = "deleted_at IS NULL AND state <> 'disabled'";
+
 fn select() -> Sql {
     sql("SELECT ").then(COLUMNS).then(" FROM endpoints")
 }

@@ -6,6 +6,7 @@ mod committer;
 mod connect;
 mod dead_letters;
 mod directory;
+mod drain;
 mod due;
 mod endpoints;
 mod error;
@@ -35,8 +36,9 @@ use tokio::{sync::Mutex, task::JoinHandle};
 
 pub use self::{
     cipher::{Cipher, KeyError},
-    dead_letters::{DeadLetterFilter, Resolved},
+    dead_letters::{DeadLetterFilter, OpenCount, Resolved},
     directory::{Directory, LiveEndpoint, TenantEndpoints},
+    drain::{Deleted, ENDPOINT_DELETED},
     due::DueJob,
     endpoints::EndpointChange,
     error::StoreError,

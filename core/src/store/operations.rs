@@ -1,13 +1,14 @@
 //! Long work that a person asked for, done a page at a time. Each page's jobs and the position after it are one
 //! commit, so that a crash repeats nothing.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use uuid::Uuid;
 
 use super::{
     DueJob, Scope, Store, StoreError,
     dead_letters::{self, DeadLetterFilter},
+    endpoints::TAKES_DELIVERIES,
     jobs::small,
     recover,
     sql::{Tx, sql},
@@ -274,13 +275,19 @@ impl Store {
                 replay_page(&mut tx, &operation, filter, rows_max, now).await?
             }
         };
+        let state = match page.failed {
+            Some(_) => OperationState::Failed,
+            None if page.more => OperationState::Running,
+            None => OperationState::Succeeded,
+        };
         let update = sql("UPDATE operations SET")
             .and(" seen = seen + ", i64::from(page.seen))
             .and(", replayed = replayed + ", i64::try_from(page.jobs.len()).unwrap_or(i64::MAX))
             .and(", skipped = skipped + ", i64::from(page.seen) - i64::try_from(page.jobs.len()).unwrap_or(0))
             .and(", position = ", page.position.or(operation.position))
-            .and(", state = ", if page.more { "running" } else { "succeeded" })
-            .and(", finished_at = ", (!page.more).then_some(now))
+            .and(", state = ", state.as_str())
+            .and(", error = ", page.failed)
+            .and(", finished_at = ", (state != OperationState::Running).then_some(now))
             .and(", owner_until = ", now + OWNED)
             .and(" WHERE id = ", id);
         tx.execute(update).await?;
@@ -307,6 +314,8 @@ pub(super) struct Done {
     pub(super) seen: u32,
     pub(super) position: Option<Uuid>,
     pub(super) more: bool,
+    /// Why it cannot go on, in words for whoever asked for it.
+    pub(super) failed: Option<&'static str>,
 }
 
 async fn replay_page(
@@ -318,10 +327,10 @@ async fn replay_page(
 ) -> Result<Done, StoreError> {
     let tenant = operation.tenant_id;
     let rows = dead_letters::next_open(tx, tenant, filter, operation.position, operation.created_at, rows_max).await?;
-    let live = live_endpoints(tx, tenant).await?;
+    let receivers = receivers(tx, tenant).await?;
     let mut made = Vec::new();
     for row in &rows {
-        if row.endpoint().is_none_or(|endpoint| live.contains(&endpoint)) {
+        if row.endpoint().is_none_or(|endpoint| receivers.contains(&endpoint)) {
             made.push(dead_letters::replay_row(tx, tenant, row, None, now).await?);
         }
     }
@@ -330,10 +339,12 @@ async fn replay_page(
         seen: u32::try_from(rows.len()).unwrap_or(rows_max),
         position: rows.last().map(dead_letters::Row::id),
         more: rows.len() == rows_max as usize,
+        failed: None,
     })
 }
 
-async fn live_endpoints(tx: &mut Tx, tenant: Id<Tenant>) -> Result<Vec<Uuid>, StoreError> {
-    let select = sql("SELECT id FROM endpoints WHERE deleted_at IS NULL").and(" AND tenant_id = ", tenant);
+/// Endpoints that a replay can be delivered to.
+async fn receivers(tx: &mut Tx, tenant: Id<Tenant>) -> Result<HashSet<Uuid>, StoreError> {
+    let select = sql("SELECT id FROM endpoints WHERE ").then(TAKES_DELIVERIES).and(" AND tenant_id = ", tenant);
     Ok(tx.fetch::<(Uuid,)>(select).await?.into_iter().map(|(id,)| id).collect())
 }

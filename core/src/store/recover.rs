@@ -42,9 +42,14 @@ pub(super) async fn page(
 ) -> Result<Done, StoreError> {
     let lock = tx.for_update();
     let select = endpoints::select_live(tenant, endpoint).then(lock);
-    let ended = Done { jobs: Vec::new(), seen: 0, position: None, more: false };
-    let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else { return Ok(ended) };
+    let ended = Done { jobs: Vec::new(), seen: 0, position: None, more: false, failed: None };
+    let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else {
+        return Ok(Done { failed: Some("the endpoint was deleted meanwhile"), ..ended });
+    };
     let endpoint = endpoint.read()?;
+    if endpoint.state == EndpointState::Disabled {
+        return Ok(Done { failed: Some("the endpoint was disabled meanwhile; resume it and recover again"), ..ended });
+    }
     let mut select = sql(events::COLUMNS)
         .and(" WHERE tenant_id = ", tenant)
         .and(" AND created_at >= ", range.since)
@@ -60,6 +65,7 @@ pub(super) async fn page(
         seen: u32::try_from(found.len()).unwrap_or(range.rows_max),
         position: Some(last.id.uuid()),
         more: found.len() == range.rows_max as usize,
+        failed: None,
     };
     let past = sql("SELECT id, event_id, kind, state FROM jobs")
         .and(" WHERE (endpoint_id = ", endpoint.id)
@@ -95,7 +101,7 @@ async fn recover_event(
         }
     }
     let missed = endpoint.wants(&event.kind, &event.channels) && event.created_at >= endpoint.created_at;
-    if event.payload.is_none() || (tried.is_empty() && !missed) || endpoint.state == EndpointState::Disabled {
+    if event.payload.is_none() || (tried.is_empty() && !missed) {
         return Ok(None);
     }
     let job = NewJob::delivery(endpoint, event.id, now);

@@ -16,7 +16,7 @@ use postrider_core::{
         signature,
     },
     queue::Next,
-    store::{LiveEndpoint, StoreError, Work},
+    store::{ENDPOINT_DELETED, LiveEndpoint, StoreError, Work},
 };
 
 use super::{Executors, LOOK_AGAIN, after_call, after_failure};
@@ -35,7 +35,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
     let live = match find(executors, work).await {
         Ok(Some(live)) => live,
         Ok(None) => {
-            return Execution::decided(work, Outcome::Cancelled { reason: "endpoint deleted".to_owned() });
+            return Execution::decided(work, Outcome::Cancelled { reason: ENDPOINT_DELETED.to_owned() });
         }
         Err(error) => {
             tracing::warn!(%error, job = %work.job.id, "an endpoint could not be looked up; its delivery waits");
