@@ -19,7 +19,7 @@ use crate::{
     auth::{Caller, Operate, Read},
     endpoints::not_active,
     http_request,
-    json::{Json, Object, OptionalJson, present},
+    json::{Json, Object, OptionalJson, or_absent, present},
     operations::OperationJson,
     page::{Listing, Paging, Params},
     path::Ref,
@@ -331,7 +331,8 @@ pub(crate) struct ReplayMany {
     #[schema(minimum = 1, maximum = 10_000)]
     rate_per_second: Option<u32>,
     /// Only counts what would be replayed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
+    #[schema(value_type = Option<bool>)]
     dry_run: bool,
 }
 

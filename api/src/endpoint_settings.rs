@@ -112,10 +112,12 @@ impl NewEndpoint {
     /// # Errors
     /// 422 with every fault.
     pub(crate) fn check(self, api: &ApiSettings) -> Result<(EndpointSettings, Option<SigningSecret>), Problem> {
-        let Self(given) = self;
+        let Self(mut given) = self;
         let mut faults = Faults::default();
-        if given.url == Patch::Absent {
-            faults.add("/url", "the URL is missing; write it as https://host/path");
+        if !matches!(given.url, Patch::Set(_)) {
+            faults.add("/url", "/url is required; write it as https://host/path");
+            // So that null is not told of again, in the words of a change.
+            given.url = Patch::Absent;
         }
         let secret = match &given.secret {
             Patch::Set(text) => faults.keep("/secret", SigningSecret::parse(text)),
@@ -253,7 +255,7 @@ fn check_url(patch: Patch<String>, egress: &EgressPolicy, faults: &mut Faults) -
     match patch {
         Patch::Absent => None,
         Patch::Null => {
-            faults.add("/url", "an endpoint has a URL; leave it out to keep it");
+            faults.add("/url", "/url is required; leave it out to keep the one that it has");
             None
         }
         Patch::Set(text) => faults.keep("/url", EndpointUrl::parse(&text, egress)),

@@ -78,8 +78,15 @@ fn refuse(error: &serde_json::Error, mut pointer: String) -> Problem {
         let detail = format!("line {}, column {}: {what}", error.line(), error.column());
         return Problem::new(Code::MalformedJson, detail);
     }
-    if let Some(missing) = what.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        pointer = format!("{pointer}/{missing}");
+    if let Some(missing) = what.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        pointer = format!("{pointer}/{}", escape(missing));
+        let detail = format!("{pointer} is required");
+        return Problem::at(Code::InvalidBody, pointer, detail);
+    }
+    // What may be null is read as such, so null stands here for what is not there.
+    if !pointer.is_empty() && what.starts_with("invalid type: null,") {
+        let detail = format!("{pointer} is required; null is no value for it");
+        return Problem::at(Code::InvalidBody, pointer, detail);
     }
     Problem::at(Code::InvalidBody, pointer, what)
 }
@@ -249,6 +256,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 /// Reads a member whose null is a value, for `#[serde(default, deserialize_with)]`.
 pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Reads a member whose null means what its absence does, for `#[serde(default, deserialize_with)]`.
+pub(crate) fn or_absent<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Headers as an object of names and values. A name that is there twice stays so, to be refused.
