@@ -30,6 +30,8 @@ use crate::{
 };
 
 const RATE_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=10_000;
+/// Statuses that an answer may have (RFC 9110 §15).
+const STATUS: std::ops::RangeInclusive<u16> = 100..=599;
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -140,6 +142,7 @@ pub(crate) struct FilterJson {
     fingerprint: Option<String>,
     /// The last status code.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 599)]
     status: Option<u16>,
     /// Part of the last error.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +178,8 @@ impl FilterJson {
                 check_line(&mut faults, pointer, "a filter", text);
             }
         }
+        let known = self.status.is_none_or(|status| STATUS.contains(&status));
+        faults.check("/status", known, format_args!("a status is {} to {}", STATUS.start(), STATUS.end()));
         faults.result()?;
         Ok(DeadLetterFilter {
             kind: kind.map(|kind| kind.as_str().to_owned()),
@@ -196,7 +201,7 @@ fn filter(params: &mut Params) -> Result<DeadLetterFilter, Problem> {
         endpoint: params.parsed("endpoint", str::parse::<Id<Endpoint>>)?,
         event_type: params.text("event_type"),
         fingerprint: params.text("fingerprint"),
-        status_code: params.parsed("status", str::parse::<u16>)?,
+        status_code: params.number("status", &STATUS)?,
         q: params.text("q"),
         since: params.parsed("since", UnixMs::parse)?,
         until: params.parsed("until", UnixMs::parse)?,
@@ -212,7 +217,7 @@ fn missing() -> Problem {
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters",
     params(Paging, ("kind" = Option<String>, Query),
         ("endpoint" = Option<String>, Query), ("event_type" = Option<String>, Query),
-        ("fingerprint" = Option<String>, Query), ("status" = Option<u16>, Query),
+        ("fingerprint" = Option<String>, Query), ("status" = Option<u16>, Query, minimum = 100, maximum = 599),
         ("q" = Option<String>, Query, description = "Part of the last error."), ("since" = Option<Time>, Query),
         ("until" = Option<Time>, Query), ("state" = Option<String>, Query)),
     responses((status = 200, body = Listing<DeadLetterJson>)))]

@@ -1,6 +1,6 @@
 //! Lists: their query parameters, cursors and the answer's form. Paging is by key.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -20,6 +20,8 @@ use crate::problem::{Code, Problem};
 
 const CURSOR_VERSION: u8 = 1;
 const FINGERPRINT_HEX: usize = 16;
+/// Characters of a parameter that its refusal repeats, so that what is allowed is always said.
+const SHOWN_CHARS_MAX: usize = 64;
 
 /// Part of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -103,12 +105,23 @@ impl Params {
         Ok((before, limit))
     }
 
-    fn limit(&mut self) -> Result<u32, Problem> {
-        let parse = |text: &str| match text.parse::<u32>() {
-            Ok(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => Ok(limit),
-            _ => Err(format!("{text:?} is not a number from 1 to {PAGE_ROWS_MAX}")),
+    /// # Errors
+    /// 400 when the parameter is there and is no whole number within `bounds`.
+    pub(crate) fn number<T: FromStr + PartialOrd + Display>(
+        &mut self,
+        name: &str,
+        bounds: &RangeInclusive<T>,
+    ) -> Result<Option<T>, Problem> {
+        let refused = |text: &str| {
+            let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+            format!("{shown:?} is not a number from {} to {}", bounds.start(), bounds.end())
         };
-        Ok(self.parsed("limit", parse)?.unwrap_or(PAGE_ROWS_DEFAULT))
+        let within = |text: &str| text.parse().ok().filter(|number| bounds.contains(number));
+        self.parsed(name, |text| within(text).ok_or_else(|| refused(text)))
+    }
+
+    fn limit(&mut self) -> Result<u32, Problem> {
+        Ok(self.number("limit", &(1..=PAGE_ROWS_MAX))?.unwrap_or(PAGE_ROWS_DEFAULT))
     }
 
     fn end(self) -> Result<(), Problem> {

@@ -185,6 +185,7 @@ async fn a_bad_job_tenant_or_token_is_refused_with_its_code_and_pointer(stack: S
     assert_refused(&app, "/v1/tokens", tokens).await;
     let filters: Vec<Refusal> = vec![
         (json!({ "filter": { "q": "\u{0}" } }), 422, "invalid_body", "/filter/q"),
+        (json!({ "filter": { "status": 600 } }), 422, "invalid_body", "/filter/status"),
         (json!({ "filter": ["http.request"] }), 422, "invalid_body", "/filter"),
         (json!({ "filter": {}, "rate_per_second": 0 }), 422, "invalid_body", "/rate_per_second"),
         (json!([{}, null, true]), 422, "invalid_body", ""),
@@ -302,6 +303,28 @@ async fn a_bad_page_or_path_is_refused(stack: Stack) {
     for (query, code) in cases {
         app.client.get(&format!("/v1/events?{query}")).send().await.expect_problem(400, code);
     }
+    // What is allowed is said, and in no parser's words.
+    for (list, query, allowed) in [
+        ("events", "limit=x", "a number from 1 to 250"),
+        ("events", "since=yesterday", "(RFC 3339)"),
+        ("events", "type=A", "a-z"),
+        ("jobs", "state=asleep", "queued"),
+        ("jobs", "kind=sleep", "http.request"),
+        ("jobs", "lane=A%20B", "a-z"),
+        ("dead-letters", "status=abc", "a number from 100 to 599"),
+        ("dead-letters", "status=99", "a number from 100 to 599"),
+        ("dead-letters", "status=600", "a number from 100 to 599"),
+        ("dead-letters", "status=99999", "a number from 100 to 599"),
+        ("dead-letters", "status=-1", "a number from 100 to 599"),
+        ("dead-letters", "state=shut", "open, replayed or discarded"),
+        ("dead-letters", "endpoint=7", "ep_"),
+        ("dead-letters", "until=1700000000", "(RFC 3339)"),
+    ] {
+        let refused = app.client.get(&format!("/v1/{list}?{query}")).send().await.expect_problem(400, "bad_parameter");
+        assert_eq!(refused.string("/errors/0/parameter"), query.split('=').next().unwrap());
+        assert!(refused.string("/detail").contains(allowed), "{query}: {}", refused.text);
+    }
+    app.client.get("/v1/dead-letters?status=500").send().await.expect(200);
     for n in 0..2 {
         app.client.publish("a.b", &n.to_string()).await;
     }
