@@ -51,7 +51,7 @@ pub(crate) struct EventRequest {
 #[serde(deny_unknown_fields)]
 #[schema(as = Batch)]
 pub(crate) struct BatchRequest {
-    #[schema(value_type = Vec<EventRequest>)]
+    #[schema(value_type = Vec<EventRequest>, min_items = 1, max_items = 1_000)]
     events: Vec<Box<RawValue>>,
 }
 
@@ -121,8 +121,12 @@ pub(crate) async fn one(caller: &Caller<Publish>, key: IdempotencyKey, body: &Ra
 
 pub(crate) async fn batch(caller: &Caller<Publish>, key: IdempotencyKey, body: &RawJson) -> Result<Response, Problem> {
     let BatchRequest { events } = body.parse()?;
-    if !(1..=BATCH_EVENTS_MAX).contains(&events.len()) {
-        let detail = format!("a batch has 1 to {BATCH_EVENTS_MAX} events, this one has {}", events.len());
+    if events.is_empty() {
+        let detail = format!("a batch has 1 to {BATCH_EVENTS_MAX} events; this one has none");
+        return Err(Problem::at(Code::InvalidBody, "/events", detail));
+    }
+    if events.len() > BATCH_EVENTS_MAX {
+        let detail = format!("a batch has 1 to {BATCH_EVENTS_MAX} events; this one has {}", events.len());
         return Err(Problem::at(Code::BatchTooLarge, "/events", detail));
     }
     let now = UnixMs::now();

@@ -284,6 +284,10 @@ async fn a_batch_refuses_each_bad_event_by_itself(stack: Stack) {
     let batch = json!({ "events": [good, { "type": "A", "payload": 2 }, good] });
     let answer = app.client.post("/v1/events/batch").json(&batch).send().await.expect(202);
     assert_eq!(app.client.all("/v1/events").await.len(), 2, "{}", answer.text);
+    let none = app.client.post("/v1/events/batch").json(&json!({ "events": [] })).send().await;
+    let none = none.expect_problem(422, "invalid_body");
+    assert_eq!(none.string("/errors/0/pointer"), "/events");
+    assert!(none.string("/detail").contains("1 to 1000 events; this one has none"), "{}", none.text);
     let too_many = json!({ "events": vec![good; 1_001] });
     app.client.post("/v1/events/batch").json(&too_many).send().await.expect_problem(422, "batch_too_large");
     assert_eq!(app.client.all("/v1/events").await.len(), 2);

@@ -22,7 +22,7 @@ async fn bodies_that_are_not_what_a_call_takes_are_refused_with_their_places() {
         ),
         ("events", "{\n  \"type\": nope}", 400, "malformed_json", &[]),
         ("events", r#"{"type":"a","payload":1}}"#, 400, "malformed_json", &[]),
-        ("events/batch", r#"{"events":[]}"#, 422, "batch_too_large", &["/events"]),
+        ("events/batch", r#"{"events":[]}"#, 422, "invalid_body", &["/events"]),
         (
             "endpoints",
             r#"{"url":"http://10.0.0.1/","timeout_ms":1,"headers":{"Host":"x"}}"#,
