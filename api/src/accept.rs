@@ -22,11 +22,12 @@ use utoipa::{
 
 use crate::{
     auth::Caller,
+    header::only,
     problem::{Code, Problem},
     state::ApiState,
 };
 
-const KEY_HEADER: &str = "idempotency-key";
+const KEY_HEADER: &str = "Idempotency-Key";
 const KEY_BYTES_MAX: usize = 255;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -38,12 +39,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(KEY_HEADER) else { return Ok(Self(None)) };
+        let Some(value) = only(&parts.headers, KEY_HEADER)? else { return Ok(Self(None)) };
         let bytes = value.as_bytes();
         let fits = (1..=KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         let detail = "it is 1 to 255 visible ASCII characters";
         let key = fits.then(|| String::from_utf8_lossy(bytes).into_owned());
-        key.map(|key| Self(Some(key))).ok_or_else(|| Problem::of_parameter(Code::BadHeader, "Idempotency-Key", detail))
+        key.map(|key| Self(Some(key))).ok_or_else(|| Problem::of_parameter(Code::BadHeader, KEY_HEADER, detail))
     }
 }
 
@@ -51,7 +52,7 @@ impl IntoParams for IdempotencyKey {
     fn into_params(_place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let words = "1 to 255 visible ASCII characters. The same key and body gives the first answer again.";
         let text = ObjectBuilder::new().schema_type(Type::String).build();
-        let header = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
+        let header = ParameterBuilder::new().name(KEY_HEADER).parameter_in(ParameterIn::Header);
         vec![header.description(Some(words)).schema(Some(text)).build()]
     }
 }

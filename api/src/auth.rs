@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use moka::future::Cache;
@@ -24,6 +24,7 @@ use postrider_core::{
 use ring::{digest, hmac};
 
 use crate::{
+    header::only,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -36,7 +37,8 @@ const KNOWN_MAX: u64 = 10_000;
 const RATE_IDLE: Duration = Duration::from_secs(60);
 const TOKEN_PREFIX: &str = "pr_";
 const TOKEN_BYTES_MAX: usize = 512;
-const TENANT_HEADER: &str = "postrider-tenant";
+const TENANT_HEADER: &str = "Postrider-Tenant";
+const AUTHORIZATION: &str = "Authorization";
 
 type Hash = [u8; 32];
 
@@ -217,7 +219,9 @@ impl<N: Needs> FromRequestParts<ApiState> for Caller<N> {
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing =
         || Problem::new(Code::TokenMissing, "send the token in the header Authorization as Bearer and the token");
-    let header = headers.get(header::AUTHORIZATION).ok_or_else(missing)?.to_str().map_err(|_| missing())?;
+    let twice = |_| Problem::new(Code::TokenInvalid, "there are two headers Authorization; send one");
+    let header = only(headers, AUTHORIZATION).map_err(twice)?.ok_or_else(missing)?;
+    let header = header.to_str().map_err(|_| missing())?;
     let (scheme, text) = header.split_once(' ').ok_or_else(missing)?;
     let text = text.trim();
     if !scheme.eq_ignore_ascii_case("bearer") || text.is_empty() {
@@ -231,7 +235,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 
 /// The tenant to act for: the token's own, or for the administrator the one that is named.
 async fn tenant(api: &ApiState, holder: &Holder, headers: &HeaderMap) -> Result<Id<Tenant>, Problem> {
-    let named = headers.get(TENANT_HEADER).map(|slug| slug.to_str().unwrap_or_default());
+    let named = only(headers, TENANT_HEADER)?.map(|slug| slug.to_str().unwrap_or_default());
     let found = match named {
         None => None,
         Some(slug) => match slug.parse::<TenantSlug>() {

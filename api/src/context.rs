@@ -12,6 +12,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    header::only,
     metrics::ApiMetrics,
     problem::{Code, Problem},
 };
@@ -47,13 +48,13 @@ async fn surround(State(metrics): State<ApiMetrics>, request: Request, next: Nex
     response
 }
 
-/// The caller's id where it is short and plain, so that it can be searched for in both logs; else a new one.
+/// The caller's id where it is one, short and plain, so that it can be searched for in both logs; else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &&str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(known)
     };
-    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain);
+    let given = only(headers, REQUEST_ID.as_str()).ok().flatten().and_then(|id| id.to_str().ok()).filter(plain);
     given.map_or_else(|| uuid::Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 

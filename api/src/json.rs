@@ -16,7 +16,10 @@ use serde::{
 };
 use serde_path_to_error::Segment;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    header::only,
+    problem::{Code, Problem},
+};
 
 /// A body that takes longer than this is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -192,11 +195,11 @@ fn too_deep(bytes: &[u8]) -> Option<usize> {
 }
 
 fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let coding = headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], HeaderValue::as_bytes);
-    if !coding.eq_ignore_ascii_case(b"identity") {
+    let as_it_is = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(as_it_is) {
         return Err(Problem::new(Code::WrongType, "there is a content-encoding; send the body as it is"));
     }
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = only(headers, "Content-Type")?.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
     if json {

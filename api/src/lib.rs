@@ -10,6 +10,7 @@ mod endpoint_test;
 mod endpoints;
 mod events;
 mod failures;
+mod header;
 mod health;
 mod http_request;
 mod job_list;

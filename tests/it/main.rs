@@ -10,6 +10,7 @@
 #[macro_use]
 mod harness;
 
+mod ambiguous_input;
 mod architecture;
 mod backoffs;
 mod bad_input;
