@@ -19,6 +19,7 @@ use utoipa::{
 
 use crate::{
     json::{HeaderList, Object, Patch, escape},
+    own_object::OwnObject,
     problem::{Faults, Problem},
     retries::{RetriesGiven, RetryBackoffJson},
     state::ApiSettings,
@@ -79,7 +80,7 @@ struct Given {
     /// An object of your own, at most 16 KiB.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    metadata: Patch<Map<String, Value>>,
+    metadata: Patch<OwnObject>,
 }
 
 /// The body that creates an endpoint.
@@ -325,8 +326,8 @@ fn check_retries(
     given.keep(&api.retry_schedule, faults)
 }
 
-fn check_metadata(patch: Patch<Map<String, Value>>, faults: &mut Faults) -> Option<Map<String, Value>> {
-    let metadata = or_default(patch)?;
+fn check_metadata(patch: Patch<OwnObject>, faults: &mut Faults) -> Option<Map<String, Value>> {
+    let OwnObject(metadata) = or_default(patch)?;
     let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |text| text.len());
     let detail = format!("the metadata has {bytes} bytes as JSON; it may have {METADATA_BYTES_MAX}");
     faults.check("/metadata", bytes <= METADATA_BYTES_MAX, detail);

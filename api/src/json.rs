@@ -73,7 +73,7 @@ pub(crate) fn parse_at<'a, T: Deserialize<'a>>(text: &'a str, base: &str) -> Res
     Ok(value)
 }
 
-fn refuse(error: &serde_json::Error, mut pointer: String) -> Problem {
+fn refuse(error: &serde_json::Error, pointer: String) -> Problem {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let what = text.strip_suffix(&place).unwrap_or(&text);
@@ -81,9 +81,16 @@ fn refuse(error: &serde_json::Error, mut pointer: String) -> Problem {
         let detail = format!("line {}, column {}: {what}", error.line(), error.column());
         return Problem::new(Code::MalformedJson, detail);
     }
-    if let Some(missing) = what.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        pointer = format!("{pointer}/{}", escape(missing));
+    // The object is where such a fault is found; its member is where it is.
+    let member_after = |words: &str| what.strip_prefix(words).and_then(|rest| rest.strip_suffix('`')).map(escape);
+    if let Some(missing) = member_after("missing field `") {
+        let pointer = format!("{pointer}/{missing}");
         let detail = format!("{pointer} is required");
+        return Problem::at(Code::InvalidBody, pointer, detail);
+    }
+    if let Some(twice) = member_after("duplicate field `") {
+        let pointer = format!("{pointer}/{twice}");
+        let detail = format!("{pointer} is there twice; leave one of the two out");
         return Problem::at(Code::InvalidBody, pointer, detail);
     }
     // What may be null is read as such, so null stands here for what is not there.

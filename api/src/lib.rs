@@ -19,6 +19,7 @@ mod json;
 mod metrics;
 mod openapi;
 mod operations;
+mod own_object;
 mod page;
 mod path;
 mod problem;

@@ -8,6 +8,8 @@ on_both_stacks!(
     null_is_refused_where_a_value_is_required,
     null_is_taken_as_absent_where_none_is_required,
     a_header_that_is_there_twice_is_refused,
+    a_member_that_is_there_twice_is_refused_at_its_place,
+    a_payload_is_kept_with_what_is_twice_in_it,
 );
 
 async fn null_is_refused_where_a_value_is_required(stack: Stack) {
@@ -96,4 +98,50 @@ async fn a_header_that_is_there_twice_is_refused(stack: Stack) {
     assert!(app.client.all("/v1/events").await.is_empty());
     let named = app.client.get("/v1/events").header("x-request-id", "one").header("x-request-id", "two").send().await;
     assert!(!["one", "two"].map(Some).contains(&named.expect(200).header("x-request-id")), "it is neither");
+}
+
+async fn a_member_that_is_there_twice_is_refused_at_its_place(stack: Stack) {
+    let app = App::start(stack).await;
+    let made = app.client.create_endpoint("https://example.com/hook", json!({})).await;
+    let url = r#""url": "https://example.com/hook""#;
+    let backoff = r#"{"base_seconds": 1, "factor": 2, "factor": 2, "cap_seconds": 60, "retries": 3}"#;
+    let job = |args: &str| format!(r#"{{"kind": "http.request", "args": {{"method": "GET", {url}, {args}}}}}"#);
+    for (path, body, pointer) in [
+        ("/v1/events", r#"{"type": "a", "type": "a", "payload": 1}"#.to_owned(), "/type"),
+        ("/v1/events", r#"{"type": "a", "payload": 1, "payload": 2}"#.to_owned(), "/payload"),
+        ("/v1/events/batch", r#"{"events": [], "events": []}"#.to_owned(), "/events"),
+        ("/v1/endpoints", format!("{{{url}, {url}}}"), "/url"),
+        ("/v1/endpoints", format!(r#"{{{url}, "retry_backoff": {backoff}}}"#), "/retry_backoff/factor"),
+        ("/v1/endpoints", format!(r#"{{{url}, "headers": {{"x-a": "1", "x-a": "1"}}}}"#), "/headers/x-a"),
+        ("/v1/endpoints", format!(r#"{{{url}, "metadata": {{"a": 1, "a": 1}}}}"#), "/metadata/a"),
+        (
+            "/v1/endpoints",
+            format!(r#"{{{url}, "metadata": {{"a": [0, {{"b/c": 1, "b/c": 2}}]}}}}"#),
+            "/metadata/a/1/b~1c",
+        ),
+        ("/v1/jobs", r#"{"kind": "http.request", "kind": "http.request", "args": {}}"#.to_owned(), "/kind"),
+        ("/v1/jobs", job(r#""body": "1", "body": "2""#), "/args/body"),
+        ("/v1/jobs", job(r#""headers": {"x-a": "1", "x-a": "1"}"#), "/args/headers/x-a"),
+        ("/v1/dead-letters/replay", r#"{"filter": {"q": "a", "q": "b"}}"#.to_owned(), "/filter/q"),
+    ] {
+        let refused = app.client.post(path).json_text(body.as_str()).send().await.expect_problem(422, "invalid_body");
+        assert_eq!(refused.list("/errors").len(), 1, "{body}: {}", refused.text);
+        assert_eq!(refused.string("/errors/0/pointer"), pointer, "{body}: {}", refused.text);
+        assert!(refused.string("/detail").contains("there twice"), "{body}: {}", refused.text);
+    }
+    let patch =
+        app.client.patch(&format!("/v1/endpoints/{}", made.id)).json_text(r#"{"ordered": true, "ordered": true}"#);
+    assert_eq!(patch.send().await.expect_problem(422, "invalid_body").string("/errors/0/pointer"), "/ordered");
+    let batch = r#"{"events": [{"type": "a", "payload": 1}, {"type": "a", "payload": 1, "id": "b", "id": "c"}]}"#;
+    let answer = app.client.post("/v1/events/batch").json_text(batch).send().await.expect(202);
+    assert_eq!(answer.string("/data/1/error/errors/0/pointer"), "/events/1/id");
+    assert_eq!(app.client.all("/v1/events").await.len(), 1);
+}
+
+async fn a_payload_is_kept_with_what_is_twice_in_it(stack: Stack) {
+    let app = App::start(stack).await;
+    let payload = r#"{"a" :1, "a":{"b":1,"b":2}}"#;
+    let id = app.client.publish("a.b", payload).await;
+    let shown = app.client.get(&format!("/v1/events/{id}")).send().await.expect(200);
+    assert!(shown.text.contains(payload), "{}", shown.text);
 }
