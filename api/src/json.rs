@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use postrider_core::domain::limits::BODY_BYTES_MAX;
+use postrider_core::domain::limits::body_bytes_max;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -19,6 +19,7 @@ use serde_path_to_error::Segment;
 use crate::{
     header::only,
     problem::{Code, Problem},
+    state::{ApiSettings, ApiState},
 };
 
 /// A body that takes longer than this is given up.
@@ -115,30 +116,30 @@ pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-impl<S: Send + Sync> FromRequest<S> for RawJson {
+impl FromRequest<ApiState> for RawJson {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         judge_type(&parts.headers)?;
-        read(body).await
+        read(body, api.settings()).await
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        RawJson::from_request(request, state).await?.parse().map(Self)
+    async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
+        RawJson::from_request(request, api).await?.parse().map(Self)
     }
 }
 
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+impl<T: DeserializeOwned + Default> FromRequest<ApiState> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let raw = read(body).await?;
+        let raw = read(body, api.settings()).await?;
         if raw.bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -147,8 +148,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
     }
 }
 
-async fn read(body: Body) -> Result<RawJson, Problem> {
-    let bytes = tokio::time::timeout(READ_TIMEOUT, gather(body)).await.map_err(|_| {
+async fn read(body: Body, settings: &ApiSettings) -> Result<RawJson, Problem> {
+    let bytes_max = body_bytes_max(settings.payload_bytes_max);
+    let bytes = tokio::time::timeout(READ_TIMEOUT, gather(body, bytes_max)).await.map_err(|_| {
         Problem::new(Code::SlowBody, format_args!("the body did not come within {} s", READ_TIMEOUT.as_secs()))
     })??;
     match too_deep(&bytes) {
@@ -158,23 +160,21 @@ async fn read(body: Body) -> Result<RawJson, Problem> {
 }
 
 /// The whole body. One whose length is told to be too large is not asked for.
-async fn gather(body: Body) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+async fn gather(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let too_large =
+        || Problem::new(Code::BodyTooLarge, format_args!("a body may have {bytes_max} bytes; send less at once"));
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
     let (mut chunks, mut kept) = (body.into_data_stream(), BytesMut::new());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Code::BrokenBody, "the body could not be read to its end"))?;
-        if kept.len() + chunk.len() > BODY_BYTES_MAX {
+        if kept.len() + chunk.len() > bytes_max {
             return Err(too_large());
         }
         kept.extend_from_slice(&chunk);
     }
     Ok(kept.freeze())
-}
-
-fn too_large() -> Problem {
-    Problem::new(Code::BodyTooLarge, format_args!("a body may have {BODY_BYTES_MAX} bytes; send less at once"))
 }
 
 fn malformed_at(bytes: &[u8], offset: usize) -> Problem {

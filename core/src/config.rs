@@ -93,7 +93,8 @@ pub struct Settings {
     #[config(env = "POSTRIDER_EGRESS_CA_FILE")]
     pub egress_ca_file: Option<PathBuf>,
 
-    /// Bytes of an event's payload at most, 1 to 1,048,576.
+    /// Bytes of an event's payload at most, 1 to 1,048,576. A request's whole body, a batch's too, may have 1,048,576
+    /// bytes, or 65,536 more than this where that is more.
     #[config(env = "POSTRIDER_PAYLOAD_BYTES_MAX", default = 262_144)]
     pub payload_bytes_max: usize,
 

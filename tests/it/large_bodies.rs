@@ -32,6 +32,36 @@ async fn a_body_of_64_mib_is_answered_with_413_after_all_of_it_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_has_room_for_the_largest_payload_that_is_allowed() {
+    const MIB: usize = 1024 * 1024;
+    let event = |payload: usize, padding: usize| {
+        format!(r#"{{"type": "a.b", "payload": "{}"{}}}"#, "x".repeat(payload - 2), " ".repeat(padding))
+    };
+    let (small, large) = (App::start(Stack::Sqlite).await, App::builder(Stack::Sqlite));
+    let large = large.env("POSTRIDER_PAYLOAD_BYTES_MAX", MIB.to_string()).start().await;
+    let post = |app: &App, path: &str, body: String| app.client.post(path).json_text(body);
+    post(&large, "/v1/events", event(MIB, 0)).send().await.expect(202);
+    let batch = post(&large, "/v1/events/batch", format!(r#"{{"events": [{}]}}"#, event(MIB, 0))).send().await;
+    assert_eq!(batch.expect(202).body["data"][0]["status"], 202);
+    let over = post(&large, "/v1/events", event(MIB + 1, 0)).send().await;
+    over.expect_problem(413, "payload_too_large");
+    for (app, limit) in [(&small, MIB), (&large, MIB + 64 * 1024)] {
+        let envelope = event(1024, 0).len();
+        post(app, "/v1/events", event(1024, limit - envelope)).send().await.expect(202);
+        for path in ["/v1/events", "/v1/events/batch", "/v1/endpoints", "/v1/dead-letters/replay"] {
+            let refused = post(app, path, event(1024, limit - envelope + 1)).send().await;
+            let refused = refused.expect_problem(413, "body_too_large");
+            assert!(refused.string("/detail").contains(&format!("may have {limit} bytes")), "{}", refused.text);
+        }
+    }
+    let made = large.client.create_endpoint("https://example.com/", serde_json::json!({})).await;
+    for call in ["recover", "rotate-secret"] {
+        let refused = post(&large, &format!("/v1/endpoints/{}/{call}", made.id), " ".repeat(MIB + 64 * 1024 + 1));
+        refused.send().await.expect_problem(413, "body_too_large");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_that_reads_no_body_arrives_after_64_mib_were_written() {
     let app = App::start(Stack::Sqlite).await;
     for framing in [Framing::Length, Framing::Chunks] {

@@ -1,7 +1,9 @@
-//! The named limits that do not depend on configuration.
+//! The named limits that do not depend on configuration, and the one that follows from it.
 
-/// A request's body at most, in bytes, where payloads need no more; a larger one is 413.
+/// A request's body at most, in bytes, where a payload needs no more; a larger one is 413.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// What may stand around a payload in a body: its type, id, channels and time.
+pub const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 /// The most that `payload_bytes_max` may say.
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 /// Events in one batch.
@@ -38,3 +40,10 @@ pub const ERROR_CHARS_MAX: usize = 1024;
 pub const LOST_WORKERS_MAX: u32 = 3;
 /// Endpoints of one tenant.
 pub const ENDPOINTS_PER_TENANT_MAX: usize = 1_000;
+
+/// A request's body at most, in bytes, where payloads may have `payload_bytes_max`: the largest of them fits in.
+#[must_use]
+pub const fn body_bytes_max(payload_bytes_max: usize) -> usize {
+    let needed = payload_bytes_max.saturating_add(ENVELOPE_BYTES_MAX);
+    if needed > BODY_BYTES_MAX { needed } else { BODY_BYTES_MAX }
+}
