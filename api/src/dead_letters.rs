@@ -78,7 +78,7 @@ pub(crate) struct DeadLetterJson {
     resolved_reason: Option<String>,
     /// What was to be sent, or the job's arguments; of a single dead letter only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     payload: Option<Box<RawValue>>,
     /// Of a single dead letter only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,7 +241,7 @@ async fn get(caller: Caller<Read>, Ref(id): Ref<DeadLetter>) -> Result<Answer<De
 pub(crate) struct ReplayDeadLetter {
     /// Absent: what was to be sent.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     payload: Option<Box<RawValue>>,
 }
 

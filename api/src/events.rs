@@ -54,7 +54,7 @@ pub(crate) struct EventJson {
     deliveries: Vec<DeliveryJson>,
     /// Of a single event only; absent once retention has removed it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     payload: Option<Box<RawValue>>,
 }
 

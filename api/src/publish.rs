@@ -35,7 +35,7 @@ pub(crate) struct EventRequest {
     /// What happened, for example `invoice.paid`: 1 to 128 characters of a-z, 0-9, `_`, `.` and `-`.
     r#type: String,
     /// Any JSON; it reaches the receivers byte for byte.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     payload: Box<RawValue>,
     /// Your own id of it. The same id again is the same event.
     id: Option<String>,

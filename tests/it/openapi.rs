@@ -106,6 +106,26 @@ async fn an_endpoint_is_created_with_a_url_and_changed_without_a_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_may_be_any_json_and_is_shown_as_it_was_published() {
+    let app = App::start(Stack::Sqlite).await;
+    let document = app.client.get("/openapi.json").without_token().send().await.expect(200);
+    let schemas = &document.body["components"]["schemas"];
+    for (name, required) in [("NewEvent", true), ("Event", false), ("DeadLetter", false), ("ReplayDeadLetter", false)] {
+        let schema = &schemas[name];
+        let payload = schema["properties"]["payload"].as_object().unwrap_or_else(|| panic!("{name}: {schema}"));
+        let words: Vec<&str> = payload.keys().map(String::as_str).collect();
+        assert_eq!(words, ["description"], "nothing but words, so that anything is valid: {name} {payload:?}");
+        let listed = schema["required"].as_array().is_some_and(|names| names.contains(&json!("payload")));
+        assert_eq!(listed, required, "{name}: {schema}");
+    }
+    for payload in ["null", "true", "1.50", r#""text""#, "[1,2]", r#"{"a":1}"#] {
+        let id = app.client.publish("a.b", payload).await;
+        let shown = app.client.get(&format!("/v1/events/{id}")).send().await.expect(200);
+        assert!(shown.text.contains(&format!(r#""payload":{payload}"#)), "{}", shown.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_object_within_a_body_may_be_a_list() {
     let app = App::start(Stack::Sqlite).await;
     let document = app.client.get("/openapi.json").without_token().send().await.expect(200);
