@@ -133,8 +133,8 @@ impl Gatekeeper {
             return Ok(());
         }
         let mark = self.rates.get_with(hash, async { Arc::default() }).await;
-        let now_us = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
         let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_us = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
         // A whole second's calls may come at once: callers work in bursts.
         let next_us = mark.next_us(self.rate_per_second, self.rate_per_second);
         if next_us > now_us {

@@ -98,7 +98,7 @@ pub struct Settings {
     #[config(env = "POSTRIDER_PAYLOAD_BYTES_MAX", default = 262_144)]
     pub payload_bytes_max: usize,
 
-    /// Requests a second that one token may make, 1 to 10,000,000; 429 beyond it.
+    /// Requests a second that one token may make, 1 to 1,000,000; 429 beyond it.
     #[config(env = "POSTRIDER_TOKEN_RATE_PER_SECOND", default = 20_000)]
     pub token_rate_per_second: u32,
 
