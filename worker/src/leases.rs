@@ -101,8 +101,9 @@ impl Leases {
         state.held.values().filter(|held| held.worker == *worker).map(|held| held.lease.clone()).collect()
     }
 
-    /// The queue may hold leases under the present id that nobody here will end. Claims go on under a new id, and the one before is retired once what is known to be
-    /// its own has ended: so what the queue leased it all the same comes back, although this process lives.
+    /// The queue may hold leases under the present id that nobody here will end. Claims go on under a new id, and the
+    /// one before is retired once what is known to be its own has ended: so what the queue leased it all the same comes
+    /// back, although this process lives.
     pub(crate) fn doubt(&self) {
         let mut state = self.state();
         let doubted = std::mem::replace(&mut state.worker, WorkerId::new(&self.host));
