@@ -22,6 +22,12 @@ pub(crate) fn redis_queue(settings: &Settings) -> anyhow::Result<Option<Queue>> 
     Queue::redis(options).map(Some).context("the queue in Redis cannot be set up")
 }
 
+/// Where the queue is, without a password.
+pub(crate) fn queue_place(settings: &Settings) -> String {
+    let url = settings.redis_url.as_ref().and_then(|url| url.parse::<RedisUrl>().ok());
+    url.map_or_else(|| "inside this process".to_owned(), |url| url.to_string())
+}
+
 /// The queue inside the process, with its journal in the data folder.
 pub(crate) fn embedded_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let journal = settings.data_dir.join(JOURNAL_FILE);

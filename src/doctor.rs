@@ -12,12 +12,12 @@ use std::{
 use anyhow::bail;
 use postrider_core::{
     config::Settings,
-    store::{Store, Tables},
+    store::{Inspection, Store, StoreError, Tables},
 };
 
 use crate::{connections, first_start, logs};
 
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 /// A clock before this one (2025-01-01) was never set.
 const CLOCK_MS_MIN: i64 = 1_735_689_600_000;
 
@@ -29,11 +29,12 @@ struct Finding {
 }
 
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+    let inspected = inspect(&settings).await;
     let mut findings = vec![
         Finding { what: "settings", state: check_settings() },
         Finding { what: "data folder", state: check_data_dir(&settings) },
-        Finding { what: "key", state: check_key(&settings) },
-        Finding { what: "database", state: check_database(&settings).await },
+        Finding { what: "key", state: check_key(&settings, inspected.as_ref().ok()) },
+        Finding { what: "database", state: check_database(&settings, &inspected) },
         Finding { what: "queue", state: check_queue(&settings).await },
         Finding { what: "clock", state: check_clock() },
     ];
@@ -94,9 +95,14 @@ fn probe(folder: &Path) -> io::Result<()> {
     fs::remove_file(file)
 }
 
-fn check_key(settings: &Settings) -> Result<String, String> {
+fn check_key(settings: &Settings, inspection: Option<&Inspection>) -> Result<String, String> {
     let file = first_start::key_file(settings);
-    let state = match first_start::present_cipher(settings).map_err(|error| format!("{error:#}"))? {
+    let cipher = first_start::present_cipher(settings).map_err(|error| format!("{error:#}"))?;
+    let missing = inspection.map(|inspection| inspection.missing_keys(cipher.as_ref())).unwrap_or_default();
+    if !missing.is_empty() {
+        return Err(first_start::missing_keys(settings, &missing));
+    }
+    let state = match cipher {
         None => format!("{} will be made at the first start", file.display()),
         Some(_) if settings.encryption_key.is_some() => "the setting encryption_key has it".to_owned(),
         Some(_) => format!("{} has it; back it up with the database", file.display()),
@@ -104,24 +110,29 @@ fn check_key(settings: &Settings) -> Result<String, String> {
     Ok(state)
 }
 
-async fn check_database(settings: &Settings) -> Result<String, String> {
+async fn inspect(settings: &Settings) -> Result<Inspection, String> {
     let url = settings.database_url();
     let shown = first_start::hide_password(&url);
-    let inspection = match tokio::time::timeout(DEADLINE, Store::inspect(&url)).await {
-        Ok(inspected) => inspected.map_err(|error| {
-            format!("{shown}: {error}; check the setting database_url, and the server's rights where it is one")
-        })?,
-        Err(_) => {
-            let words = "does not answer within 5 s; is the server running, and may this machine reach it?";
-            return Err(format!("{shown} {words}"));
-        }
-    };
-    // A key that cannot be read is told by itself.
-    if let Ok(cipher) = first_start::present_cipher(settings) {
-        let missing = inspection.missing_keys(cipher.as_ref());
-        if !missing.is_empty() {
-            return Err(first_start::missing_keys(settings, &missing));
-        }
+    match tokio::time::timeout(DEADLINE, Store::inspect(&url)).await {
+        Ok(Ok(inspection)) => Ok(inspection),
+        // They name the database and the setting themselves.
+        Ok(Err(error @ (StoreError::Configuration(_) | StoreError::Unreachable(_)))) => Err(error.to_string()),
+        Ok(Err(error)) => Err(format!(
+            "{shown}: {error}; check the setting database_url, and its user's rights where it is a server's"
+        )),
+        Err(_) => Err(format!("{shown} does not answer within 10 s; is it overloaded, or is the line to it?")),
+    }
+}
+
+fn check_database(settings: &Settings, inspected: &Result<Inspection, String>) -> Result<String, String> {
+    let inspection = inspected.as_ref().map_err(Clone::clone)?;
+    let url = settings.database_url();
+    let shown = first_start::hide_password(&url);
+    if !inspection.makes_tables && matches!(inspection.tables, Tables::None | Tables::Behind) {
+        return Err(format!(
+            "{shown} does not let its user make tables; run `GRANT CREATE ON SCHEMA public TO` that user there, or name \
+             the database's owner in the setting database_url"
+        ));
     }
     match inspection.tables {
         Tables::UpToDate => writable(&url).map(|()| format!("{shown} answers and its tables are up to date")),
@@ -151,12 +162,13 @@ async fn check_queue(settings: &Settings) -> Result<String, String> {
         Ok(None) => return Ok("inside the process".to_owned()),
         Err(error) => return Err(format!("{error:#}")),
     };
+    let place = connections::queue_place(settings);
     // Asked of each shard, and a write: a replica and a cluster with a part missing answer a ping as well. It leaves no
     // more than the epoch's name, where Redis is empty and no process of this installation runs.
     match tokio::time::timeout(DEADLINE, queue.epoch()).await {
-        Ok(Ok(_)) => Ok("Redis answers and does as it is told".to_owned()),
+        Ok(Ok(_)) => Ok(format!("{place} answers and does as it is told")),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("Redis does not answer within 5 s; is it running, and may this machine reach it?".to_owned()),
+        Err(_) => Err(format!("{place} does not answer within 10 s; is it running, and may this machine reach it?")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -19,15 +19,17 @@ use postrider_core::{
     store::{Cipher, Store, StoreError, StoreOptions},
 };
 
-/// How often a database that does not answer yet is asked again, and how often in all.
+/// How often a database that does not answer yet is asked again.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
-const DATABASE_TRIES: u32 = 30;
+/// How long a start waits for it: servers that start together may take a while.
+pub(crate) const START_PATIENCE: Duration = Duration::from_secs(180);
 const KEY_FILE: &str = "encryption.key";
 
-/// Opens the store, and makes what a first start needs. Waits for a database that does not answer yet.
-pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+/// Opens the store, and makes what a first start needs. A database that does not answer yet is asked again for as long
+/// as `patience`.
+pub(crate) async fn open_store(settings: &Settings, patience: Duration) -> anyhow::Result<Store> {
     make_data_dir(&settings.data_dir)?;
-    let store = connect(settings).await?;
+    let store = connect(settings, patience).await?;
     let missing = store.missing_keys().await?;
     if !missing.is_empty() {
         let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
@@ -38,15 +40,19 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 
 /// What to do where keys that secrets are sealed with are not there.
 pub(crate) fn missing_keys(settings: &Settings, missing: &[&str]) -> String {
-    format!(
-        "endpoints' secrets are encrypted with the key {}, which is not there: restore {} from the backup, \
-         or name the key in the setting encryption_key",
-        missing.join(" and "),
-        key_file(settings).display()
-    )
+    let remedy = if settings.encryption_key.is_some() {
+        "which the setting encryption_key does not have: add it there, behind a comma".to_owned()
+    } else {
+        let file = key_file(settings);
+        let file = file.display();
+        format!("which {file} does not have: restore that file from the backup, or set encryption_key to the key")
+    };
+    let (s, begin) = if missing.len() == 1 { ("", "begins") } else { ("s", "begin") };
+    let ids = missing.join(" and ");
+    format!("endpoints' secrets are encrypted with the key{s} whose SHA-256 {begin} with {ids}, {remedy}")
 }
 
-async fn connect(settings: &Settings) -> anyhow::Result<Store> {
+async fn connect(settings: &Settings, patience: Duration) -> anyhow::Result<Store> {
     let options = StoreOptions {
         url: settings.database_url(),
         cipher: cipher(settings)?,
@@ -54,17 +60,25 @@ async fn connect(settings: &Settings) -> anyhow::Result<Store> {
         connections_max: settings.database_connections_max,
     };
     let database = hide_password(&options.url);
-    let mut tries = 1;
+    let (began, mut told) = (Instant::now(), String::new());
     loop {
         match Store::open(&options).await {
-            Ok(store) => return Ok(store),
-            Err(error) if error.is_unavailable() && tries < DATABASE_TRIES => {
-                tracing::warn!(%error, database, tries, "the database does not answer yet; asking again");
-                tries += 1;
+            Ok(store) => {
+                if !told.is_empty() {
+                    tracing::info!(database, waited_ms = began.elapsed().as_millis(), "the database answers");
+                }
+                return Ok(store);
+            }
+            Err(error) if error.is_unavailable() && began.elapsed() + DATABASE_RETRY < patience => {
+                let words = error.to_string();
+                if words != told {
+                    tracing::warn!(%error, database, "the database does not answer yet; asking again every second");
+                    told = words;
+                }
                 tokio::time::sleep(DATABASE_RETRY).await;
             }
-            // It names the setting itself.
-            Err(error @ StoreError::Configuration(_)) => return Err(error.into()),
+            // They name the setting themselves.
+            Err(error @ (StoreError::Configuration(_) | StoreError::Unreachable(_))) => return Err(error.into()),
             Err(error) => {
                 return Err(error)
                     .with_context(|| format!("the database {database} (setting database_url) cannot be opened"));
@@ -136,7 +150,9 @@ pub(crate) fn present_cipher(settings: &Settings) -> anyhow::Result<Option<Ciphe
     match fs::read_to_string(&path) {
         Ok(text) => {
             let cipher = Cipher::parse(text.trim());
-            cipher.map(Some).with_context(|| format!("the key file {} was changed", path.display()))
+            cipher
+                .map(Some)
+                .with_context(|| format!("the key file {} was changed; restore it from the backup", path.display()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("the key file {} cannot be read", path.display())),

@@ -56,9 +56,12 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         );
     }
     open_files::raise_limit(&settings);
-    let store = first_start::open_store(&settings).await?;
+    let store = first_start::open_store(&settings, first_start::START_PATIENCE).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
     let queue = open_queue(&settings)?;
+    if let Err(error) = queue.ready().await {
+        tracing::warn!(%error, "starting without the queue: events are accepted, and deliveries wait for it");
+    }
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
     let parts = Parts { settings, store, queue, dispatcher, offering, tenant };
     // Before anybody is told that it runs: who reads that may send a signal at once.
@@ -221,7 +224,6 @@ fn write_address(folder: &Path, address: SocketAddr) -> anyhow::Result<()> {
 }
 
 fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, new_token: Option<&str>) -> anyhow::Result<()> {
-    let queue = if settings.redis_url.is_some() { "Redis" } else { "inside this process" };
     let mut lines = vec![format!("Postrider {} is running.", env!("CARGO_PKG_VERSION"))];
     if roles.api {
         lines.push(format!("  API        http://{address}/v1   (how to call it: http://{address}/docs)"));
@@ -231,7 +233,7 @@ fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, new_token: Op
     }
     lines.push(format!("  Health     http://{address}/readyz"));
     lines.push(format!("  Database   {}", first_start::hide_password(&settings.database_url())));
-    lines.push(format!("  Queue      {queue}"));
+    lines.push(format!("  Queue      {}", connections::queue_place(settings)));
     if let Some(token) = new_token {
         lines.push(String::new());
         lines.push("The administrator's token, shown this once and kept only as a hash:".to_owned());

@@ -1,5 +1,7 @@
 //! `postrider token`: API tokens, straight in the database, for whoever has its password anyway.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use postrider_api::TokenText;
@@ -56,7 +58,8 @@ pub(crate) async fn run(settings: Settings, args: TokenArgs) -> anyhow::Result<(
     if let TokenCommand::Create { name, .. } = &args.command {
         judge_line(name).map_err(|refused| anyhow!("the token's name {refused}"))?;
     }
-    let store = first_start::open_store(&settings).await?;
+    // Somebody waits for the answer.
+    let store = first_start::open_store(&settings, Duration::ZERO).await?;
     let done = act(&store, args).await;
     store.close().await;
     logs::say(&done?)

@@ -6,21 +6,19 @@ use std::{
     net::TcpListener,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use serde_json::json;
 
-use crate::harness::{ADMIN_TOKEN, App, Receiver, SOON, Script, Stack, eventually, postrider, signal};
+use crate::harness::{App, Receiver, SOON, Script, Stack, bad, eventually, good, postrider, signal};
 
 on_both_stacks!(
     tokens_are_made_listed_and_revoked,
     a_token_s_name_keeps_the_api_s_rule,
     an_event_is_sent_and_its_death_is_shown_and_replayed,
-    doctor_is_content_with_a_good_installation,
     sigterm_ends_the_server_with_0,
-    without_the_key_that_secrets_are_sealed_with_it_does_not_start,
 );
 
 async fn tokens_are_made_listed_and_revoked(stack: Stack) {
@@ -84,105 +82,10 @@ async fn an_event_is_sent_and_its_death_is_shown_and_replayed(stack: Stack) {
     assert!(bad(app.shell(&["send", "a.b", "{"])).contains("JSON"));
 }
 
-async fn doctor_is_content_with_a_good_installation(stack: Stack) {
-    let app = App::start(stack).await;
-    fs::set_permissions(app.folder(), fs::Permissions::from_mode(0o700)).unwrap();
-    let said = app.command(&["doctor"]).env_remove("POSTRIDER_URL").output().unwrap();
-    let said = good(said);
-    assert!(said.lines().all(|line| line.starts_with("ok ")), "{said}");
-    for what in ["database", "queue", "clock", "data folder"] {
-        assert!(said.contains(what), "{what} in {said}");
-    }
-}
-
 async fn sigterm_ends_the_server_with_0(stack: Stack) {
     let mut app = App::start(stack).await;
     let status = app.terminate().await;
     assert_eq!(status.code(), Some(0), "{}", app.log());
-}
-
-async fn without_the_key_that_secrets_are_sealed_with_it_does_not_start(stack: Stack) {
-    const OTHER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    let mut app = App::start(stack).await;
-    app.client.create_endpoint("https://example.com/hook", json!({})).await;
-    app.terminate().await;
-    let said = bad(app.command(&["serve"]).env("POSTRIDER_ENCRYPTION_KEY", OTHER_KEY).output().unwrap());
-    assert!(said.contains("encryption_key") && !said.contains(OTHER_KEY), "{said}");
-    let key = fs::read_to_string(app.folder().join("encryption.key")).unwrap();
-    app.restart_with("POSTRIDER_ENCRYPTION_KEY", &format!("{OTHER_KEY},{}", key.trim())).await;
-}
-
-#[test]
-fn doctor_fails_where_something_is_wrong_and_says_what() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("open")).unwrap();
-    fs::set_permissions(folder.path().join("open"), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut doctor = postrider(folder.path());
-    let said = doctor.args(["doctor"]).env("POSTRIDER_DATA_DIR", "open").env("POSTRIDER_LISTNE", "x").output().unwrap();
-    let text = String::from_utf8(said.stdout.clone()).unwrap();
-    assert_eq!(said.status.code(), Some(1), "{text}");
-    assert!(text.contains("POSTRIDER_LISTNE") && text.contains("chmod 700"), "{text}");
-}
-
-#[test]
-fn doctor_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let listed = || {
-        let out = Command::new("find").arg(folder.path()).args(["-printf", "%p %m %s\\n"]).output().unwrap();
-        let text = String::from_utf8(out.stdout).unwrap();
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort_unstable();
-        lines
-    };
-    // A folder's size may stay what a probe made it.
-    let files = || listed().into_iter().filter(|line| line.contains("postrider-data/")).collect::<Vec<_>>();
-    let doctor = || good(postrider(folder.path()).arg("doctor").output().unwrap());
-    let said = doctor();
-    assert!(said.contains("will be made") && said.contains("no tables yet"), "{said}");
-    assert_eq!(listed().len(), 1, "a doctor's visit has left something");
-    good(postrider(folder.path()).arg("migrate").output().unwrap());
-    let before = files();
-    assert!(doctor().contains("up to date"));
-    assert_eq!(files(), before);
-    fs::remove_file(folder.path().join("postrider-data/postrider.db")).unwrap();
-    fs::create_dir(folder.path().join("postrider-data/postrider.db")).unwrap();
-    let said = postrider(folder.path()).arg("doctor").output().unwrap();
-    assert_eq!(said.status.code(), Some(1));
-    assert!(String::from_utf8(said.stdout).unwrap().contains("is a folder"));
-}
-
-#[test]
-fn a_sqlite_file_that_cannot_be_opened_ends_the_start_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let words = fs::File::create(folder.path().join("words.db")).unwrap();
-    std::io::Write::write_all(&mut &words, "no database ".repeat(1000).as_bytes()).unwrap();
-    for (path, words) in [("none/x/y.db", "does not exist"), ("", "is a folder"), ("words.db", "SQLite file")] {
-        let path = folder.path().join(path);
-        let url = format!("sqlite://{}", path.display());
-        let began = std::time::Instant::now();
-        let said = bad(postrider(folder.path()).arg("serve").env("POSTRIDER_DATABASE_URL", url).output().unwrap());
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(10) && !said.contains("asking again"), "{took:?}: {said}");
-        for word in ["database_url", words, &path.display().to_string()] {
-            assert!(said.contains(word), "{word} in {said}");
-        }
-    }
-}
-
-#[test]
-fn a_server_that_does_not_answer_is_waited_for_by_its_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("postgres://me:hidden-password@{nobody}/app");
-    let mut command = postrider(folder.path());
-    command.env("POSTRIDER_DATABASE_URL", url).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut process = command.spawn().expect("the binary starts");
-    let mut line = String::new();
-    BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).expect("readable output");
-    process.kill().unwrap();
-    process.wait().unwrap();
-    assert!(line.contains("asking again") && line.contains(&format!("{nobody}/app")), "{line}");
-    assert!(!line.contains("hidden-password"), "{line}");
 }
 
 #[test]
@@ -376,21 +279,4 @@ impl Drop for Background {
         drop(self.process.kill());
         drop(self.process.wait());
     }
-}
-
-/// What a command printed that has to succeed.
-#[track_caller]
-fn good(output: Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}\n{}", output.status, String::from_utf8_lossy(&output.stdout));
-    assert!(!said.contains(ADMIN_TOKEN), "a secret is printed");
-    String::from_utf8(output.stdout).expect("output in UTF-8")
-}
-
-/// What a command complained that has to fail, and does so with exit code 1.
-#[track_caller]
-fn bad(output: Output) -> String {
-    let said = String::from_utf8(output.stderr).expect("output in UTF-8");
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    said
 }

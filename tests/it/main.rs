@@ -18,6 +18,7 @@ mod commands;
 mod dead_letters;
 mod deliveries;
 mod deliveries_in_trouble;
+mod doctor;
 mod durability;
 mod endpoints;
 mod idempotency;

@@ -5,11 +5,16 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    #[error("the queue's address {url:?} cannot be used: {reason}; give {form}", form = super::redis::URL_FORMS)]
+    #[error("{url:?} is no address of a queue: {reason}; give {form}", form = super::redis::URL_FORMS)]
     Url { url: String, reason: String },
-    #[error("the queue at {at} is not available: {reason}; jobs are kept in SQL and offered again once it answers")]
-    Unavailable { at: String, reason: String },
-    #[error("the queue at {at} did not answer within {after:?}; jobs are kept in SQL and offered again once it does")]
+    #[error(
+        "the queue at {at} is not available: {reason}. {remedy} Jobs are kept in SQL and offered again once it answers"
+    )]
+    Unavailable { at: String, reason: String, remedy: &'static str },
+    #[error(
+        "the queue at {at} did not answer within {after:?}. Is Redis running there, may this machine reach it, and does it \
+         speak TLS (rediss://) or not (redis://)? Jobs are kept in SQL and offered again once it answers"
+    )]
     Silent { at: String, after: Duration },
     #[error(
         "the queue at {at} was emptied a moment ago; what is undone is offered again once every worker has said what it runs"

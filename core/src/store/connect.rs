@@ -13,10 +13,12 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{StoreError, StoreOptions, sql::Pool};
+use super::{StoreError, StoreOptions, reach::reach, sql::Pool};
 
 /// How long a caller waits for a free connection before it is told that the database is not available.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(5);
+/// What a URL of PostgreSQL looks like.
+pub(super) const POSTGRES_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 const SQLITE_READERS: u32 = 4;
 
 /// What a database's URL names.
@@ -29,16 +31,18 @@ impl Target {
     pub(super) fn of(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let connect = PgConnectOptions::from_str(url)
-                .map_err(|error| refused(format_args!("is not understood: {error}")))?
+                .map_err(|error| {
+                    let why = error.to_string();
+                    let why = why.trim_start_matches("error with configuration: ");
+                    refused(format_args!("is not understood: {why}; it has to be {POSTGRES_FORM}"))
+                })?
                 .application_name("postrider")
                 .options([("synchronous_commit", "on")]);
             return Ok(Self::Postgres(Box::new(connect)));
         }
         let Some(path) = url.strip_prefix("sqlite://") else {
             let scheme = url.split(':').next().unwrap_or_default();
-            return Err(refused(format_args!(
-                "begins with {scheme:?}; it has to be sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE"
-            )));
+            return Err(refused(format_args!("begins with {scheme:?}; it has to be sqlite://PATH or {POSTGRES_FORM}")));
         };
         // SQLite would take both for a database that is gone with its connection.
         if path.is_empty() || path == ":memory:" {
@@ -51,6 +55,7 @@ impl Target {
 pub(super) async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> {
     match Target::of(&options.url)? {
         Target::Postgres(connect) => {
+            reach(&connect).await?;
             let pool = PgPoolOptions::new().max_connections(options.connections_max).acquire_timeout(ACQUIRE);
             Ok(Pool::Postgres(pool.connect_with(*connect).await?))
         }

@@ -2,12 +2,17 @@
 
 use std::{fmt, sync::Arc};
 
+use super::connect::ACQUIRE;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, is full, or gave up; the same call may succeed later.
-    #[error("the database did not answer: {0}")]
+    #[error("the database did not answer: {}", reason(.0))]
     Unavailable(#[source] Arc<sqlx::Error>),
+    /// There is no way to the database now, in words that name it; there may be one later.
+    #[error("{0}")]
+    Unreachable(String),
     /// The transaction lost against another and may be run again at once.
     #[error("the transaction has to be run again: {0}")]
     Again(#[source] sqlx::Error),
@@ -44,7 +49,7 @@ impl StoreError {
     /// Whether the caller did nothing wrong and may come back later.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Again(_) | Self::Closed)
+        matches!(self, Self::Unavailable(_) | Self::Unreachable(_) | Self::Again(_) | Self::Closed)
     }
 
     /// Whether another process holds SQLite's file at the moment.
@@ -83,6 +88,14 @@ impl StoreError {
     /// For values that were parsed when they were stored.
     pub(super) fn unreadable(what: &'static str, detail: impl fmt::Display) -> Self {
         Self::Unreadable { what, detail: format!("{detail}") }
+    }
+}
+
+/// The pool keeps to itself why it could not connect.
+fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => format!("no connection could be had within {} s", ACQUIRE.as_secs()),
+        error => error.to_string(),
     }
 }
 

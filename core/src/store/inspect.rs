@@ -11,6 +11,7 @@ use sqlx::{
 use super::{
     Cipher, POSTGRES_TABLES, SQLITE_TABLES, Store, StoreError,
     connect::{ACQUIRE, Target, of_file},
+    reach::reach,
     sql::{Pool, sql},
 };
 
@@ -18,6 +19,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     pub tables: Tables,
+    /// Whether tables can be made here, by the user's rights.
+    pub makes_tables: bool,
     /// Ids of the encryption keys that secrets are sealed with.
     key_ids: Vec<String>,
 }
@@ -51,13 +54,14 @@ impl Store {
     pub async fn inspect(url: &str) -> Result<Inspection, StoreError> {
         let (pool, migrator) = match Target::of(url)? {
             Target::Sqlite(path) if !path.exists() => {
-                return Ok(Inspection { tables: Tables::None, key_ids: Vec::new() });
+                return Ok(Inspection { tables: Tables::None, makes_tables: true, key_ids: Vec::new() });
             }
             Target::Sqlite(path) => {
                 let readers = reader(&path).await.map_err(|error| of_file(&path, error))?;
                 (Pool::Sqlite { writer: readers.clone(), readers }, &SQLITE_TABLES)
             }
             Target::Postgres(connect) => {
+                reach(&connect).await?;
                 let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
                 (Pool::Postgres(pool.connect_with(*connect).await?), &POSTGRES_TABLES)
             }
@@ -81,12 +85,19 @@ async fn reader(path: &Path) -> Result<sqlx::SqlitePool, StoreError> {
 }
 
 async fn inspect(pool: &Pool, migrator: &Migrator) -> Result<Inspection, StoreError> {
+    let makes_tables = match pool {
+        Pool::Sqlite { .. } => true,
+        Pool::Postgres(_) => {
+            let right = "SELECT CAST(COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS INT)";
+            pool.fetch_one::<(i32,)>(sql(right)).await?.is_some_and(|(right,)| right == 1)
+        }
+    };
     let known = match pool {
         Pool::Sqlite { .. } => "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
         Pool::Postgres(_) => "SELECT COUNT(to_regclass('_sqlx_migrations'))",
     };
     if pool.fetch_one::<(i64,)>(sql(known)).await?.is_none_or(|(count,)| count == 0) {
-        return Ok(Inspection { tables: Tables::None, key_ids: Vec::new() });
+        return Ok(Inspection { tables: Tables::None, makes_tables, key_ids: Vec::new() });
     }
     let applied: Vec<(i64, Vec<u8>)> = pool.fetch(sql("SELECT version, checksum FROM _sqlx_migrations")).await?;
     let applied: HashMap<i64, Vec<u8>> = applied.into_iter().collect();
@@ -99,8 +110,8 @@ async fn inspect(pool: &Pool, migrator: &Migrator) -> Result<Inspection, StoreEr
         _ => Tables::UpToDate,
     };
     if tables == Tables::None {
-        return Ok(Inspection { tables, key_ids: Vec::new() });
+        return Ok(Inspection { tables, makes_tables, key_ids: Vec::new() });
     }
     let ids: Vec<(String,)> = pool.fetch(sql("SELECT DISTINCT key_id FROM endpoint_secrets")).await?;
-    Ok(Inspection { tables, key_ids: ids.into_iter().map(|(id,)| id).collect() })
+    Ok(Inspection { tables, makes_tables, key_ids: ids.into_iter().map(|(id,)| id).collect() })
 }

@@ -19,6 +19,7 @@ mod operations;
 mod outcomes;
 mod page;
 mod publish;
+mod reach;
 mod recover;
 mod retention;
 mod sql;

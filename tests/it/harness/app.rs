@@ -254,3 +254,20 @@ pub(crate) fn signal(name: &str, pid: u32) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("a shell");
     assert!(sent.success(), "SIG{name} does not reach process {pid}");
 }
+
+/// What a command printed that has to succeed.
+#[track_caller]
+pub(crate) fn good(output: Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}\n{}", output.status, String::from_utf8_lossy(&output.stdout));
+    assert!(!said.contains(ADMIN_TOKEN), "a secret is printed");
+    String::from_utf8(output.stdout).expect("output in UTF-8")
+}
+
+/// What a command complained that has to fail, and does so with exit code 1.
+#[track_caller]
+pub(crate) fn bad(output: Output) -> String {
+    let said = String::from_utf8(output.stderr).expect("output in UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
+}

@@ -16,7 +16,7 @@ mod sentinel;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use app::{ADMIN_TOKEN, App, postrider, signal};
+pub(crate) use app::{ADMIN_TOKEN, App, bad, good, postrider, signal};
 pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
 pub(crate) use cluster::{RedisCluster, shared_cluster};
 pub(crate) use database::Database;

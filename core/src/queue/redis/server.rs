@@ -146,13 +146,14 @@ impl Server {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.answer_max))
             .set_response_timeout(Some(self.answer_max));
-        match &self.target {
-            Target::Single(client) => client.get_multiplexed_async_connection_with_config(&config).await.map(Link::One),
-            Target::Sentinel(client) => {
-                client.lock().await.get_async_connection_with_config(&config).await.map(Link::One)
-            }
-            Target::Cluster(client) => client.get_async_connection().await.map(Link::Cluster),
-        }
+        let mut link = match &self.target {
+            Target::Single(client) => Link::One(client.get_multiplexed_async_connection_with_config(&config).await?),
+            Target::Sentinel(client) => Link::One(client.lock().await.get_async_connection_with_config(&config).await?),
+            Target::Cluster(client) => Link::Cluster(client.get_async_connection().await?),
+        };
+        // A server that asks for a password cuts a connection off at a longer command, without a word.
+        link.send(&redis::cmd("PING")).await?.extract_error()?;
+        Ok(link)
     }
 
     async fn drop_link(&self, number: u64) {
@@ -165,7 +166,7 @@ impl Server {
     fn refused(&self, error: &RedisError) -> QueueError {
         let full = error.to_string().contains("OOM");
         match error.code() {
-            Some("ERR" | "WRONGTYPE" | "NOPERM" | "CROSSSLOT") if !full => {
+            Some("ERR" | "WRONGTYPE" | "CROSSSLOT") if !full => {
                 QueueError::Answer { at: self.at.clone(), what: error.to_string() }
             }
             // What lua/offer.lua says.
@@ -175,21 +176,46 @@ impl Server {
     }
 
     fn unavailable(&self, error: &RedisError) -> QueueError {
-        let (at, reason) = (self.at.clone(), error.to_string());
+        let (at, text) = (self.at.clone(), error.to_string());
         if error.is_timeout() {
             return QueueError::Silent { at, after: self.answer_max };
         }
         // The cause is inside the crate's error, where only its text can be got at.
-        if reason.contains("invalid peer certificate") {
-            return QueueError::Certificate { at, reason };
+        if text.contains("invalid peer certificate") {
+            return QueueError::Certificate { at, reason: text };
         }
-        let remedy = match error.code() {
-            Some("MOVED" | "ASK") => " (it is a node of a cluster, which redis_url names as redis+cluster://…)",
-            Some("READONLY") => " (it is a replica; redis_url has to name the master, or the Sentinels)",
-            _ => "",
-        };
-        QueueError::Unavailable { at, reason: format!("{reason}{remedy}") }
+        let (reason, remedy) = explain(error, &text);
+        QueueError::Unavailable { at, reason, remedy }
     }
+}
+
+/// What is wrong, and what an operator does about it, as far as the error tells.
+fn explain(error: &RedisError, text: &str) -> (String, &'static str) {
+    let login = "Give the right user and password in the setting redis_url, as in redis://USER:PASSWORD@HOST.";
+    let remedy = match (error.kind(), error.code()) {
+        (_, Some("NOAUTH")) => return ("it asks for a password".to_owned(), login),
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => {
+            return ("it refuses the login".to_owned(), login);
+        }
+        (_, Some("NOPERM")) => {
+            "Allow its user all commands on the keys {PREFIX:*, where PREFIX is the setting redis_prefix."
+        }
+        (_, Some("MOVED" | "ASK")) => "It is a node of a cluster, which redis_url names as redis+cluster://HOST.",
+        (_, Some("READONLY")) => "It is a replica, and redis_url has to name the master, or the Sentinels.",
+        (ErrorKind::MasterNameNotFoundBySentinel, _) => {
+            "Name the master as the Sentinels do, as the path of redis_url."
+        }
+        _ if text.contains("point to a sentinel") => "It is no Sentinel, so write redis_url as redis://HOST.",
+        _ if text.contains("cluster support disabled") => "It is no cluster, so write redis_url as redis://HOST.",
+        _ if text.contains("OOM") => "It is full, so raise its maxmemory.",
+        (ErrorKind::Server(_) | ErrorKind::Extension, _) => "Its own log may say more.",
+        _ => {
+            "Is Redis running there, and are host, port and redis:// (rediss:// for TLS) right in the setting redis_url?"
+        }
+    };
+    let kind = format!(" - {:?}", error.kind());
+    let reason = text.trim_end_matches(&kind).trim_end_matches('.');
+    (reason.to_owned(), remedy)
 }
 
 /// Whether the connection is of no more use: gone, silent, or to a server that is master no longer.

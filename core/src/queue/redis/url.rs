@@ -115,7 +115,7 @@ impl FromStr for RedisUrl {
         let tls = match base {
             "redis" => false,
             "rediss" => true,
-            _ => return Err(refuse("its scheme is not of Redis")),
+            _ => return Err(refuse(&format!("its scheme is {scheme}"))),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
@@ -132,7 +132,7 @@ impl FromStr for RedisUrl {
                 let master = parts.next().ok_or_else(|| refuse("it does not name the master, as in /mymaster"))?;
                 Layout::Sentinel { master: master.to_owned() }
             }
-            _ => return Err(refuse("its scheme is not of Redis")),
+            _ => return Err(refuse(&format!("its scheme is {scheme}"))),
         };
         let database = parts.next().map_or(Ok(0), |number| number.parse::<u32>());
         let database = database.map_err(|_| refuse("its path is not a database's number"))?;
