@@ -1,8 +1,8 @@
 //! Calls of the shell's commands to a running server.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -31,6 +31,9 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(args: ServerArgs) -> anyhow::Result<Self> {
+        if !["http://", "https://"].iter().any(|scheme| args.url.starts_with(scheme)) {
+            bail!("--url is {:?}; it has to begin with http:// or https://, as in http://127.0.0.1:7077", args.url);
+        }
         Ok(Self { http: reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?, args })
     }
 
@@ -44,8 +47,8 @@ impl Server {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<String>, key: Option<&str>) -> anyhow::Result<Value> {
-        let url = format!("{}{path}", self.args.url.trim_end_matches('/'));
-        let mut request = self.http.request(method, &url).bearer_auth(&self.args.token);
+        let server = self.args.url.trim_end_matches('/');
+        let mut request = self.http.request(method, format!("{server}{path}")).bearer_auth(&self.args.token);
         if let Some(tenant) = &self.args.tenant {
             request = request.header("postrider-tenant", tenant);
         }
@@ -55,38 +58,100 @@ impl Server {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let request = request
-            .build()
-            .with_context(|| format!("the call to {url} cannot be made; are --url, --tenant and the like right?"))?;
-        let answer = self
-            .http
-            .execute(request)
-            .await
-            .with_context(|| format!("{url} does not answer; is the server running, and is --url right?"))?;
+        let request = request.build().map_err(|error| {
+            let why = root_cause(&error);
+            anyhow!("the call to {server} cannot be made: {why}; are --url, --token, --tenant and the key right?")
+        })?;
+        let answer = self.http.execute(request).await.map_err(|error| unanswered(server, &error))?;
         let status = answer.status();
-        let text = answer.text().await.with_context(|| format!("the answer of {url} broke off"))?;
-        let value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        if status.is_success() {
-            return Ok(value);
+        let wait = answer.headers().get("retry-after").and_then(|wait| wait.to_str().ok()).map(str::to_owned);
+        let text = answer.text().await.map_err(|error| unanswered(server, &error))?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(answer) if status.is_success() && answer.is_object() => Ok(answer),
+            Ok(problem) if !status.is_success() && !text_of(&problem, "title").is_empty() => {
+                Err(anyhow!(refusal(status, &problem, wait.as_deref())))
+            }
+            _ => Err(anyhow!("{server} answered {status}, but not as Postrider does; is --url right?")),
         }
-        Err(refusal(status, &value))
     }
 }
 
-/// What a problem (RFC 9457) says, with each fault at its place in the body, or at its parameter or header.
-fn refusal(status: StatusCode, problem: &Value) -> anyhow::Error {
-    let parts = [text_of(problem, "title"), text_of(problem, "detail")];
-    let words = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
-    let faults = problem.get("errors").and_then(Value::as_array).into_iter().flatten();
-    let fault = |fault: &Value| {
+fn unanswered(server: &str, error: &reqwest::Error) -> anyhow::Error {
+    let why = match error.is_timeout() {
+        true => format!("nothing came within {} s", TIMEOUT.as_secs()),
+        false => root_cause(error),
+    };
+    anyhow!("{server} does not answer: {why}; is the server running, and is --url right?")
+}
+
+/// The innermost cause: those around it say again that a request was not sent.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// What a problem (RFC 9457) says. Its detail says all that its title does, and where faults are listed they say what the
+/// detail does: each at its place in the body, or at its parameter or header.
+fn refusal(status: StatusCode, problem: &Value, wait: Option<&str>) -> String {
+    let faults: Vec<&Value> = problem.get("errors").and_then(Value::as_array).into_iter().flatten().collect();
+    let (title, detail) = (text_of(problem, "title"), text_of(problem, "detail"));
+    let words = if detail.is_empty() || !faults.is_empty() { title } else { detail };
+    let mut text = format!("the server answered {}: {words}", status.as_u16());
+    if let Some(wait) = wait {
+        text.push_str(&format!("; it asks to wait {wait} s"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        text.push_str("; --token takes it, and `postrider token create` makes one");
+    }
+    if status.is_server_error() {
+        text.push_str(&format!("; its log has more at request {}", text_of(problem, "request_id")));
+    }
+    for fault in faults {
         let place = [text_of(fault, "pointer"), text_of(fault, "parameter")].concat();
         let place = if place.is_empty() { "the body" } else { &place };
-        format!("\n  {place}: {}", text_of(fault, "detail"))
-    };
-    anyhow!("the server answered {status}: {words}{}", faults.map(fault).collect::<String>())
+        text.push_str(&format!("\n  {place}: {}", text_of(fault, "detail")));
+    }
+    text
 }
 
 /// A text within an answer, or nothing.
 pub(crate) fn text_of<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_each_thing_once() {
+        let said = |status: u16, problem: Value, wait: Option<&str>| {
+            refusal(StatusCode::from_u16(status).unwrap(), &problem, wait)
+        };
+        let fault = |place: &str, name: &str, detail: &str| json!({ place: name, "detail": detail });
+        let title = "The body is not what this call takes";
+        let one = json!({ "title": title, "detail": "a type is short", "errors": [fault("pointer", "/type", "a type is short")] });
+        assert_eq!(said(422, one, None), format!("the server answered 422: {title}\n  /type: a type is short"));
+        let two = json!({
+            "title": title,
+            "detail": "the body has 2 faults; errors has each with its place",
+            "errors": [fault("pointer", "", "a"), fault("parameter", "limit", "b")],
+        });
+        assert_eq!(said(422, two, None), format!("the server answered 422: {title}\n  the body: a\n  limit: b"));
+        let gone = json!({ "title": "There is no such thing", "detail": "there is no such dead letter" });
+        assert_eq!(said(404, gone, None), "the server answered 404: there is no such dead letter");
+        assert_eq!(said(404, json!({ "title": "Gone" }), None), "the server answered 404: Gone");
+        let stranger = json!({ "title": "The token is not valid", "detail": "this token is unknown" });
+        assert!(said(401, stranger, None).starts_with("the server answered 401: this token is unknown; --token takes"));
+        let away = json!({ "title": "Not available", "detail": "try again", "request_id": "abc" });
+        assert_eq!(
+            said(503, away, Some("2")),
+            "the server answered 503: try again; it asks to wait 2 s; its log has more at request abc"
+        );
+    }
 }

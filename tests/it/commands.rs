@@ -88,6 +88,21 @@ async fn sigterm_ends_the_server_with_0(stack: Stack) {
     assert_eq!(status.code(), Some(0), "{}", app.log());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_url_that_is_not_a_server_s_is_said_to_be_wrong() {
+    let app = App::start(Stack::Sqlite).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, words) in [
+        (format!("http://{nobody}"), "does not answer: Connection refused"),
+        (nobody.to_string(), "has to begin with http://"),
+        // A page in place of the API.
+        (format!("{}/docs?", app.url()), "not as Postrider does"),
+    ] {
+        let said = bad(app.command(&["dead", "list"]).env("POSTRIDER_URL", url).output().unwrap());
+        assert!(said.contains(words) && said.contains("--url") && said.lines().count() == 1, "{words} in {said}");
+    }
+}
+
 #[test]
 fn the_printed_settings_can_be_loaded_as_they_stand() {
     let folder = tempfile::tempdir().unwrap();
