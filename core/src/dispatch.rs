@@ -62,6 +62,31 @@ pub enum DispatchError {
     Queue(#[from] QueueError),
 }
 
+/// Offers that failed one after another. There are hundreds a second while the queue is away, so their first and their
+/// end are logged, not each.
+#[derive(Debug, Default)]
+struct Failed {
+    offers: usize,
+    jobs: usize,
+}
+
+impl Failed {
+    fn add(&mut self, error: &DispatchError, jobs: usize) {
+        if self.offers == 0 {
+            tracing::warn!(%error, "jobs are stored but not offered to the queue; the sweep will offer them");
+        }
+        self.offers += 1;
+        self.jobs += jobs;
+    }
+
+    fn end(&mut self) {
+        let Self { offers, jobs } = std::mem::take(self);
+        if offers > 0 {
+            tracing::info!(offers, jobs, "the queue takes offers again; the sweep offers what failed meanwhile");
+        }
+    }
+}
+
 impl Dispatcher {
     /// Starts the task that offers what was just stored. It ends once every clone of the dispatcher is gone.
     #[must_use]
@@ -87,12 +112,17 @@ impl Dispatcher {
 
     async fn run(self, mut jobs: mpsc::Receiver<DueJob>) {
         let mut batch = Vec::with_capacity(OFFER_MAX);
+        let mut failed = Failed::default();
         while jobs.recv_many(&mut batch, OFFER_MAX).await > 0 {
             match self.try_offer(&batch, None, UnixMs::now()).await {
-                Ok(offered) if !offered.contains(&Offered::Unknown) => {}
-                Ok(_) => self.sweep.notify_one(),
+                Ok(offered) => {
+                    failed.end();
+                    if offered.contains(&Offered::Unknown) {
+                        self.sweep.notify_one();
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(%error, jobs = batch.len(), "jobs were stored but not offered to the queue; the sweep will offer them");
+                    failed.add(&error, batch.len());
                     self.sweep.notify_one();
                 }
             }

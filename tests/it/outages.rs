@@ -63,6 +63,35 @@ async fn refuses_and_then_goes_on(trouble: Line) {
     assert_eq!(stored.len(), accepted.len(), "what was refused is not stored: {stored:#?}");
     assert_eq!(receiver.events("/hook").len(), accepted.len());
     app.client.get("/readyz").send().await.expect(200);
+    // However many outcomes had to wait.
+    for words in ["an outcome waits for the database", "outcomes that waited for the database"] {
+        assert_eq!(app.log().matches(words).count(), 1, "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_all_the_offers_that_fail_while_redis_is_away_the_first_and_the_end_are_logged() {
+    const EVENTS: usize = 30;
+    let (mut redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).start().await;
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    redis.kill();
+    for n in 0..EVENTS {
+        app.client.publish("while.away", &n.to_string()).await;
+    }
+    redis.restart().await;
+    let again = || async {
+        app.client.publish("back.again", "1").await;
+        app.log().contains("the queue takes offers again").then_some(())
+    };
+    eventually("offers succeed again, and that is logged", SOON, again).await;
+    receiver.wait_for_events("/hook", EVENTS, SOON).await;
+    let log = app.log();
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    assert_eq!(lines("not offered to the queue").len(), 1, "{log}");
+    let ended = lines("the queue takes offers again");
+    let ended: serde_json::Value = serde_json::from_str(ended.first().unwrap()).expect("a line of JSON");
+    assert!(ended["jobs"].as_u64() >= Some(1) && ended["offers"].as_u64() >= Some(1), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

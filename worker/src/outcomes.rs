@@ -19,7 +19,11 @@ use postrider_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{leases::Slot, pace::Outage, settle::Settler};
+use crate::{
+    leases::Slot,
+    pace::{Outage, Waiting},
+    settle::Settler,
+};
 
 /// Tries to commit an outcome that the database refuses, which is not an outage but a fault of ours.
 const REFUSED_TRIES: u32 = 5;
@@ -137,6 +141,8 @@ pub(crate) const fn health(class: AttemptClass, status_code: Option<u16>) -> Hea
 pub(crate) struct Recorder {
     pub(crate) store: Store,
     pub(crate) settler: Settler,
+    /// Outcomes that wait for the database: one for each slot, in a long outage.
+    pub(crate) waiting: Waiting,
     /// Gives up waiting for the database: the lease goes back, and the job runs once more.
     pub(crate) hurry: CancellationToken,
 }
@@ -165,14 +171,19 @@ impl Recorder {
         let mut refused = 0;
         loop {
             let error = match self.store.record(finished.clone()).await {
-                Ok(recorded) => return Some(recorded),
+                Ok(recorded) => {
+                    if let Some(outcomes) = self.waiting.end() {
+                        tracing::info!(outcomes, "outcomes that waited for the database are committed again");
+                    }
+                    return Some(recorded);
+                }
                 Err(error) => error,
             };
             if !error.is_unavailable() {
                 refused += 1;
                 tracing::error!(%error, job = %finished.job, "an outcome was refused by the database");
-            } else if outage.failures() == 0 {
-                tracing::warn!(%error, job = %finished.job, "an outcome waits for the database");
+            } else if outage.failures() == 0 && self.waiting.add() {
+                tracing::warn!(%error, job = %finished.job, "an outcome waits for the database, and others may");
             }
             if refused >= REFUSED_TRIES || !outage.wait(&self.hurry).await {
                 return None;

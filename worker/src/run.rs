@@ -22,7 +22,7 @@ use crate::{
     leases::Leases,
     operations,
     outcomes::Recorder,
-    pace::rest,
+    pace::{Waiting, rest},
     settle::{self, Settler},
     sweep::{self, Sweeper},
     upkeep,
@@ -66,7 +66,12 @@ impl Worker {
         let give_up = hurry.child_token();
         Self {
             leases: Leases::new(&parts.settings.host, concurrency + prefetch),
-            recorder: Recorder { store: parts.store.clone(), settler, hurry: give_up.clone() },
+            recorder: Recorder {
+                store: parts.store.clone(),
+                settler,
+                waiting: Waiting::default(),
+                hurry: give_up.clone(),
+            },
             verdicts,
             sweep: Arc::default(),
             shutdown,

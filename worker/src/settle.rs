@@ -60,12 +60,16 @@ pub(crate) async fn run(queue: Queue, mut verdicts: Verdicts, finish: Cancellati
         }
         let told: Vec<Verdict> = batch.iter().map(|(_, verdict)| verdict.clone()).collect();
         while let Err(error) = queue.settle(&told).await {
-            tracing::warn!(%error, verdicts = told.len(), "the queue was not told of what has ended; trying again");
+            if outage.failures() == 0 {
+                tracing::warn!(%error, verdicts = told.len(), "the queue was not told of what has ended; trying again");
+            }
             if !outage.wait(&hurry).await {
                 return;
             }
         }
-        outage.over();
+        if outage.over() {
+            tracing::info!("the queue is told again of what has ended");
+        }
         batch.clear();
     }
 }
