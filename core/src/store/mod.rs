@@ -22,12 +22,14 @@ mod publish;
 mod reach;
 mod recover;
 mod retention;
+mod room;
 mod sql;
 mod stats;
 mod tenants;
 mod tokens;
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -86,6 +88,8 @@ pub struct Store {
     committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// When it last took a write for [`Self::ready`].
     proved_at: Arc<Mutex<Option<Instant>>>,
+    /// The file that proves that SQLite's own has room to grow.
+    room: Option<Arc<Path>>,
 }
 
 /// The store of one tenant: every read and write through it carries the tenant.
@@ -114,6 +118,7 @@ impl Store {
             outcomes,
             committers: Arc::new(Mutex::new(vec![publishing, recording])),
             proved_at: Arc::default(),
+            room: room::beside(&options.url)?.map(Arc::from),
         })
     }
 
@@ -129,8 +134,8 @@ impl Store {
         &self.directory
     }
 
-    /// Whether it can store now. A full or read-only database still answers reads, so a row is written as it is too, once
-    /// a second at most, by however many this is asked.
+    /// Whether it can store now. A full or read-only database still answers reads, so a row is written as it is too, and
+    /// beside a SQLite file as much as a request may bring; once a second at most, by however many this is asked.
     ///
     /// # Errors
     /// When the database does not answer, or takes no writes.
@@ -142,6 +147,9 @@ impl Store {
         }
         *proved_at = None;
         self.pool.execute(sql::sql("UPDATE settings_clock SET epoch = epoch WHERE id = 1")).await?;
+        if let Some(file) = &self.room {
+            room::prove(file).await?;
+        }
         *proved_at = Some(Instant::now());
         Ok(())
     }
