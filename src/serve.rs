@@ -1,6 +1,6 @@
 //! Puts the roles together into one process, and ends it so that nothing is lost.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -70,7 +70,10 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         format!("the address {} cannot be listened on; set listen to a free one", parts.settings.listen)
     })?;
     let address = listener.local_addr()?;
-    write_address(&parts.settings.data_dir, address)?;
+    if let Err(error) = write_address(&parts.settings.data_dir, address) {
+        // A full disk keeps nobody from being served what is there, nor this from going on once there is room.
+        tracing::warn!(%error, "the file listen.addr is not written, so scripts do not find this process by it");
+    }
     welcome(&parts.settings, roles, address, new_token.as_deref())?;
     serve(parts, roles, listener, signals).await
 }
@@ -216,11 +219,9 @@ impl Signals {
     }
 }
 
-fn write_address(folder: &Path, address: SocketAddr) -> anyhow::Result<()> {
+fn write_address(folder: &Path, address: SocketAddr) -> io::Result<()> {
     let (file, new) = (folder.join(ADDRESS_FILE), folder.join(format!("{ADDRESS_FILE}.new")));
-    fs::write(&new, address.to_string())
-        .and_then(|()| fs::rename(&new, &file))
-        .with_context(|| format!("the file {} cannot be written", file.display()))
+    fs::write(&new, address.to_string()).and_then(|()| fs::rename(&new, &file))
 }
 
 fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, new_token: Option<&str>) -> anyhow::Result<()> {

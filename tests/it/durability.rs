@@ -100,6 +100,25 @@ async fn a_job_whose_process_was_killed_three_times_is_dead_without_a_fourth_try
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_full_disk_serves_and_goes_on() {
+    let mut app = App::start(Stack::Sqlite).await;
+    app.terminate().await;
+    // Stands for a disk without room for another file: what is written there is refused.
+    std::os::unix::fs::symlink("/dev/full", app.folder().join("listen.addr.new")).unwrap();
+    let mut command = app.command(&["serve"]);
+    let log = app.folder().join("full.log");
+    let file = std::fs::File::create(&log).unwrap();
+    let mut process = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let said = || async { std::fs::read_to_string(&log).unwrap().contains("Postrider 0").then_some(()) };
+    eventually("it is running", SOON, said).await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    let ended = process.try_wait().unwrap();
+    process.kill().ok();
+    process.wait().unwrap();
+    assert!(ended.is_none() && text.contains("listen.addr is not written") && text.contains("No space"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_emptied_in_the_middle_loses_none() {
     let redis = PrivateRedis::start().await;
     let receiver = Receiver::start().await;
