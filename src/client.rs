@@ -93,8 +93,8 @@ fn root_cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// What a problem (RFC 9457) says. Its detail says all that its title does, and where faults are listed they say what the
-/// detail does: each at its place in the body, or at its parameter or header.
+/// What a problem (RFC 9457) says. Its detail says all that its title does, and where faults are listed they say what
+/// the detail does: each at its place in the body, or at its parameter or header.
 fn refusal(status: StatusCode, problem: &Value, wait: Option<&str>) -> String {
     let faults: Vec<&Value> = problem.get("errors").and_then(Value::as_array).into_iter().flatten().collect();
     let (title, detail) = (text_of(problem, "title"), text_of(problem, "detail"));
@@ -135,7 +135,8 @@ mod tests {
         };
         let fault = |place: &str, name: &str, detail: &str| json!({ place: name, "detail": detail });
         let title = "The body is not what this call takes";
-        let one = json!({ "title": title, "detail": "a type is short", "errors": [fault("pointer", "/type", "a type is short")] });
+        let short = "a type is short";
+        let one = json!({ "title": title, "detail": short, "errors": [fault("pointer", "/type", short)] });
         assert_eq!(said(422, one, None), format!("the server answered 422: {title}\n  /type: a type is short"));
         let two = json!({
             "title": title,

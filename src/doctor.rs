@@ -130,8 +130,8 @@ fn check_database(settings: &Settings, inspected: &Result<Inspection, String>) -
     let shown = first_start::hide_password(&url);
     if !inspection.makes_tables && matches!(inspection.tables, Tables::None | Tables::Behind) {
         return Err(format!(
-            "{shown} does not let its user make tables; run `GRANT CREATE ON SCHEMA public TO` that user there, or name \
-             the database's owner in the setting database_url"
+            "{shown} does not let its user make tables; run `GRANT CREATE ON SCHEMA public TO` that user there, or \
+             name the database's owner in the setting database_url"
         ));
     }
     match inspection.tables {

@@ -12,8 +12,8 @@ pub enum QueueError {
     )]
     Unavailable { at: String, reason: String, remedy: &'static str },
     #[error(
-        "the queue at {at} did not answer within {after:?}. Is Redis running there, may this machine reach it, and does it \
-         speak TLS (rediss://) or not (redis://)? Jobs are kept in SQL and offered again once it answers"
+        "the queue at {at} did not answer within {after:?}. Is Redis running there, may this machine reach it, and does \
+         it speak TLS (rediss://) or not (redis://)? Jobs are kept in SQL and offered again once it answers"
     )]
     Silent { at: String, after: Duration },
     #[error(

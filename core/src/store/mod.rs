@@ -134,8 +134,8 @@ impl Store {
         &self.directory
     }
 
-    /// Whether it can store now. A full or read-only database still answers reads, so a row is written as it is too, and
-    /// beside a SQLite file as much as a request may bring; once a second at most, by however many this is asked.
+    /// Whether it can store now. A full or read-only database still answers reads, so a row is written as it is too,
+    /// and beside a SQLite file as much as a request may bring; once a second at most, by however many this is asked.
     ///
     /// # Errors
     /// When the database does not answer, or takes no writes.

@@ -15,15 +15,15 @@ const NO_DATABASE: &str = "3D000";
 const NO_RIGHT: &str = "42501";
 
 /// # Errors
-/// [`StoreError::Unreachable`] where the server may answer later, [`StoreError::Configuration`] where it will not before
-/// somebody mends something.
+/// [`StoreError::Unreachable`] where the server may answer later, [`StoreError::Configuration`] where it will not
+/// before somebody mends something.
 pub(super) async fn reach(options: &PgConnectOptions) -> Result<(), StoreError> {
     match tokio::time::timeout(ACQUIRE, PgConnection::connect_with(options)).await {
         Ok(Ok(connection)) => Ok(connection.close().await?),
         Ok(Err(error)) => Err(explain(options, error)),
         Err(_) => Err(StoreError::Unreachable(format!(
-            "{} did not answer within {} s; is PostgreSQL running there, may this machine reach it, and are host and port \
-             right in the setting database_url?",
+            "{} did not answer within {} s; is PostgreSQL running there, may this machine reach it, and are host and \
+             port right in the setting database_url?",
             place(options),
             ACQUIRE.as_secs()
         ))),
@@ -47,8 +47,8 @@ fn explain(options: &PgConnectOptions, error: sqlx::Error) -> StoreError {
             let (code, why) = (said.code().unwrap_or_default(), said.message());
             if LOGIN.contains(&code.as_ref()) {
                 return StoreError::Configuration(format!(
-                    "{at} refuses the login: {why}; give the right user and password in the setting database_url, as in \
-                     {POSTGRES_FORM}"
+                    "{at} refuses the login: {why}; give the right user and password in the setting database_url, as \
+                     in {POSTGRES_FORM}"
                 ));
             }
             if code == NO_DATABASE {

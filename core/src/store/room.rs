@@ -12,7 +12,7 @@ use super::{StoreError, connect::Target};
 /// As much as the largest request brings.
 const ROOM_BYTES: usize = 1024 * 1024;
 
-/// The file that proves it, beside the database's own. `None` where a server has the database, which looks after its disk.
+/// The file that proves it, beside the database's own. `None` where a server has the database and looks after its disk.
 pub(super) fn beside(url: &str) -> Result<Option<PathBuf>, StoreError> {
     let Target::Sqlite(database) = Target::of(url)? else { return Ok(None) };
     let mut name = database.into_os_string();

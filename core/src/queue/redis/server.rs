@@ -209,9 +209,7 @@ fn explain(error: &RedisError, text: &str) -> (String, &'static str) {
         _ if text.contains("cluster support disabled") => "It is no cluster, so write redis_url as redis://HOST.",
         _ if text.contains("OOM") => "It is full, so raise its maxmemory.",
         (ErrorKind::Server(_) | ErrorKind::Extension, _) => "Its own log may say more.",
-        _ => {
-            "Is Redis running there, and are host, port and redis:// (rediss:// for TLS) right in the setting redis_url?"
-        }
+        _ => "Is Redis running there, and are host, port and redis:// (rediss:// for TLS) right in redis_url?",
     };
     let kind = format!(" - {:?}", error.kind());
     let reason = text.trim_end_matches(&kind).trim_end_matches('.');
