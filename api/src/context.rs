@@ -1,11 +1,16 @@
-//! What surrounds every request: its id, the body of its refusal, its count, and a net under panics.
+//! What surrounds every request: its id, the body of its refusal, its count, its failure in the log, and a net under
+//! panics.
 
-use std::any::Any;
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -19,6 +24,8 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Between two lines in the log for requests that nothing can be done for now: an outage refuses thousands.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Puts all of a process' routes into their surroundings: what nothing is at, a wrong method and a panic are problems
 /// like others, and every answer has its request's id.
@@ -27,25 +34,49 @@ pub fn surrounded(routes: Router, metrics: ApiMetrics) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(metrics, surround))
+        .layer(from_fn_with_state((metrics, Told::default()), surround))
 }
 
-async fn surround(State(metrics): State<ApiMetrics>, request: Request, next: Next) -> Response {
+async fn surround(State((metrics, told)): State<(ApiMetrics, Told)>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
         problem.write(&id, &mut response);
     }
     let status = response.status();
-    if status.is_server_error() {
-        tracing::warn!(%method, path, status = status.as_u16(), request_id = id, "a request failed");
+    let cause = problem.and_then(|problem| problem.cause).unwrap_or_default();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(others) = told.now() {
+            tracing::warn!(%method, path, request_id = id, cause, others, "requests are refused with 503");
+        }
+    } else if status.is_server_error() {
+        tracing::error!(%method, path, status = status.as_u16(), request_id = id, cause, "a request failed");
     }
     metrics.answered(status);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// When a refusal was told of last, and how many were not since.
+#[derive(Clone, Debug, Default)]
+struct Told(Arc<Mutex<(Option<Instant>, u64)>>);
+
+impl Told {
+    /// How many others there were since the last one that was told of, where this one is to be.
+    fn now(&self) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, others) = &mut *told;
+        if at.is_some_and(|at| at.elapsed() < TOLD_EVERY) {
+            *others += 1;
+            return None;
+        }
+        *at = Some(Instant::now());
+        Some(std::mem::take(others))
+    }
 }
 
 /// The caller's id where it is one, short and plain, so that it can be searched for in both logs; else a new one.
@@ -74,4 +105,17 @@ fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     };
     tracing::error!(panic = text, "a request's handler panicked");
     Problem::new(Code::Internal, "the request failed here; the log has the reason").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_refusals_in_a_second_one_is_told_of() {
+        let told = Told::default();
+        assert_eq!([told.now(), told.now(), told.now()], [Some(0), None, None]);
+        told.0.lock().unwrap().0 = Instant::now().checked_sub(TOLD_EVERY);
+        assert_eq!([told.now(), told.now()], [Some(2), None]);
+    }
 }

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 /// What problems' `type` begins with; the code follows.
 const TYPE_BASE: &str = "https://postrider.dev/problems/";
-/// After which a caller may try again when the database does not answer.
+/// After which a caller may try again when the database cannot be used.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);
 /// Characters of somebody else's words that a detail repeats.
 const WORDS_CHARS_MAX: usize = 400;
@@ -94,6 +94,8 @@ pub(crate) struct Problem {
     detail: String,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
+    /// What went wrong here, for the log alone.
+    pub(crate) cause: Option<String>,
 }
 
 /// A problem as it is sent.
@@ -116,7 +118,7 @@ pub(crate) struct ProblemBody {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Display) -> Self {
-        Self { code, detail: words(detail), errors: Vec::new(), retry_after: None }
+        Self { code, detail: words(detail), errors: Vec::new(), retry_after: None, cause: None }
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
@@ -194,16 +196,16 @@ impl From<StoreError> for Problem {
 
 impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
+        let cause = Some(error.to_string());
         if error.is_unavailable() {
-            tracing::warn!(%error, "a request was refused because the database does not answer");
-            let detail = "the database does not answer; nothing was stored, so try again";
-            return Self { retry_after: Some(UNAVAILABLE_RETRY), ..Self::new(Code::Unavailable, detail) };
+            let detail = "the database cannot be used now; nothing was stored, so try again";
+            return Self { retry_after: Some(UNAVAILABLE_RETRY), cause, ..Self::new(Code::Unavailable, detail) };
         }
         if let StoreError::Exists(what) = error {
             return Self::new(Code::Exists, format_args!("{what} exists already"));
         }
-        tracing::error!(%error, "a request failed");
-        Self::new(Code::Internal, "the request failed here; the log has the reason under the request's id")
+        let detail = "the request failed here; the log has the reason under the request's id";
+        Self { cause, ..Self::new(Code::Internal, detail) }
     }
 }
 
