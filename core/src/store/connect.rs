@@ -118,21 +118,13 @@ fn refused(why: impl std::fmt::Display) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::UnixMs,
-        store::{Cipher, Store},
-    };
+    use crate::{domain::UnixMs, store::Store};
 
     #[tokio::test]
     async fn a_disk_that_was_full_is_written_to_again() {
         let folder = std::env::temp_dir().join(format!("postrider-store-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
-        let options = StoreOptions {
-            url: format!("sqlite://{}", folder.join("db").display()),
-            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
-            node: "test".to_owned(),
-            connections_max: 1,
-        };
+        let options = StoreOptions::of_test(&folder);
         let store = Store::open(&options).await.unwrap();
         let Pool::Sqlite { writer, .. } = &store.pool else { panic!("it is a SQLite database") };
         sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();

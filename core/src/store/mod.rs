@@ -175,3 +175,17 @@ async fn migrate(pool: &Pool) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl StoreOptions {
+        /// A SQLite file `db` in a folder.
+        pub(super) fn of_test(folder: &Path) -> Self {
+            let url = format!("sqlite://{}", folder.join("db").display());
+            let cipher = Cipher::parse(&Cipher::key_text([7; 32])).unwrap();
+            Self { url, cipher, node: "test".to_owned(), connections_max: 1 }
+        }
+    }
+}

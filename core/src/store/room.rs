@@ -42,18 +42,13 @@ fn write(file: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::{Cipher, Store, StoreOptions};
+    use crate::store::{Store, StoreOptions};
 
     #[tokio::test]
     async fn without_room_to_grow_it_is_not_ready_and_with_room_it_is_again() {
         let folder = std::env::temp_dir().join(format!("postrider-room-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
-        let options = StoreOptions {
-            url: format!("sqlite://{}", folder.join("db").display()),
-            cipher: Cipher::parse(&Cipher::key_text([7; 32])).unwrap(),
-            node: "test".to_owned(),
-            connections_max: 1,
-        };
+        let options = StoreOptions::of_test(&folder);
         let store = Store::open(&options).await.unwrap();
         // A disk that is full, until what stands for it is removed.
         std::os::unix::fs::symlink("/dev/full", folder.join("db-room")).unwrap();
