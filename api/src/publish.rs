@@ -238,7 +238,7 @@ fn parse_own_id(text: &str) -> Result<OwnId, String> {
     if text.starts_with(GIVEN_ID_PREFIX) {
         return Err(format!("an own id may not begin with {GIVEN_ID_PREFIX}, as given ids do"));
     }
-    if text.bytes().all(|byte| byte == b'.') {
+    if !text.is_empty() && text.bytes().all(|byte| byte == b'.') {
         return Err("an own id of dots alone cannot be asked for, since paths leave dots out".to_owned());
     }
     text.parse().map_err(|error: postrider_core::domain::event::OwnIdError| error.to_string())

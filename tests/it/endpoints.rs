@@ -21,6 +21,7 @@ on_both_stacks!(
     a_test_that_succeeds_makes_a_failing_endpoint_active,
     a_failing_endpoint_says_so_and_is_active_after_a_success,
     recover_includes_what_was_missed_while_disabled,
+    calls_to_one_endpoint_at_once_do_not_wait_for_each_other,
     an_event_for_later_is_not_delivered_before,
     an_event_is_replayed_to_the_named_endpoints_only,
 );
@@ -304,17 +305,35 @@ async fn recover_includes_what_was_missed_while_disabled(stack: Stack) {
     let disabled = await_state(&app.client, &endpoint.id, "disabled").await;
     assert!(disabled.string("/state_reason").contains("410"), "{}", disabled.text);
     let missed = [app.client.publish("was.missed", "2").await, app.client.publish("was.missed", "3").await];
+    let at = since + Duration::from_secs(36_000);
+    let later = json!({ "type": "is.for.later", "payload": 4, "deliver_at": at.to_string() });
+    let later = app.client.post("/v1/events").json(&later).send().await.expect(202).string("/id");
     receiver.always("/hook", Script::status(200));
     let path = format!("/v1/endpoints/{}", endpoint.id);
     app.client.post(&format!("{path}/resume")).send().await.expect(200);
     let operation = recover(&app.client, &endpoint.id, since).await;
-    assert_eq!(operation.body["replayed"], 3, "{}", operation.text);
+    assert_eq!(operation.body["replayed"], 4, "{}", operation.text);
+    let shown = app.client.get(&format!("/v1/events/{later}")).send().await.expect(200);
+    assert_eq!(shown.string("/deliveries/0/state"), "scheduled", "what is for later stays so");
     let asked = json!({ "since": since.to_string(), "until": since.to_string() });
     let nothing = app.client.post(&format!("{path}/recover")).json(&asked).send().await.expect(202);
     assert_eq!((&nothing.body["total"], nothing.string("/until")), (&json!(0), nothing.string("/since")));
     let came = receiver.wait_for_events("/hook", 4, SOON).await;
     let counts: Vec<usize> = [&before, &gone, &missed[0], &missed[1]].map(|event| came[event]).to_vec();
     assert_eq!(counts, [1, 2, 1, 1], "once each, and the refused one once more");
+}
+
+async fn calls_to_one_endpoint_at_once_do_not_wait_for_each_other(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    let pauses = (0..20).map(|n| app.client.post(&format!("{path}/{}", ["pause", "resume"][n % 2])).send());
+    for answer in futures::future::join_all(pauses).await {
+        answer.expect(200);
+    }
+    let deletions = futures::future::join_all((0..20).map(|_| app.client.delete(&path).send())).await;
+    let count = |status: u16| deletions.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(204), count(404)), (1, 19));
 }
 
 async fn an_event_for_later_is_not_delivered_before(stack: Stack) {

@@ -7,6 +7,7 @@ use crate::harness::{App, Client, LONG, PrivateRedis, Receiver, SOON, Script, St
 on_both_stacks!(
     a_killed_process_keeps_the_order_although_new_events_come_at_once,
     a_retry_that_is_an_hour_off_is_still_waited_for,
+    what_is_told_to_run_now_keeps_its_place,
 );
 
 const PENDING: usize = 150;
@@ -45,6 +46,23 @@ async fn a_retry_that_is_an_hour_off_is_still_waited_for(stack: Stack) {
     let calls = receiver.wait_for("/hook", LATER + 2, SOON).await;
     let came: Vec<&str> = calls.iter().map(crate::harness::Recorded::text).collect();
     assert_eq!(came, ["0", "0", "1", "2", "3", "4", "5"]);
+}
+
+async fn what_is_told_to_run_now_keeps_its_place(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let (let_go, held) = Script::held();
+    receiver.first("/hook", [held], Script::status(200));
+    app.client.create_endpoint(&receiver.url("/hook"), json!({ "ordered": true })).await;
+    publish_pending(&app.client).await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    for job in app.client.all("/v1/jobs?state=queued").await {
+        let path = format!("/v1/jobs/{}/run-now", job["id"].as_str().unwrap());
+        app.client.post(&path).send().await.expect(202);
+    }
+    let_go.send(true).unwrap();
+    publish_new(app.client.clone()).await;
+    receiver.wait_for_events("/hook", PENDING + NEW, SOON).await;
+    assert_all_in_order(&receiver).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,24 @@ async fn with_a_silent_postgresql_it_refuses_and_then_goes_on() {
     refuses_and_then_goes_on(Line::Silent).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_postgresql_that_takes_no_writes_it_refuses_and_then_goes_on() {
+    let (app, receiver) = (App::start(Stack::Postgres).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    app.database().set_writable(false).await;
+    let body = json!({ "type": "while.away", "payload": 1 });
+    let refused = || async {
+        let answer = app.client.post("/v1/events").json(&body).send().await.expect_problem(503, "unavailable");
+        answer.header("retry-after").expect("a 503 says when to try again");
+        let ready = app.client.get("/readyz").send().await;
+        (ready.status == 503).then_some(())
+    };
+    eventually("readiness tells the truth", SOON, refused).await;
+    app.database().set_writable(true).await;
+    published_again(&app.client).await;
+    receiver.wait_for("/hook", 1, SOON).await;
+}
+
 async fn refuses_and_then_goes_on(trouble: Line) {
     const LANES: usize = 3;
     const IN_FLIGHT: usize = 2 * LANES;

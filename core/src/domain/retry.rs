@@ -55,7 +55,7 @@ enum Written {
 pub enum RetryScheduleError {
     #[error("a schedule has at most {max} delays, this one has {0}", max = ATTEMPTS_MAX - 1)]
     TooLong(usize),
-    #[error("delay {0} is not between 0 and {max_s} seconds", max_s = DELAY_MAX.as_secs())]
+    #[error("the delay at place {0} (the first is 0) is not between 0 and {max_s} seconds", max_s = DELAY_MAX.as_secs())]
     Delay(usize),
 }
 

@@ -35,9 +35,9 @@ pub(super) struct Row {
     run_at: i64,
 }
 
-pub(super) const COLUMNS: &str = "id, tenant_id, lane, endpoint_id, priority, run_at";
+const COLUMNS: &str = "id, tenant_id, lane, endpoint_id, priority, run_at";
 
-fn pending() -> Sql {
+pub(super) fn pending() -> Sql {
     sql("SELECT ").then(COLUMNS).then(" FROM jobs WHERE state = 'pending'")
 }
 

@@ -173,9 +173,13 @@ impl Scope<'_> {
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
-        change_state(&mut tx, self.tenant, id, from, change).await?;
+        let changed = change_state(&mut tx, self.tenant, id, from, change).await?;
         let row: Option<Row> = tx.fetch_one(select_live(self.tenant, id)).await?;
-        self.commit_settings(tx, id).await?;
+        // Whoever changes an endpoint locks its row before the clock's. The clock of a change that was none would be locked
+        // first, and two such calls would wait for each other.
+        if changed {
+            self.commit_settings(tx, id).await?;
+        }
         row.map(Row::read).transpose()
     }
 
@@ -192,8 +196,8 @@ impl Scope<'_> {
         let found = tx.execute(deleted).await? > 0;
         if found {
             tx.execute(sql("DELETE FROM endpoint_secrets").and(" WHERE endpoint_id = ", id)).await?;
+            self.commit_settings(tx, id).await?;
         }
-        self.commit_settings(tx, id).await?;
         Ok(found)
     }
 

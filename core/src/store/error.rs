@@ -40,6 +40,9 @@ pub enum StoreError {
 const AGAIN: [&str; 2] = ["40001", "40P01"];
 /// PostgreSQL's classes of states that pass: connection, insufficient resources, operator intervention, system error.
 const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+/// PostgreSQL's states of a standby or of a server under maintenance: read_only_sql_transaction, and
+/// object_not_in_prerequisite_state, which a database answers that takes no connections.
+const PASSING: [&str; 2] = ["25006", "55000"];
 /// SQLite's primary codes that pass: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
 const PASSING_SQLITE: [i64; 6] = [5, 6, 8, 10, 13, 14];
 /// Of these, another process holds the file: BUSY, LOCKED.
@@ -116,7 +119,8 @@ impl From<sqlx::Error> for StoreError {
         let sqlite_code = || code.parse::<i64>().is_ok_and(|code| PASSING_SQLITE.contains(&(code & 0xff)));
         if AGAIN.contains(&code.as_ref()) {
             Self::Again(error)
-        } else if (code.len() == 5 && PASSING_CLASSES.iter().any(|class| code.starts_with(class)))
+        } else if PASSING.contains(&code.as_ref())
+            || (code.len() == 5 && PASSING_CLASSES.iter().any(|class| code.starts_with(class)))
             || (code.len() < 5 && sqlite_code())
         {
             Self::Unavailable(Arc::new(error))

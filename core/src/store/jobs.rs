@@ -271,7 +271,8 @@ impl Scope<'_> {
         Ok(self.store.pool.execute(update).await? > 0)
     }
 
-    /// Makes a pending job due now. `None` when it is not pending (any more).
+    /// Makes a pending job due now. One that is due stays as it is: another time would give it another place in its
+    /// lane. `None` when it is not pending (any more).
     ///
     /// # Errors
     /// When the database does not answer.
@@ -281,9 +282,10 @@ impl Scope<'_> {
             .and(" run_at = ", now)
             .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)
             .and(" AND id = ", id)
-            .then(" RETURNING ")
-            .then(due::COLUMNS);
-        let row: Option<due::Row> = tx.fetch_one(update).await?;
+            .and(" AND run_at > ", now);
+        tx.execute(update).await?;
+        let pending = due::pending().and(" AND tenant_id = ", self.tenant).and(" AND id = ", id);
+        let row: Option<due::Row> = tx.fetch_one(pending).await?;
         tx.commit().await?;
         row.map(due::Row::read).transpose()
     }

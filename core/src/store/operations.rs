@@ -11,7 +11,7 @@ use super::{
     endpoints::TAKES_DELIVERIES,
     jobs::small,
     recover,
-    sql::{Tx, sql},
+    sql::{Tx, Value, sql},
 };
 use crate::domain::{Id, UnixMs, endpoint::Endpoint, id::Identified, tenant::Tenant};
 
@@ -228,15 +228,17 @@ impl Scope<'_> {
 }
 
 impl Store {
-    /// Takes on a running operation that no living process works on.
+    /// Takes on a running operation that no living process works on, of a tenant that is not among `busy`.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn claim_operation(&self, now: UnixMs) -> Result<Option<Operation>, StoreError> {
-        let free = sql("SELECT ")
-            .then(COLUMNS)
-            .and(" FROM operations WHERE state = 'running' AND owner_until < ", now)
-            .then(" ORDER BY owner_until LIMIT 1");
+    pub async fn claim_operation(&self, busy: &[Id<Tenant>], now: UnixMs) -> Result<Option<Operation>, StoreError> {
+        let mut free =
+            sql("SELECT ").then(COLUMNS).and(" FROM operations WHERE state = 'running' AND owner_until < ", now);
+        if !busy.is_empty() {
+            free = free.then(" AND tenant_id NOT IN (").list(busy.iter().copied().map(Value::from).collect()).then(")");
+        }
+        let free = free.then(" ORDER BY owner_until LIMIT 1");
         let Some(row) = self.pool.fetch_one::<Row>(free).await? else { return Ok(None) };
         let mut tx = self.pool.begin().await?;
         let update = sql("UPDATE operations SET")

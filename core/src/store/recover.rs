@@ -104,7 +104,7 @@ async fn recover_event(
     if event.payload.is_none() || (tried.is_empty() && !missed) {
         return Ok(None);
     }
-    let job = NewJob::delivery(endpoint, event.id, now);
+    let job = NewJob::delivery(endpoint, event.id, event.deliver_at.max(now));
     jobs::insert(tx, vec![(endpoint.tenant_id, &job, now)]).await?;
     Ok(Some(job.due(endpoint.tenant_id)))
 }

@@ -39,6 +39,14 @@ impl Database {
         ended.len()
     }
 
+    /// Lets it take writes or not, from the next connection on, as after a failover to a standby.
+    pub(crate) async fn set_writable(&self, writable: bool) {
+        let Self::Postgres { name, .. } = self else { panic!("SQLite has no standby") };
+        let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {}", !writable);
+        on_server(set).await.expect("a superuser");
+        self.drop_connections().await;
+    }
+
     pub(crate) fn url(&self) -> &str {
         match self {
             Self::Sqlite { url } | Self::Postgres { url, .. } => url,

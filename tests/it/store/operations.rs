@@ -45,8 +45,9 @@ async fn a_recovery_replays_each_event_without_a_success_once(stack: Stack) {
     for _ in 0..2 {
         let replay = Replay { kind: kind.clone(), total: None, rate_per_second: None };
         let operation = scope.create_operation(&replay, at.now).await.unwrap();
-        assert_eq!(at.store.claim_operation(at.now).await.unwrap().unwrap().id, operation.id);
-        assert!(at.store.claim_operation(at.now).await.unwrap().is_none());
+        assert!(at.store.claim_operation(&[at.tenant.id], at.now).await.unwrap().is_none(), "its tenant is busy");
+        assert_eq!(at.store.claim_operation(&[], at.now).await.unwrap().unwrap().id, operation.id);
+        assert!(at.store.claim_operation(&[], at.now).await.unwrap().is_none());
         while at.store.step_operation(operation.id, 7, at.now).await.unwrap().more {}
         let ended = scope.operation(operation.id).await.unwrap().unwrap();
         ids.push((ended.seen, ended.replayed));
@@ -117,11 +118,11 @@ async fn an_operation_is_one_process_s_until_that_is_silent(stack: Stack) {
     let other = at.second_process([7; 32]).await;
     let operation = begin(&at, all_dead_letters()).await;
     let made = async |store: &Store, now| store.step_operation(operation, 1, now).await.unwrap().jobs.len();
-    assert!(other.claim_operation(at.now).await.unwrap().is_none());
+    assert!(other.claim_operation(&[], at.now).await.unwrap().is_none());
     assert_eq!(made(&other, at.now).await, 0);
     assert_eq!(made(&at.store, at.now).await, 1);
     let silent = at.now + 16 * SECOND;
-    assert_eq!(other.claim_operation(silent).await.unwrap().unwrap().id, operation);
+    assert_eq!(other.claim_operation(&[], silent).await.unwrap().unwrap().id, operation);
     assert_eq!(made(&at.store, silent).await, 0, "it has another owner now");
     assert_eq!(made(&other, silent).await, 1);
 }
@@ -141,7 +142,7 @@ async fn die_at(at: &Fixture, endpoint: &Endpoint, now: UnixMs) {
 async fn begin(at: &Fixture, kind: OperationKind) -> Id<Operation> {
     let replay = Replay { kind, total: None, rate_per_second: None };
     let operation = at.store.tenant(at.tenant.id).create_operation(&replay, at.now).await.unwrap();
-    assert_eq!(at.store.claim_operation(at.now).await.unwrap().unwrap().id, operation.id);
+    assert_eq!(at.store.claim_operation(&[], at.now).await.unwrap().unwrap().id, operation.id);
     operation.id
 }
 

@@ -111,7 +111,7 @@ async fn a_recovery_looks_at_its_own_tenant_s_events_only(stack: Stack) {
         let kind = OperationKind::RecoverEndpoint { endpoint: endpoint.id, since: UnixMs(0), until: at.now };
         let replay = Replay { kind, total: None, rate_per_second: None };
         let operation = at.store.tenant(tenant).create_operation(&replay, at.now).await.unwrap().id;
-        assert!(at.store.claim_operation(at.now).await.unwrap().is_some());
+        assert!(at.store.claim_operation(&[], at.now).await.unwrap().is_some());
         while at.store.step_operation(operation, 7, at.now).await.unwrap().more {}
         let ended = at.store.tenant(tenant).operation(operation).await.unwrap().unwrap();
         assert_eq!((ended.seen, ended.replayed), (seen, seen));

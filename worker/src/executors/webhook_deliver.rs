@@ -27,6 +27,8 @@ use crate::{
 
 /// What a receiver answers that wants no more deliveries.
 const GONE: u16 = 410;
+/// How long an ordered lane rests whose turn came to the wrong delivery, where the queue lacks nothing that SQL has.
+const IN_TURN_REST: Duration = Duration::from_millis(100);
 const UNREADABLE_SECRET: &str =
     "the endpoint's signing secret cannot be read with the encryption keys that are configured";
 const GONE_REASON: &str = "the receiver answered 410 Gone";
@@ -103,8 +105,8 @@ async fn hold(executors: &Executors, work: &Work, endpoint: &Endpoint) -> Execut
 async fn in_turn(executors: &Executors, work: &Work, endpoint: &Endpoint) -> Execution {
     match executors.0.dispatcher.fill_before(&endpoint.lane()).await {
         Ok(Filled::Some) => {}
-        // The ticket would come again at once, and its lane waits anyway.
-        Ok(Filled::Nothing) => tokio::time::sleep(LOOK_AGAIN).await,
+        // What goes before it may be away from the queue still, and the ticket would come again at once.
+        Ok(Filled::Nothing) => tokio::time::sleep(IN_TURN_REST).await,
         Err(error) => {
             tracing::warn!(%error, job = %work.job.id, "what goes before a delivery could not be offered; it waits");
             return Execution::not_now(work, LOOK_AGAIN);
