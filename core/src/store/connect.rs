@@ -71,6 +71,8 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(ACQUIRE)
+        // Statements that write many rows keep what undoes them in temporary tables, which are files otherwise.
+        .pragma("temp_store", "MEMORY")
         .pragma("cache_size", "-16000");
     let writer = SqlitePoolOptions::new()
         .max_connections(1)

@@ -10,7 +10,7 @@ use super::{
     attempts::{self, NewAttempt},
     committer::Write,
     endpoints, failures,
-    sql::{Tx, Value, runs, sql},
+    sql::{Sql, Tx, Value, runs, sql},
     stats,
     tenants::touch_settings,
 };
@@ -164,15 +164,22 @@ async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, 
     let mut in_order = group.to_vec();
     in_order.sort_unstable_by_key(|one| one.job);
     for run in runs(in_order) {
-        let update = sql("UPDATE jobs SET state = v.column4, attempt = jobs.attempt + v.column3, run_at = v.column5, \
-            finished_at = v.column6, last_error = COALESCE(v.column7, jobs.last_error), \
-            fingerprint = COALESCE(v.column8, jobs.fingerprint) FROM (VALUES ")
-            .rows(run.into_iter().map(Finished::job_row).collect())
-            .then(") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.state = 'pending' RETURNING jobs.id");
-        let rows: Vec<(Uuid,)> = tx.fetch(update).await?;
+        let rows = run.into_iter().map(Finished::job_row).collect();
+        let rows: Vec<(Uuid,)> = tx.fetch(update_of(rows)).await?;
         applied.extend(rows.into_iter().map(|(id,)| id));
     }
     Ok(applied)
+}
+
+/// A pending job is told by its `finished_at`: by its state, SQLite would walk all that are pending for each group.
+fn update_of(rows: Vec<Vec<Value>>) -> Sql {
+    sql("UPDATE jobs SET state = v.column4, attempt = jobs.attempt + v.column3, run_at = v.column5, \
+        finished_at = v.column6, last_error = COALESCE(v.column7, jobs.last_error), \
+        fingerprint = COALESCE(v.column8, jobs.fingerprint) FROM (VALUES ")
+    .rows(rows)
+    .then(
+        ") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.finished_at IS NULL RETURNING jobs.id",
+    )
 }
 
 /// Snapshots what died, from the rows that are still there.
@@ -283,4 +290,26 @@ async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), Stor
     }
     // Last, since whoever has the clock must not wait for an endpoint whose owner waits for the clock.
     touch_settings(tx, &changed).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[tokio::test]
+    async fn outcomes_are_written_without_a_walk_over_all_that_is_pending() {
+        let folder = std::env::temp_dir().join(format!("postrider-plan-{}", Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        for rows in [1, 8, 128] {
+            let Sql { text, values } = update_of(vec![vec![Value::Int(None); 8]; rows]);
+            let plan = Sql { text: format!("EXPLAIN QUERY PLAN {text}"), values };
+            let steps: Vec<(i64, i64, i64, String)> = store.pool.fetch(plan).await.unwrap();
+            let walks = steps.iter().any(|(_, _, _, step)| step.starts_with("SCAN jobs"));
+            assert!(!walks && !steps.is_empty(), "{rows} rows: {steps:?}");
+        }
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
