@@ -23,6 +23,13 @@ pub(crate) struct ServerArgs {
     tenant: Option<String>,
 }
 
+impl ServerArgs {
+    /// The server at `url`, called with `token`.
+    pub(crate) fn of(url: String, token: String) -> Self {
+        Self { url, token, tenant: None }
+    }
+}
+
 /// A server's API.
 pub(crate) struct Server {
     http: reqwest::Client,

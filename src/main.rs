@@ -1,5 +1,6 @@
 //! The `postrider` command. Owns the command line; each command is a file of its own.
 
+mod bench;
 mod client;
 mod connections;
 mod dead;
@@ -19,6 +20,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use postrider_core::config::Settings;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Background jobs and webhook delivery that lose nothing.
 ///
@@ -57,6 +61,8 @@ enum Command {
     Dead(dead::DeadArgs),
     /// Check the settings, the database, Redis, the clock and the way out, and say what to do.
     Doctor,
+    /// Measure what this machine does with Postrider, beside what it does without.
+    Bench(bench::BenchArgs),
     /// Print a commented template of every setting, ready to be saved as postrider.toml.
     Config,
 }
@@ -86,6 +92,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Listen(args) => block_on(listen::run(args)),
         Command::Dead(args) => block_on(dead::run(args)),
         Command::Doctor => block_on(doctor::run(settings()?)),
+        Command::Bench(args) => block_on(bench::run(settings()?, args)),
         Command::Config => logs::say(&Settings::template()),
     }
 }

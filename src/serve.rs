@@ -27,7 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How long the last offers may take at the end.
 const OFFER_GRACE: Duration = Duration::from_secs(3);
 /// The address that was bound is written here, for scripts that let the system choose the port.
-const ADDRESS_FILE: &str = "listen.addr";
+pub(crate) const ADDRESS_FILE: &str = "listen.addr";
 
 /// What one process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +97,16 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
         let (directory, stop) = (parts.store.directory().clone(), directory_stop.clone());
         async move { directory.run(stop).await }
     });
-    let router = router(&parts, roles)?;
+    let mut registry = Registry::default();
+    let worker_metrics = postrider_worker::WorkerMetrics::register(&mut registry);
+    let router = router(&parts, roles, registry)?;
     let (http_stop, grace) = (stop.clone(), parts.settings.shutdown_grace());
     tasks.spawn(async move {
         http::serve(listener, router, http_stop, grace).await;
         Ok(())
     });
     if roles.worker {
-        let worker = worker(&parts)?;
+        let worker = worker(&parts, worker_metrics)?;
         let (stop, hurry) = (stop.clone(), hurry.clone());
         tasks.spawn(async move { postrider_worker::run(worker, stop, hurry).await.context("the worker ended") });
     }
@@ -131,8 +133,7 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
     ended
 }
 
-fn router(parts: &Parts, roles: Roles) -> anyhow::Result<Router> {
-    let mut registry = Registry::default();
+fn router(parts: &Parts, roles: Roles, mut registry: Registry) -> anyhow::Result<Router> {
     let metrics = ApiMetrics::register(&mut registry);
     let health = HealthState { store: parts.store.clone(), queue: parts.queue.clone(), registry: Arc::new(registry) };
     let mut router = postrider_api::health_router(health);
@@ -165,13 +166,14 @@ fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
     }))
 }
 
-fn worker(parts: &Parts) -> anyhow::Result<postrider_worker::WorkerParts> {
+fn worker(parts: &Parts, metrics: postrider_worker::WorkerMetrics) -> anyhow::Result<postrider_worker::WorkerParts> {
     let settings = &parts.settings;
     Ok(postrider_worker::WorkerParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         egress: connections::way_out(settings)?,
+        metrics,
         settings: postrider_worker::WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),

@@ -19,7 +19,7 @@ use crate::{
     auth::{Caller, Operate, Read},
     endpoints::not_active,
     http_request,
-    json::{Json, Object, OptionalJson, or_absent, present},
+    json::{Json, Nothing, Object, OptionalJson, or_absent, parse_at, present},
     operations::OperationJson,
     page::{Listing, Paging, Params},
     path::Ref,
@@ -120,6 +120,7 @@ impl DeadLetterJson {
         let payload = match letter.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => raw(payload),
             JobKind::HttpRequest => http_request::show(payload),
+            JobKind::Noop => None,
         };
         let attempts = std::mem::take(&mut letter.history).into_iter().map(AttemptJson::from).collect();
         Self { payload, attempts: Some(attempts), ..letter.into() }
@@ -285,6 +286,10 @@ fn judge_payload(api: &ApiState, kind: JobKind, payload: &RawValue) -> Result<Ve
     }
     match kind {
         JobKind::WebhookDeliver | JobKind::WebhookTest => Ok(payload.get().as_bytes().to_vec()),
+        JobKind::Noop => {
+            let Nothing {} = parse_at(payload.get(), "/payload")?;
+            Ok(Vec::new())
+        }
         JobKind::HttpRequest => http_request::stored(&http_request::read(api.settings(), payload.get(), "/payload")?),
     }
 }

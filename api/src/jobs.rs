@@ -25,7 +25,7 @@ use crate::{
     auth::{Caller, Operate, Publish, ReadPublished},
     http_request::{self, HttpRequestJson},
     job_list,
-    json::{Nothing, OptionalJson, RawJson},
+    json::{Nothing, OptionalJson, RawJson, parse_at},
     path::Ref,
     problem::{Code, Faults, Problem},
     publish::schedule,
@@ -51,11 +51,11 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewJob)]
 pub(crate) struct JobRequest {
-    /// `http.request`.
+    /// `http.request`, or `noop`, which does nothing and takes `{}`.
     kind: String,
     #[schema(value_type = HttpRequestJson)]
     args: Box<RawValue>,
-    /// What shares one concurrency, rate and order; absent: `host:` and the URL's host.
+    /// What shares one concurrency, rate and order; absent: `host:` and the URL's host, or `noop`.
     lane: Option<String>,
     /// Absent: now.
     #[schema(value_type = Option<Time>)]
@@ -194,19 +194,23 @@ async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> 
 }
 
 fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJob, Problem> {
-    match request.kind.parse::<JobKind>() {
-        Ok(JobKind::HttpRequest) => {}
-        Ok(JobKind::WebhookDeliver | JobKind::WebhookTest) => {
+    let kind = request.kind.parse::<JobKind>().map_err(|error| Problem::at(Code::InvalidBody, "/kind", error))?;
+    let args = match kind {
+        JobKind::HttpRequest => Some(http_request::read(settings, request.args.get(), "/args")?),
+        JobKind::Noop => {
+            let Nothing {} = parse_at(request.args.get(), "/args")?;
+            None
+        }
+        JobKind::WebhookDeliver | JobKind::WebhookTest => {
             let detail = "deliveries are made by events; publish one with POST /v1/events";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }
-        Err(error) => return Err(Problem::at(Code::InvalidBody, "/kind", error)),
-    }
-    let mut args = http_request::read(settings, request.args.get(), "/args")?;
+    };
     let mut faults = Faults::default();
-    let lane = match &request.lane {
-        None => Some(host_lane(&args)),
-        Some(name) => faults.keep("/lane", parse_lane(name)),
+    let lane = match (&request.lane, &args) {
+        (Some(name), _) => faults.keep("/lane", parse_lane(name)),
+        (None, Some(args)) => Some(host_lane(args)),
+        (None, None) => faults.keep("/lane", parse_lane(kind.as_str())),
     };
     let run_at = request.run_at.as_deref().and_then(|text| faults.keep("/run_at", schedule(text, now)));
     if let Some(key) = &request.unique_key {
@@ -219,17 +223,21 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
     let priority = request.priority.and_then(|level| faults.keep("/priority", Priority::try_from(level)));
     let Some(lane) = lane else { return Err(faults.problem()) };
     faults.result()?;
-    if let Some(count) = request.max_attempts {
-        args.retry_schedule = args.retry_schedule.with_max_attempts(count);
-    }
+    let with_attempts = |mut args: HttpRequest| {
+        if let Some(count) = request.max_attempts {
+            args.retry_schedule = args.retry_schedule.with_max_attempts(count);
+        }
+        args
+    };
+    let args = args.map(with_attempts);
     Ok(NewJob {
         id: Id::new(),
-        kind: JobKind::HttpRequest,
+        kind,
         lane,
-        max_attempts: args.retry_schedule.max_attempts(),
+        max_attempts: args.as_ref().map_or(1, |args| args.retry_schedule.max_attempts()),
         priority: priority.unwrap_or_default(),
         run_at: run_at.unwrap_or(now),
-        args: Some(http_request::stored(&args)?),
+        args: args.as_ref().map(http_request::stored).transpose()?,
         message_id: None,
         event_id: None,
         endpoint_id: None,

@@ -16,6 +16,7 @@ on_both_stacks!(
     max_attempts_ends_a_job_before_its_schedule_does,
     an_urgent_job_overtakes_what_waits_in_its_lane,
     jobs_are_found_by_state_kind_lane_and_key,
+    a_job_that_does_nothing_succeeds_and_takes_no_arguments,
     a_page_of_running_or_queued_jobs_is_full_while_there_are_more,
 );
 
@@ -155,6 +156,17 @@ async fn an_urgent_job_overtakes_what_waits_in_its_lane(stack: Stack) {
         |(place, call): (usize, &crate::harness::Recorded)| (call.header("x-priority") == Some("9")).then_some(place);
     let places: Vec<usize> = calls.iter().enumerate().filter_map(urgent).collect();
     assert!(places.iter().all(|place| *place < WAITING / 2), "urgent jobs came at {places:?} of {}", calls.len());
+}
+
+async fn a_job_that_does_nothing_succeeds_and_takes_no_arguments(stack: Stack) {
+    let app = App::start(stack).await;
+    let job = made(&app.client, json!({ "kind": "noop", "args": {} })).await;
+    let path = format!("/v1/jobs/{job}");
+    let done = || async { Some(app.client.get(&path).send().await).filter(|job| job.string("/state") == "succeeded") };
+    let done = eventually("it has succeeded", SOON, done).await;
+    assert_eq!((done.string("/lane"), done.list("/attempts").len()), ("noop".to_owned(), 1));
+    let refused = json!({ "kind": "noop", "args": { "url": "https://example.com" } });
+    app.client.post("/v1/jobs").json(&refused).send().await.expect_problem(422, "invalid_body");
 }
 
 async fn jobs_are_found_by_state_kind_lane_and_key(stack: Stack) {

@@ -14,6 +14,7 @@ mod ambiguous_input;
 mod architecture;
 mod backoffs;
 mod bad_input;
+mod bench;
 mod commands;
 mod dead_letters;
 mod deliveries;

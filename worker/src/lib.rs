@@ -7,6 +7,7 @@ pub mod egress;
 mod executors;
 mod heartbeat;
 mod leases;
+mod metrics;
 mod operations;
 mod outcomes;
 mod pace;
@@ -28,7 +29,7 @@ use postrider_core::{
 };
 
 use self::egress::EgressClient;
-pub use self::run::run;
+pub use self::{metrics::WorkerMetrics, run::run};
 
 /// Jobs that one process runs at once, when nobody says.
 pub const CONCURRENCY_DEFAULT: usize = 512;
@@ -42,6 +43,7 @@ pub struct WorkerParts {
     pub queue: Queue,
     pub dispatcher: Dispatcher,
     pub egress: EgressClient,
+    pub metrics: WorkerMetrics,
     pub settings: WorkerSettings,
 }
 

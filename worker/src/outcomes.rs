@@ -20,6 +20,7 @@ use postrider_core::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    WorkerMetrics,
     leases::Slot,
     pace::{Outage, Waiting},
     settle::Settler,
@@ -140,6 +141,7 @@ pub(crate) const fn health(class: AttemptClass, status_code: Option<u16>) -> Hea
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     pub(crate) store: Store,
+    pub(crate) metrics: WorkerMetrics,
     pub(crate) settler: Settler,
     /// Outcomes that wait for the database: one for each slot, in a long outage.
     pub(crate) waiting: Waiting,
@@ -172,6 +174,9 @@ impl Recorder {
         loop {
             let error = match self.store.record(finished.clone()).await {
                 Ok(recorded) => {
+                    if recorded == Recorded::Applied {
+                        self.metrics.committed(finished);
+                    }
                     if let Some(outcomes) = self.waiting.end() {
                         tracing::info!(outcomes, "outcomes that waited for the database are committed again");
                     }

@@ -68,6 +68,7 @@ impl Worker {
             leases: Leases::new(&parts.settings.host, concurrency + prefetch),
             recorder: Recorder {
                 store: parts.store.clone(),
+                metrics: parts.metrics.clone(),
                 settler,
                 waiting: Waiting::default(),
                 hurry: give_up.clone(),

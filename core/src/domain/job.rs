@@ -94,9 +94,12 @@ pub enum JobKind {
     WebhookTest,
     /// Any HTTP call.
     HttpRequest,
+    /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
+    Noop,
 }
 named!(JobKind, "a kind of job", {
     WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
+    Noop => "noop",
 });
 
 /// What SQL knows of a job. While it is `Pending`, see [`JobView`] for what it is doing.

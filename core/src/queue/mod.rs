@@ -272,6 +272,17 @@ impl Queue {
         }
     }
 
+    /// Removes all that it holds and knows. For a queue that was made for a measurement.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn erase(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(redis) => redis.erase().await,
+        }
+    }
+
     /// The deepest `lanes_max` lanes, all workers, and the totals.
     ///
     /// # Errors

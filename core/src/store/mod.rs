@@ -23,6 +23,7 @@ mod reach;
 mod recover;
 mod retention;
 mod room;
+mod scratch;
 mod sql;
 mod stats;
 mod tenants;
@@ -55,6 +56,7 @@ pub use self::{
     page::{Listed, Page},
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
     retention::{Removed, RetentionAges},
+    scratch::Scratch,
 };
 use self::{committer::Committer, sql::Pool};
 use crate::domain::{Id, tenant::Tenant};

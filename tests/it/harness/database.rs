@@ -47,6 +47,13 @@ impl Database {
         self.drop_connections().await;
     }
 
+    /// How many there are on the tests' PostgreSQL with names like `pattern`.
+    pub(crate) async fn count(pattern: &str) -> i64 {
+        let mut connection = PgConnection::connect(&server_url()).await.expect("the tests' PostgreSQL");
+        let select = sqlx::query_scalar("SELECT COUNT(*) FROM pg_database WHERE datname LIKE $1");
+        select.bind(pattern).fetch_one(&mut connection).await.expect("a count")
+    }
+
     pub(crate) fn url(&self) -> &str {
         match self {
             Self::Sqlite { url } | Self::Postgres { url, .. } => url,

@@ -74,6 +74,7 @@ impl Executors {
         match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::run(&self, &work).await,
             JobKind::HttpRequest => http_request::run(&self, &work).await,
+            JobKind::Noop => self.nothing(&work),
         }
     }
 
@@ -103,6 +104,7 @@ impl Executors {
         let found = match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::schedule(self, work).await,
             JobKind::HttpRequest => http_request::schedule(work),
+            JobKind::Noop => None,
         };
         found.unwrap_or_default()
     }
@@ -120,6 +122,12 @@ impl Executors {
             worker: self.0.worker.clone(),
             retry_after: None,
         }
+    }
+
+    /// A job that is done as soon as it is run.
+    fn nothing(&self, work: &Work) -> Execution {
+        let report = AttemptReport { error: None, ..self.report(AttemptClass::Succeeded, "") };
+        Execution::ended(work, Some(report), Outcome::Succeeded)
     }
 
     /// The end of a job that cannot be run as it is, however often.

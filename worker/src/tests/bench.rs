@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    WorkerError, WorkerParts, WorkerSettings,
+    WorkerError, WorkerMetrics, WorkerParts, WorkerSettings,
     egress::{EgressClient, EgressOptions},
 };
 
@@ -87,6 +87,7 @@ impl Bench {
             store,
             queue,
             egress: EgressClient::new(policy, &EgressOptions::default()).unwrap(),
+            metrics: WorkerMetrics::default(),
             settings: WorkerSettings { concurrency: 8, ..WorkerSettings::new("test", "0.0.0", ages) },
         };
         Self { parts, tenant, folder }

@@ -291,6 +291,19 @@ impl Redis {
         Ok(whole)
     }
 
+    pub(super) async fn erase(&self) -> Result<(), QueueError> {
+        for shard in 0..self.0.shards.len() {
+            let mut cursor = "0".to_owned();
+            loop {
+                cursor = self.ask(&scripts::ERASE, shard, &[cursor.into_bytes()]).await?;
+                if cursor == "0" {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn ask_lane<A: redis::FromRedisValue>(
         &self,
         script: &Script,

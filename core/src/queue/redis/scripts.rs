@@ -35,4 +35,5 @@ scripts! {
     SPILL => "lua/spill.lua",
     UNSPILL => "lua/unspill.lua",
     VIEW => "lua/view.lua",
+    ERASE => "lua/erase.lua",
 }

@@ -1,0 +1,45 @@
+//! `postrider bench`, small: what it prints, and that nothing of it stays. What it measures is for people to read.
+
+use serde_json::Value;
+
+use crate::harness::{App, Database, PrivateRedis, Stack, bad, good};
+
+on_both_stacks!(each_case_prints_its_figures_and_leaves_nothing);
+
+async fn each_case_prints_its_figures_and_leaves_nothing(stack: Stack) {
+    let redis = PrivateRedis::start().await;
+    let app = match stack {
+        Stack::Sqlite => App::start(stack).await,
+        Stack::Postgres => App::builder(stack).env("POSTRIDER_REDIS_URL", redis.url()).start().await,
+    };
+    let figures = |args: &[&str]| -> Value {
+        let said = good(app.shell(&[&["bench"], args, &["--json"]].concat()));
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let webhooks = figures(&["webhooks", "--events", "200", "--endpoints", "3", "--batch", "20"]);
+    assert_eq!(
+        (&webhooks["delivered"], &webhooks["lost"], &webhooks["wrongly_signed"]),
+        (&600.into(), &0.into(), &0.into())
+    );
+    let name = if stack == Stack::Sqlite { "SQLite + embedded queue" } else { "PostgreSQL + Redis" };
+    assert_eq!(webhooks["stack"], name);
+    for figure in ["raw_limit_per_second", "accepted_per_second", "delivered_per_second", "delivered_to_raw_limit"] {
+        assert!(webhooks[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} in {webhooks}");
+    }
+    let jobs = figures(&["jobs", "--jobs", "300"]);
+    assert!(jobs["drained_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{jobs}");
+    let isolation = figures(&["isolation", "--rate", "20", "--seconds", "1"]);
+    assert_eq!(isolation["lost"], 0, "{isolation}");
+    let running = figures(&["webhooks", "--events", "10", "--url", &app.url()]);
+    assert_eq!((&running["delivered"], &running["server_peak_memory_mb"]), (&10.into(), &Value::Null));
+    let refused = bad(app.shell(&["bench", "webhooks", "--url", "https://example.com", "--events", "1"]));
+    assert!(refused.contains("https://example.com") && refused.contains("plain HTTP"), "{refused}");
+
+    let left = std::fs::read_dir(app.folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("bench")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    if stack == Stack::Postgres {
+        assert!(!redis.holds("*-bench-*").await, "keys are left in Redis");
+        assert_eq!(Database::count("postrider_bench_%").await, 0, "a database is left");
+    }
+}
