@@ -245,8 +245,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn missing_keys(&self) -> Result<Vec<String>, StoreError> {
-        let ids: Vec<(String,)> = self.pool.fetch(sql("SELECT DISTINCT key_id FROM endpoint_secrets")).await?;
-        Ok(ids.into_iter().map(|(id,)| id).filter(|id| !self.cipher.knows(id)).collect())
+        Ok(sealing_keys(&self.pool).await?.into_iter().filter(|id| !self.cipher.knows(id)).collect())
     }
 
     /// Endpoints whose every attempt has failed since before `before`, to be disabled.
@@ -260,6 +259,12 @@ impl Store {
             .then(" LIMIT 100");
         self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
     }
+}
+
+/// Ids of the encryption keys that secrets are sealed with.
+pub(super) async fn sealing_keys(pool: &Pool) -> Result<Vec<String>, StoreError> {
+    let ids: Vec<(String,)> = pool.fetch(sql("SELECT DISTINCT key_id FROM endpoint_secrets")).await?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
 }
 
 /// Sets the state of an endpoint that is in one of `from`. False where it was not.

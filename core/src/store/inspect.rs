@@ -11,6 +11,7 @@ use sqlx::{
 use super::{
     Cipher, POSTGRES_TABLES, SQLITE_TABLES, Store, StoreError,
     connect::{ACQUIRE, Target, of_file},
+    endpoints,
     reach::reach,
     sql::{Pool, sql},
 };
@@ -112,6 +113,5 @@ async fn inspect(pool: &Pool, migrator: &Migrator) -> Result<Inspection, StoreEr
     if tables == Tables::None {
         return Ok(Inspection { tables, makes_tables, key_ids: Vec::new() });
     }
-    let ids: Vec<(String,)> = pool.fetch(sql("SELECT DISTINCT key_id FROM endpoint_secrets")).await?;
-    Ok(Inspection { tables, makes_tables, key_ids: ids.into_iter().map(|(id,)| id).collect() })
+    Ok(Inspection { tables, makes_tables, key_ids: endpoints::sealing_keys(pool).await? })
 }

@@ -1,19 +1,17 @@
-//! Jobs: how they are kept, listed, offered and loaded for work.
+//! Jobs: how they are kept, listed, cancelled and hurried.
 
 use uuid::Uuid;
 
 use super::{
-    Listed, Page, Scope, Store, StoreError,
-    attempts::{self, NewAttempt},
+    Listed, Page, Scope, StoreError,
     due::{self, DueJob},
     sql::{Sql, Tx, Value, runs, sql},
 };
 use crate::domain::{
     Id, UnixMs,
-    attempt::AttemptReport,
     dead_letter::DeadLetter,
     endpoint::Endpoint,
-    event::{Event, EventType, public_id},
+    event::{Event, public_id},
     fingerprint::Fingerprint,
     job::{Job, JobKind, JobState, JobView, Priority},
     lane::LaneName,
@@ -37,17 +35,6 @@ pub struct NewJob {
     pub endpoint_id: Option<Id<Endpoint>>,
     pub unique_key: Option<String>,
     pub replay_of: Option<Id<DeadLetter>>,
-}
-
-/// A pending job with what its executor needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
-    pub job: Job,
-    /// The payload to send, or the job's arguments; `None` where retention has removed it.
-    pub payload: Option<Vec<u8>>,
-    /// `webhook-id` of a delivery.
-    pub message_id: Option<String>,
-    pub event_type: Option<EventType>,
 }
 
 /// A job with its arguments.
@@ -80,7 +67,7 @@ pub(super) struct Row {
     max_attempts: i64,
     priority: i64,
     run_at: i64,
-    args: Option<Vec<u8>>,
+    pub(super) args: Option<Vec<u8>>,
     message_id: Option<String>,
     event_id: Option<Uuid>,
     endpoint_id: Option<Uuid>,
@@ -92,14 +79,14 @@ pub(super) struct Row {
     last_error: Option<String>,
     fingerprint: Option<String>,
     event_own_id: Option<String>,
-    event_kind: Option<String>,
-    event_payload: Option<Vec<u8>>,
+    pub(super) event_kind: Option<String>,
+    pub(super) event_payload: Option<Vec<u8>>,
 }
 
-const COLUMNS: &str = "j.id, j.tenant_id, j.kind, j.lane, j.state, j.attempt, j.max_attempts, j.priority, j.run_at, j.args, \
+pub(super) const COLUMNS: &str = "j.id, j.tenant_id, j.kind, j.lane, j.state, j.attempt, j.max_attempts, j.priority, j.run_at, j.args, \
     j.message_id, j.event_id, j.endpoint_id, j.unique_key, j.lost_workers, j.replay_of, j.created_at, j.finished_at, \
     j.last_error, j.fingerprint, e.own_id AS event_own_id, e.kind AS event_kind";
-const FROM: &str = " FROM jobs j LEFT JOIN events e ON e.id = j.event_id";
+pub(super) const FROM: &str = " FROM jobs j LEFT JOIN events e ON e.id = j.event_id";
 
 fn unreadable(what: &'static str) -> impl Fn(String) -> StoreError {
     move |detail| StoreError::unreadable(what, detail)
@@ -114,7 +101,7 @@ pub(super) fn priority(level: i64) -> Priority {
 }
 
 impl Row {
-    fn event(&self) -> Option<String> {
+    pub(super) fn event(&self) -> Option<String> {
         let own = self.message_id.as_deref().or(self.event_own_id.as_deref());
         self.event_id.map(|id| public_id(Id::from_uuid(id), own))
     }
@@ -144,16 +131,6 @@ impl Row {
 
     fn detail(self) -> Result<JobDetail, StoreError> {
         Ok(JobDetail { job: self.job()?, event: self.event(), args: self.args })
-    }
-
-    fn work(self) -> Result<Work, StoreError> {
-        let event_type = self.event_kind.as_deref().map(str::parse).transpose();
-        Ok(Work {
-            job: self.job()?,
-            message_id: self.event(),
-            event_type: event_type.map_err(|error| StoreError::unreadable("event's type", error))?,
-            payload: self.args.or(self.event_payload),
-        })
     }
 }
 
@@ -289,73 +266,6 @@ impl Scope<'_> {
         tx.commit().await?;
         row.map(due::Row::read).transpose()
     }
-}
-
-impl Store {
-    /// The pending ones among these jobs, with what their executors need.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
-        let mut work = Vec::with_capacity(jobs.len());
-        for run in runs(jobs.to_vec()) {
-            for row in self.pool.fetch::<Row>(select_work(run)).await? {
-                work.push(row.work()?);
-            }
-        }
-        Ok(work)
-    }
-
-    /// Counts a vanished worker against the pending ones among these jobs, and keeps the attempt that it took with it.
-    /// Answers with them. All of it or nothing is done, so a call that failed can be made again.
-    ///
-    /// Nobody knows when such an attempt started: it is given the time at which it was missed, `now`, which comes after
-    /// the attempts before it and before those that follow, and no duration.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn count_lost_workers(
-        &self,
-        jobs: &[Id<Job>],
-        worker: &str,
-        now: UnixMs,
-    ) -> Result<Vec<Work>, StoreError> {
-        // In key order, so that two transactions cannot wait for each other.
-        let mut in_order = jobs.to_vec();
-        in_order.sort_unstable();
-        let mut counted = Vec::with_capacity(jobs.len());
-        let mut tx = self.pool.begin().await?;
-        for run in runs(in_order) {
-            let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE state = 'pending' AND id IN (")
-                .list(run.iter().copied().map(Value::from).collect())
-                .then(")");
-            tx.execute(update).await?;
-            for row in tx.fetch::<Row>(select_work(run)).await? {
-                counted.push(row.work()?);
-            }
-        }
-        let report = AttemptReport::lost(worker, now);
-        let attempt = |Work { job, .. }: &Work| NewAttempt {
-            tenant: job.tenant_id,
-            job: job.id,
-            n: job.attempt + 1,
-            report: &report,
-            late: false,
-        };
-        attempts::insert(&mut tx, counted.iter().map(attempt).collect()).await?;
-        tx.commit().await?;
-        Ok(counted)
-    }
-}
-
-fn select_work(jobs: Vec<Id<Job>>) -> Sql {
-    sql("SELECT ")
-        .then(COLUMNS)
-        .then(", e.payload AS event_payload")
-        .then(FROM)
-        .then(" WHERE j.state = 'pending' AND j.id IN (")
-        .list(jobs.into_iter().map(Value::from).collect())
-        .then(")")
 }
 
 fn select_jobs() -> Sql {

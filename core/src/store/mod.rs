@@ -28,6 +28,7 @@ mod sql;
 mod stats;
 mod tenants;
 mod tokens;
+mod work;
 
 use std::{
     path::Path,
@@ -50,13 +51,14 @@ pub use self::{
     failures::FailureGroup,
     gates::Gate,
     inspect::{Inspection, Tables},
-    jobs::{JobDetail, JobFilter, NewJob, Work},
+    jobs::{JobDetail, JobFilter, NewJob},
     operations::{Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
     retention::{Removed, RetentionAges},
     scratch::Scratch,
+    work::Work,
 };
 use self::{committer::Committer, sql::Pool};
 use crate::domain::{Id, tenant::Tenant};

@@ -1,0 +1,99 @@
+//! Pending jobs as executors need them, and what is counted against those whose worker vanished.
+
+use super::{
+    Store, StoreError,
+    attempts::{self, NewAttempt},
+    jobs::{COLUMNS, FROM, Row},
+    sql::{Sql, Value, runs, sql},
+};
+use crate::domain::{Id, UnixMs, attempt::AttemptReport, event::EventType, job::Job};
+
+/// A pending job with what its executor needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    pub job: Job,
+    /// The payload to send, or the job's arguments; `None` where retention has removed it.
+    pub payload: Option<Vec<u8>>,
+    /// `webhook-id` of a delivery.
+    pub message_id: Option<String>,
+    pub event_type: Option<EventType>,
+}
+
+impl Row {
+    fn work(self) -> Result<Work, StoreError> {
+        let event_type = self.event_kind.as_deref().map(str::parse).transpose();
+        Ok(Work {
+            job: self.job()?,
+            message_id: self.event(),
+            event_type: event_type.map_err(|error| StoreError::unreadable("event's type", error))?,
+            payload: self.args.or(self.event_payload),
+        })
+    }
+}
+
+impl Store {
+    /// The pending ones among these jobs, with what their executors need.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
+        let mut work = Vec::with_capacity(jobs.len());
+        for run in runs(jobs.to_vec()) {
+            for row in self.pool.fetch::<Row>(select_work(run)).await? {
+                work.push(row.work()?);
+            }
+        }
+        Ok(work)
+    }
+
+    /// Counts a vanished worker against the pending ones among these jobs, and keeps the attempt that it took with it.
+    /// Answers with them. All of it or nothing is done, so a call that failed can be made again.
+    ///
+    /// Nobody knows when such an attempt started: it is given the time at which it was missed, `now`, which comes after
+    /// the attempts before it and before those that follow, and no duration.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_lost_workers(
+        &self,
+        jobs: &[Id<Job>],
+        worker: &str,
+        now: UnixMs,
+    ) -> Result<Vec<Work>, StoreError> {
+        // In key order, so that two transactions cannot wait for each other.
+        let mut in_order = jobs.to_vec();
+        in_order.sort_unstable();
+        let mut counted = Vec::with_capacity(jobs.len());
+        let mut tx = self.pool.begin().await?;
+        for run in runs(in_order) {
+            let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE state = 'pending' AND id IN (")
+                .list(run.iter().copied().map(Value::from).collect())
+                .then(")");
+            tx.execute(update).await?;
+            for row in tx.fetch::<Row>(select_work(run)).await? {
+                counted.push(row.work()?);
+            }
+        }
+        let report = AttemptReport::lost(worker, now);
+        let attempt = |Work { job, .. }: &Work| NewAttempt {
+            tenant: job.tenant_id,
+            job: job.id,
+            n: job.attempt + 1,
+            report: &report,
+            late: false,
+        };
+        attempts::insert(&mut tx, counted.iter().map(attempt).collect()).await?;
+        tx.commit().await?;
+        Ok(counted)
+    }
+}
+
+fn select_work(jobs: Vec<Id<Job>>) -> Sql {
+    sql("SELECT ")
+        .then(COLUMNS)
+        .then(", e.payload AS event_payload")
+        .then(FROM)
+        .then(" WHERE j.state = 'pending' AND j.id IN (")
+        .list(jobs.into_iter().map(Value::from).collect())
+        .then(")")
+}
