@@ -121,6 +121,12 @@ fn missing() -> Problem {
     Problem::not_found("endpoint")
 }
 
+/// # Errors
+/// 409 when the endpoint is disabled.
+pub(crate) fn not_disabled(endpoint: &Endpoint) -> Result<(), Problem> {
+    if endpoint.state == EndpointState::Disabled { Err(not_active(endpoint)) } else { Ok(()) }
+}
+
 /// The refusal to deliver to an endpoint that is disabled.
 pub(crate) fn not_active(endpoint: &Endpoint) -> Problem {
     let why = endpoint.state_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -199,9 +205,7 @@ async fn pause(
     let reason = Some("paused through the API".to_owned());
     let change = EndpointChange { state: EndpointState::Paused, reason, now: UnixMs::now() };
     let endpoint = turn(&caller, id, &[EndpointState::Active, EndpointState::Failing], &change).await?;
-    if endpoint.state == EndpointState::Disabled {
-        return Err(not_active(&endpoint));
-    }
+    not_disabled(&endpoint)?;
     Ok(Answer(endpoint.into()))
 }
 
@@ -288,9 +292,7 @@ async fn recover(
     faults.result()?;
     let scope = caller.scope();
     let endpoint = scope.endpoint(id).await?.ok_or_else(missing)?;
-    if endpoint.state == EndpointState::Disabled {
-        return Err(not_active(&endpoint));
-    }
+    not_disabled(&endpoint)?;
     let kind = OperationKind::RecoverEndpoint { endpoint: id, since, until };
     let total = Some(scope.count_events(since, until).await?);
     let operation = scope.create_operation(&Replay { kind, total, rate_per_second: None }, now).await?;

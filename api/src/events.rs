@@ -6,7 +6,7 @@ use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        endpoint::{Endpoint, EndpointState},
+        endpoint::Endpoint,
         event::{Channel, Event, EventType},
         job::{Job, JobView},
         lane::{LaneKey, LaneName},
@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     accept::{IdempotencyKey, Submission},
     auth::{Caller, Operate, Publish, ReadPublished},
-    endpoints::not_active,
+    endpoints::not_disabled,
     json::{OptionalJson, RawJson},
     page::{Listing, Paging, Params},
     path::TextRef,
@@ -180,9 +180,7 @@ async fn replay_jobs(
     faults.result()?;
     found.sort_unstable_by_key(|live| live.endpoint.id);
     found.dedup_by_key(|live| live.endpoint.id);
-    if let Some(disabled) = found.iter().find(|live| live.endpoint.state == EndpointState::Disabled) {
-        return Err(not_active(&disabled.endpoint));
-    }
+    found.iter().try_for_each(|live| not_disabled(&live.endpoint))?;
     Ok(found.into_iter().map(|live| NewJob::delivery(&live.endpoint, event.id, now)).collect())
 }
 

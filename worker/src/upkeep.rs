@@ -102,8 +102,11 @@ async fn drain(store: &Store, queue: &Queue, endpoint: &Deleted, stop: &Cancella
         let running = queue.held(&keys).await?;
         let waiting: Vec<Id<Job>> =
             jobs.iter().zip(running).filter_map(|(job, running)| (!running).then_some(job.id)).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
         store.cancel_undeliverable(endpoint, &waiting, UnixMs::now()).await?;
-        if waiting.is_empty() || jobs.len() < DRAIN_JOBS_MAX as usize || !rest(BATCH_REST, stop).await {
+        if jobs.len() < DRAIN_JOBS_MAX as usize || !rest(BATCH_REST, stop).await {
             return Ok(());
         }
     }
