@@ -7,19 +7,16 @@ use std::{
 
 use anyhow::bail;
 use clap::Args;
-use http_body_util::Full;
-use hyper::Request;
 use postrider_core::config::Settings;
 use serde::Serialize;
 
 use super::{
     Common, figures,
     figures::TimesMs,
-    publisher::{self, Plan},
+    publisher::{self, Plan, TIME_MAX},
     target::Target,
 };
 
-const TIME_MAX: Duration = Duration::from_secs(3600);
 /// How long the backlog is given to be accepted, at so many jobs a second; it becomes due after that.
 const ACCEPTED_PER_SECOND_MIN: u64 = 1_000;
 const HEADSTART: Duration = Duration::from_secs(5);
@@ -98,19 +95,14 @@ async fn measure(args: &JobsArgs, target: &Target) -> anyhow::Result<Figures> {
 }
 
 async fn accept(args: &JobsArgs, target: &Target, run_at: jiff::Timestamp) -> anyhow::Result<publisher::Sent> {
-    let (to, authorization, lanes) = (target.address, format!("Bearer {}", target.token), args.lanes);
+    let (caller, lanes) = (target.caller(), args.lanes);
     let make = move |number: u64, _| {
         let lane = number % lanes;
         let body = format!("{{\"kind\":\"noop\",\"args\":{{}},\"lane\":\"bench-{lane}\",\"run_at\":\"{run_at}\"}}");
-        Request::post("/v1/jobs")
-            .header("host", to.to_string())
-            .header("authorization", &authorization)
-            .header("content-type", "application/json")
-            .body(Full::new(body.into()))
-            .unwrap_or_default()
+        caller.post("/v1/jobs", body.into())
     };
     let plan = Plan {
-        to,
+        to: target.address,
         connections: args.connections.into(),
         requests: Some(args.jobs),
         time_max: TIME_MAX,

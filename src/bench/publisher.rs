@@ -15,6 +15,9 @@ use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
+/// What no case takes longer than, when its requests are counted.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(3600);
+
 /// Requests to be made.
 #[derive(Clone)]
 pub(super) struct Plan {

@@ -10,6 +10,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use http_body_util::Full;
+use hyper::{Request, body::Bytes};
 use postrider_core::{config::Settings, domain::signature::SigningSecret, store::Scratch};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::{Value, json};
@@ -33,8 +35,8 @@ const LOG_FILE: &str = "server.log";
 
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    pub(super) token: String,
-    pub(super) api: Server,
+    token: String,
+    api: Server,
     http: reqwest::Client,
     pub(super) stack: String,
     own: Option<Own>,
@@ -125,6 +127,11 @@ impl Target {
         self.api.post("/v1/endpoints", body.to_string(), None).await.context("an endpoint cannot be made")
     }
 
+    /// What makes the client's requests to the server.
+    pub(super) fn caller(&self) -> Caller {
+        Caller { host: self.address.to_string(), authorization: format!("Bearer {}", self.token) }
+    }
+
     /// What the server counts, in Prometheus' text form.
     pub(super) async fn metrics(&self) -> anyhow::Result<String> {
         let answer = self.http.get(format!("http://{}/metrics", self.address)).send().await?;
@@ -146,6 +153,23 @@ impl Target {
             Some(own) => own.remove().await,
             None => Ok(()),
         }
+    }
+}
+
+/// Makes requests with the server's name and token.
+pub(super) struct Caller {
+    host: String,
+    authorization: String,
+}
+
+impl Caller {
+    pub(super) fn post(&self, path: &str, body: Bytes) -> Request<Full<Bytes>> {
+        Request::post(path)
+            .header("host", &self.host)
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .unwrap_or_default()
     }
 }
 

@@ -19,14 +19,13 @@ use super::{
     Common,
     books::Books,
     figures::{self, TimesMs},
-    publisher::{self, Plan},
+    publisher::{self, Plan, TIME_MAX},
     receiver::{NUMBER, Receiver},
     target::Target,
 };
 
 /// How long the raw limit is measured.
 const RAW_TIME: Duration = Duration::from_secs(3);
-const TIME_MAX: Duration = Duration::from_secs(3600);
 /// Deliveries that do not come for so long are lost.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
@@ -178,7 +177,7 @@ impl Publication {
     }
 
     pub(super) async fn send(self, target: &Target, books: &Arc<Books>) -> anyhow::Result<publisher::Sent> {
-        let (to, authorization, books) = (target.address, format!("Bearer {}", target.token), Arc::clone(books));
+        let (caller, books) = (target.caller(), Arc::clone(books));
         let path = if self.batch == 1 { "/v1/events" } else { "/v1/events/batch" };
         let make = move |request: u64, at: Instant| {
             let first = self.first + request * self.batch;
@@ -186,15 +185,10 @@ impl Publication {
             for number in numbers.clone() {
                 books.publish(usize::try_from(number).unwrap_or(usize::MAX), at);
             }
-            Request::post(path)
-                .header("host", to.to_string())
-                .header("authorization", &authorization)
-                .header("content-type", "application/json")
-                .body(Full::new(self.body(numbers)))
-                .unwrap_or_default()
+            caller.post(path, self.body(numbers))
         };
         let plan = Plan {
-            to,
+            to: target.address,
             connections: self.connections.into(),
             requests: Some(self.events.div_ceil(self.batch)),
             time_max: TIME_MAX,
