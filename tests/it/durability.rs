@@ -1,68 +1,30 @@
 //! Nothing that was accepted is lost: not by a killed process, not by an emptied, dead or frozen Redis.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::task::JoinSet;
 
-use crate::harness::{App, Client, LONG, PrivateRedis, Receiver, SOON, Script, Stack, eventually};
+use crate::harness::{App, Books, Load, PrivateRedis, Publishing, Receiver, SOON, Script, Stack, eventually};
 
-on_both_stacks!(
-    sigkill_at_random_points_during_2000_events_loses_none,
-    a_graceful_stop_loses_none_and_exits_with_0,
-    what_failed_before_a_restart_is_retried_after_it,
-);
+on_both_stacks!(a_graceful_stop_loses_none_and_exits_with_0, what_failed_before_a_restart_is_retried_after_it,);
 
 const EVENTS: usize = 2_000;
-const PUBLISHERS: usize = 8;
-const KILLS: u32 = 5;
 /// The keys are listed in the queue's `shard.lua`.
 const A_LANE_IS_PAUSED: &str = "for _, lane in ipairs(redis.call('KEYS', '*}:l:*')) do
     if redis.call('HGET', lane, 'pause') == '1' then return 1 end
 end
 return 0";
 
-async fn sigkill_at_random_points_during_2000_events_loses_none(stack: Stack) {
-    let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
-    // Some answers fail, so that retries are on their way too when the process dies.
-    receiver.first("/hook", (0..200).map(|n| Script::status(if n % 5 == 0 { 500 } else { 200 })), Script::status(200));
-    let extras = json!({ "retry_schedule_seconds": vec![0.1; 10] });
-    app.client.create_endpoint(&receiver.url("/hook"), extras).await;
-    let publishing = Publishing::start(&app.client);
-    for _ in 0..KILLS {
-        // The random point: a number of accepted events that lies ahead of now.
-        let ahead = rand::random_range(50..EVENTS / 8);
-        let point = publishing.accepted_count() + ahead;
-        let reached = || async { (publishing.accepted_count() >= point.min(EVENTS)).then_some(()) };
-        eventually("more events are accepted", LONG, reached).await;
-        app.kill();
-        app.restart().await;
-    }
-    let accepted = publishing.finish().await;
-    assert_eq!(accepted.len(), EVENTS);
-    assert_all_come(&receiver, &accepted).await;
-}
-
 async fn a_graceful_stop_loses_none_and_exits_with_0(stack: Stack) {
     let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
     app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": [0.1, 0.1] })).await;
-    let publishing = Publishing::start(&app.client);
-    let half = || async { (publishing.accepted_count() >= EVENTS / 2).then_some(()) };
-    eventually("half of the events are accepted", LONG, half).await;
+    let publishing = Publishing::start(&app.client, &Load::of(EVENTS));
+    publishing.wait_for(EVENTS / 2).await;
     let status = app.terminate().await;
     assert!(status.success(), "a graceful stop ends with {status}");
     app.restart().await;
     let accepted = publishing.finish().await;
-    assert_all_come(&receiver, &accepted).await;
-    let doubled = receiver.events("/hook").values().filter(|count| **count > 1).count();
-    assert_eq!(doubled, 0, "a graceful stop makes no duplicates");
+    Books::of(&accepted).balance(&app.client, &receiver).await;
 }
 
 async fn what_failed_before_a_restart_is_retried_after_it(stack: Stack) {
@@ -124,14 +86,13 @@ async fn redis_emptied_in_the_middle_loses_none() {
     let receiver = Receiver::start().await;
     let app = with_redis(&redis).await;
     app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
-    let publishing = Publishing::start(&app.client);
+    let publishing = Publishing::start(&app.client, &Load::of(EVENTS));
     for part in 1..=4 {
-        let reached = || async { (publishing.accepted_count() >= EVENTS * part / 5).then_some(()) };
-        eventually("more events are accepted", LONG, reached).await;
+        publishing.wait_for(EVENTS * part / 5).await;
         redis.flush().await;
     }
     let accepted = publishing.finish().await;
-    assert_all_come(&receiver, &accepted).await;
+    Books { duplicates_max: EVENTS, ..Books::of(&accepted) }.balance(&app.client, &receiver).await;
     let nothing_is_leased = || async { (!redis.holds("*}:f:*").await).then_some(()) };
     eventually("nothing is leased any more", SOON, nothing_is_leased).await;
 }
@@ -265,71 +226,4 @@ async fn a_frozen_redis_does_not_hold_up_acceptance() {
 
 async fn with_redis(redis: &PrivateRedis) -> App {
     App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).start().await
-}
-
-/// Waits until every accepted event came. Only what the receiver saw counts.
-async fn assert_all_come(receiver: &Receiver, accepted: &HashSet<String>) {
-    let all_came = || async {
-        let came = receiver.events("/hook");
-        accepted.iter().all(|event| came.contains_key(event)).then_some(())
-    };
-    eventually(&format!("all {} accepted events come", accepted.len()), LONG, all_came).await;
-}
-
-/// Publishers that try each event, by its idempotency key, until it is accepted.
-struct Publishing {
-    accepted: Arc<Mutex<HashSet<String>>>,
-    stopped: Arc<AtomicBool>,
-    publishers: JoinSet<()>,
-}
-
-impl Publishing {
-    fn start(client: &Client) -> Self {
-        let accepted: Arc<Mutex<HashSet<String>>> = Arc::default();
-        let stopped = Arc::new(AtomicBool::new(false));
-        let mut publishers = JoinSet::new();
-        for publisher in 0..PUBLISHERS {
-            let (client, accepted, stopped) = (client.clone(), Arc::clone(&accepted), Arc::clone(&stopped));
-            publishers.spawn(async move {
-                for n in (publisher..EVENTS).step_by(PUBLISHERS) {
-                    let event = accept_one(&client, n, &stopped).await;
-                    accepted.lock().unwrap().insert(event);
-                }
-            });
-        }
-        Self { accepted, stopped, publishers }
-    }
-
-    fn accepted_count(&self) -> usize {
-        self.accepted.lock().unwrap().len()
-    }
-
-    async fn finish(mut self) -> HashSet<String> {
-        while let Some(ended) = self.publishers.join_next().await {
-            ended.expect("a publisher ends well");
-        }
-        std::mem::take(&mut *self.accepted.lock().unwrap())
-    }
-}
-
-impl Drop for Publishing {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Publishes event `n` until a 202 came for it; the server may die under each call.
-async fn accept_one(client: &Client, n: usize, stopped: &AtomicBool) -> String {
-    let body = json!({ "type": "load.test", "payload": { "n": n } });
-    let published = || async {
-        assert!(!stopped.load(Ordering::SeqCst), "the test has ended");
-        let call = client.post("/v1/events").header("idempotency-key", &format!("load-{n}")).json(&body);
-        let answer = call.try_send().await.ok()?;
-        // A server that starts or stops may say 503; anything else but 202 is wrong.
-        if answer.status == 503 {
-            return None;
-        }
-        Some(answer.expect(202).string("/id"))
-    };
-    eventually(&format!("event {n} is accepted"), LONG, published).await
 }

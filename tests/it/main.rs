@@ -22,6 +22,7 @@ mod deliveries_in_trouble;
 mod doctor;
 mod durability;
 mod endpoints;
+mod faults;
 mod idempotency;
 mod jobs;
 mod large_bodies;

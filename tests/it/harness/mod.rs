@@ -5,10 +5,12 @@
 //! run at once. Nothing sleeps for a guessed time: [`eventually`] waits for a condition, with a deadline.
 
 mod app;
+mod books;
 mod client;
 mod cluster;
 mod database;
 mod proxy;
+mod publishing;
 mod receiver;
 mod redis;
 mod script;
@@ -17,10 +19,12 @@ mod sentinel;
 use std::time::{Duration, Instant};
 
 pub(crate) use app::{ADMIN_TOKEN, App, bad, good, postrider, signal};
+pub(crate) use books::Books;
 pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
 pub(crate) use cluster::{RedisCluster, shared_cluster};
 pub(crate) use database::Database;
 pub(crate) use proxy::{Line, Proxy};
+pub(crate) use publishing::{Load, Publishing};
 pub(crate) use receiver::{Receiver, Recorded};
 pub(crate) use redis::{PrivateRedis, free_port};
 pub(crate) use script::Script;
@@ -72,6 +76,12 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
         assert!(started.elapsed() < deadline, "not within {deadline:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// How often, or with how many, a scenario runs: `full` in `tests/run --full`, else `short`.
+pub(crate) fn rounds(short: usize, full: usize) -> usize {
+    let all = std::env::var("POSTRIDER_TEST_FULL").is_ok_and(|all| all == "1");
+    if all { full } else { short }
 }
 
 /// A setting that `tests/run` makes.

@@ -103,8 +103,17 @@ impl Receiver {
 
     /// The distinct events that came to `path`, with each one's count of requests.
     pub(crate) fn events(&self, path: &str) -> HashMap<String, usize> {
+        self.count(|request| request.path == path)
+    }
+
+    /// The distinct events that came to any path, with each one's count of requests.
+    pub(crate) fn all_events(&self) -> HashMap<String, usize> {
+        self.count(|_| true)
+    }
+
+    fn count(&self, counts: impl Fn(&Recorded) -> bool) -> HashMap<String, usize> {
         let mut events = HashMap::new();
-        for request in self.shared.requests.lock().unwrap().iter().filter(|request| request.path == path) {
+        for request in self.shared.requests.lock().unwrap().iter().filter(|request| counts(request)) {
             *events.entry(request.event_id().to_owned()).or_default() += 1;
         }
         events

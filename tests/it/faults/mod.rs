@@ -1,0 +1,8 @@
+//! The fault suite: real processes that are killed, stopped, frozen and cut off at random moments, again and again, after
+//! which the books must balance (`harness::Books`): accepted = delivered + dead + pending, nothing lost, and duplicates
+//! only where the fault allows them.
+//!
+//! A scenario says with `harness::rounds` how often it runs: few times in every test run, all of them in
+//! `tests/run --full`.
+
+mod kills;
