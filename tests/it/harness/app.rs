@@ -34,6 +34,13 @@ pub(crate) struct App {
     data: Arc<TempDir>,
 }
 
+/// Memory of a process, now and at most since its start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) resident_kib: u64,
+    pub(crate) peak_kib: u64,
+}
+
 /// An application to be started.
 pub(crate) struct AppBuilder {
     stack: Stack,
@@ -87,6 +94,17 @@ impl App {
     /// What the server has printed so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("the server's log")
+    }
+
+    /// What the process has in memory.
+    pub(crate) fn memory(&self) -> Memory {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("/proc of a live process");
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok()).expect("a line of /proc/PID/status")
+        };
+        Memory { resident_kib: kib("VmRSS:"), peak_kib: kib("VmHWM:") }
     }
 
     pub(crate) fn url(&self) -> String {

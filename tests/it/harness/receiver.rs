@@ -45,6 +45,8 @@ pub(crate) struct Recorded {
 
 #[derive(Default)]
 struct Shared {
+    /// What each connection gets before anything is read of it.
+    unread: Mutex<Option<Script>>,
     plans: Mutex<HashMap<String, Plan>>,
     requests: Mutex<Vec<Recorded>>,
     connections: AtomicUsize,
@@ -77,6 +79,11 @@ impl Receiver {
     pub(crate) fn first(&self, path: &str, first: impl IntoIterator<Item = Script>, then: Script) {
         let plan = Plan { first: first.into_iter().collect(), then };
         self.shared.plans.lock().unwrap().insert(path.to_owned(), plan);
+    }
+
+    /// From now on, each new connection gets this before anything is read of it; with `None`, each is served again.
+    pub(crate) fn unread(&self, script: Option<Script>) {
+        *self.shared.unread.lock().unwrap() = script;
     }
 
     /// What came to `path` so far, oldest first.
@@ -159,6 +166,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Serves one connection until its peer or a script ends it. What is not HTTP (a TLS greeting) ends it too.
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+    let unread = shared.unread.lock().unwrap().clone();
+    if let Some(script) = unread
+        && !matches!(script.perform(&mut stream).await, Ok(true))
+    {
+        return;
+    }
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
         let script = match shared.plans.lock().unwrap().get_mut(&request.path) {

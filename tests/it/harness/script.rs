@@ -21,7 +21,18 @@ pub(crate) enum Script {
     Held(watch::Receiver<bool>),
     /// Answers 200 at once and its body one byte a second, without end.
     Drip,
-    /// Reads the request and closes the connection.
+    /// Answers one byte a second, from the first byte of its head on, and never comes to the head's end.
+    DripHead,
+    /// Says these bytes, whatever they are, and closes the connection.
+    Say(Vec<u8>),
+    /// Says these bytes as soon as anything comes, and never reads it.
+    Unread(Vec<u8>),
+    /// Says `first`, then `again` over and over as fast as it is taken, until the caller hangs up.
+    Endless {
+        first: Vec<u8>,
+        again: Vec<u8>,
+    },
+    /// Closes the connection.
     Close,
 }
 
@@ -79,14 +90,38 @@ impl Script {
             }
             Self::Drip => {
                 stream.write_all(b"HTTP/1.1 200 Dripping\r\ncontent-length: 1000000\r\n\r\n").await?;
+                drip(stream, std::iter::repeat(b'.')).await
+            }
+            Self::DripHead => {
+                let head = b"HTTP/1.1 200 Dripping\r\nx-drops: ";
+                drip(stream, head.iter().copied().chain(std::iter::repeat(b'.'))).await
+            }
+            Self::Say(bytes) => {
+                stream.write_all(&bytes).await?;
+                Ok(false)
+            }
+            Self::Unread(bytes) => {
+                stream.peek(&mut [0]).await?;
+                stream.write_all(&bytes).await?;
+                std::future::pending().await
+            }
+            Self::Endless { first, again } => {
+                stream.write_all(&first).await?;
                 loop {
-                    stream.write_all(b".").await?;
-                    tokio::time::sleep(DRIP).await;
+                    stream.write_all(&again).await?;
                 }
             }
             Self::Close => Ok(false),
         }
     }
+}
+
+async fn drip(stream: &mut TcpStream, drops: impl Iterator<Item = u8>) -> std::io::Result<bool> {
+    for drop in drops {
+        stream.write_all(&[drop]).await?;
+        tokio::time::sleep(DRIP).await;
+    }
+    Ok(false)
 }
 
 impl Plan {
