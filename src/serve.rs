@@ -9,9 +9,10 @@ use postrider_core::{
     config::Settings,
     dispatch::Dispatcher,
     domain::tenant::Tenant,
-    queue::Queue,
+    queue::{Queue, QueueGauges},
     store::{RetentionAges, Store},
 };
+use postrider_worker::{WorkerMetrics, WorkerParts, WorkerSettings};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
@@ -98,15 +99,16 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
         async move { directory.run(stop).await }
     });
     let mut registry = Registry::default();
-    let worker_metrics = postrider_worker::WorkerMetrics::register(&mut registry);
+    parts.store.register_metrics(&mut registry);
+    parts.queue.register_metrics(&mut registry);
+    let worker = roles.worker.then(|| worker(&parts, WorkerMetrics::register(&mut registry))).transpose()?;
     let router = router(&parts, roles, registry)?;
     let (http_stop, grace) = (stop.clone(), parts.settings.shutdown_grace());
     tasks.spawn(async move {
         http::serve(listener, router, http_stop, grace).await;
         Ok(())
     });
-    if roles.worker {
-        let worker = worker(&parts, worker_metrics)?;
+    if let Some(worker) = worker {
         let (stop, hurry) = (stop.clone(), hurry.clone());
         tasks.spawn(async move { postrider_worker::run(worker, stop, hurry).await.context("the worker ended") });
     }
@@ -135,7 +137,12 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
 
 fn router(parts: &Parts, roles: Roles, mut registry: Registry) -> anyhow::Result<Router> {
     let metrics = ApiMetrics::register(&mut registry);
-    let health = HealthState { store: parts.store.clone(), queue: parts.queue.clone(), registry: Arc::new(registry) };
+    let health = HealthState {
+        store: parts.store.clone(),
+        queue: parts.queue.clone(),
+        gauges: QueueGauges::register(&mut registry),
+        registry: Arc::new(registry),
+    };
     let mut router = postrider_api::health_router(health);
     if roles.api {
         router = router.merge(postrider_api::router(api(parts, metrics.clone())?));
@@ -166,15 +173,15 @@ fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
     }))
 }
 
-fn worker(parts: &Parts, metrics: postrider_worker::WorkerMetrics) -> anyhow::Result<postrider_worker::WorkerParts> {
+fn worker(parts: &Parts, metrics: WorkerMetrics) -> anyhow::Result<WorkerParts> {
     let settings = &parts.settings;
-    Ok(postrider_worker::WorkerParts {
+    Ok(WorkerParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         egress: connections::way_out(settings)?,
         metrics,
-        settings: postrider_worker::WorkerSettings {
+        settings: WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),
             host: first_start::host(),

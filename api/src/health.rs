@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use postrider_core::{queue::Queue, store::Store};
+use postrider_core::{
+    queue::{Queue, QueueGauges},
+    store::Store,
+};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde::Serialize;
 
@@ -22,6 +25,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 pub struct HealthState {
     pub store: Store,
     pub queue: Queue,
+    pub gauges: QueueGauges,
     pub registry: Arc<Registry>,
 }
 
@@ -73,6 +77,7 @@ async fn check<E: std::fmt::Display>(ping: impl Future<Output = Result<(), E>>) 
 }
 
 async fn metrics(State(health): State<HealthState>) -> Response {
+    health.gauges.look(&health.queue).await;
     let mut text = String::new();
     match encode(&mut text, &health.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),

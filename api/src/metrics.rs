@@ -6,14 +6,15 @@ use prometheus_client::{
     registry::Registry,
 };
 
-type ByClass = Family<Vec<(&'static str, &'static str)>, Counter>;
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The API's counters. Clones count into the same.
 #[derive(Clone, Debug, Default)]
 pub struct ApiMetrics {
     events: Counter,
     jobs: Counter,
-    requests: ByClass,
+    /// In the order of [`CLASSES`].
+    requests: [Counter; CLASSES.len()],
 }
 
 impl ApiMetrics {
@@ -23,8 +24,10 @@ impl ApiMetrics {
         let metrics = Self::default();
         registry.register("postrider_events_accepted", "Events stored", metrics.events.clone());
         registry.register("postrider_jobs_accepted", "Jobs stored, deliveries included", metrics.jobs.clone());
-        let requests = metrics.requests.clone();
-        registry.register("postrider_http_requests", "Requests to the API by the class of their answer", requests);
+        let requests = Family::<[(&str, &str); 1], Counter>::default();
+        let metrics =
+            Self { requests: CLASSES.map(|class| requests.get_or_create_owned(&[("status", class)])), ..metrics };
+        registry.register("postrider_http_requests", "Requests by the class of their answer", requests);
         metrics
     }
 
@@ -34,13 +37,7 @@ impl ApiMetrics {
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
-        let class = match status.as_u16() / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
-        self.requests.get_or_create(&vec![("status", class)]).inc();
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len());
+        self.requests[class - 1].inc();
     }
 }

@@ -13,7 +13,7 @@ use axum::{
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{Id, UnixMs, egress::EgressPolicy, retry::RetrySchedule},
-    queue::{EmbeddedOptions, Queue},
+    queue::{EmbeddedOptions, Queue, QueueGauges},
     store::{Cipher, Store, StoreOptions},
 };
 use prometheus_client::registry::Registry;
@@ -86,7 +86,8 @@ impl Api {
         change(&mut settings);
         let mut registry = Registry::default();
         let metrics = ApiMetrics::register(&mut registry);
-        let health = HealthState { store: store.clone(), queue: queue.clone(), registry: Arc::new(registry) };
+        let gauges = QueueGauges::register(&mut registry);
+        let health = HealthState { store: store.clone(), queue: queue.clone(), gauges, registry: Arc::new(registry) };
         let parts = ApiParts { store, queue, dispatcher, settings, metrics: metrics.clone() };
         let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), metrics);
         Self { router, folder }

@@ -116,7 +116,7 @@ async fn accept(args: &JobsArgs, target: &Target, run_at: jiff::Timestamp) -> an
 async fn drained(target: &Target) -> anyhow::Result<u64> {
     let text = target.metrics().await?;
     let counted = |line: &str| {
-        let ours = line.starts_with("postrider_executions_total")
+        let ours = line.starts_with("postrider_jobs_finished_total")
             && line.contains("\"noop\"")
             && line.contains("\"succeeded\"");
         ours.then(|| line.rsplit(' ').next()?.parse().ok()).flatten()

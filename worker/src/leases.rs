@@ -10,6 +10,7 @@ use postrider_core::{
     domain::{Id, job::Job},
     queue::{Held as Counts, Lease, Room, WorkerId},
 };
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// All slots and leases of this process. Clones share them.
@@ -20,6 +21,8 @@ pub(crate) struct Leases {
     freed: Arc<Notify>,
     host: Arc<str>,
     state: Arc<Mutex<State>>,
+    /// How many are held, for whoever watches.
+    in_flight: Gauge,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,13 @@ impl Leases {
             freed: Arc::default(),
             host: host.into(),
             state: Arc::new(Mutex::new(state)),
+            in_flight: Gauge::default(),
         }
+    }
+
+    /// Shows how many are held.
+    pub(crate) fn shown_by(self, in_flight: Gauge) -> Self {
+        Self { in_flight, ..self }
     }
 
     /// Waits for a free slot and takes up to `max` of those that are free.
@@ -133,6 +142,7 @@ impl Leases {
             state.counts.remove(&before);
             return None;
         }
+        self.in_flight.inc();
         state.held.insert(job, Held { first_fence: fence, lease, worker: worker.clone() });
         Some(Slot { leases: self.clone(), job, first_fence: fence, permit: Some(permit) })
     }
@@ -144,6 +154,7 @@ impl Leases {
         }
         let Held { lease, .. } = state.held.remove(&job)?;
         state.counts.remove(&lease);
+        self.in_flight.dec();
         Some(lease)
     }
 

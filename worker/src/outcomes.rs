@@ -159,6 +159,7 @@ impl Recorder {
         let next = match self.commit(&ended.finished).await {
             Some(Recorded::Applied) => next(&ended, job),
             Some(Recorded::Late) => {
+                self.metrics.came_late();
                 tracing::info!(job = %ended.finished.job, "an outcome came late and changed nothing");
                 Next::Done
             }

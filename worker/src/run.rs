@@ -64,8 +64,10 @@ impl Worker {
         let prefetch = (concurrency / 8).clamp(1, PREFETCH_MAX);
         let (settler, verdicts) = Settler::new();
         let give_up = hurry.child_token();
+        let slots = concurrency + prefetch;
+        parts.metrics.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
         Self {
-            leases: Leases::new(&parts.settings.host, concurrency + prefetch),
+            leases: Leases::new(&parts.settings.host, slots).shown_by(parts.metrics.in_flight.clone()),
             recorder: Recorder {
                 store: parts.store.clone(),
                 metrics: parts.metrics.clone(),

@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         UnixMs,
-        lane::{Breaker, LaneKey, LaneSettings},
+        lane::{Breaker, LaneKey, LaneSettings, Standing},
     },
     queue::WorkerId,
 };
@@ -20,6 +20,8 @@ pub struct LaneView {
     pub paused: bool,
     /// Some of the lane's jobs wait in SQL.
     pub spilled: bool,
+    /// How it stands now, while it waits for its turn; `None` where something else must happen first.
+    pub seat: Option<Standing>,
     /// The order of the oldest ready ticket, whatever its priority.
     pub oldest: Option<UnixMs>,
     pub settings: LaneSettings,

@@ -1,6 +1,6 @@
 //! The grouped commit: what gathered while the last transaction ran goes into the next one. Knows no table.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -9,6 +9,7 @@ use tokio::{
 
 use super::{
     StoreError,
+    metrics::CommitMetrics,
     sql::{Pool, Tx},
 };
 
@@ -48,9 +49,9 @@ impl<W: Write> fmt::Debug for Committer<W> {
 
 impl<W: Write> Committer<W> {
     /// Starts the task. It ends, with all it was given committed, once every clone of the committer is gone.
-    pub(super) fn start(pool: Pool) -> (Self, JoinHandle<()>) {
+    pub(super) fn start(pool: Pool, metrics: CommitMetrics) -> (Self, JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { sender }, tokio::spawn(run(pool, receiver)))
+        (Self { sender }, tokio::spawn(run(pool, receiver, metrics)))
     }
 
     /// Hands in a write and waits for its commit.
@@ -64,11 +65,13 @@ impl<W: Write> Committer<W> {
     }
 }
 
-async fn run<W: Write>(pool: Pool, mut receiver: mpsc::Receiver<Waiting<W>>) {
+async fn run<W: Write>(pool: Pool, mut receiver: mpsc::Receiver<Waiting<W>>, metrics: CommitMetrics) {
     let mut gathered = Vec::with_capacity(GROUP_MAX);
     while receiver.recv_many(&mut gathered, GROUP_MAX).await > 0 {
         let (group, callers): (Vec<W>, Vec<_>) = gathered.drain(..).unzip();
+        let began = Instant::now();
         let answers = write_group(&pool, &group).await;
+        metrics.ended(group.len(), answers.iter().filter(|answer| answer.is_err()).count(), began.elapsed());
         for (caller, answer) in callers.into_iter().zip(answers) {
             // A caller that has gone away (a closed connection) wants no answer.
             drop(caller.send(answer));

@@ -15,6 +15,7 @@ mod failures;
 mod gates;
 mod inspect;
 mod jobs;
+mod metrics;
 mod operations;
 mod outcomes;
 mod page;
@@ -60,7 +61,7 @@ pub use self::{
     scratch::Scratch,
     work::Work,
 };
-use self::{committer::Committer, sql::Pool};
+use self::{committer::Committer, metrics::StoreMetrics, sql::Pool};
 use crate::domain::{Id, tenant::Tenant};
 
 /// How long a write proves that the database takes writes.
@@ -94,6 +95,7 @@ pub struct Store {
     proved_at: Arc<Mutex<Option<Instant>>>,
     /// The file that proves that SQLite's own has room to grow.
     room: Option<Arc<Path>>,
+    metrics: StoreMetrics,
 }
 
 /// The store of one tenant: every read and write through it carries the tenant.
@@ -111,8 +113,9 @@ impl Store {
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let pool = connect::connect(options).await?;
         migrate(&pool).await?;
-        let (publications, publishing) = Committer::start(pool.clone());
-        let (outcomes, recording) = Committer::start(pool.clone());
+        let metrics = StoreMetrics::default();
+        let (publications, publishing) = Committer::start(pool.clone(), metrics.of("requests"));
+        let (outcomes, recording) = Committer::start(pool.clone(), metrics.of("outcomes"));
         Ok(Self {
             directory: Directory::new(pool.clone(), options.cipher.clone()),
             pool,
@@ -123,6 +126,7 @@ impl Store {
             committers: Arc::new(Mutex::new(vec![publishing, recording])),
             proved_at: Arc::default(),
             room: room::beside(&options.url)?.map(Arc::from),
+            metrics,
         })
     }
 

@@ -23,6 +23,7 @@ use postrider_core::{
     queue::Next,
     store::{Store, Work},
 };
+use prometheus_client::metrics::counter::Counter;
 use tower::Service;
 
 use crate::{
@@ -51,6 +52,7 @@ struct Parts {
     user_agent: String,
     /// The process, as attempts name it.
     worker: String,
+    refusals: Counter,
 }
 
 impl Executors {
@@ -61,6 +63,7 @@ impl Executors {
             egress: parts.egress.clone(),
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
+            refusals: parts.metrics.refusals.clone(),
         }))
     }
 
@@ -140,6 +143,9 @@ impl Executors {
     async fn call(&self, work: &Work, call: Call<'_>) -> Result<(Exchange, AttemptReport), Execution> {
         let started_at = UnixMs::now();
         let exchange = self.0.egress.send(call).await;
+        if exchange.class == AttemptClass::Egress {
+            self.0.refusals.inc();
+        }
         if exchange.starved {
             tracing::warn!(job = %work.job.id, "too many files are open, so a call waits; raise the limit (ulimit -n, LimitNOFILE)");
             return Err(Execution::not_now(work, LOOK_AGAIN));

@@ -5,11 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use postrider_core::{
     domain::{
         Id, UnixMs,
+        attempt::AttemptClass,
         job::{Job, Outcome},
         lane::Health,
     },
     queue::{Lease, LostLease, Next, Queue, Verdict, WorkerId},
-    store::{Store, Work},
+    store::Work,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +32,7 @@ pub(crate) async fn count_found(parts: &WorkerParts, recorder: &Recorder, stop: 
         return;
     }
     tracing::warn!(jobs = found.len(), "the process before this one ended in the middle of jobs");
-    if let Some(dead) = count(&parts.store, &found, KILLED, stop).await {
+    if let Some(dead) = count(recorder, &found, KILLED, stop).await {
         for work in dead {
             bury(recorder, &work).await;
         }
@@ -68,7 +69,7 @@ async fn end(sweeper: &Sweeper, lost: Vec<LostLease>) {
     for (vanished, leases) in by_worker {
         tracing::warn!(jobs = leases.len(), worker = %vanished, "a worker vanished in the middle of jobs; they go to others");
         let jobs: Vec<Id<Job>> = leases.iter().map(|lease| lease.job).collect();
-        let Some(dead) = count(&sweeper.store, &jobs, vanished.as_str(), &sweeper.stop).await else { return };
+        let Some(dead) = count(&sweeper.recorder, &jobs, vanished.as_str(), &sweeper.stop).await else { return };
         for work in &dead {
             bury(&sweeper.recorder, work).await;
         }
@@ -83,11 +84,12 @@ async fn end(sweeper: &Sweeper, lost: Vec<LostLease>) {
 
 /// Spends a life of each job, and answers with those that have none left; `None` when `stop` came first. Waits for the
 /// database as long as it takes.
-async fn count(store: &Store, jobs: &[Id<Job>], worker: &str, stop: &CancellationToken) -> Option<Vec<Work>> {
+async fn count(recorder: &Recorder, jobs: &[Id<Job>], worker: &str, stop: &CancellationToken) -> Option<Vec<Work>> {
     let mut outage = Outage::none();
     loop {
-        let error = match store.count_lost_workers(jobs, worker, UnixMs::now()).await {
+        let error = match recorder.store.count_lost_workers(jobs, worker, UnixMs::now()).await {
             Ok(counted) => {
+                counted.iter().for_each(|work| recorder.metrics.attempt(work.job.kind, AttemptClass::Lost));
                 let dead = |work: &Work| Outcome::of_lost_worker(work.job.lost_workers) != Outcome::Lost;
                 return Some(counted.into_iter().filter(dead).collect());
             }

@@ -18,6 +18,8 @@ const PAGE: u32 = 1_000;
 const ROUND: Duration = Duration::from_secs(5);
 /// A page is followed by this many times its own time of rest.
 const REST: u32 = 9;
+/// A job that is due for longer has been offered by whoever stored it, or that failed.
+const OFFERED_BY: Duration = Duration::from_secs(1);
 const EPOCH_LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,10 +129,11 @@ async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs
     let jobs = sweeper.store.due_jobs(after, until, PAGE).await?;
     let offered = sweeper.dispatcher.try_offer(&jobs, Some(&epoch), UnixMs::now()).await?;
     let full = jobs.len() >= PAGE as usize;
-    Ok(Swept {
-        taken: offered.iter().filter(|offered| **offered == Offered::Taken).count(),
-        next: jobs.last().filter(|_| full).map(|job| (job.run_at, job.id)),
-    })
+    let taken = || jobs.iter().zip(&offered).filter(|(_, offered)| **offered == Offered::Taken);
+    // Jobs that are due later come into the queue this way on purpose.
+    let overdue = UnixMs::now() - OFFERED_BY;
+    sweeper.recorder.metrics.repairs.inc_by(taken().filter(|(job, _)| job.run_at <= overdue).count() as u64);
+    Ok(Swept { taken: taken().count(), next: jobs.last().filter(|_| full).map(|job| (job.run_at, job.id)) })
 }
 
 /// What runs anywhere is not offered to an emptied queue before its worker has said so. The queue may be emptied again

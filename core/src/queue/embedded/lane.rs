@@ -111,6 +111,7 @@ impl Lane {
             breaker: self.gauge.breaker,
             paused: self.settings.paused,
             spilled: self.spilled,
+            seat: self.in_ring.then(|| self.gauge.standing()),
             oldest: self.oldest(),
             settings: self.settings.clone(),
         }

@@ -198,7 +198,7 @@ fn lane_view(row: Vec<Value>) -> Option<LaneView> {
     let mut row = row.into_iter();
     let key = lane_key(&parsed::<Vec<u8>>(row.next()?)?)?;
     let numbers: Vec<i64> = row.map(parsed).collect::<Option<_>>()?;
-    let &[ready, delayed, in_flight, limit, rest, paused, spilled, oldest, concurrency, rate, ordered] =
+    let &[ready, delayed, in_flight, limit, rest, paused, spilled, oldest, concurrency, rate, ordered, seat] =
         numbers.as_slice()
     else {
         return None;
@@ -219,6 +219,7 @@ fn lane_view(row: Vec<Value>) -> Option<LaneView> {
         breaker: if rest > 0 { Breaker::Open { rest_until: UnixMs(rest) } } else { Breaker::Closed },
         paused: settings.paused,
         spilled: spilled == 1,
+        seat: usize::try_from(seat - 1).ok().and_then(|seat| Standing::ALL.get(seat).copied()),
         oldest: (oldest >= 0).then_some(UnixMs(oldest)),
         settings,
     })

@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures::future::try_join_all;
+use prometheus_client::registry::Registry;
 use redis::Value;
 use uuid::Uuid;
 
@@ -289,6 +290,10 @@ impl Redis {
         whole.lanes.truncate(lanes_max);
         whole.workers.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(whole)
+    }
+
+    pub(super) fn register_metrics(&self, registry: &mut Registry) {
+        self.0.server.round_trips().register(registry);
     }
 
     pub(super) async fn erase(&self) -> Result<(), QueueError> {

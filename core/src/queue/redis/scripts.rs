@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 /// A script and its digest, by which servers know it.
 #[derive(Debug)]
 pub(super) struct Script {
+    pub(super) name: &'static str,
     pub(super) text: &'static str,
     pub(super) digest: String,
 }
@@ -13,7 +14,7 @@ macro_rules! scripts {
     ($($name:ident => $file:literal),+ $(,)?) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
             let text = concat!(include_str!("lua/shard.lua"), include_str!($file));
-            Script { text, digest: redis::Script::new(text).get_hash().to_owned() }
+            Script { name: stringify!($name), text, digest: redis::Script::new(text).get_hash().to_owned() }
         });)+
     };
 }

@@ -12,7 +12,11 @@ use redis::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{super::QueueError, scripts::Script, url::RedisUrl};
+use super::{
+    super::{QueueError, metrics::RoundTrips},
+    scripts::Script,
+    url::RedisUrl,
+};
 
 /// Between two attempts to connect, doubled with each that fails.
 const RECONNECT_MIN: Duration = Duration::from_millis(50);
@@ -30,6 +34,7 @@ pub(super) struct Server {
     at: String,
     answer_max: Duration,
     line: Mutex<Line>,
+    round_trips: RoundTrips,
 }
 
 /// The connection there is, or why there is none and when the next attempt is allowed.
@@ -65,11 +70,22 @@ impl Server {
             .target(authorities, answer_max)
             .map_err(|error| QueueError::Url { url: at.clone(), reason: error.to_string() })?;
         let line = Line { link: None, number: 0, failed: None, pause: RECONNECT_MIN };
-        Ok(Self { target, at, answer_max, line: Mutex::new(line) })
+        Ok(Self { target, at, answer_max, line: Mutex::new(line), round_trips: RoundTrips::default() })
+    }
+
+    pub(super) const fn round_trips(&self) -> &RoundTrips {
+        &self.round_trips
     }
 
     /// Runs a script on the shard whose keys begin with `base`.
     pub(super) async fn run(&self, script: &Script, base: &str, args: &[Vec<u8>]) -> Result<Value, QueueError> {
+        let began = Instant::now();
+        let answer = self.run_script(script, base, args).await;
+        self.round_trips.ended(script.name, began.elapsed(), answer.as_ref().err());
+        answer
+    }
+
+    async fn run_script(&self, script: &Script, base: &str, args: &[Vec<u8>]) -> Result<Value, QueueError> {
         let command = |name: &str, text: &str| {
             let mut command = redis::cmd(name);
             command.arg(text).arg(1).arg(base);

@@ -25,6 +25,7 @@ local names = most > 0 and call('ZREVRANGE', base .. 'depth', 0, most - 1) or {}
 for _, name in ipairs(names) do
   local lane = open(name)
   rows[#rows + 1] = { name, lane.ready, lane.delayed, lane.flying, in_flight_max(lane), int(lane.rest), lane.pause,
-    lane.spill, int(oldest(name)), lane.conc, lane.rate, lane.ord }
+    lane.spill, int(oldest(name)), lane.conc, lane.rate, lane.ord,
+    lane.ring > 0 and standing(lane) or 0 }
 end
 return { totals, workers, rows }
