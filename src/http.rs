@@ -19,8 +19,14 @@ use crate::linger::Lingering;
 /// How long the head of a request may take, from when the connection waits for it: an idle one is closed then too.
 const HEAD_MAX: Duration = Duration::from_secs(60);
 
-/// Serves until `stop`, then lets requests that are under way end within the grace.
-pub(crate) async fn serve(mut listener: TcpListener, router: Router, stop: CancellationToken, grace: Duration) {
+/// Serves until `stop`, then lets requests that are under way end within the grace, which `hurry` ends.
+pub(crate) async fn serve(
+    mut listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    hurry: CancellationToken,
+    grace: Duration,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -37,8 +43,16 @@ pub(crate) async fn serve(mut listener: TcpListener, router: Router, stop: Cance
             report(ended);
         }
     };
-    if tokio::time::timeout(grace, all_end).await.is_err() {
-        tracing::warn!("requests that did not end within the grace are cut off");
+    let grace_ends = async {
+        tokio::select! {
+            () = hurry.cancelled() => {}
+            () = tokio::time::sleep(grace) => {}
+        }
+    };
+    tokio::select! {
+        biased;
+        () = all_end => {}
+        () = grace_ends => tracing::warn!("requests that did not end within the grace are cut off"),
     }
 }
 

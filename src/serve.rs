@@ -103,9 +103,9 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
     parts.queue.register_metrics(&mut registry);
     let worker = roles.worker.then(|| worker(&parts, WorkerMetrics::register(&mut registry))).transpose()?;
     let router = router(&parts, roles, registry)?;
-    let (http_stop, grace) = (stop.clone(), parts.settings.shutdown_grace());
+    let (http_stop, http_hurry, grace) = (stop.clone(), hurry.clone(), parts.settings.shutdown_grace());
     tasks.spawn(async move {
-        http::serve(listener, router, http_stop, grace).await;
+        http::serve(listener, router, http_stop, http_hurry, grace).await;
         Ok(())
     });
     if let Some(worker) = worker {

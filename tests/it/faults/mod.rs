@@ -8,3 +8,4 @@
 
 mod kills;
 mod receivers;
+mod signals;

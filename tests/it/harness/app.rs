@@ -70,11 +70,11 @@ impl App {
 
     /// Freezes it: connections stand, nothing answers.
     pub(crate) fn pause(&self) {
-        signal("STOP", self.process.id());
+        self.signal("STOP");
     }
 
     pub(crate) fn resume(&self) {
-        signal("CONT", self.process.id());
+        self.signal("CONT");
     }
 
     /// Its data folder, in which `server.log` stands too.
@@ -132,13 +132,27 @@ impl App {
 
     /// SIGTERM, as an init system stops a service; gives the exit status.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        signal("TERM", self.process.id());
+        self.signal("TERM");
+        self.ended(STOP).await
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.pid());
+    }
+
+    /// Waits until the process has ended by itself, and gives its exit status.
+    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
         let process = std::cell::RefCell::new(&mut self.process);
         let ended = || {
             let status = process.borrow_mut().try_wait().expect("our child");
             async move { status }
         };
-        eventually("the process ends after SIGTERM", STOP, ended).await
+        eventually("the process ends", within, ended).await
+    }
+
+    /// Part of the id under which it holds leases.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Starts the binary again on the same data, after [`Self::kill`] or [`Self::terminate`]. The address may be

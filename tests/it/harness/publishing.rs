@@ -98,6 +98,11 @@ impl Publishing {
         self.accepted.lock().unwrap().len()
     }
 
+    /// The ids of those that are accepted so far.
+    pub(crate) fn accepted(&self) -> HashSet<String> {
+        self.accepted.lock().unwrap().clone()
+    }
+
     /// Waits until so many events are accepted.
     pub(crate) async fn wait_for(&self, count: usize) {
         let reached = || async { (self.accepted_count() >= count).then_some(()) };

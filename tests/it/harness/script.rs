@@ -19,6 +19,8 @@ pub(crate) enum Script {
     Hang,
     /// Reads the request and answers 200 once the test lets it.
     Held(watch::Receiver<bool>),
+    /// Reads the request and answers 200 after this time.
+    Late(Duration),
     /// Answers 200 at once and its body one byte a second, without end.
     Drip,
     /// Answers one byte a second, from the first byte of its head on, and never comes to the head's end.
@@ -86,6 +88,11 @@ impl Script {
                 // A sender that is gone lets go, too.
                 drop(held.wait_for(|let_go| *let_go).await);
                 stream.write_all(b"HTTP/1.1 200 Held\r\ncontent-length: 0\r\n\r\n").await?;
+                Ok(true)
+            }
+            Self::Late(after) => {
+                tokio::time::sleep(after).await;
+                stream.write_all(b"HTTP/1.1 200 Late\r\ncontent-length: 0\r\n\r\n").await?;
                 Ok(true)
             }
             Self::Drip => {
