@@ -1,4 +1,4 @@
-//! Nothing that was accepted is lost: not by a killed process, not by an emptied, dead or frozen Redis.
+//! Nothing that was accepted is lost: not by a restart, not by an emptied, dead or frozen Redis.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{App, Books, Load, PrivateRedis, Publishing, Receiver, SOON, Script, Stack, eventually};
 
-on_both_stacks!(a_graceful_stop_loses_none_and_exits_with_0, what_failed_before_a_restart_is_retried_after_it,);
+on_both_stacks!(what_failed_before_a_restart_is_retried_after_it);
 
 const EVENTS: usize = 2_000;
 /// The keys are listed in the queue's `shard.lua`.
@@ -14,18 +14,6 @@ const A_LANE_IS_PAUSED: &str = "for _, lane in ipairs(redis.call('KEYS', '*}:l:*
     if redis.call('HGET', lane, 'pause') == '1' then return 1 end
 end
 return 0";
-
-async fn a_graceful_stop_loses_none_and_exits_with_0(stack: Stack) {
-    let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
-    app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": [0.1, 0.1] })).await;
-    let publishing = Publishing::start(&app.client, &Load::of(EVENTS));
-    publishing.wait_for(EVENTS / 2).await;
-    let status = app.terminate().await;
-    assert!(status.success(), "a graceful stop ends with {status}");
-    app.restart().await;
-    let accepted = publishing.finish().await;
-    Books::of(&accepted).balance(&app.client, &receiver).await;
-}
 
 async fn what_failed_before_a_restart_is_retried_after_it(stack: Stack) {
     let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
@@ -38,27 +26,6 @@ async fn what_failed_before_a_restart_is_retried_after_it(stack: Stack) {
     app.kill();
     app.restart().await;
     receiver.wait_for("/hook", 2, SOON).await;
-}
-
-/// On SQLite alone, where a journal tells of it at once: roles.rs has a worker that others miss.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_whose_process_was_killed_three_times_is_dead_without_a_fourth_try() {
-    let (mut app, receiver) = (App::start(Stack::Sqlite).await, Receiver::start().await);
-    receiver.always("/hook", Script::Hang);
-    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
-    let event = app.client.publish("a.b", "1").await;
-    for kills in 1..=3 {
-        receiver.wait_for("/hook", kills, SOON).await;
-        app.kill();
-        app.restart().await;
-    }
-    let dead = || async { app.client.dead_letters(&endpoint.id).await.pop() };
-    let dead = eventually("the job is dead", SOON, dead).await;
-    assert_eq!((&dead["cause"], &dead["attempt"]), (&json!("workers_lost"), &json!(0)));
-    let job = format!("/v1/jobs/{}", app.client.job_of(&event).await);
-    let job = app.client.get(&job).send().await.expect(200);
-    assert_eq!((&job.body["lost_workers"], job.list("/attempts").len()), (&json!(3), 3));
-    assert_eq!(receiver.requests("/hook").len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,6 +33,7 @@ on_both_stacks!(
     a_key_is_known_again_whatever_else_wants_it_at_the_same_time,
     a_key_whose_time_is_over_is_won_again,
     a_late_outcome_is_recorded_and_changes_nothing,
+    of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
 );
@@ -138,6 +139,7 @@ impl Fixture {
             endpoint: Some(endpoint.id),
             message_id: Some("message".to_owned()),
             attempt,
+            lost_workers: 0,
             report: Some(report),
             outcome,
             endpoint_state: None,
@@ -232,6 +234,25 @@ async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
     assert_eq!(late, [false, true, true, true]);
 }
 
+async fn of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let (_, job, item) = at.event(&endpoint);
+    at.publish(None, vec![item]).await;
+    at.store.count_lost_workers(&[job], "a", at.now).await.unwrap();
+    let by_lost = |outcome| at.finished(job, &endpoint, 0, outcome);
+    for failure in [Outcome::Retry { at: at.now }, Outcome::Dead { cause: Cause::AttemptsSpent }] {
+        assert_eq!(at.store.record(by_lost(failure)).await.unwrap(), Recorded::Late);
+    }
+    let detail = at.store.tenant(at.tenant.id).job(job).await.unwrap().unwrap();
+    assert_eq!((detail.job.state, detail.job.attempt), (JobState::Pending, 0));
+    let by_next = Finished { lost_workers: 1, ..by_lost(Outcome::Retry { at: at.now }) };
+    assert_eq!(at.store.record(by_next).await.unwrap(), Recorded::Applied);
+    at.store.count_lost_workers(&[job], "b", at.now).await.unwrap();
+    let success = Finished { lost_workers: 1, ..at.finished(job, &endpoint, 1, Outcome::Succeeded) };
+    assert_eq!(at.store.record(success).await.unwrap(), Recorded::Applied);
+}
+
 async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) {
     let at = Fixture::make(stack).await;
     let endpoint = at.endpoint().await;
@@ -272,7 +293,7 @@ async fn a_lost_worker_s_attempt_is_kept_and_spends_no_retry(stack: Stack) {
         assert_eq!((id, attempt, lost_workers), (job, 1, times));
     }
     let mut dead = at.finished(job, &endpoint, 1, Outcome::Dead { cause: Cause::WorkersLost });
-    dead.report = Some(AttemptReport::lost("second", at.now));
+    (dead.report, dead.lost_workers) = (Some(AttemptReport::lost("second", at.now)), 2);
     assert_eq!(at.store.record(dead).await.unwrap(), Recorded::Applied);
     let scope = at.store.tenant(at.tenant.id);
     let history = scope.attempts(job).await.unwrap();

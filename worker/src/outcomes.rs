@@ -79,6 +79,7 @@ fn finished(job: &Job, message_id: Option<String>, report: Option<AttemptReport>
         endpoint: job.endpoint_id,
         message_id,
         attempt: job.attempt,
+        lost_workers: job.lost_workers,
         report: report.map(presentable),
         outcome,
         endpoint_state: None,
@@ -161,7 +162,8 @@ impl Recorder {
             Some(Recorded::Late) => {
                 self.metrics.came_late();
                 tracing::info!(job = %ended.finished.job, "an outcome came late and changed nothing");
-                Next::Done
+                // The lease is another's by now; or it is one more of ours, and the job is not done.
+                Next::Release
             }
             None => later(job, REFUSED_REST),
         };

@@ -35,6 +35,9 @@ pub struct Finished {
     pub message_id: Option<String>,
     /// The job's `attempt` when it was loaded: the outcome counts only where the row still has it.
     pub attempt: u32,
+    /// The job's `lost_workers` when it was loaded. Where more are counted by now, this worker was one of them, and only
+    /// its success counts: the receiver has had the call, while a failure would speak for what another runs since.
+    pub lost_workers: u32,
     /// `None` where nothing was tried, for example because the endpoint is gone.
     pub report: Option<AttemptReport>,
     pub outcome: Outcome,
@@ -144,6 +147,7 @@ impl Finished {
             finished_at.into(),
             error.into(),
             self.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()).into(),
+            self.lost_workers.into(),
         ]
     }
 }
@@ -178,7 +182,8 @@ fn update_of(rows: Vec<Vec<Value>>) -> Sql {
         fingerprint = COALESCE(v.column8, jobs.fingerprint) FROM (VALUES ")
     .rows(rows)
     .then(
-        ") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.finished_at IS NULL RETURNING jobs.id",
+        ") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.finished_at IS NULL \
+        AND (jobs.lost_workers = v.column9 OR v.column4 = 'succeeded') RETURNING jobs.id",
     )
 }
 
@@ -303,7 +308,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
         for rows in [1, 8, 128] {
-            let Sql { text, values } = update_of(vec![vec![Value::Int(None); 8]; rows]);
+            let Sql { text, values } = update_of(vec![vec![Value::Int(None); 9]; rows]);
             let plan = Sql { text: format!("EXPLAIN QUERY PLAN {text}"), values };
             let steps: Vec<(i64, i64, i64, String)> = store.pool.fetch(plan).await.unwrap();
             let walks = steps.iter().any(|(_, _, _, step)| step.starts_with("SCAN jobs"));

@@ -7,5 +7,7 @@
 //! `tests/run --full`.
 
 mod kills;
+mod leases;
+mod poison;
 mod receivers;
 mod signals;

@@ -8,7 +8,9 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{ADMIN_TOKEN, App, Books, Load, Publishing, Receiver, SOON, Script, Stack, eventually, rounds};
+use crate::harness::{
+    ADMIN_TOKEN, App, Books, Load, PrivateRedis, Publishing, Receiver, SOON, Script, Stack, eventually, rounds,
+};
 
 on_both_stacks!(
     a_stop_under_load_loses_and_doubles_none_and_nothing_waits_for_a_lease,
@@ -21,6 +23,8 @@ on_both_stacks!(
 const GRACE: Duration = Duration::from_secs(30);
 /// A lease lasts 15 s: what goes on sooner did not wait for one.
 const PROMPT: Duration = Duration::from_secs(8);
+const A_WHILE: Duration = Duration::from_secs(1);
+const SLOTS: &str = "POSTRIDER_WORKER_CONCURRENCY";
 const LANES: usize = 3;
 /// A new lane begins with two calls at a time.
 const IN_FLIGHT: usize = 2 * LANES;
@@ -28,8 +32,10 @@ const WAITING: usize = 20;
 
 async fn a_stop_under_load_loses_and_doubles_none_and_nothing_waits_for_a_lease(stack: Stack) {
     let (stops, events) = (rounds(3, 10), rounds(1_500, 5_000));
-    let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
-    receiver.always("/hook", Script::Late(Duration::from_millis(50)));
+    // With few slots a job is read ahead, with many all of them run.
+    let app = App::builder(stack).env(SLOTS, "2");
+    let (mut app, receiver) = (app.start().await, Receiver::start().await);
+    receiver.always("/hook", Script::Late(Duration::from_millis(10)));
     app.client.create_lanes(LANES, &receiver.url("/hook"), json!({})).await;
     let load = Load { kind: |n| format!("lane.{}", n % LANES), ..Load::of(events) };
     let publishing = Publishing::start(&app.client, &load);
@@ -40,7 +46,7 @@ async fn a_stop_under_load_loses_and_doubles_none_and_nothing_waits_for_a_lease(
         let status = app.ended(GRACE).await;
         assert!(status.success(), "a graceful stop ends with {status}");
         let accepted = publishing.accepted();
-        app.restart().await;
+        app.restart_with(SLOTS, if stop % 2 == 0 { "1024" } else { "2" }).await;
         let all_came = || async {
             let came = receiver.events("/hook");
             accepted.iter().all(|event| came.contains_key(event)).then_some(())
@@ -67,6 +73,9 @@ async fn what_runs_at_a_stop_ends_well_and_nothing_more_is_begun(stack: Stack) {
 
         app.signal(signal);
         await_words(&app, "stopping").await;
+        // What runs takes its time.
+        let told = Instant::now();
+        eventually("a second is over", SOON, || async { (told.elapsed() > A_WHILE).then_some(()) }).await;
         let_go.send(true).unwrap();
         let status = app.ended(GRACE).await;
         assert!(status.success(), "SIG{signal}: {status}");
@@ -113,21 +122,31 @@ async fn a_second_signal_ends_at_once_and_what_it_cuts_runs_again(stack: Stack) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_stopped_worker_gives_back_runs_at_another_at_once() {
-    let receiver = Receiver::start().await;
-    let api = App::builder(Stack::Postgres).role("api").start().await;
-    let (mut stopped, other) = (api.beside("worker").await, api.beside("worker").await);
-    // So that the one has all there is.
-    other.pause();
+async fn what_a_stopped_worker_had_read_ahead_runs_at_another_at_once() {
+    let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);
+    // One call at a time, and one job read ahead.
+    let api = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url());
+    let api = api.env(SLOTS, "1").role("api").start().await;
+    let mut stopped = api.beside("worker").await;
+    api.client.create_endpoint(&receiver.url("/hook"), json!({ "timeout_ms": 60_000 })).await;
+    // A lane that has not answered yet gets one job only.
+    let mut accepted = vec![api.client.publish("a.b", "0").await];
+    receiver.wait_for("/hook", 1, SOON).await;
+    redis.await_leases(0).await;
     let (let_go, held) = Script::held();
-    receiver.first("/hook", vec![held; IN_FLIGHT], Script::status(200));
-    let accepted = in_flight_and_waiting(&api, &receiver).await;
-    other.resume();
+    receiver.first("/hook", [held], Script::status(200));
+    for n in 1..=WAITING {
+        accepted.push(api.client.publish("a.b", &n.to_string()).await);
+    }
+    receiver.wait_for("/hook", 2, SOON).await;
+    redis.await_leases(2).await;
+    let _other = api.beside("worker").await;
     stopped.signal("TERM");
     await_words(&stopped, "stopping").await;
+    // Its own call is still under way.
+    receiver.wait_for_events("/hook", accepted.len(), PROMPT).await;
     let_go.send(true).unwrap();
     assert!(stopped.ended(GRACE).await.success());
-    receiver.wait_for_events("/hook", IN_FLIGHT + WAITING, PROMPT).await;
     Books::of(&accepted).balance(&api.client, &receiver).await;
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Books<'a, Events> {
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Balance {
-    delivered: usize,
+    pub(crate) delivered: usize,
     pub(crate) dead: usize,
     duplicates: usize,
     pending: usize,

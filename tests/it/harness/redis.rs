@@ -16,6 +16,11 @@ use super::{SOON, app::signal, eventually};
 const PORTS: std::ops::Range<u16> = 12_000..22_000;
 const BUS_ABOVE: u16 = 10_000;
 
+/// The keys are listed in the queue's `shard.lua`.
+const LEASES: &str = "local leases = 0
+for _, held in ipairs(redis.call('KEYS', '*}:w:*')) do leases = leases + redis.call('SCARD', held) end
+return leases";
+
 /// A redis-server process with its append-only file on.
 pub(crate) struct PrivateRedis {
     port: u16,
@@ -99,6 +104,12 @@ impl PrivateRedis {
     /// Whether it holds a key like `pattern`; the keys are listed in the queue's `shard.lua`.
     pub(crate) async fn holds(&self, pattern: &str) -> bool {
         !self.ask::<Vec<Vec<u8>>>(&["KEYS", pattern]).await.expect("Redis' keys").is_empty()
+    }
+
+    /// Waits until workers hold exactly so many leases in it.
+    pub(crate) async fn await_leases(&self, count: usize) {
+        let held = || async { (self.ask::<usize>(&["EVAL", LEASES, "0"]).await.ok()? == count).then_some(()) };
+        eventually(&format!("workers hold {count} leases"), SOON, held).await;
     }
 
     /// Freezes it: connections stand, nothing answers.

@@ -81,13 +81,18 @@ impl Executors {
         }
     }
 
-    /// The job's row is read again where it waited long for this executor: it may have been cancelled since.
+    /// The job's row is read again where it waited long for this executor: it may have been cancelled since. Where this
+    /// process was frozen meanwhile and taken for lost, the job is another's.
     async fn as_it_is_now(&self, work: Arc<Work>, read_at: Instant) -> Result<Arc<Work>, Execution> {
         if read_at.elapsed() < BELIEVED {
             return Ok(work);
         }
         match self.0.store.load_work(&[work.job.id]).await {
-            Ok(mut found) => found.pop().map(Arc::new).ok_or(Execution::NotNow(Next::Done)),
+            Ok(mut found) => match found.pop() {
+                Some(now) if now.job.lost_workers == work.job.lost_workers => Ok(Arc::new(now)),
+                Some(_) => Err(Execution::NotNow(Next::Release)),
+                None => Err(Execution::NotNow(Next::Done)),
+            },
             Err(error) => {
                 tracing::warn!(%error, job = %work.job.id, "a job's row could not be read again; it waits");
                 Err(Execution::not_now(&work, LOOK_AGAIN))

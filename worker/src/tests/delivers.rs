@@ -109,6 +109,7 @@ async fn an_executor_that_panics_is_a_failed_attempt() {
 
     let attempts = bench.attempts(bad.id).await;
     assert_eq!(attempts.iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>(), ["panic", "panic"]);
+    assert_eq!(bench.job(bad.id).await.lost_workers, 0);
 }
 
 #[tokio::test]
