@@ -15,6 +15,7 @@ mod open_files;
 mod send;
 mod serve;
 mod token;
+mod traces;
 
 use std::{path::PathBuf, process::ExitCode};
 

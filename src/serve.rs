@@ -11,6 +11,7 @@ use postrider_core::{
     domain::tenant::Tenant,
     queue::{Queue, QueueGauges},
     store::{RetentionAges, Store},
+    trace::Tracer,
 };
 use postrider_worker::{WorkerMetrics, WorkerParts, WorkerSettings};
 use prometheus_client::registry::Registry;
@@ -21,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{connections, first_start, http, logs, open_files};
+use crate::{connections, first_start, http, logs, open_files, traces};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -101,8 +102,12 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
     let mut registry = Registry::default();
     parts.store.register_metrics(&mut registry);
     parts.queue.register_metrics(&mut registry);
-    let worker = roles.worker.then(|| worker(&parts, WorkerMetrics::register(&mut registry))).transpose()?;
-    let router = router(&parts, roles, registry)?;
+    let (tracer, exporting) = traces::start(&parts.settings, &mut registry)?;
+    let worker = match roles.worker {
+        true => Some(worker(&parts, WorkerMetrics::register(&mut registry), tracer.clone())?),
+        false => None,
+    };
+    let router = router(&parts, roles, registry, tracer)?;
     let (http_stop, http_hurry, grace) = (stop.clone(), hurry.clone(), parts.settings.shutdown_grace());
     tasks.spawn(async move {
         http::serve(listener, router, http_stop, http_hurry, grace).await;
@@ -131,11 +136,14 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
         drop(offering.await);
     }
     store.close().await;
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
     tracing::info!("everything that was accepted is stored; goodbye");
     ended
 }
 
-fn router(parts: &Parts, roles: Roles, mut registry: Registry) -> anyhow::Result<Router> {
+fn router(parts: &Parts, roles: Roles, mut registry: Registry, tracer: Tracer) -> anyhow::Result<Router> {
     let metrics = ApiMetrics::register(&mut registry);
     let health = HealthState {
         store: parts.store.clone(),
@@ -145,7 +153,7 @@ fn router(parts: &Parts, roles: Roles, mut registry: Registry) -> anyhow::Result
     };
     let mut router = postrider_api::health_router(health);
     if roles.api {
-        router = router.merge(postrider_api::router(api(parts, metrics.clone())?));
+        router = router.merge(postrider_api::router(api(parts, metrics.clone(), tracer)?));
     }
     if roles.dashboard {
         router = router.merge(postrider_dashboard::router(parts.queue.clone()));
@@ -153,13 +161,14 @@ fn router(parts: &Parts, roles: Roles, mut registry: Registry) -> anyhow::Result
     Ok(postrider_api::surrounded(router, metrics))
 }
 
-fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
+fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<ApiState> {
     let settings = &parts.settings;
     Ok(ApiState::new(ApiParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         metrics,
+        tracer,
         settings: ApiSettings {
             egress: settings.egress_policy(),
             payload_bytes_max: settings.payload_bytes_max,
@@ -173,7 +182,7 @@ fn api(parts: &Parts, metrics: ApiMetrics) -> anyhow::Result<ApiState> {
     }))
 }
 
-fn worker(parts: &Parts, metrics: WorkerMetrics) -> anyhow::Result<WorkerParts> {
+fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Result<WorkerParts> {
     let settings = &parts.settings;
     Ok(WorkerParts {
         store: parts.store.clone(),
@@ -181,6 +190,7 @@ fn worker(parts: &Parts, metrics: WorkerMetrics) -> anyhow::Result<WorkerParts> 
         dispatcher: parts.dispatcher.clone(),
         egress: connections::way_out(settings)?,
         metrics,
+        tracer,
         settings: WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),

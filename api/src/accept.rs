@@ -9,7 +9,8 @@ use axum::{
 };
 use postrider_core::{
     domain::UnixMs,
-    store::{DueJob, Gate, Item, ItemResult, Publication, Published},
+    store::{DueJob, Gate, Item, ItemResult, Publication, Published, StoreError},
+    trace::{Attribute, Side, Step, Told},
 };
 use ring::digest;
 use utoipa::{
@@ -88,6 +89,8 @@ pub(crate) struct Submission {
     pub(crate) items: Vec<Item>,
     pub(crate) answer: Answering,
     pub(crate) now: UnixMs,
+    /// Ends with the commit.
+    pub(crate) step: Option<Step>,
 }
 
 impl fmt::Debug for Submission {
@@ -102,7 +105,7 @@ impl Submission {
     /// # Errors
     /// 409 when a key was used for something else, 503 when it cannot be stored now.
     pub(crate) async fn submit<N>(self, caller: &Caller<N>) -> Result<Response, Problem> {
-        let Self { gate, items, answer, now } = self;
+        let Self { gate, items, answer, now, step } = self;
         let due: Vec<(bool, Vec<DueJob>)> = items
             .iter()
             .map(|item| (item.event.is_some(), item.jobs.iter().map(|job| job.due(caller.tenant)).collect()))
@@ -110,7 +113,11 @@ impl Submission {
         let compose = Arc::clone(&answer);
         // An empty text stands for a conflict, so that a repeated key repeats that as well.
         let compose = Box::new(move |results: &[ItemResult]| compose(results).unwrap_or_default());
-        let published = caller.scope().publish(Publication::new(gate, items, now, compose)).await?;
+        let published = caller.scope().publish(Publication::new(gate, items, now, compose)).await;
+        if let Some(step) = step {
+            step.end(|| told(caller, &due, published.as_ref().err()));
+        }
+        let published = published?;
         let results = match published {
             Published::Conflict => return Err(conflict()),
             Published::Replayed { answer } if answer.is_empty() => return Err(conflict()),
@@ -126,6 +133,21 @@ impl Submission {
         }
         let replayed = matches!(results.as_slice(), [ItemResult::Replayed { .. }]);
         answer(&results).map(|body| accepted(body, replayed)).ok_or_else(conflict)
+    }
+}
+
+/// The span of handing work in.
+fn told<N>(caller: &Caller<N>, due: &[(bool, Vec<DueJob>)], error: Option<&StoreError>) -> Told {
+    let count = |of: usize| Attribute::Number(i64::try_from(of).unwrap_or(i64::MAX));
+    Told {
+        name: "publish",
+        side: Side::Server,
+        error: error.map(ToString::to_string),
+        attributes: vec![
+            ("postrider.tenant.id", Attribute::Text(caller.tenant.to_string())),
+            ("postrider.events", count(due.iter().filter(|(is_event, _)| *is_event).count())),
+            ("postrider.jobs", count(due.iter().map(|(_, jobs)| jobs.len()).sum())),
+        ],
     }
 }
 

@@ -92,12 +92,13 @@ async fn publish(caller: &Caller<Operate>, endpoint: &Endpoint, now: UnixMs) -> 
         channels: Vec::new(),
         payload: payload.to_string().into_bytes(),
         deliver_at: now,
+        trace: None,
     };
     let job = NewJob { kind: JobKind::WebhookTest, max_attempts: 1, ..NewJob::delivery(endpoint, id, now) };
     let job_id = job.id;
     let item = Item { gate: None, answer: String::new(), event: Some(event), jobs: vec![job] };
     let answer = Arc::new(|_: &[ItemResult]| Some(String::new()));
-    Submission { gate: None, items: vec![item], answer, now }.submit(caller).await?;
+    Submission { gate: None, items: vec![item], answer, now, step: None }.submit(caller).await?;
     Ok((id, job_id))
 }
 

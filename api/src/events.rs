@@ -29,6 +29,7 @@ use crate::{
     problem::{Code, Faults, Problem},
     publish::{self, BatchAnswer, BatchRequest, EventAccepted, EventRequest},
     state::ApiState,
+    trace::Traced,
     wire::{Time, raw, running},
 };
 
@@ -77,18 +78,28 @@ pub(crate) struct DeliveryJson {
 
 /// Publishes an event. Answers once it is durable.
 #[utoipa::path(post, path = "/v1/events", tag = "events", request_body = EventRequest,
-    params(IdempotencyKey),
+    params(IdempotencyKey, Traced),
     responses((status = 202, body = EventAccepted)))]
-async fn publish_one(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
-    publish::one(&caller, key, &body).await
+async fn publish_one(
+    caller: Caller<Publish>,
+    key: IdempotencyKey,
+    traced: Traced,
+    body: RawJson,
+) -> Result<Response, Problem> {
+    publish::one(&caller, key, traced, &body).await
 }
 
 /// Publishes up to 1,000 events, each accepted or refused by itself.
 #[utoipa::path(post, path = "/v1/events/batch", tag = "events", request_body = BatchRequest,
-    params(IdempotencyKey),
+    params(IdempotencyKey, Traced),
     responses((status = 202, body = BatchAnswer)))]
-async fn publish_batch(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
-    publish::batch(&caller, key, &body).await
+async fn publish_batch(
+    caller: Caller<Publish>,
+    key: IdempotencyKey,
+    traced: Traced,
+    body: RawJson,
+) -> Result<Response, Problem> {
+    publish::batch(&caller, key, traced, &body).await
 }
 
 /// Lists events, newest first.
@@ -158,7 +169,7 @@ async fn replay(
     let answer = serde_json::to_string(&replayed).map_err(|error| Problem::new(Code::Internal, error))?;
     let item = Item { gate: None, answer: String::new(), event: None, jobs };
     let answer = Arc::new(move |_: &[ItemResult]| Some(answer.clone()));
-    Submission { gate, items: vec![item], answer, now }.submit(&caller).await
+    Submission { gate, items: vec![item], answer, now, step: None }.submit(&caller).await
 }
 
 async fn replay_jobs(

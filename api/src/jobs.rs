@@ -30,6 +30,7 @@ use crate::{
     problem::{Code, Faults, Problem},
     publish::schedule,
     state::{ApiSettings, ApiState},
+    trace::Traced,
     wire::{AttemptJson, Time, running},
 };
 
@@ -158,11 +159,16 @@ fn missing() -> Problem {
 
 /// Takes a job in. Answers once it is durable.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = JobRequest,
-    params(IdempotencyKey),
+    params(IdempotencyKey, Traced),
     responses((status = 202, body = JobAccepted)))]
-async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> Result<Response, Problem> {
+async fn create(
+    caller: Caller<Publish>,
+    key: IdempotencyKey,
+    traced: Traced,
+    body: RawJson,
+) -> Result<Response, Problem> {
     let now = UnixMs::now();
-    let job = read(caller.api.settings(), body.parse()?, now)?;
+    let job = NewJob { trace: traced.context(), ..read(caller.api.settings(), body.parse()?, now)? };
     let accepted = JobAccepted {
         id: job.id,
         kind: job.kind.as_str(),
@@ -189,6 +195,7 @@ async fn create(caller: Caller<Publish>, key: IdempotencyKey, body: RawJson) -> 
             _ => serde_json::to_string(&accepted).ok(),
         }),
         now,
+        step: Some(traced.0),
     };
     submission.submit(&caller).await
 }
@@ -243,6 +250,7 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
         endpoint_id: None,
         unique_key: request.unique_key,
         replay_of: None,
+        trace: None,
     })
 }
 

@@ -28,6 +28,7 @@ mod retries;
 mod state;
 mod tenants;
 mod tokens;
+mod trace;
 mod wire;
 
 #[cfg(test)]

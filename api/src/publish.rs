@@ -8,6 +8,7 @@ use postrider_core::{
         Id, UnixMs,
         event::{Channel, Event, EventType, OwnId},
         limits::{BATCH_EVENTS_MAX, CHANNELS_MAX},
+        trace::TraceContext,
     },
     store::{Gate, Item, ItemResult, NewEvent, NewJob, TenantEndpoints},
 };
@@ -21,6 +22,7 @@ use crate::{
     json::{RawJson, parse_at},
     problem::{Code, Faults, Problem, ProblemBody},
     state::{ApiSettings, SCHEDULE_AHEAD_MAX},
+    trace::Traced,
     wire::Time,
 };
 
@@ -98,12 +100,18 @@ struct Checks<'c> {
     settings: &'c ApiSettings,
     endpoints: &'c TenantEndpoints,
     now: UnixMs,
+    trace: Option<TraceContext>,
 }
 
-pub(crate) async fn one(caller: &Caller<Publish>, key: IdempotencyKey, body: &RawJson) -> Result<Response, Problem> {
+pub(crate) async fn one(
+    caller: &Caller<Publish>,
+    key: IdempotencyKey,
+    traced: Traced,
+    body: &RawJson,
+) -> Result<Response, Problem> {
     let now = UnixMs::now();
     let endpoints = caller.api.store().directory().endpoints(caller.tenant).await?;
-    let checks = Checks { settings: caller.api.settings(), endpoints: &endpoints, now };
+    let checks = Checks { settings: caller.api.settings(), endpoints: &endpoints, now, trace: traced.context() };
     let (item, _) = checks.item(body.parse()?, "")?;
     let answer = item.answer.clone();
     let submission = Submission {
@@ -115,11 +123,17 @@ pub(crate) async fn one(caller: &Caller<Publish>, key: IdempotencyKey, body: &Ra
             _ => None,
         }),
         now,
+        step: Some(traced.0),
     };
     submission.submit(caller).await
 }
 
-pub(crate) async fn batch(caller: &Caller<Publish>, key: IdempotencyKey, body: &RawJson) -> Result<Response, Problem> {
+pub(crate) async fn batch(
+    caller: &Caller<Publish>,
+    key: IdempotencyKey,
+    traced: Traced,
+    body: &RawJson,
+) -> Result<Response, Problem> {
     let BatchRequest { events } = body.parse()?;
     if events.is_empty() {
         let detail = format!("a batch has 1 to {BATCH_EVENTS_MAX} events; this one has none");
@@ -131,7 +145,7 @@ pub(crate) async fn batch(caller: &Caller<Publish>, key: IdempotencyKey, body: &
     }
     let now = UnixMs::now();
     let endpoints = caller.api.store().directory().endpoints(caller.tenant).await?;
-    let checks = Checks { settings: caller.api.settings(), endpoints: &endpoints, now };
+    let checks = Checks { settings: caller.api.settings(), endpoints: &endpoints, now, trace: traced.context() };
     let mut items = Vec::with_capacity(events.len());
     let mut slots = Vec::with_capacity(events.len());
     for (place, raw) in events.iter().enumerate() {
@@ -149,6 +163,7 @@ pub(crate) async fn batch(caller: &Caller<Publish>, key: IdempotencyKey, body: &
         items,
         answer: Arc::new(move |results| serde_json::to_string(&batch_answer(&slots, results)).ok()),
         now,
+        step: Some(traced.0),
     };
     submission.submit(caller).await
 }
@@ -204,7 +219,7 @@ impl Checks<'_> {
         };
         let answer = serde_json::to_string(&accepted).map_err(|error| Problem::new(Code::Internal, error))?;
         let payload = Box::<str>::from(request.payload).into_string().into_bytes();
-        let event = NewEvent { id, own_id, kind, channels, payload, deliver_at };
+        let event = NewEvent { id, own_id, kind, channels, payload, deliver_at, trace: self.trace.clone() };
         Ok((Item { gate, answer, event: Some(event), jobs }, accepted))
     }
 

@@ -7,6 +7,7 @@ use postrider_core::{
     domain::{Id, egress::EgressPolicy, retry::RetrySchedule, tenant::Tenant},
     queue::Queue,
     store::Store,
+    trace::Tracer,
 };
 
 use crate::{auth::Gatekeeper, metrics::ApiMetrics};
@@ -57,6 +58,7 @@ pub struct ApiParts {
     pub dispatcher: Dispatcher,
     pub settings: ApiSettings,
     pub metrics: ApiMetrics,
+    pub tracer: Tracer,
 }
 
 /// What every handler stands on. Clones share it.
@@ -95,6 +97,10 @@ impl ApiState {
 
     pub(crate) fn metrics(&self) -> &ApiMetrics {
         &self.0.parts.metrics
+    }
+
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.0.parts.tracer
     }
 
     pub(crate) fn gatekeeper(&self) -> &Gatekeeper {

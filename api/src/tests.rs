@@ -15,6 +15,7 @@ use postrider_core::{
     domain::{Id, UnixMs, egress::EgressPolicy, retry::RetrySchedule},
     queue::{EmbeddedOptions, Queue, QueueGauges},
     store::{Cipher, Store, StoreOptions},
+    trace::Tracer,
 };
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -88,7 +89,8 @@ impl Api {
         let metrics = ApiMetrics::register(&mut registry);
         let gauges = QueueGauges::register(&mut registry);
         let health = HealthState { store: store.clone(), queue: queue.clone(), gauges, registry: Arc::new(registry) };
-        let parts = ApiParts { store, queue, dispatcher, settings, metrics: metrics.clone() };
+        let parts =
+            ApiParts { store, queue, dispatcher, settings, metrics: metrics.clone(), tracer: Tracer::default() };
         let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), metrics);
         Self { router, folder }
     }

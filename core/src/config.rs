@@ -144,6 +144,16 @@ pub struct Settings {
     #[config(env = "POSTRIDER_RETENTION_STATS_DAYS", default = 90)]
     pub retention_stats_days: u32,
 
+    /// Where traces are sent: an OpenTelemetry collector that takes OTLP over HTTP, as in `http://127.0.0.1:4318`;
+    /// `/v1/traces` is added where the URL has no path. Unset: no traces are recorded.
+    #[config(env = "POSTRIDER_OTLP_URL")]
+    pub otlp_url: Option<String>,
+
+    /// Of the traces that begin here, the part that is recorded, 0 to 1. One that a publisher has begun is recorded
+    /// where the publisher says so.
+    #[config(env = "POSTRIDER_TRACE_RATIO", default = 1.0)]
+    pub trace_ratio: f64,
+
     /// What is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`, or by module as in
     /// `info,postrider_worker=debug`.
     #[config(env = "POSTRIDER_LOG", default = "info")]
@@ -263,6 +273,16 @@ impl Settings {
                 "off, error, warn, info, debug or trace, or by module as in info,postrider_worker=debug",
             );
         }
+        if !(0.0..=1.0).contains(&self.trace_ratio) {
+            return refused("trace_ratio", &self.trace_ratio.to_string(), "a number from 0 to 1");
+        }
+        if self.otlp_url.as_ref().is_some_and(|url| !is_web_url(url)) {
+            return refused(
+                "otlp_url",
+                "(hidden)",
+                "http://HOST:PORT or https://HOST:PORT, as in http://127.0.0.1:4318",
+            );
+        }
         if self.egress_ports.contains(&0) {
             return refused("egress_ports", "0", "ports are 1 to 65535");
         }
@@ -294,6 +314,10 @@ impl Settings {
 
 fn refused(key: &str, value: &str, allowed: &str) -> Result<(), SettingsError> {
     Err(SettingsError::Refused { key: key.to_owned(), value: format!("{value:?}"), allowed: allowed.to_owned() })
+}
+
+fn is_web_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
 
 /// Whether each part is a level, or a module with a level. A lone word that is neither would be taken for a module by

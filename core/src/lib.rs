@@ -5,3 +5,4 @@ pub mod dispatch;
 pub mod domain;
 pub mod queue;
 pub mod store;
+pub mod trace;

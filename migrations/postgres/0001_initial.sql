@@ -107,6 +107,7 @@ CREATE TABLE events (
     payload BYTEA NULL,
     deliver_at BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
+    trace TEXT NULL,
     CONSTRAINT events_pk PRIMARY KEY (id)
 );
 COMMENT ON TABLE events IS 'What products published.';
@@ -118,6 +119,7 @@ COMMENT ON COLUMN events.channels IS 'JSON list of texts';
 COMMENT ON COLUMN events.payload IS 'the bytes as they came; NULL: removed by retention';
 COMMENT ON COLUMN events.deliver_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN events.created_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN events.trace IS 'traceparent that its deliveries are children of, and tracestate behind a space; NULL: not traced';
 CREATE INDEX events_by_tenant ON events (tenant_id, id);
 CREATE INDEX events_by_own_id ON events (tenant_id, own_id) WHERE own_id IS NOT NULL;
 
@@ -142,6 +144,7 @@ CREATE TABLE jobs (
     finished_at BIGINT NULL,
     last_error TEXT NULL,
     fingerprint TEXT NULL,
+    trace TEXT NULL,
     CONSTRAINT jobs_pk PRIMARY KEY (id),
     CONSTRAINT jobs_state_known CHECK (state IN ('pending', 'succeeded', 'dead', 'cancelled'))
 );
@@ -166,6 +169,7 @@ COMMENT ON COLUMN jobs.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN jobs.finished_at IS 'milliseconds since 1970 UTC; NULL: pending';
 COMMENT ON COLUMN jobs.last_error IS 'of the last failed attempt; NULL: none has failed';
 COMMENT ON COLUMN jobs.fingerprint IS 'of the last failed attempt; NULL: none has failed';
+COMMENT ON COLUMN jobs.trace IS 'as in events, of this job alone; NULL: its event''s, or not traced';
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_in_lane ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_retrying ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending' AND attempt > 0;

@@ -77,6 +77,7 @@ CREATE TABLE events (
     payload BLOB NULL, -- the bytes as they came; NULL: removed by retention
     deliver_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    trace TEXT NULL, -- traceparent that its deliveries are children of, and tracestate behind a space; NULL: not traced
     CONSTRAINT events_pk PRIMARY KEY (id)
 ) STRICT;
 CREATE INDEX events_by_tenant ON events (tenant_id, id);
@@ -104,6 +105,7 @@ CREATE TABLE jobs (
     finished_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: pending
     last_error TEXT NULL, -- of the last failed attempt; NULL: none has failed
     fingerprint TEXT NULL, -- of the last failed attempt; NULL: none has failed
+    trace TEXT NULL, -- as in events, of this job alone; NULL: its event's, or not traced
     CONSTRAINT jobs_pk PRIMARY KEY (id),
     CONSTRAINT jobs_state_known CHECK (state IN ('pending', 'succeeded', 'dead', 'cancelled'))
 ) STRICT;

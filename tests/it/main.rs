@@ -39,3 +39,4 @@ mod standard_webhooks;
 mod store;
 mod tenancy;
 mod the_harness;
+mod traces;

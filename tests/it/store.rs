@@ -96,6 +96,7 @@ impl Fixture {
             channels: Vec::new(),
             payload: b"{\"b\": 1.0e3 }".to_vec(),
             deliver_at: self.now,
+            trace: None,
         };
         let job = NewJob::delivery(endpoint, event.id, self.now);
         let (event_id, job_id) = (event.id, job.id);

@@ -26,6 +26,7 @@ use postrider_core::{
     domain::endpoint::FAILING_DISABLES_AFTER,
     queue::Queue,
     store::{RetentionAges, Store},
+    trace::Tracer,
 };
 
 use self::egress::EgressClient;
@@ -44,6 +45,7 @@ pub struct WorkerParts {
     pub dispatcher: Dispatcher,
     pub egress: EgressClient,
     pub metrics: WorkerMetrics,
+    pub tracer: Tracer,
     pub settings: WorkerSettings,
 }
 

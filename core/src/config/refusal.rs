@@ -6,7 +6,7 @@ use super::PREFIX;
 use crate::domain::limits::PAYLOAD_BYTES_MAX;
 
 /// Settings whose values are never shown.
-const SECRET_KEYS: [&str; 4] = ["admin_token", "encryption_key", "database_url", "redis_url"];
+const SECRET_KEYS: [&str; 5] = ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url"];
 /// Bounds of the settings that are numbers.
 const NUMBERS: [(&str, RangeInclusive<u64>); 12] = [
     ("database_connections_max", 4..=1000),
@@ -23,7 +23,8 @@ const NUMBERS: [(&str, RangeInclusive<u64>); 12] = [
     ("retention_stats_days", 1..=3650),
 ];
 /// What the other settings take that are not any text: in the file, and in a variable.
-const FORMS: [(&str, &str, &str); 4] = [
+const FORMS: [(&str, &str, &str); 5] = [
+    ("trace_ratio", "a number from 0 to 1", "a number from 0 to 1"),
     ("listen", "an address and port, \"127.0.0.1:7077\"", "an address and port, 127.0.0.1:7077"),
     (
         "egress_allow",

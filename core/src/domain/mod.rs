@@ -16,6 +16,7 @@ pub mod retry;
 pub mod signature;
 pub mod tenant;
 pub mod time;
+pub mod trace;
 
 pub use id::Id;
 pub use time::UnixMs;

@@ -143,6 +143,7 @@ impl Row {
             endpoint_id: self.endpoint_id.map(Id::from_uuid),
             unique_key: None,
             replay_of: Some(Id::from_uuid(self.id)),
+            trace: None,
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::{
     job::{Job, JobKind, JobState, JobView, Priority},
     lane::LaneName,
     tenant::Tenant,
+    trace::TraceContext,
 };
 
 /// A job to be kept.
@@ -35,6 +36,8 @@ pub struct NewJob {
     pub endpoint_id: Option<Id<Endpoint>>,
     pub unique_key: Option<String>,
     pub replay_of: Option<Id<DeadLetter>>,
+    /// What its attempts are children of, where that is not its event's.
+    pub trace: Option<TraceContext>,
 }
 
 /// A job with its arguments.
@@ -81,6 +84,7 @@ pub(super) struct Row {
     event_own_id: Option<String>,
     pub(super) event_kind: Option<String>,
     pub(super) event_payload: Option<Vec<u8>>,
+    pub(super) trace: Option<String>,
 }
 
 pub(super) const COLUMNS: &str = "j.id, j.tenant_id, j.kind, j.lane, j.state, j.attempt, j.max_attempts, j.priority, j.run_at, j.args, \
@@ -151,12 +155,13 @@ impl NewJob {
             endpoint_id: Some(endpoint.id),
             unique_key: None,
             replay_of: None,
+            trace: None,
         }
     }
 }
 
 const INSERT: &str = "INSERT INTO jobs (id, tenant_id, kind, lane, state, attempt, max_attempts, priority, run_at, args, message_id, \
-    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at) VALUES ";
+    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at, trace) VALUES ";
 
 fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
     vec![
@@ -177,6 +182,7 @@ fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
         0i64.into(),
         job.replay_of.into(),
         now.into(),
+        job.trace.as_ref().map(ToString::to_string).into(),
     ]
 }
 
@@ -269,7 +275,7 @@ impl Scope<'_> {
 }
 
 fn select_jobs() -> Sql {
-    sql("SELECT ").then(COLUMNS).then(", NULL AS event_payload").then(FROM)
+    sql("SELECT ").then(COLUMNS).then(", NULL AS event_payload, NULL AS trace").then(FROM)
 }
 
 impl JobFilter {

@@ -15,6 +15,7 @@ use crate::domain::{
     event::{Channel, Event, EventType, OwnId},
     job::{Job, JobKind},
     tenant::Tenant,
+    trace::TraceContext,
 };
 
 /// An event to be kept.
@@ -26,6 +27,8 @@ pub struct NewEvent {
     pub channels: Vec<Channel>,
     pub payload: Vec<u8>,
     pub deliver_at: UnixMs,
+    /// What its deliveries are children of.
+    pub trace: Option<TraceContext>,
 }
 
 /// What is accepted or not by itself within a request: an event with its deliveries, or a job.
@@ -195,10 +198,11 @@ async fn insert_events(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<
                 event.payload.as_slice().into(),
                 event.deliver_at.into(),
                 one.now.into(),
+                event.trace.as_ref().map(ToString::to_string).into(),
             ]
         };
         let insert =
-            sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at) VALUES ")
+            sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) VALUES ")
                 .rows(run.iter().map(row).collect());
         tx.execute(insert).await?;
     }

@@ -6,7 +6,7 @@ use super::{
     jobs::{COLUMNS, FROM, Row},
     sql::{Sql, Value, runs, sql},
 };
-use crate::domain::{Id, UnixMs, attempt::AttemptReport, event::EventType, job::Job};
+use crate::domain::{Id, UnixMs, attempt::AttemptReport, event::EventType, job::Job, trace::TraceContext};
 
 /// A pending job with what its executor needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Work {
     /// `webhook-id` of a delivery.
     pub message_id: Option<String>,
     pub event_type: Option<EventType>,
+    /// What its attempts are children of.
+    pub trace: Option<TraceContext>,
 }
 
 impl Row {
@@ -25,6 +27,8 @@ impl Row {
         Ok(Work {
             job: self.job()?,
             message_id: self.event(),
+            // One that does not read back is of no use, and keeps nothing from being delivered.
+            trace: self.trace.as_deref().and_then(|text| text.parse().ok()),
             event_type: event_type.map_err(|error| StoreError::unreadable("event's type", error))?,
             payload: self.args.or(self.event_payload),
         })
@@ -91,7 +95,7 @@ impl Store {
 fn select_work(jobs: Vec<Id<Job>>) -> Sql {
     sql("SELECT ")
         .then(COLUMNS)
-        .then(", e.payload AS event_payload")
+        .then(", e.payload AS event_payload, COALESCE(j.trace, e.trace) AS trace")
         .then(FROM)
         .then(" WHERE j.state = 'pending' AND j.id IN (")
         .list(jobs.into_iter().map(Value::from).collect())

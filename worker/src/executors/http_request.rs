@@ -8,14 +8,16 @@ use postrider_core::{
     store::Work,
 };
 
-use super::{Executors, after_call};
+use super::{Executors, after_call, trace};
 use crate::{egress::Call, outcomes::Execution};
 
 pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
-    let request = match parse(work) {
+    let mut request = match parse(work) {
         Ok(request) => request,
         Err(why) => return executors.invalid(work, &why),
     };
+    let step = executors.step(work);
+    trace::add_headers(&step, &mut request.headers);
     let call = Call {
         method: &request.method,
         url: &request.url,
@@ -23,7 +25,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         body: request.body.map(Bytes::from).unwrap_or_default(),
         timeout: Duration::from_millis(request.timeout_ms.into()),
     };
-    match executors.call(work, call).await {
+    match executors.call(work, call, step).await {
         Ok((exchange, report)) => {
             Execution::Ended(Box::new(after_call(work, report, &request.retry_schedule, exchange.duration)))
         }

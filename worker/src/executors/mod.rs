@@ -1,6 +1,7 @@
 //! One executor for each kind of job. Owns how a kind finds its executor, and what a failed attempt comes to.
 
 mod http_request;
+mod trace;
 mod webhook_deliver;
 
 use std::{
@@ -22,6 +23,7 @@ use postrider_core::{
     },
     queue::Next,
     store::{Store, Work},
+    trace::{Step, Tracer},
 };
 use prometheus_client::metrics::counter::Counter;
 use tower::Service;
@@ -53,6 +55,7 @@ struct Parts {
     /// The process, as attempts name it.
     worker: String,
     refusals: Counter,
+    tracer: Tracer,
 }
 
 impl Executors {
@@ -64,6 +67,7 @@ impl Executors {
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
             refusals: parts.metrics.refusals.clone(),
+            tracer: parts.tracer.clone(),
         }))
     }
 
@@ -144,8 +148,13 @@ impl Executors {
         Execution::ended(work, Some(report), Outcome::Dead { cause: Cause::Invalid })
     }
 
-    /// Makes a job's call. One for which this machine has no socket was not made: the job waits and spends no attempt.
-    async fn call(&self, work: &Work, call: Call<'_>) -> Result<(Exchange, AttemptReport), Execution> {
+    /// Begins an attempt's step of the job's trace.
+    fn step(&self, work: &Work) -> Step {
+        self.0.tracer.attempt(work.trace.as_ref())
+    }
+
+    /// Makes a job's call, and ends its step. One for which this machine has no socket was not made: the job waits and spends no attempt.
+    async fn call(&self, work: &Work, call: Call<'_>, step: Step) -> Result<(Exchange, AttemptReport), Execution> {
         let started_at = UnixMs::now();
         let exchange = self.0.egress.send(call).await;
         if exchange.class == AttemptClass::Egress {
@@ -156,6 +165,7 @@ impl Executors {
             return Err(Execution::not_now(work, LOOK_AGAIN));
         }
         let report = self.reported(work, &exchange, started_at);
+        trace::end(step, work, &report);
         Ok((exchange, report))
     }
 

@@ -19,7 +19,7 @@ use postrider_core::{
     store::{ENDPOINT_DELETED, LiveEndpoint, StoreError, Work},
 };
 
-use super::{Executors, LOOK_AGAIN, after_call, after_failure};
+use super::{Executors, LOOK_AGAIN, after_call, after_failure, trace};
 use crate::{
     egress::Call,
     outcomes::{Ended, Execution},
@@ -141,6 +141,8 @@ async fn deliver(
     // An endpoint's own user-agent takes the place of ours.
     headers.retain(|(name, _)| !settings.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
     headers.extend(settings.headers.iter().cloned());
+    let step = executors.step(work);
+    trace::add_headers(&step, &mut headers);
     let call = Call {
         method: "POST",
         url: &settings.url,
@@ -148,7 +150,7 @@ async fn deliver(
         body: Bytes::copy_from_slice(payload),
         timeout: Duration::from_millis(settings.timeout_ms.into()),
     };
-    let (exchange, report) = match executors.call(work, call).await {
+    let (exchange, report) = match executors.call(work, call, step).await {
         Ok(made) => made,
         Err(not_now) => return not_now,
     };

@@ -22,6 +22,7 @@ use postrider_core::{
     },
     queue::{EmbeddedOptions, Queue},
     store::{Cipher, Item, NewEvent, NewJob, Publication, RetentionAges, Store, StoreOptions},
+    trace::Tracer,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -88,6 +89,7 @@ impl Bench {
             queue,
             egress: EgressClient::new(policy, &EgressOptions::default()).unwrap(),
             metrics: WorkerMetrics::default(),
+            tracer: Tracer::default(),
             settings: WorkerSettings { concurrency: 8, ..WorkerSettings::new("test", "0.0.0", ages) },
         };
         Self { parts, tenant, folder }
@@ -138,6 +140,7 @@ impl Bench {
             channels: Vec::new(),
             payload: payload.to_vec(),
             deliver_at: now,
+            trace: None,
         };
         let job = NewJob::delivery(endpoint, event.id, now);
         let item = Item { gate: None, answer: String::new(), event: Some(event), jobs: vec![job.clone()] };
