@@ -127,7 +127,7 @@ impl Claimer {
             let ended = Ended::unheard(finished);
             return self.recorder.end(slot, &work.job, Execution::Ended(Box::new(ended))).await;
         }
-        if work.job.run_at > now + EARLY_MAX {
+        if is_early(&work.job, now) {
             return self.recorder.settler.put_back(slot, later(&work.job, work.job.run_at.since(now)));
         }
         let assignment = Assignment { work: Arc::new(work), read_at: Instant::now(), slot: Some(slot) };
@@ -177,6 +177,13 @@ impl Claimer {
         }
         Some(all)
     }
+}
+
+/// The row knows better than its ticket when the job is due. One that was due as it was made is due, whatever time it is
+/// on the host that made it: clocks that differ would hold up every new job.
+fn is_early(job: &Job, now: UnixMs) -> bool {
+    let due_when_made = job.attempt == 0 && job.run_at <= job.created_at;
+    !due_when_made && job.run_at > now + EARLY_MAX
 }
 
 struct Taken {

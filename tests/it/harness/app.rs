@@ -60,10 +60,16 @@ impl App {
 
     /// Another process over the same database and queue, with its own address, log and folder, as on another machine.
     pub(crate) async fn beside(&self, command: &'static str) -> Self {
+        self.beside_with(command, &[]).await
+    }
+
+    /// As [`Self::beside`], with an environment of its own.
+    pub(crate) async fn beside_with(&self, command: &'static str, its: &[(&str, String)]) -> Self {
         let data = Arc::new(data_folder());
         let key = fs::copy(self.data.path().join("encryption.key"), data.path().join("encryption.key"));
         key.expect("the first process has made its key");
         let mut env = self.env.clone();
+        env.extend(its.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         env.push(("POSTRIDER_DATA_DIR".to_owned(), data.path().display().to_string()));
         Self::run(command, env, data, Arc::clone(&self.database), None).await
     }

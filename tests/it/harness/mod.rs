@@ -7,6 +7,7 @@
 mod app;
 mod books;
 mod client;
+mod clock;
 mod cluster;
 mod database;
 mod proxy;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 pub(crate) use app::{ADMIN_TOKEN, App, bad, good, postrider, signal};
 pub(crate) use books::Books;
 pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
+pub(crate) use clock::clock_ahead;
 pub(crate) use cluster::{RedisCluster, shared_cluster};
 pub(crate) use database::Database;
 pub(crate) use proxy::{Line, Proxy};
