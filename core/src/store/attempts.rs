@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Scope, StoreError,
     jobs::small,
-    sql::{Tx, Value, runs, sql},
+    sql::{Tx, Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -100,9 +100,9 @@ impl Scope<'_> {
     }
 }
 
-pub(super) async fn insert(tx: &mut Tx, attempts: Vec<NewAttempt<'_>>) -> Result<(), StoreError> {
-    for run in runs(attempts) {
-        let insert = sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) VALUES ")
+pub(super) async fn insert(tx: &mut Tx<'_>, attempts: Vec<NewAttempt<'_>>) -> Result<(), StoreError> {
+    for run in tx.runs(attempts) {
+        let insert = sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) ")
             .rows(run.into_iter().map(NewAttempt::row).collect());
         tx.execute(insert).await?;
     }
@@ -111,11 +111,11 @@ pub(super) async fn insert(tx: &mut Tx, attempts: Vec<NewAttempt<'_>>) -> Result
 
 /// The attempts of these jobs that were not late, oldest first. By number before id, since the clocks of two workers
 /// need not agree.
-pub(super) async fn on_time(tx: &mut Tx, jobs: &[Id<Job>]) -> Result<HashMap<Id<Job>, Vec<PastAttempt>>, StoreError> {
-    let select = sql(COLUMNS)
-        .then(" WHERE late = 0 AND job_id IN (")
-        .list(jobs.iter().copied().map(Value::from).collect())
-        .then(") ORDER BY n, id");
+pub(super) async fn on_time(
+    tx: &mut Tx<'_>,
+    jobs: &[Id<Job>],
+) -> Result<HashMap<Id<Job>, Vec<PastAttempt>>, StoreError> {
+    let select = sql(COLUMNS).then(" WHERE late = 0 AND job_id").any(jobs.iter().copied()).then(" ORDER BY n, id");
     let mut histories: HashMap<Id<Job>, Vec<PastAttempt>> = HashMap::new();
     for (job, attempt) in tx.fetch::<Row>(select).await?.into_iter().map(Row::read) {
         histories.entry(job).or_default().push(attempt);

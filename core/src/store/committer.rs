@@ -5,12 +5,14 @@ use std::{fmt, future::Future, sync::Arc, time::Instant};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::{
-    StoreError,
-    metrics::CommitMetrics,
-    sql::{Pool, Tx},
+    Finished, Publication, Published, Recorded, StoreError,
+    connect::ANSWER_MAX,
+    metrics::{CommitMetrics, StoreMetrics},
+    sql::{Kept, Pool, Tx},
 };
 
 /// Writes that one transaction takes.
@@ -20,101 +22,194 @@ const WAITING_MAX: usize = 16_384;
 /// How often a group that lost against another transaction is run again.
 const AGAIN_MAX: u32 = 8;
 
-/// A write that can share its transaction with others of its kind.
+/// A write that can share its transaction with others.
 pub(super) trait Write: Send + Sync + Sized + 'static {
     type Answer: Send + 'static;
 
     /// Writes all of `group`, in order, with one answer for each.
-    fn write(tx: &mut Tx, group: &[Self]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
+    fn write(tx: &mut Tx<'_>, group: &[&Self]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
 }
 
-type Waiting<W> = (W, oneshot::Sender<Result<<W as Write>::Answer, StoreError>>);
-
-/// The task that commits one kind of write.
-pub(super) struct Committer<W: Write> {
-    sender: mpsc::Sender<Waiting<W>>,
+/// Hands writes to the tasks that commit them.
+#[derive(Clone)]
+pub(super) struct Committer {
+    publications: mpsc::Sender<Change>,
+    outcomes: mpsc::Sender<Change>,
 }
 
-impl<W: Write> Clone for Committer<W> {
-    fn clone(&self) -> Self {
-        Self { sender: self.sender.clone() }
-    }
+enum Change {
+    Publish(Publication, Caller<Publication>),
+    Finish(Finished, Caller<Finished>),
 }
 
-impl<W: Write> fmt::Debug for Committer<W> {
+type Caller<W> = oneshot::Sender<Result<<W as Write>::Answer, StoreError>>;
+
+impl fmt::Debug for Committer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Committer").field("free", &self.sender.capacity()).finish()
+        f.debug_struct("Committer").field("free", &self.publications.capacity()).finish()
     }
 }
 
-impl<W: Write> Committer<W> {
-    /// Starts the task. It ends, with all it was given committed, once every clone of the committer is gone.
-    pub(super) fn start(pool: Pool, metrics: CommitMetrics) -> (Self, JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { sender }, tokio::spawn(run(pool, receiver, metrics)))
+impl Committer {
+    /// Starts the tasks. They end, with all they were given committed, once every clone of the committer is gone.
+    ///
+    /// SQLite has one writer, so one task writes all: two would take turns, with half as much in each transaction. With
+    /// PostgreSQL, outcomes are written while publications are forced to the disk.
+    pub(super) fn start(pool: &Pool, metrics: &StoreMetrics) -> (Self, Vec<JoinHandle<()>>) {
+        let start = || {
+            let (sender, receiver) = mpsc::channel(WAITING_MAX);
+            let task = Task {
+                connection: Kept::of(pool.clone()),
+                requests: metrics.of("requests"),
+                outcomes: metrics.of("outcomes"),
+            };
+            (sender, tokio::spawn(task.run(receiver)))
+        };
+        let (publications, publishing) = start();
+        match pool {
+            Pool::Sqlite { .. } => (Self { outcomes: publications.clone(), publications }, vec![publishing]),
+            Pool::Postgres(_) => {
+                let (outcomes, recording) = start();
+                (Self { publications, outcomes }, vec![publishing, recording])
+            }
+        }
     }
 
-    /// Hands in a write and waits for its commit.
-    pub(super) async fn commit(&self, write: W) -> Result<W::Answer, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.sender.try_send((write, answer)).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => StoreError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut)),
-            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-        })?;
+    /// Hands in a request's work and waits for its commit.
+    pub(super) async fn publish(&self, publication: Publication) -> Result<Published, StoreError> {
+        let (caller, answered) = oneshot::channel();
+        hand_in(&self.publications, Change::Publish(publication, caller))?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Hands in an outcome and waits for its commit.
+    pub(super) async fn finish(&self, finished: Finished) -> Result<Recorded, StoreError> {
+        let (caller, answered) = oneshot::channel();
+        hand_in(&self.outcomes, Change::Finish(finished, caller))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
-async fn run<W: Write>(pool: Pool, mut receiver: mpsc::Receiver<Waiting<W>>, metrics: CommitMetrics) {
-    let mut gathered = Vec::with_capacity(GROUP_MAX);
-    while receiver.recv_many(&mut gathered, GROUP_MAX).await > 0 {
-        let (group, callers): (Vec<W>, Vec<_>) = gathered.drain(..).unzip();
-        let began = Instant::now();
-        let answers = write_group(&pool, &group).await;
-        metrics.ended(group.len(), answers.iter().filter(|answer| answer.is_err()).count(), began.elapsed());
-        for (caller, answer) in callers.into_iter().zip(answers) {
-            // A caller that has gone away (a closed connection) wants no answer.
-            drop(caller.send(answer));
-        }
-    }
+fn hand_in(sender: &mpsc::Sender<Change>, change: Change) -> Result<(), StoreError> {
+    sender.try_send(change).map_err(|refused| match refused {
+        mpsc::error::TrySendError::Full(_) => StoreError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut)),
+        mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+    })
 }
 
-/// Writes the group in one transaction; where the database refuses it, each by itself, so that one bad write
-/// does not take the others with it.
-async fn write_group<W: Write>(pool: &Pool, group: &[W]) -> Vec<Result<W::Answer, StoreError>> {
-    match write_once(pool, group).await {
-        Ok(answers) => answers.into_iter().map(Ok).collect(),
-        Err(error) if group.len() == 1 => vec![Err(error)],
-        Err(error) => match error.shared() {
-            Some(_) => group.iter().map(|_| Err(error.shared().unwrap_or(StoreError::Closed))).collect(),
-            None => {
-                tracing::warn!(%error, writes = group.len(), "a group was refused; writing each by itself");
-                let mut answers = Vec::with_capacity(group.len());
-                for write in group {
-                    let alone = write_once(pool, std::slice::from_ref(write)).await;
-                    answers.push(alone.and_then(|answers| answers.into_iter().next().ok_or(StoreError::Closed)));
+struct Task {
+    connection: Kept,
+    requests: CommitMetrics,
+    outcomes: CommitMetrics,
+}
+
+impl Task {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Change>) {
+        let mut gathered = Vec::with_capacity(GROUP_MAX);
+        while receiver.recv_many(&mut gathered, GROUP_MAX).await > 0 {
+            let (mut publications, mut publishers) = (Vec::with_capacity(gathered.len()), Vec::new());
+            let (mut finished, mut recorders) = (Vec::with_capacity(gathered.len()), Vec::new());
+            for change in gathered.drain(..) {
+                match change {
+                    Change::Publish(publication, caller) => {
+                        publications.push(publication);
+                        publishers.push(caller);
+                    }
+                    Change::Finish(outcome, caller) => {
+                        finished.push(outcome);
+                        recorders.push(caller);
+                    }
                 }
-                answers
             }
-        },
+            let began = Instant::now();
+            let group = (publications.iter().collect::<Vec<_>>(), finished.iter().collect::<Vec<_>>());
+            let (published, recorded) = self.write(&group.0, &group.1).await;
+            answer(&self.requests, publishers, published, began);
+            answer(&self.outcomes, recorders, recorded, began);
+        }
+    }
+
+    /// Writes the group in one transaction; where the database refuses it, each by itself, so that one bad write
+    /// does not take the others with it.
+    async fn write(
+        &mut self,
+        publications: &[&Publication],
+        finished: &[&Finished],
+    ) -> (Answers<Publication>, Answers<Finished>) {
+        let error = match self.write_once(publications, finished).await {
+            Ok((published, recorded)) => {
+                return (published.into_iter().map(Ok).collect(), recorded.into_iter().map(Ok).collect());
+            }
+            Err(error) => error,
+        };
+        if error.shared().is_some() {
+            let news = || error.shared().unwrap_or(StoreError::Closed);
+            return (
+                publications.iter().map(|_| Err(news())).collect(),
+                finished.iter().map(|_| Err(news())).collect(),
+            );
+        }
+        let writes = publications.len() + finished.len();
+        if writes == 1 {
+            return if finished.is_empty() { (vec![Err(error)], Vec::new()) } else { (Vec::new(), vec![Err(error)]) };
+        }
+        tracing::warn!(%error, writes, "a group was refused; writing each by itself");
+        let mut answers = (Vec::with_capacity(publications.len()), Vec::with_capacity(finished.len()));
+        for publication in publications {
+            let alone = self.write_once(&[publication], &[]).await;
+            answers.0.push(alone.and_then(|(answers, _)| answers.into_iter().next().ok_or(StoreError::Closed)));
+        }
+        for outcome in finished {
+            let alone = self.write_once(&[], &[outcome]).await;
+            answers.1.push(alone.and_then(|(_, answers)| answers.into_iter().next().ok_or(StoreError::Closed)));
+        }
+        answers
+    }
+
+    async fn write_once(
+        &mut self,
+        publications: &[&Publication],
+        finished: &[&Finished],
+    ) -> Result<(Vec<Published>, Vec<Recorded>), StoreError> {
+        let mut tries = 0;
+        loop {
+            let written = async {
+                let mut tx = self.connection.begin().await?;
+                let published = Publication::write(&mut tx, publications).await?;
+                let recorded = Finished::write(&mut tx, finished).await?;
+                tx.commit().await?;
+                Ok((published, recorded))
+            };
+            let silent = || Err(StoreError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut)));
+            let error = match timeout(ANSWER_MAX, written).await.unwrap_or_else(|_| silent()) {
+                Ok(written) => return Ok(written),
+                Err(error) => error,
+            };
+            self.connection.renew();
+            match error {
+                StoreError::Again(error) if tries < AGAIN_MAX => {
+                    tries += 1;
+                    tracing::debug!(%error, tries, "running a transaction again");
+                }
+                error => return Err(error),
+            }
+        }
     }
 }
 
-async fn write_once<W: Write>(pool: &Pool, group: &[W]) -> Result<Vec<W::Answer>, StoreError> {
-    let mut tries = 0;
-    loop {
-        let written = async {
-            let mut tx = pool.begin().await?;
-            let answers = W::write(&mut tx, group).await?;
-            tx.commit().await?;
-            Ok(answers)
-        };
-        match written.await {
-            Err(StoreError::Again(error)) if tries < AGAIN_MAX => {
-                tries += 1;
-                tracing::debug!(%error, tries, "running a transaction again");
-            }
-            ended => return ended,
-        }
+type Answers<W> = Vec<Result<<W as Write>::Answer, StoreError>>;
+
+fn answer<A>(
+    metrics: &CommitMetrics,
+    callers: Vec<oneshot::Sender<Result<A, StoreError>>>,
+    answers: Vec<Result<A, StoreError>>,
+    began: Instant,
+) {
+    if !answers.is_empty() {
+        metrics.ended(answers.len(), answers.iter().filter(|answer| answer.is_err()).count(), began.elapsed());
+    }
+    for (caller, answer) in callers.into_iter().zip(answers) {
+        // A caller that has gone away (a closed connection) wants no answer.
+        drop(caller.send(answer));
     }
 }

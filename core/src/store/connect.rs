@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,17 @@ use super::{StoreError, StoreOptions, reach::reach, sql::Pool};
 pub(super) const ACQUIRE: Duration = Duration::from_secs(5);
 /// What a URL of PostgreSQL looks like.
 pub(super) const POSTGRES_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-const SQLITE_READERS: u32 = 4;
+const SQLITE_READERS: u32 = 5;
+/// The committer's and that of all others, which take turns.
+const SQLITE_WRITERS: u32 = 2;
+/// Statements that a connection keeps prepared: each has a text for some dozens of numbers of rows.
+const SQLITE_STATEMENTS: usize = 500;
+/// Rows that a reading connection is ahead of whoever takes them: all of a claim's.
+const SQLITE_ROWS_AHEAD: usize = 256;
+/// How long a group's transaction, or what workers load, may take before its connection is given up.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// A connection that was used a moment ago is believed to live.
+pub(super) const BELIEVED: Duration = Duration::from_secs(1);
 
 /// What a database's URL names.
 pub(super) enum Target {
@@ -37,7 +48,9 @@ impl Target {
                     refused(format_args!("is not understood: {why}; it has to be {POSTGRES_FORM}"))
                 })?
                 .application_name("postrider")
-                .options([("synchronous_commit", "on")]);
+                // A plan that was made while a table was small would read all of it once it is large: each is made for the
+                // tables as they are.
+                .options([("synchronous_commit", "on"), ("plan_cache_mode", "force_custom_plan")]);
             return Ok(Self::Postgres(Box::new(connect)));
         }
         let Some(path) = url.strip_prefix("sqlite://") else {
@@ -56,7 +69,18 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> 
     match Target::of(&options.url)? {
         Target::Postgres(connect) => {
             reach(&connect).await?;
-            let pool = PgPoolOptions::new().max_connections(options.connections_max).acquire_timeout(ACQUIRE);
+            let pool = PgPoolOptions::new()
+                .max_connections(options.connections_max)
+                .acquire_timeout(ACQUIRE)
+                .test_before_acquire(false)
+                .before_acquire(|connection, about| {
+                    Box::pin(async move {
+                        if about.idle_for >= BELIEVED {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                });
             Ok(Pool::Postgres(pool.connect_with(*connect).await?))
         }
         Target::Sqlite(path) => sqlite(&path).await.map_err(|error| of_file(&path, error)),
@@ -73,19 +97,23 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .busy_timeout(ACQUIRE)
         // Statements that write many rows keep what undoes them in temporary tables, which are files otherwise.
         .pragma("temp_store", "MEMORY")
-        .pragma("cache_size", "-16000");
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
+        .pragma("cache_size", "-16000")
+        .statement_cache_capacity(SQLITE_STATEMENTS)
+        .row_buffer_size(SQLITE_ROWS_AHEAD);
+    let writers = SqlitePoolOptions::new()
+        .max_connections(SQLITE_WRITERS)
         .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
         .connect_with(connect.clone())
         .await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
         .connect_with(connect.read_only(true))
         .await?;
-    Ok(Pool::Sqlite { writer, readers })
+    Ok(Pool::Sqlite { writers, turn: Arc::default(), readers })
 }
 
 /// SQLite ends a transaction by itself where the disk is full or does not answer. The driver's own end of it then fails,
@@ -128,8 +156,8 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let options = StoreOptions::of_test(&folder);
         let store = Store::open(&options).await.unwrap();
-        let Pool::Sqlite { writer, .. } = &store.pool else { panic!("it is a SQLite database") };
-        sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+        let Pool::Sqlite { writers, .. } = &store.pool else { panic!("it is a SQLite database") };
+        sqlx::query("PRAGMA max_page_count = 1").execute(writers).await.unwrap();
         let make = async |n: usize| {
             store.create_tenant(&format!("tenant-{n}").parse().unwrap(), &"name".repeat(100), UnixMs(0)).await
         };

@@ -287,7 +287,7 @@ impl DeadLetterFilter {
 
 /// Open dead letters that a filter takes, oldest first after `after`, locked.
 pub(super) async fn next_open(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     tenant: Id<Tenant>,
     filter: &DeadLetterFilter,
     after: Option<Uuid>,
@@ -303,7 +303,7 @@ pub(super) async fn next_open(
 }
 
 /// The open dead letter of a dead job, locked.
-pub(super) async fn open_of_job(tx: &mut Tx, tenant: Id<Tenant>, job: Uuid) -> Result<Option<Row>, StoreError> {
+pub(super) async fn open_of_job(tx: &mut Tx<'_>, tenant: Id<Tenant>, job: Uuid) -> Result<Option<Row>, StoreError> {
     let select = sql(COLUMNS).and(" WHERE state = 'open' AND tenant_id = ", tenant).and(" AND job_id = ", job);
     let lock = tx.for_update();
     tx.fetch_one(select.then(lock)).await
@@ -321,7 +321,7 @@ impl Row {
 
 /// Makes the replaying job of an open, locked dead letter and links the two.
 pub(super) async fn replay_row(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     tenant: Id<Tenant>,
     row: &Row,
     payload: Option<Vec<u8>>,

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{
-    Store, StoreError,
-    sql::{Value, runs, sql},
-    stats,
-};
+use super::{Store, StoreError, sql::sql, stats};
 use crate::domain::{
     Id, UnixMs,
     endpoint::Endpoint,
@@ -66,14 +62,13 @@ impl Store {
         let mut in_order = jobs.to_vec();
         in_order.sort_unstable();
         let mut cancelled = 0;
-        for run in runs(in_order) {
+        for run in tx.runs(in_order) {
             let update = sql("UPDATE jobs SET state = 'cancelled'")
                 .and(", finished_at = ", now)
                 .and(", last_error = ", ENDPOINT_DELETED)
                 .and(" WHERE state = 'pending' AND endpoint_id = ", of.endpoint)
-                .then(" AND id IN (")
-                .list(run.into_iter().map(Value::from).collect())
-                .then(")");
+                .then(" AND id")
+                .any(run);
             cancelled += tx.execute(update).await?;
         }
         let mut counts = stats::Counts::new(&self.node);

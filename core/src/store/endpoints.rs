@@ -231,7 +231,7 @@ impl Scope<'_> {
         Ok(true)
     }
 
-    async fn commit_settings(&self, mut tx: Tx, changed: Id<Endpoint>) -> Result<(), StoreError> {
+    async fn commit_settings(&self, mut tx: Tx<'_>, changed: Id<Endpoint>) -> Result<(), StoreError> {
         touch_settings(&mut tx, &[(self.tenant, changed)]).await?;
         tx.commit().await?;
         self.store.directory.doubt(self.tenant);
@@ -269,7 +269,7 @@ pub(super) async fn sealing_keys(pool: &Pool) -> Result<Vec<String>, StoreError>
 
 /// Sets the state of an endpoint that is in one of `from`. False where it was not.
 pub(super) async fn change_state(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     tenant: Id<Tenant>,
     id: Id<Endpoint>,
     from: &[EndpointState],
@@ -355,7 +355,7 @@ fn open(cipher: &Cipher, row: &SecretRow) -> Result<SigningSecret, StoreError> {
 }
 
 async fn insert_secret(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     cipher: &Cipher,
     endpoint: Id<Endpoint>,
     secret: &SigningSecret,

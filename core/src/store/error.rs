@@ -55,6 +55,11 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::Unreachable(_) | Self::Again(_) | Self::Closed)
     }
 
+    /// Whether nobody answered in time.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if matches!(error.as_ref(), sqlx::Error::PoolTimedOut))
+    }
+
     /// Whether another process holds SQLite's file at the moment.
     pub(super) fn is_locked(&self) -> bool {
         match self {

@@ -2,11 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{
-    Listed, Page, Scope, StoreError,
-    jobs::small,
-    sql::{Value, sql},
-};
+use super::{Listed, Page, Scope, StoreError, jobs::small, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::Endpoint,
@@ -147,9 +143,9 @@ impl Scope<'_> {
         let select =
             sql("SELECT event_id, id, endpoint_id, state, attempt, max_attempts, run_at, last_error FROM jobs")
                 .and(" WHERE endpoint_id IS NOT NULL AND tenant_id = ", self.tenant)
-                .then(" AND event_id IN (")
-                .list(events.iter().map(|event| Value::from(event.id)).collect())
-                .then(") ORDER BY id");
+                .then(" AND event_id")
+                .any(events.iter().map(|event| event.id))
+                .then(" ORDER BY id");
         let rows: Vec<DeliveryRow> = self.store.pool.fetch(select).await?;
         let deliveries: Vec<Delivery> = rows.into_iter().map(DeliveryRow::read).collect::<Result<_, _>>()?;
         let summary = |event: Event| EventSummary {

@@ -8,7 +8,7 @@ use super::{
     Scope, StoreError,
     attempts::status,
     outcomes::Finished,
-    sql::{Tx, Value, runs, sql},
+    sql::{Tx, Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -85,13 +85,13 @@ impl Scope<'_> {
 
 /// Adds the failures among these outcomes to their groups, in key order, so that two transactions cannot wait
 /// for each other.
-pub(super) async fn add(tx: &mut Tx, failed: &[(&Finished, Fingerprint)]) -> Result<(), StoreError> {
+pub(super) async fn add(tx: &mut Tx<'_>, failed: &[(&Finished, Fingerprint)]) -> Result<(), StoreError> {
     let mut groups: BTreeMap<(Id<Tenant>, &Fingerprint), (&Finished, i64)> = BTreeMap::new();
     for (finished, fingerprint) in failed {
         let entry = groups.entry((finished.tenant, fingerprint)).or_insert((finished, 0));
         *entry = (finished, entry.1 + 1);
     }
-    for run in runs(groups.into_iter().collect()) {
+    for run in tx.runs(groups.into_iter().collect()) {
         let row = |((tenant, fingerprint), (finished, count)): ((Id<Tenant>, &Fingerprint), (&Finished, i64))| -> Option<Vec<Value>> {
             let report = finished.report.as_ref()?;
             Some(vec![
@@ -107,7 +107,7 @@ pub(super) async fn add(tx: &mut Tx, failed: &[(&Finished, Fingerprint)]) -> Res
                 finished.now.into(),
             ])
         };
-        let add = sql("INSERT INTO failure_groups (tenant_id, fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at) VALUES ")
+        let add = sql("INSERT INTO failure_groups (tenant_id, fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at) ")
             .rows(run.into_iter().filter_map(row).collect())
             .then(" ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET count = failure_groups.count + excluded.count, \
                 last_seen_at = excluded.last_seen_at, error = excluded.error, job_id = excluded.job_id");

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    sql::{Tx, Value, runs, sql},
+    sql::{Tx, Value, sql},
 };
 use crate::domain::{Id, UnixMs, tenant::Tenant};
 
@@ -75,7 +75,7 @@ impl Claims {
     /// Replaces what the keys in these places keep, where they were won.
     pub(super) async fn amend(
         &mut self,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         wanted: &[Option<Wanted<'_>>],
         answers: Vec<(usize, String)>,
     ) -> Result<(), StoreError> {
@@ -87,8 +87,8 @@ impl Claims {
                 rows.push(vec![tenant.into(), scope.into(), key.into(), answer.into()]);
             }
         }
-        for run in runs(rows) {
-            let update = sql("UPDATE idempotency_keys SET answer = v.column4 FROM (VALUES ").rows(run).then(
+        for run in tx.runs(rows) {
+            let update = sql("UPDATE idempotency_keys SET answer = v.column4 FROM (").rows(run).then(
                 ") AS v WHERE idempotency_keys.tenant_id = v.column1 AND idempotency_keys.scope = v.column2 \
                     AND idempotency_keys.key = v.column3",
             );
@@ -117,7 +117,7 @@ struct Used {
 /// Claims keys in their order, so that two groups cannot wait for each other. `answer` is what the key of a place
 /// keeps if it is won; it is asked for the first of each key only.
 pub(super) async fn claim(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     wanted: &[Option<Wanted<'_>>],
     answer: impl Fn(usize) -> String + Send,
     now: UnixMs,
@@ -129,7 +129,7 @@ pub(super) async fn claim(
     }
     let mut claims = Claims(vec![None; wanted.len()]);
     let mut used: HashMap<usize, Used> = HashMap::new();
-    for run in runs(firsts.values().filter_map(|&place| Some((place, wanted[place]?))).collect()) {
+    for run in tx.runs(firsts.values().filter_map(|&place| Some((place, wanted[place]?))).collect()) {
         let answers: Vec<String> = run.iter().map(|(place, _)| answer(*place)).collect();
         let won = insert(tx, &run, &answers, now).await?;
         let won: HashSet<_> = won.iter().map(|(tenant, scope, key)| (*tenant, scope.as_str(), key.as_str())).collect();
@@ -158,7 +158,7 @@ pub(super) async fn claim(
 
 /// Inserts the keys that nobody has, or whose time is over. Answers with them.
 async fn insert(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     run: &[(usize, Wanted<'_>)],
     answers: &[String],
     now: UnixMs,
@@ -175,7 +175,7 @@ async fn insert(
             (*expires_at).into(),
         ]
     };
-    let insert = sql("INSERT INTO idempotency_keys (tenant_id, scope, key, body_hash, answer, expires_at) VALUES ")
+    let insert = sql("INSERT INTO idempotency_keys (tenant_id, scope, key, body_hash, answer, expires_at) ")
         .rows(run.iter().zip(answers).map(row).collect())
         .then(" ON CONFLICT (tenant_id, scope, key) DO UPDATE SET body_hash = excluded.body_hash, answer = excluded.answer, expires_at = excluded.expires_at")
         .and(" WHERE idempotency_keys.expires_at <= ", now)
@@ -184,14 +184,14 @@ async fn insert(
 }
 
 /// What the keys in these places keep; the claim has locked their rows.
-async fn select_used(tx: &mut Tx, lost: &[(usize, Wanted<'_>)]) -> Result<HashMap<usize, Used>, StoreError> {
+async fn select_used(tx: &mut Tx<'_>, lost: &[(usize, Wanted<'_>)]) -> Result<HashMap<usize, Used>, StoreError> {
     let mut used = HashMap::with_capacity(lost.len());
-    for run in runs(lost.to_vec()) {
+    for run in tx.runs(lost.to_vec()) {
         let row = |&(place, one): &(usize, Wanted<'_>)| -> Vec<Value> {
             let (tenant, scope, key) = one.key();
             vec![tenant.into(), scope.into(), key.into(), i64::try_from(place).unwrap_or(i64::MAX).into()]
         };
-        let select = sql("SELECT v.column4 AS place, k.body_hash, k.answer FROM (VALUES ")
+        let select = sql("SELECT v.column4 AS place, k.body_hash, k.answer FROM (")
             .rows(run.iter().map(row).collect())
             .then(") AS v JOIN idempotency_keys k ON k.tenant_id = v.column1 AND k.scope = v.column2 AND k.key = v.column3");
         for one in tx.fetch::<Used>(select).await? {

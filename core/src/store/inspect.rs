@@ -1,6 +1,6 @@
 //! A look at the database that changes nothing: for whoever wants to know whether a start would go well.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use sqlx::{
     migrate::Migrator,
@@ -59,7 +59,7 @@ impl Store {
             }
             Target::Sqlite(path) => {
                 let readers = reader(&path).await.map_err(|error| of_file(&path, error))?;
-                (Pool::Sqlite { writer: readers.clone(), readers }, &SQLITE_TABLES)
+                (Pool::Sqlite { writers: readers.clone(), turn: Arc::default(), readers }, &SQLITE_TABLES)
             }
             Target::Postgres(connect) => {
                 reach(&connect).await?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     Listed, Page, Scope, StoreError,
     due::{self, DueJob},
-    sql::{Sql, Tx, Value, runs, sql},
+    sql::{Sql, Tx, Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -161,7 +161,7 @@ impl NewJob {
 }
 
 const INSERT: &str = "INSERT INTO jobs (id, tenant_id, kind, lane, state, attempt, max_attempts, priority, run_at, args, message_id, \
-    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at, trace) VALUES ";
+    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at, trace) ";
 
 fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
     vec![
@@ -186,8 +186,8 @@ fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
     ]
 }
 
-pub(super) async fn insert(tx: &mut Tx, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>) -> Result<(), StoreError> {
-    for run in runs(jobs) {
+pub(super) async fn insert(tx: &mut Tx<'_>, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>) -> Result<(), StoreError> {
+    for run in tx.runs(jobs) {
         let rows = run.into_iter().map(|(tenant, job, now)| insert_row(tenant, job, now)).collect();
         tx.execute(sql(INSERT).rows(rows)).await?;
     }
@@ -196,7 +196,7 @@ pub(super) async fn insert(tx: &mut Tx, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>
 
 /// Inserts a job that has a unique key, or answers with the pending job that has the same one.
 pub(super) async fn insert_unique(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     tenant: Id<Tenant>,
     job: &NewJob,
     now: UnixMs,

@@ -61,7 +61,11 @@ pub use self::{
     scratch::Scratch,
     work::Work,
 };
-use self::{committer::Committer, metrics::StoreMetrics, sql::Pool};
+use self::{
+    committer::Committer,
+    metrics::StoreMetrics,
+    sql::{Kept, Pool},
+};
 use crate::domain::{Id, tenant::Tenant};
 
 /// How long a write proves that the database takes writes.
@@ -88,8 +92,9 @@ pub struct Store {
     cipher: Cipher,
     node: Arc<str>,
     directory: Directory,
-    publications: Committer<Publication>,
-    outcomes: Committer<Finished>,
+    committer: Committer,
+    /// What workers load comes through one connection: theirs are the most reads by far.
+    work: Arc<Mutex<Kept>>,
     committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// When it last took a write for [`Self::ready`].
     proved_at: Arc<Mutex<Option<Instant>>>,
@@ -114,16 +119,15 @@ impl Store {
         let pool = connect::connect(options).await?;
         migrate(&pool).await?;
         let metrics = StoreMetrics::default();
-        let (publications, publishing) = Committer::start(pool.clone(), metrics.of("requests"));
-        let (outcomes, recording) = Committer::start(pool.clone(), metrics.of("outcomes"));
+        let (committer, committers) = Committer::start(&pool, &metrics);
         Ok(Self {
             directory: Directory::new(pool.clone(), options.cipher.clone()),
+            work: Arc::new(Mutex::new(Kept::of(pool.clone()))),
             pool,
             cipher: options.cipher.clone(),
             node: options.node.as_str().into(),
-            publications,
-            outcomes,
-            committers: Arc::new(Mutex::new(vec![publishing, recording])),
+            committer,
+            committers: Arc::new(Mutex::new(committers)),
             proved_at: Arc::default(),
             room: room::beside(&options.url)?.map(Arc::from),
             metrics,
@@ -178,7 +182,7 @@ impl Store {
 
 async fn migrate(pool: &Pool) -> Result<(), StoreError> {
     match pool {
-        Pool::Sqlite { writer, .. } => SQLITE_TABLES.run(writer).await?,
+        Pool::Sqlite { writers, .. } => SQLITE_TABLES.run(writers).await?,
         Pool::Postgres(pool) => POSTGRES_TABLES.run(pool).await?,
     }
     Ok(())

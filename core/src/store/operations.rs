@@ -11,7 +11,7 @@ use super::{
     endpoints::TAKES_DELIVERIES,
     jobs::small,
     recover,
-    sql::{Tx, Value, sql},
+    sql::{Tx, sql},
 };
 use crate::domain::{Id, UnixMs, endpoint::Endpoint, id::Identified, tenant::Tenant};
 
@@ -236,7 +236,7 @@ impl Store {
         let mut free =
             sql("SELECT ").then(COLUMNS).and(" FROM operations WHERE state = 'running' AND owner_until < ", now);
         if !busy.is_empty() {
-            free = free.then(" AND tenant_id NOT IN (").list(busy.iter().copied().map(Value::from).collect()).then(")");
+            free = free.then(" AND NOT tenant_id").any(busy.iter().copied());
         }
         let free = free.then(" ORDER BY owner_until LIMIT 1");
         let Some(row) = self.pool.fetch_one::<Row>(free).await? else { return Ok(None) };
@@ -321,7 +321,7 @@ pub(super) struct Done {
 }
 
 async fn replay_page(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     operation: &Operation,
     filter: &DeadLetterFilter,
     rows_max: u32,
@@ -346,7 +346,7 @@ async fn replay_page(
 }
 
 /// Endpoints that a replay can be delivered to.
-async fn receivers(tx: &mut Tx, tenant: Id<Tenant>) -> Result<HashSet<Uuid>, StoreError> {
+async fn receivers(tx: &mut Tx<'_>, tenant: Id<Tenant>) -> Result<HashSet<Uuid>, StoreError> {
     let select = sql("SELECT id FROM endpoints WHERE ").then(TAKES_DELIVERIES).and(" AND tenant_id = ", tenant);
     Ok(tx.fetch::<(Uuid,)>(select).await?.into_iter().map(|(id,)| id).collect())
 }

@@ -10,7 +10,7 @@ use super::{
     attempts::{self, NewAttempt},
     committer::Write,
     endpoints, failures,
-    sql::{Sql, Tx, Value, runs, sql},
+    sql::{Sql, Tx, Value, sql},
     stats,
     tenants::touch_settings,
 };
@@ -66,7 +66,7 @@ impl Store {
             finished = finished.of_test();
         }
         let change = finished.endpoint_state.is_some().then_some(finished.tenant);
-        let recorded = self.outcomes.commit(finished).await?;
+        let recorded = self.committer.finish(finished).await?;
         if let Some(tenant) = change {
             self.directory.doubt(tenant);
         }
@@ -77,10 +77,13 @@ impl Store {
 impl Write for Finished {
     type Answer = Recorded;
 
-    async fn write(tx: &mut Tx, group: &[Self]) -> Result<Vec<Recorded>, StoreError> {
+    async fn write(tx: &mut Tx<'_>, group: &[&Self]) -> Result<Vec<Recorded>, StoreError> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
         // Two outcomes of one job in one group: the first is the one that counts.
         let mut jobs = HashSet::with_capacity(group.len());
-        let (first, again): (Vec<&Self>, Vec<&Self>) = group.iter().partition(|one| jobs.insert(one.job));
+        let (first, again): (Vec<&Self>, Vec<&Self>) = group.iter().copied().partition(|one| jobs.insert(one.job));
         let applied = update_jobs(tx, &first).await?;
         let (current, mut late): (Vec<&Self>, Vec<&Self>) =
             first.into_iter().partition(|one| applied.contains(&one.job.uuid()));
@@ -94,7 +97,7 @@ impl Write for Finished {
         count(tx, &current).await?;
         change_endpoints(tx, &current).await?;
         let mut applied = applied;
-        let mut answer = |one: &Self| if applied.remove(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
+        let mut answer = |one: &&Self| if applied.remove(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
         Ok(group.iter().map(&mut answer).collect())
     }
 }
@@ -162,12 +165,12 @@ const fn cause_words(cause: Cause) -> &'static str {
     }
 }
 
-async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, StoreError> {
+async fn update_jobs(tx: &mut Tx<'_>, group: &[&Finished]) -> Result<HashSet<Uuid>, StoreError> {
     let mut applied = HashSet::with_capacity(group.len());
     // In key order, so that two transactions cannot wait for each other.
     let mut in_order = group.to_vec();
     in_order.sort_unstable_by_key(|one| one.job);
-    for run in runs(in_order) {
+    for run in tx.runs(in_order) {
         let rows = run.into_iter().map(Finished::job_row).collect();
         let rows: Vec<(Uuid,)> = tx.fetch(update_of(rows)).await?;
         applied.extend(rows.into_iter().map(|(id,)| id));
@@ -179,7 +182,7 @@ async fn update_jobs(tx: &mut Tx, group: &[&Finished]) -> Result<HashSet<Uuid>, 
 fn update_of(rows: Vec<Vec<Value>>) -> Sql {
     sql("UPDATE jobs SET state = v.column4, attempt = jobs.attempt + v.column3, run_at = v.column5, \
         finished_at = v.column6, last_error = COALESCE(v.column7, jobs.last_error), \
-        fingerprint = COALESCE(v.column8, jobs.fingerprint) FROM (VALUES ")
+        fingerprint = COALESCE(v.column8, jobs.fingerprint) FROM (")
     .rows(rows)
     .then(
         ") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.finished_at IS NULL \
@@ -188,7 +191,7 @@ fn update_of(rows: Vec<Vec<Value>>) -> Sql {
 }
 
 /// Snapshots what died, from the rows that are still there.
-async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
+async fn insert_dead_letters(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), StoreError> {
     let dead: Vec<(&Finished, Cause)> = current
         .iter()
         .filter_map(|one| match one.outcome {
@@ -196,7 +199,7 @@ async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), S
             _ => None,
         })
         .collect();
-    for run in runs(dead) {
+    for run in tx.runs(dead) {
         let jobs: Vec<Id<Job>> = run.iter().map(|(one, _)| one.job).collect();
         let mut histories = attempts::on_time(tx, &jobs).await?;
         for (one, cause) in run {
@@ -208,7 +211,7 @@ async fn insert_dead_letters(tx: &mut Tx, current: &[&Finished]) -> Result<(), S
 }
 
 async fn insert_dead_letter(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     one: &Finished,
     cause: Cause,
     history: &[PastAttempt],
@@ -240,7 +243,7 @@ async fn insert_dead_letter(
     tx.execute(insert).await.map(drop)
 }
 
-async fn endpoint_url(tx: &mut Tx, one: &Finished) -> Result<Option<String>, StoreError> {
+async fn endpoint_url(tx: &mut Tx<'_>, one: &Finished) -> Result<Option<String>, StoreError> {
     let Some(endpoint) = one.endpoint else { return Ok(None) };
     let select = sql("SELECT settings FROM endpoints").and(" WHERE id = ", endpoint);
     let settings: Option<(String,)> = tx.fetch_one(select).await?;
@@ -250,7 +253,7 @@ async fn endpoint_url(tx: &mut Tx, one: &Finished) -> Result<Option<String>, Sto
     Ok(settings.and_then(url))
 }
 
-async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
+async fn count(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), StoreError> {
     let Some(first) = current.first() else { return Ok(()) };
     let mut counts = stats::Counts::new(&first.node);
     for one in current {
@@ -273,7 +276,7 @@ async fn count(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
 
 /// Deliveries change an endpoint's state only from the states that are theirs to change: nothing that a person
 /// has set is undone by an outcome that was under way.
-async fn change_endpoints(tx: &mut Tx, current: &[&Finished]) -> Result<(), StoreError> {
+async fn change_endpoints(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), StoreError> {
     let mut changes: Vec<&&Finished> = current.iter().filter(|one| one.endpoint_state.is_some()).collect();
     changes.sort_by_key(|one| one.endpoint);
     let mut changed = Vec::new();
@@ -308,8 +311,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
         for rows in [1, 8, 128] {
-            let Sql { text, values } = update_of(vec![vec![Value::Int(None); 9]; rows]);
-            let plan = Sql { text: format!("EXPLAIN QUERY PLAN {text}"), values };
+            let plan = update_of(vec![vec![Value::Int(None); 9]; rows]).after("EXPLAIN QUERY PLAN ");
             let steps: Vec<(i64, i64, i64, String)> = store.pool.fetch(plan).await.unwrap();
             let walks = steps.iter().any(|(_, _, _, step)| step.starts_with("SCAN jobs"));
             assert!(!walks && !steps.is_empty(), "{rows} rows: {steps:?}");

@@ -24,10 +24,10 @@ impl<T> Page<T> {
     /// Adds the conditions, order and limit of this page to a statement that ends in a `WHERE` condition.
     pub(super) fn finish(&self, sql: Sql, column: &str) -> Sql {
         let sql = match self.before {
-            Some(before) => sql.and(&format!(" AND {column} < "), before),
+            Some(before) => sql.and(format!(" AND {column} < "), before),
             None => sql,
         };
-        sql.then(&format!(" ORDER BY {column} DESC")).and(" LIMIT ", Value::from(i64::from(self.limit) + 1))
+        sql.then(format!(" ORDER BY {column} DESC")).and(" LIMIT ", Value::from(i64::from(self.limit) + 1))
     }
 
     /// Cuts the one row too many that tells whether there is more.

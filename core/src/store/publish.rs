@@ -7,7 +7,7 @@ use super::{
     committer::Write,
     gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
-    sql::{Tx, Value, runs, sql},
+    sql::{Tx, Value, sql},
     stats,
 };
 use crate::domain::{
@@ -114,14 +114,17 @@ impl Scope<'_> {
     pub async fn publish(&self, mut publication: Publication) -> Result<Published, StoreError> {
         publication.tenant = Some(self.tenant);
         self.store.node.as_ref().clone_into(&mut publication.node);
-        self.store.publications.commit(publication).await
+        self.store.committer.publish(publication).await
     }
 }
 
 impl Write for Publication {
     type Answer = Published;
 
-    async fn write(tx: &mut Tx, group: &[Self]) -> Result<Vec<Published>, StoreError> {
+    async fn write(tx: &mut Tx<'_>, group: &[&Self]) -> Result<Vec<Published>, StoreError> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
         let now = group.first().map(|one| one.now).unwrap_or_default();
         let wanted: Vec<_> = group.iter().map(|one| one.wanted(one.gate.as_ref())).collect();
         // Nearly always all of a request is stored, and its claim carries the answer that says so.
@@ -131,7 +134,7 @@ impl Write for Publication {
         let stored: Vec<(&Self, &Item)> = group
             .iter()
             .zip(&results)
-            .flat_map(|(one, results)| one.items.iter().zip(results).map(move |(item, result)| (one, item, result)))
+            .flat_map(|(one, results)| one.items.iter().zip(results).map(move |(item, result)| (*one, item, result)))
             .filter(|(_, _, result)| **result == ItemResult::Stored)
             .map(|(one, item, _)| (one, item))
             .collect();
@@ -163,8 +166,8 @@ impl Write for Publication {
 
 /// Claims the items' own keys of the requests that passed. The results of a request that did not are empty.
 async fn claim_items(
-    tx: &mut Tx,
-    group: &[Publication],
+    tx: &mut Tx<'_>,
+    group: &[&Publication],
     claims: &Claims,
     now: UnixMs,
 ) -> Result<Vec<Vec<ItemResult>>, StoreError> {
@@ -184,10 +187,10 @@ async fn claim_items(
     Ok(results)
 }
 
-async fn insert_events(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<(), StoreError> {
+async fn insert_events(tx: &mut Tx<'_>, stored: &[(&Publication, &Item)]) -> Result<(), StoreError> {
     let events: Vec<_> =
         stored.iter().filter_map(|(one, item)| item.event.as_ref().map(|event| (*one, event))).collect();
-    for run in runs(events) {
+    for run in tx.runs(events) {
         let row = |(one, event): &(&Publication, &NewEvent)| -> Vec<Value> {
             vec![
                 event.id.into(),
@@ -202,7 +205,7 @@ async fn insert_events(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<
             ]
         };
         let insert =
-            sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) VALUES ")
+            sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) ")
                 .rows(run.iter().map(row).collect());
         tx.execute(insert).await?;
     }
@@ -214,7 +217,10 @@ fn channels_text(channels: &[Channel]) -> String {
 }
 
 /// Inserts the jobs. Answers with those that were not, because a pending job has their unique key.
-async fn insert_jobs(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<HashMap<Id<Job>, Id<Job>>, StoreError> {
+async fn insert_jobs(
+    tx: &mut Tx<'_>,
+    stored: &[(&Publication, &Item)],
+) -> Result<HashMap<Id<Job>, Id<Job>>, StoreError> {
     let all = stored.iter().flat_map(|(one, item)| item.jobs.iter().map(move |job| (one.tenant(), job, one.now)));
     let (unique, plain): (Vec<_>, Vec<_>) = all.partition(|(_, job, _)| job.unique_key.is_some());
     jobs::insert(tx, plain).await?;
@@ -228,7 +234,7 @@ async fn insert_jobs(tx: &mut Tx, stored: &[(&Publication, &Item)]) -> Result<Ha
 }
 
 async fn count_accepted(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     stored: &[(&Publication, &Item)],
     existing: &HashMap<Id<Job>, Id<Job>>,
 ) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     DueJob, NewJob, StoreError, dead_letters, endpoints, events, jobs,
     operations::Done,
-    sql::{Tx, Value, sql},
+    sql::{Tx, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -34,7 +34,7 @@ struct PastJob {
 /// One page of a recovery. The endpoint's row is locked, so that two recoveries cannot both find an event
 /// without a delivery.
 pub(super) async fn page(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     tenant: Id<Tenant>,
     endpoint: Id<Endpoint>,
     range: &Range,
@@ -70,9 +70,9 @@ pub(super) async fn page(
     let past = sql("SELECT id, event_id, kind, state FROM jobs")
         .and(" WHERE (endpoint_id = ", endpoint.id)
         .and(" OR kind = ", JobKind::WebhookTest.as_str())
-        .then(") AND event_id IN (")
-        .list(found.iter().map(|event| Value::from(event.id)).collect())
-        .then(") ORDER BY id");
+        .then(") AND event_id")
+        .any(found.iter().map(|event| event.id))
+        .then(" ORDER BY id");
     let past: Vec<PastJob> = tx.fetch(past).await?;
     let mut made = Vec::new();
     for event in &found {
@@ -84,7 +84,7 @@ pub(super) async fn page(
 
 /// The job that an event without a success needs: of its open dead letter, or a new one.
 async fn recover_event(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     endpoint: &Endpoint,
     event: &Event,
     tried: &[&PastJob],

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{
-    Store, StoreError,
-    sql::{Value, sql},
-};
+use super::{Store, StoreError, sql::sql};
 use crate::domain::UnixMs;
 
 /// Rows removed in one transaction.
@@ -92,10 +89,10 @@ impl Store {
         if ids.is_empty() {
             return Ok((0, 0));
         }
-        let list = || ids.iter().map(|(id,)| Value::from(*id)).collect();
+        let these = || ids.iter().map(|(id,)| *id);
         let mut tx = self.pool.begin().await?;
-        let attempts = tx.execute(sql("DELETE FROM attempts WHERE job_id IN (").list(list()).then(")")).await?;
-        let jobs = tx.execute(sql("DELETE FROM jobs WHERE id IN (").list(list()).then(")")).await?;
+        let attempts = tx.execute(sql("DELETE FROM attempts WHERE job_id").any(these())).await?;
+        let jobs = tx.execute(sql("DELETE FROM jobs WHERE id").any(these())).await?;
         tx.commit().await?;
         Ok((jobs, attempts))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     StoreError,
-    sql::{Tx, Value, runs, sql},
+    sql::{Tx, Value, sql},
 };
 use crate::domain::{Id, UnixMs, job::JobKind, tenant::Tenant};
 
@@ -39,14 +39,14 @@ impl<'n> Counts<'n> {
     }
 
     /// Adds them to the table, in key order, so that two transactions cannot wait for each other.
-    pub(super) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
+    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let node = self.node;
-        for run in runs(self.counts.into_iter().collect()) {
+        for run in tx.runs(self.counts.into_iter().collect()) {
             let row =
                 |((minute, tenant, kind, metric), count): ((i64, Id<Tenant>, JobKind, String), i64)| -> Vec<Value> {
                     vec![minute.into(), tenant.into(), kind.as_str().into(), node.into(), metric.into(), count.into()]
                 };
-            let add = sql("INSERT INTO job_stats (minute, tenant_id, kind, node, metric, count) VALUES ")
+            let add = sql("INSERT INTO job_stats (minute, tenant_id, kind, node, metric, count) ")
                 .rows(run.into_iter().map(row).collect())
                 .then(" ON CONFLICT (minute, tenant_id, kind, node, metric) DO UPDATE SET count = job_stats.count + excluded.count");
             tx.execute(add).await?;

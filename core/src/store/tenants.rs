@@ -2,7 +2,7 @@
 
 use super::{
     Listed, Page, Store, StoreError,
-    sql::{Tx, Value, runs, sql},
+    sql::{Tx, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -36,11 +36,9 @@ impl Store {
     /// [`StoreError::Exists`] when the slug is taken.
     pub async fn create_tenant(&self, slug: &TenantSlug, name: &str, now: UnixMs) -> Result<Tenant, StoreError> {
         let tenant = Tenant { id: Id::new(), slug: slug.clone(), name: name.to_owned(), created_at: now };
-        let insert = sql("INSERT INTO tenants (id, slug, name, settings_epoch, created_at) VALUES ($1, $2, $3, 0, $4)")
-            .bind(tenant.id)
-            .bind(slug.as_str())
-            .bind(name)
-            .bind(now);
+        let insert = sql("INSERT INTO tenants (id, slug, name, settings_epoch, created_at) VALUES (")
+            .list(vec![tenant.id.into(), slug.as_str().into(), name.into(), 0i64.into(), now.into()])
+            .then(")");
         self.pool.execute(insert).await.map_err(|error| error.or_exists("a tenant with this slug"))?;
         Ok(tenant)
     }
@@ -81,17 +79,16 @@ impl Store {
 
 /// Moves the settings' clock on for endpoints, within the transaction that changes them, after it has. The clock's row
 /// is locked until the commit, so that epochs become visible in their order.
-pub(super) async fn touch_settings(tx: &mut Tx, changed: &[(Id<Tenant>, Id<Endpoint>)]) -> Result<(), StoreError> {
+pub(super) async fn touch_settings(tx: &mut Tx<'_>, changed: &[(Id<Tenant>, Id<Endpoint>)]) -> Result<(), StoreError> {
     let tick = sql("UPDATE settings_clock SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch");
     let Some((epoch,)) = tx.fetch_one::<(i64,)>(tick).await? else {
         return Err(StoreError::unreadable("settings' clock", "its row is missing"));
     };
-    for run in runs(changed.to_vec()) {
-        let touch = |table: &str, ids: Vec<Value>| {
-            sql("UPDATE ").then(table).and(" SET settings_epoch = ", epoch).then(" WHERE id IN (").list(ids).then(")")
-        };
-        tx.execute(touch("tenants", run.iter().map(|(tenant, _)| Value::from(*tenant)).collect())).await?;
-        tx.execute(touch("endpoints", run.iter().map(|(_, endpoint)| Value::from(*endpoint)).collect())).await?;
+    for run in tx.runs(changed.to_vec()) {
+        let touch =
+            |table: &'static str| sql("UPDATE ").then(table).and(" SET settings_epoch = ", epoch).then(" WHERE id");
+        tx.execute(touch("tenants").any(run.iter().map(|(tenant, _)| *tenant))).await?;
+        tx.execute(touch("endpoints").any(run.iter().map(|(_, endpoint)| *endpoint))).await?;
     }
     Ok(())
 }

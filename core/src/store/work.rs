@@ -4,7 +4,7 @@ use super::{
     Store, StoreError,
     attempts::{self, NewAttempt},
     jobs::{COLUMNS, FROM, Row},
-    sql::{Sql, Value, runs, sql},
+    sql::{Sql, sql},
 };
 use crate::domain::{Id, UnixMs, attempt::AttemptReport, event::EventType, job::Job, trace::TraceContext};
 
@@ -42,8 +42,9 @@ impl Store {
     /// When the database does not answer.
     pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
         let mut work = Vec::with_capacity(jobs.len());
-        for run in runs(jobs.to_vec()) {
-            for row in self.pool.fetch::<Row>(select_work(run)).await? {
+        let mut connection = self.work.lock().await;
+        for run in self.pool.runs(jobs.to_vec()) {
+            for row in connection.fetch::<Row>(select_work(run)).await? {
                 work.push(row.work()?);
             }
         }
@@ -69,10 +70,9 @@ impl Store {
         in_order.sort_unstable();
         let mut counted = Vec::with_capacity(jobs.len());
         let mut tx = self.pool.begin().await?;
-        for run in runs(in_order) {
-            let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE state = 'pending' AND id IN (")
-                .list(run.iter().copied().map(Value::from).collect())
-                .then(")");
+        for run in tx.runs(in_order) {
+            let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE finished_at IS NULL AND id")
+                .any(run.iter().copied());
             tx.execute(update).await?;
             for row in tx.fetch::<Row>(select_work(run)).await? {
                 counted.push(row.work()?);
@@ -92,12 +92,12 @@ impl Store {
     }
 }
 
+/// A pending job is told by its `finished_at`: by its state, both databases would walk the indexes of all that are pending.
 fn select_work(jobs: Vec<Id<Job>>) -> Sql {
     sql("SELECT ")
         .then(COLUMNS)
         .then(", e.payload AS event_payload, COALESCE(j.trace, e.trace) AS trace")
         .then(FROM)
-        .then(" WHERE j.state = 'pending' AND j.id IN (")
-        .list(jobs.into_iter().map(Value::from).collect())
-        .then(")")
+        .then(" WHERE j.finished_at IS NULL AND j.id")
+        .any(jobs)
 }
