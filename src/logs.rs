@@ -3,19 +3,29 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What our own modules' names begin with.
+const OURS: &str = "postrider";
 
 /// Starts logging: text on a terminal, JSON elsewhere.
 pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("the setting log is {filter:?}, which is not a filter such as info"))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() {
-        logs.with_target(false).init();
-    } else {
-        logs.json().flatten_event(true).init();
-    }
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match io::stderr().is_terminal() {
+        true => lines.with_target(false).boxed(),
+        false => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(is_discreet)).init();
     Ok(())
+}
+
+/// Whether nothing secret can be in it. Below `info`, other crates print what goes over the wire: frames with tenants'
+/// headers and payloads, statements, queries. So whatever the setting says, only our own words are had there.
+fn is_discreet(what: &Metadata<'_>) -> bool {
+    what.target().starts_with(OURS) || *what.level() <= Level::INFO
 }
 
 /// Prints a result.

@@ -155,7 +155,8 @@ pub struct Settings {
     pub trace_ratio: f64,
 
     /// What is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`, or by module as in
-    /// `info,postrider_worker=debug`.
+    /// `info,postrider_worker=debug`. Other crates than Postrider's say no more than `info`, since they would print
+    /// headers and payloads.
     #[config(env = "POSTRIDER_LOG", default = "info")]
     pub log: String,
 }

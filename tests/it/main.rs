@@ -26,6 +26,7 @@ mod faults;
 mod idempotency;
 mod jobs;
 mod large_bodies;
+mod logs;
 mod metrics;
 mod openapi;
 mod order;
