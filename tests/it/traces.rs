@@ -77,6 +77,8 @@ async fn publish_in(client: &Client, headers: &[(&str, &str)]) {
 }
 
 fn told(request: &Recorded) -> (Option<&str>, Option<&str>) {
+    let count = request.headers.iter().filter(|(name, _)| name == "traceparent").count();
+    assert!(count <= 1, "which of them is the receiver to believe? {:?}", request.headers);
     (request.header("traceparent"), request.header("tracestate"))
 }
 
