@@ -13,13 +13,13 @@ use crate::{leases::Leases, pace::rest};
 
 /// Renews until `stop`, which comes after the last verdict.
 pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: CancellationToken) {
-    let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: Vec::new(), orphans: Vec::new() };
+    let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: false, orphans: Vec::new() };
     loop {
         if heart.renew().await {
             sweep.notify_one();
         }
-        heart.reassert().await;
         heart.retire().await;
+        heart.reassert().await;
         if !rest(HEARTBEAT, &stop).await {
             return;
         }
@@ -31,8 +31,8 @@ struct Heart {
     leases: Leases,
     /// The first heartbeat of an id registers it.
     known: Vec<WorkerId>,
-    /// Those that the queue had forgotten and that have not told it yet what they run.
-    forgotten: Vec<WorkerId>,
+    /// The queue had forgotten a worker, and was not told yet what runs.
+    forgotten: bool,
     /// Leases that the queue may have been told of after they had ended.
     orphans: Vec<Verdict>,
 }
@@ -47,27 +47,30 @@ impl Heart {
                 Ok(false) if !self.known.contains(&worker) => self.known.push(worker),
                 Ok(false) => {
                     tracing::warn!(%worker, "the queue had forgotten this worker; everything undone is offered again");
-                    self.forgotten.push(worker);
                     any = true;
                 }
                 Err(error) => tracing::debug!(%error, %worker, "a heartbeat failed"),
             }
         }
+        if any && !self.forgotten {
+            self.forgotten = true;
+            self.leases.doubt();
+        }
         any
     }
 
-    /// Tells the queue what runs, where it forgot that.
+    /// Tells the queue what runs, where it forgot that. All of it goes on under a new id: a queue that went back to old data
+    /// holds leases that ended since, and nobody would end them again. They go back with the ids before, at the next
+    /// heartbeat, when no claim is on its way under those.
     async fn reassert(&mut self) {
-        for worker in std::mem::take(&mut self.forgotten) {
+        if self.forgotten {
+            let worker = self.leases.gather();
             let held = self.leases.held_by(&worker);
             let told = self.queue.reassert(&worker, &held).await;
             self.orphans.extend(ended(&held, &self.leases.held_by(&worker)));
-            if let Err(error) = told {
-                tracing::debug!(%error, %worker, "the queue was not told what runs; it will be");
-                self.forgotten.push(worker);
-            } else if worker == self.leases.worker() {
-                // One that has gone back to old data holds leases that ended since, and nobody here will end them again.
-                self.leases.doubt();
+            match told {
+                Ok(_) => self.forgotten = false,
+                Err(error) => tracing::debug!(%error, %worker, "the queue was not told what runs; it will be"),
             }
         }
         if let Err(error) = self.settle_orphans().await {
@@ -83,7 +86,11 @@ impl Heart {
         Ok(())
     }
 
+    /// Ids under which nothing runs. While the queue was not told what goes on under another, it may hold that under them.
     async fn retire(&mut self) {
+        if self.forgotten {
+            return;
+        }
         for worker in self.leases.to_retire() {
             match self.queue.retire(&worker).await {
                 Ok(()) => {
@@ -128,7 +135,7 @@ mod tests {
         let told = [ran, runs.clone()];
         queue.reassert(&leases.worker(), &told).await.unwrap();
         let orphans = ended(&told, std::slice::from_ref(&runs));
-        let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: Vec::new(), orphans };
+        let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: false, orphans };
         heart.settle_orphans().await.unwrap();
         let held = told.map(|lease| (lease.lane, lease.job));
         assert_eq!(heart.queue.held(&held).await.unwrap(), [false, true]);

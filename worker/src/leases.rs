@@ -119,6 +119,14 @@ impl Leases {
         state.doubted.push(doubted);
     }
 
+    /// What is known to be held goes on under the present id, which is the answer.
+    pub(crate) fn gather(&self) -> WorkerId {
+        let mut state = self.state();
+        let worker = state.worker.clone();
+        state.held.values_mut().for_each(|held| held.worker = worker.clone());
+        worker
+    }
+
     /// Doubted ids without a known lease.
     pub(crate) fn to_retire(&self) -> Vec<WorkerId> {
         let state = self.state();

@@ -38,7 +38,7 @@ pub const WINDOW: u64 = 10_000;
 
 /// A worker's heartbeat. Often, since a queue that was emptied must hear what runs before it is offered again.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
-/// By then every live worker has told a queue that was emptied what it runs.
+/// By then every live worker has told a queue that was emptied, or has gone back to old data, what it runs.
 const HEARD_AFTER: Duration = Duration::from_millis(2_500);
 
 /// What both backends are bound by. Tests use small ones.
@@ -52,6 +52,13 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     fn default() -> Self {
         Self { lease: LEASE, window: WINDOW, silence: SILENCE_MAX }
+    }
+}
+
+impl QueueLimits {
+    /// Who lives is heard within this once the queue can be reached again.
+    pub(crate) fn patience(self) -> Duration {
+        self.lease / 3
     }
 }
 
@@ -150,8 +157,8 @@ impl Queue {
         on_backend!(self, backend => backend.renew(worker))
     }
 
-    /// A worker says what it runs, after the queue forgot it: so these jobs are not claimed by others. False where
-    /// another worker has the job's lease by now.
+    /// A worker says what it runs, after the queue forgot it or whoever had these leases before in its process: they are
+    /// its own from now on, and not claimed by others. False where another worker has the job's lease by now.
     ///
     /// # Errors
     /// When the queue is not available; saying it again is safe.
@@ -167,7 +174,8 @@ impl Queue {
         on_backend!(self, backend => backend.retire(worker))
     }
 
-    /// Leases to `worker` what others held that vanished. Each is told of to one caller, who ends it as any lease; were
+    /// Leases to `worker` what others held that vanished: their leases ran out while the queue could be reached, which is
+    /// told from how long ago somebody looked for them. Each is told of to one caller, who ends it as any lease; were
     /// the caller to vanish too, it is told of to another.
     ///
     /// # Errors

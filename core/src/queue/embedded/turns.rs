@@ -1,5 +1,7 @@
 //! Claiming and settling: a ticket's way out of its lane, and back or away.
 
+use std::time::Duration;
+
 use super::{
     lane::Lane,
     ring::LaneIndex,
@@ -163,7 +165,11 @@ impl State {
         let index = self.index(&lease.lane);
         let Some(lane) = self.lane(index) else { return false };
         let rank = match place {
-            Some(Place::Leased { fence, .. }) => return fence == lease.fence,
+            Some(Place::Leased { fence, .. }) if fence > lease.fence => return false,
+            Some(Place::Leased { .. }) => {
+                self.own(job, worker, lease.fence);
+                return true;
+            }
             Some(Place::Ready(rank)) => {
                 lane.ready.remove(&(rank, job));
                 rank
@@ -183,6 +189,17 @@ impl State {
         true
     }
 
+    /// Makes a lease another worker's.
+    fn own(&mut self, job: Id<Job>, to: &WorkerId, of: u64) -> Option<LaneIndex> {
+        let (index, Place::Leased { fence, worker, .. }) = self.tickets.get_mut(&job)? else { return None };
+        *fence = of;
+        let before = std::mem::replace(worker, to.clone());
+        let index = *index;
+        self.workers.let_go(&before, job);
+        self.workers.hold(to, job);
+        Some(index)
+    }
+
     /// Takes a leased ticket from its worker. It is nowhere then: its caller puts it somewhere.
     fn end_lease(&mut self, job: Id<Job>) -> Option<Rank> {
         let (index, place) = self.tickets.get(&job)?;
@@ -199,10 +216,10 @@ impl State {
 
     /// Leases to `worker` what vanished workers held.
     pub(super) fn expire(&mut self, worker: &WorkerId, now: Now) -> Vec<LostLease> {
-        let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
-        self.workers.seen(worker, now, lease_ms);
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.workers.seen(worker, now, ms(self.limits.lease));
         let mut lost = Vec::new();
-        for vanished in self.workers.expired(now) {
+        for vanished in self.workers.expired(now, ms(self.limits.patience())) {
             for job in self.workers.remove(&vanished) {
                 lost.extend(self.hand_on(job, worker).map(|lease| LostLease { lease, vanished: vanished.clone() }));
             }
@@ -212,11 +229,7 @@ impl State {
 
     fn hand_on(&mut self, job: Id<Job>, to: &WorkerId) -> Option<Lease> {
         let next = self.next_serial();
-        let (index, Place::Leased { fence, worker, .. }) = self.tickets.get_mut(&job)? else { return None };
-        *fence = next;
-        *worker = to.clone();
-        let index = *index;
-        self.workers.hold(to, job);
+        let index = self.own(job, to, next)?;
         Some(Lease { job, lane: self.lane(index)?.key.clone(), fence: next, standing: Standing::Failing })
     }
 

@@ -24,7 +24,9 @@ use self::{
     server::Server,
     wake::Wake,
 };
-use super::{Claimed, Epoch, LostLease, QueueError, QueueLimits, QueueView, Room, SpilledLane, WorkerId, WorkerView};
+use super::{
+    Claimed, Epoch, HEARD_AFTER, LostLease, QueueError, QueueLimits, QueueView, Room, SpilledLane, WorkerId, WorkerView,
+};
 use crate::domain::{
     Id,
     job::Job,
@@ -154,6 +156,7 @@ impl Redis {
         let pending: Pending<'_> = self.0.claims.begin(worker, shard);
         let mut args: Vec<Vec<u8>> = vec![worker.as_str().into(), self.lease_ms(), pending.name().into()];
         args.push(number(self.0.limits.silence.as_millis()));
+        args.push(number(HEARD_AFTER.as_millis()));
         args.extend(codec::room_args(room, count.min(BATCH)));
         let answer = self.0.server.run(&scripts::CLAIM, &self.0.shards[shard], &args).await?;
         let claimed = codec::claimed(answer).ok_or_else(|| self.0.server.unexpected("a claim in another form"))?;
@@ -184,7 +187,8 @@ impl Redis {
     }
 
     pub(super) async fn expire(&self, worker: &WorkerId) -> Result<Vec<LostLease>, QueueError> {
-        let args = [worker.as_str().into(), self.lease_ms(), number(BATCH)];
+        let patience = number(self.0.limits.patience().as_millis());
+        let args = [worker.as_str().into(), self.lease_ms(), number(BATCH), patience];
         let mut all = Vec::new();
         for shard in 0..self.0.shards.len() {
             loop {

@@ -20,7 +20,8 @@ use super::{
 
 /// Between two attempts to connect, doubled with each that fails.
 const RECONNECT_MIN: Duration = Duration::from_millis(50);
-const RECONNECT_MAX: Duration = Duration::from_secs(2);
+/// Short, so that a worker says soon what it runs to a server that came back.
+const RECONNECT_MAX: Duration = Duration::from_millis(500);
 
 /// Clients that can be asked for a connection.
 pub(super) enum Target {

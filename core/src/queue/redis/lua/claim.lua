@@ -1,11 +1,11 @@
--- ARGV: worker, lease in ms, this claim's name, silence in ms, then the room, each time as jobs in all, of unknown lanes,
+-- ARGV: worker, lease in ms, this claim's name, silence in ms, heard after in ms, then the room, each time as jobs in all, of unknown lanes,
 -- of failing lanes: of all tenants, of each tenant, and for tenants with another room the tenant before it.
 -- Returns the time now and of the next look (0: none); '1' when there is more for this worker, '-1' when it has no room
 -- for what there is, else '0'; then job, lane, fence, standing of each lease.
 local worker, lease_ms, claim, silence = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local function room_at(at) return { tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]) } end
-local room, room_of = room_at(5), {}
-for at = 11, #ARGV, 4 do room_of[ARGV[at]] = room_at(at + 1) end
+local room, room_of = room_at(6), {}
+for at = 12, #ARGV, 4 do room_of[ARGV[at]] = room_at(at + 1) end
 local count = math.min(room[ANSWERING], 1000)
 local DUE_LANES_MAX, PROMOTED_MAX, EMPTY_TURNS_MAX = 100, 200, 1000
 quiet = true
@@ -15,6 +15,13 @@ call('HSET', base .. 'claims', worker, claim)
 call('ZADD', base .. 'workers', int(now + lease_ms), worker)
 -- The same claim once more: its first answer got lost on the way, so what it leased is nobody's.
 if last == claim then take_back(worker, 0, claim) end
+
+-- What is ready here may run already: nothing is leased before every live worker had the time to say what it runs.
+local heard_at = this_since() + tonumber(ARGV[5])
+if heard_at > now then
+  finish()
+  return { int(now), int(heard_at), '0' }
+end
 
 -- Lanes whose time has come: their due tickets join the ready ones, and they get a seat.
 for _, name in ipairs(call('ZRANGEBYSCORE', base .. 'due', '-inf', int(now), 'LIMIT', 0, DUE_LANES_MAX)) do
@@ -39,7 +46,7 @@ for ring = ANSWERING, FAILING do tenants_in[ring] = call('LLEN', base .. 'tenant
 
 -- What there is room for of a tenant's lanes in a ring.
 local function room_for(tenant, ring)
-  room_of[tenant] = room_of[tenant] or room_at(8)
+  room_of[tenant] = room_of[tenant] or room_at(9)
   return math.min(room_of[tenant][ANSWERING], room_of[tenant][ring])
 end
 

@@ -1,11 +1,17 @@
--- ARGV: worker, lease in ms, then for each lease that it holds: lane, job, fence. Returns whether it is the current one.
+-- ARGV: worker, lease in ms, then for each lease that it holds: lane, job, fence. Returns whether it is the current one:
+-- fences only grow, so an older one is what is left of an earlier lease. It is the worker's from now on, whoever had it.
 call('ZADD', base .. 'workers', int(now + tonumber(ARGV[2])), ARGV[1])
 local answers = {}
 for at = 3, #ARGV, 3 do
   local lane, job, fence = open(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
   local lease = lease_of(lane, job)
-  if lease then
-    answers[#answers + 1] = lease.fence == fence and 1 or 0
+  if lease and tonumber(lease.fence) > tonumber(fence) then
+    answers[#answers + 1] = 0
+  elseif lease then
+    call('SREM', base .. 'w:' .. lease.worker, job .. lane.name)
+    call('HSET', base .. 'f:' .. lane.name, job, fence .. ' ' .. int(lease.rank) .. ' - ' .. ARGV[1])
+    call('SADD', base .. 'w:' .. ARGV[1], job .. lane.name)
+    answers[#answers + 1] = 1
   else
     local rank = call('ZSCORE', base .. 'r:' .. lane.name, job)
     if rank then

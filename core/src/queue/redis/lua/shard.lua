@@ -10,7 +10,7 @@
 --   depth       zset   lanes by number of tickets       spilled     zset  the same, of spilled lanes
 --   workers     zset   workers by the end of their lease   known    set   those that registered
 --   w:<worker>  set    job .. lane of its leases        claims      hash  worker -> its last claim
---   serial, tickets, epoch, run  strings                wake        list  one token for one idle worker
+--   serial, tickets, epoch, run, looked  strings        wake        list  one token for one idle worker
 local base = KEYS[1]
 local call = redis.call
 local SPAN = 4398046511104 -- 2^42 ms, the width of one priority
@@ -64,6 +64,21 @@ end
 local function serials(count)
   call('SET', base .. 'serial', int(now_us), 'NX')
   return tonumber(call('INCRBY', base .. 'serial', count)) - count
+end
+
+-- Since when the server is this one, by its own clock; 0 where it always was. One that restarted, or a replica that was
+-- promoted, may hold what was true before: to it every worker is new, and each tells it what it runs. Where INFO is
+-- forbidden that is not noticed.
+local function this_since()
+  local about = redis.pcall('INFO', 'server')
+  local run = type(about) == 'string' and string.match(about, 'run_id:(%x+)')
+  if not run then return 0 end
+  local known, since = string.match(call('GET', base .. 'run') or '', '^(%x+) (%d+)$')
+  if known == run then return tonumber(since) end
+  since = known and now or 0 -- An emptied one is told by its epoch.
+  call('SET', base .. 'run', run .. ' ' .. int(since))
+  call('DEL', base .. 'known')
+  return since
 end
 
 -- From now on nothing enters the lane but what is read from SQL. Returns which time this is.
