@@ -9,7 +9,7 @@ use std::{
 
 use postrider_core::{
     domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
-    queue::{Claimed, Next, Queue},
+    queue::{Claimed, LEASE, Next, Queue},
     store::{Store, StoreError, Work},
 };
 use tokio::sync::mpsc;
@@ -24,6 +24,8 @@ use crate::{
 
 /// Tickets of one claim.
 const BATCH: u32 = 256;
+/// By then their rows are read, well before a lease runs out.
+const BELIEVED: Duration = Duration::from_secs(LEASE.as_secs() / 2);
 /// How long the claimer sleeps when nothing wakes it: a pull is the guarantee.
 const POLL: Duration = Duration::from_secs(1);
 /// A row may be due this much later than its ticket, since the queue and the hosts have clocks of their own.
@@ -53,9 +55,9 @@ impl Claimer {
                 () = self.stop.cancelled() => return,
                 claimed = self.claim(&mut outage) => claimed,
             };
-            let Some(Taken { slots, short, held_back }) = claimed else { continue };
+            let Some(Taken { slots, claimed_at, short, held_back }) = claimed else { continue };
             if !slots.is_empty() {
-                self.assign(slots).await;
+                self.assign(slots, claimed_at).await;
             }
             if short {
                 tokio::select! {
@@ -71,7 +73,7 @@ impl Claimer {
     /// goes back when the worker retires.
     async fn claim(&self, outage: &mut Outage) -> Option<Taken> {
         let mut permits = self.leases.free_slots(BATCH).await?;
-        let worker = self.leases.worker();
+        let (worker, claimed_at) = (self.leases.worker(), Instant::now());
         let asked = permits.num_permits();
         let Claimed { leases, held_back } = match self.queue.claim(&worker, self.leases.room(&permits)).await {
             Ok(claimed) => claimed,
@@ -94,17 +96,22 @@ impl Claimer {
             tracing::info!("the queue answers again");
             self.leases.doubt();
         }
-        Some(Taken { slots, short, held_back })
+        Some(Taken { slots, claimed_at, short, held_back })
     }
 
     /// Reads the rows of claimed tickets and hands over those that are to be run.
-    async fn assign(&self, slots: Vec<Slot>) {
+    async fn assign(&self, slots: Vec<Slot>, claimed_at: Instant) {
         let ids: Vec<Id<Job>> = slots.iter().map(Slot::job).collect();
         let Some(work) = self.load(&ids).await else {
             tracing::warn!(tickets = slots.len(), "the rows of claimed tickets cannot be read; they go back");
             slots.into_iter().for_each(|slot| self.recorder.settler.put_back(slot, Next::Release));
             return;
         };
+        // It may be that this process was frozen since: then these are another's by now, and rows read after that do not tell.
+        if claimed_at.elapsed() >= BELIEVED {
+            slots.into_iter().for_each(|slot| self.recorder.settler.put_back(slot, Next::Release));
+            return;
+        }
         let mut work: HashMap<Id<Job>, Option<Work>> = work.into_iter().collect();
         for slot in slots {
             match work.remove(&slot.job()) {
@@ -188,6 +195,8 @@ fn is_early(job: &Job, now: UnixMs) -> bool {
 
 struct Taken {
     slots: Vec<Slot>,
+    /// No lease is older.
+    claimed_at: Instant,
     /// There was not enough for all free slots.
     short: bool,
     /// There was more, which would have taken more than its share of the slots.
