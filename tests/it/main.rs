@@ -32,7 +32,6 @@ mod openapi;
 mod order;
 mod outages;
 mod queue_conformance;
-mod redis_layouts;
 mod redis_tls;
 mod roles;
 mod shapes;

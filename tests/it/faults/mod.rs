@@ -11,4 +11,5 @@ mod kills;
 mod leases;
 mod poison;
 mod receivers;
+mod redis;
 mod signals;

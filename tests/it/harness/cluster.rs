@@ -46,6 +46,11 @@ impl RedisCluster {
         format!("redis+cluster://{},{}", address(&self.nodes[0]), address(&self.nodes[1]))
     }
 
+    /// Lets the first master's replica have nothing more of it.
+    pub(crate) async fn cut_the_replica_off(&self) {
+        self.nodes[3].cut_off_its_master().await;
+    }
+
     pub(crate) fn kill_the_first_master(&mut self) {
         self.nodes[0].kill();
     }

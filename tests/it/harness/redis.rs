@@ -134,6 +134,15 @@ impl PrivateRedis {
         eventually("the replica is in step", SOON, in_step).await;
     }
 
+    /// Replicates nothing more: a password is sent to a master that has none, and that ends each connection.
+    pub(super) async fn cut_off_its_master(&self) {
+        for command in [&["CONFIG", "SET", "masterauth", "none"][..], &["CLIENT", "KILL", "TYPE", "master"]] {
+            self.ask::<()>(command).await.expect("a replica that does as it is told");
+        }
+        let down = || async { (self.about_replication("master_link_status").await? == "down").then_some(()) };
+        eventually("the replica has lost its master", SOON, down).await;
+    }
+
     async fn about_replication(&self, what: &str) -> Option<String> {
         let about: String = self.ask(&["INFO", "replication"]).await.ok()?;
         let value = |line: &str| line.strip_prefix(what)?.strip_prefix(':').map(str::to_owned);

@@ -46,6 +46,11 @@ impl RedisBehindSentinel {
         self.master.kill();
     }
 
+    /// Lets the replica have nothing more of its master, which it does not take for dead.
+    pub(crate) async fn cut_the_replica_off(&self) {
+        self.replica.cut_off_its_master().await;
+    }
+
     /// Has the Sentinel make the replica the master, and the master its replica, as it would itself ten seconds later.
     pub(crate) async fn hand_over(&self) {
         self.replica.await_in_step_with(&self.master).await;
