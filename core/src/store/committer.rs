@@ -111,6 +111,8 @@ impl Task {
             let (mut finished, mut recorders) = (Vec::with_capacity(gathered.len()), Vec::new());
             for change in gathered.drain(..) {
                 match change {
+                    // Whoever handed it in was refused, or will do so again: what nobody waits for is not stored.
+                    Change::Publish(_, caller) if caller.is_closed() => {}
                     Change::Publish(publication, caller) => {
                         publications.push(publication);
                         publishers.push(caller);
@@ -120,6 +122,9 @@ impl Task {
                         recorders.push(caller);
                     }
                 }
+            }
+            if publications.is_empty() && finished.is_empty() {
+                continue;
             }
             let began = Instant::now();
             let group = (publications.iter().collect::<Vec<_>>(), finished.iter().collect::<Vec<_>>());
@@ -211,5 +216,42 @@ fn answer<A>(
     for (caller, answer) in callers.into_iter().zip(answers) {
         // A caller that has gone away (a closed connection) wants no answer.
         drop(caller.send(answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::UnixMs,
+        store::{Gate, ItemResult, Store, StoreOptions},
+    };
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_stored() {
+        let folder = std::env::temp_dir().join(format!("postrider-committer-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let tenant = store.default_tenant(UnixMs(0)).await.unwrap().id;
+        let publish = async |key: &str, body: u8| {
+            let gate = Gate { scope: "test", key: key.to_owned(), body_hash: vec![body], expires_at: UnixMs(1) };
+            let compose = Box::new(|_: &[ItemResult]| String::new());
+            store.tenant(tenant).publish(Publication::new(Some(gate), Vec::new(), UnixMs(0), compose)).await
+        };
+        let Pool::Sqlite { turn, .. } = &store.pool else { panic!("it is a SQLite database") };
+        let turn = turn.lock().await;
+        let mut first = Box::pin(publish("first", 1));
+        let taken = async {
+            while store.committer.publications.capacity() < WAITING_MAX {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { biased; _ = &mut first => panic!("stored out of turn"), () = taken => {} }
+        tokio::select! { biased; _ = publish("second", 1) => panic!("stored out of turn"), () = std::future::ready(()) => {} }
+        drop(turn);
+        assert_eq!(first.await.unwrap(), Published::Stored(Vec::new()));
+        assert_eq!(publish("second", 2).await.unwrap(), Published::Stored(Vec::new()));
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

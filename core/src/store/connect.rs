@@ -9,14 +9,14 @@ use std::{
 };
 
 use sqlx::{
-    Connection, SqliteConnection,
+    Connection, PgConnection, SqliteConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{StoreError, StoreOptions, reach::reach, sql::Pool};
 
-/// How long a caller waits for a free connection before it is told that the database is not available.
+/// How long a caller waits for a free connection, or an answer, before it is told that the database is not available.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(5);
 /// What a URL of PostgreSQL looks like.
 pub(super) const POSTGRES_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
@@ -27,8 +27,12 @@ const SQLITE_WRITERS: u32 = 2;
 const SQLITE_STATEMENTS: usize = 500;
 /// Rows that a reading connection is ahead of whoever takes them: all of a claim's.
 const SQLITE_ROWS_AHEAD: usize = 256;
-/// How long a group's transaction, or what workers load, may take before its connection is given up.
-pub(super) const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long a group's transaction, or another statement of PostgreSQL, may take before its connection is given up.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// How long a connection of the pool may take to show that it still is one.
+const PING: Duration = Duration::from_secs(1);
+/// When PostgreSQL ends a transaction whose client went away without a word: until then it has locks. Ours never rest.
+const ABANDONED: &str = "10s";
 /// A connection that was used a moment ago is believed to live.
 pub(super) const BELIEVED: Duration = Duration::from_secs(1);
 
@@ -50,7 +54,11 @@ impl Target {
                 .application_name("postrider")
                 // A plan that was made while a table was small would read all of it once it is large: each is made for the
                 // tables as they are.
-                .options([("synchronous_commit", "on"), ("plan_cache_mode", "force_custom_plan")]);
+                .options([
+                    ("synchronous_commit", "on"),
+                    ("plan_cache_mode", "force_custom_plan"),
+                    ("idle_in_transaction_session_timeout", ABANDONED),
+                ]);
             return Ok(Self::Postgres(Box::new(connect)));
         }
         let Some(path) = url.strip_prefix("sqlite://") else {
@@ -73,14 +81,9 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> 
                 .max_connections(options.connections_max)
                 .acquire_timeout(ACQUIRE)
                 .test_before_acquire(false)
-                .before_acquire(|connection, about| {
-                    Box::pin(async move {
-                        if about.idle_for >= BELIEVED {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                });
+                .before_acquire(|connection, about| Box::pin(lives(connection, about.idle_for)))
+                // The driver asks too, and waits without end, while the connection counts as one of the pool's.
+                .after_release(|connection, _| Box::pin(answers(connection)));
             Ok(Pool::Postgres(pool.connect_with(*connect).await?))
         }
         Target::Sqlite(path) => sqlite(&path).await.map_err(|error| of_file(&path, error)),
@@ -114,6 +117,23 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .connect_with(connect.read_only(true))
         .await?;
     Ok(Pool::Sqlite { writers, turn: Arc::default(), readers })
+}
+
+/// What a caller waits for, who had better come again than wait for a database that does not answer.
+pub(super) async fn soon<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(ACQUIRE, answer).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+}
+
+/// A connection that was cut off without a word is found out here, so that the next or a new one is taken in its place.
+async fn lives(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for < BELIEVED { Ok(true) } else { answers(connection).await }
+}
+
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(PING, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
 }
 
 /// SQLite ends a transaction by itself where the disk is full or does not answer. The driver's own end of it then fails,

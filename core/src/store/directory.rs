@@ -10,7 +10,9 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cipher, StoreError, endpoints,
+    Cipher, StoreError,
+    connect::soon,
+    endpoints,
     sql::{Pool, sql},
 };
 use crate::domain::{
@@ -151,7 +153,7 @@ impl Directory {
             }
         };
         let before = before.unwrap_or_default();
-        let changes = endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
+        let changes = soon(endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch)).await?;
         let endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
         let mut known = self.known();
         if known.generation == generation {
@@ -208,7 +210,7 @@ impl Directory {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.look().await {
+            if let Err(error) = soon(self.look()).await {
                 tracing::debug!(%error, "the settings' clock could not be read");
             }
         }

@@ -41,8 +41,9 @@ const AGAIN: [&str; 2] = ["40001", "40P01"];
 /// PostgreSQL's classes of states that pass: connection, insufficient resources, operator intervention, system error.
 const PASSING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
 /// PostgreSQL's states of a standby or of a server under maintenance: read_only_sql_transaction, and
-/// object_not_in_prerequisite_state, which a database answers that takes no connections.
-const PASSING: [&str; 2] = ["25006", "55000"];
+/// object_not_in_prerequisite_state, which a database answers that takes no connections; and of a process that stood
+/// still in the middle of a transaction: idle_in_transaction_session_timeout.
+const PASSING: [&str; 3] = ["25006", "55000", "25P03"];
 /// SQLite's primary codes that pass: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
 const PASSING_SQLITE: [i64; 6] = [5, 6, 8, 10, 13, 14];
 /// Of these, another process holds the file: BUSY, LOCKED.

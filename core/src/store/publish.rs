@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt};
 use super::{
     NewJob, Scope, StoreError,
     committer::Write,
+    connect::soon,
     gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
     sql::{Tx, Value, sql},
@@ -107,14 +108,15 @@ pub enum Published {
 }
 
 impl Scope<'_> {
-    /// Stores a request's work with whatever else is waiting to be stored. Answers after the commit.
+    /// Stores a request's work with whatever else is waiting to be stored. Answers after the commit, or soon: a caller
+    /// had better come again than wait for a database that does not answer.
     ///
     /// # Errors
-    /// When the database cannot store it now.
+    /// When the database cannot store it now. What was under way by then may be stored all the same.
     pub async fn publish(&self, mut publication: Publication) -> Result<Published, StoreError> {
         publication.tenant = Some(self.tenant);
         self.store.node.as_ref().clone_into(&mut publication.node);
-        self.store.committer.publish(publication).await
+        soon(self.store.committer.publish(publication)).await
     }
 }
 

@@ -375,7 +375,7 @@ impl Pool {
             }
             Self::Postgres(pool) => {
                 let (text, arguments) = sql.postgres()?;
-                sqlx::query_as_with(text, arguments).fetch_all(pool).await?
+                within(ANSWER_MAX, sqlx::query_as_with(text, arguments).fetch_all(pool)).await?
             }
         })
     }
@@ -415,7 +415,7 @@ impl Pool {
                 let turn = take_turn(turn).await?;
                 Tx::Sqlite { tx: writers.begin_with(SQLITE_BEGIN).await?, turn }
             }
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(within(ANSWER_MAX, pool.begin()).await?),
         })
     }
 }
@@ -536,7 +536,7 @@ impl Tx<'_> {
             }
             Self::Postgres(tx) => {
                 let (text, arguments) = sql.postgres()?;
-                sqlx::query_as_with(text, arguments).fetch_all(&mut **tx).await?
+                within(ANSWER_MAX, sqlx::query_as_with(text, arguments).fetch_all(&mut **tx)).await?
             }
         })
     }
@@ -553,7 +553,7 @@ impl Tx<'_> {
             }
             Self::Postgres(tx) => {
                 let (text, arguments) = sql.postgres()?;
-                sqlx::query_with(text, arguments).execute(&mut **tx).await?.rows_affected()
+                within(ANSWER_MAX, sqlx::query_with(text, arguments).execute(&mut **tx)).await?.rows_affected()
             }
         })
     }
@@ -569,7 +569,7 @@ impl Tx<'_> {
                 tx.commit().await?;
                 drop(turn);
             }
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Postgres(tx) => within(ANSWER_MAX, tx.commit()).await?,
         }
         Ok(())
     }

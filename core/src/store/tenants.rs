@@ -2,6 +2,7 @@
 
 use super::{
     Listed, Page, Store, StoreError,
+    connect::soon,
     sql::{Tx, sql},
 };
 use crate::domain::{
@@ -54,7 +55,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn tenant_by_slug(&self, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
-        let row: Option<Row> = self.pool.fetch_one(sql(COLUMNS).and(" WHERE slug = ", slug.as_str())).await?;
+        let row: Option<Row> = soon(self.pool.fetch_one(sql(COLUMNS).and(" WHERE slug = ", slug.as_str()))).await?;
         row.map(Row::read).transpose()
     }
 

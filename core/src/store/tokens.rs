@@ -1,6 +1,6 @@
 //! API tokens, kept as hashes.
 
-use super::{Listed, Page, Scope, Store, StoreError, sql::sql};
+use super::{Listed, Page, Scope, Store, StoreError, connect::soon, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     tenant::{Tenant, Token},
@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn token_by_hash(&self, hash: &[u8]) -> Result<Option<Token>, StoreError> {
-        let row: Option<Row> = self.pool.fetch_one(sql(COLUMNS).and(" WHERE hash = ", hash)).await?;
+        let row: Option<Row> = soon(self.pool.fetch_one(sql(COLUMNS).and(" WHERE hash = ", hash))).await?;
         row.map(Row::read).transpose()
     }
 
