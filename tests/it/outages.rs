@@ -169,52 +169,6 @@ async fn await_success(client: &Client, event: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_ended_by_postgresql_under_load_lose_nothing() {
-    const EVENTS: usize = 400;
-    const BREAKS: usize = 4;
-    let (app, receiver) = (App::start(Stack::Postgres).await, Receiver::start().await);
-    app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": vec![0.1; 5] })).await;
-    let mut publishers = tokio::task::JoinSet::new();
-    for publisher in 0..4 {
-        let client = app.client.clone();
-        publishers.spawn(async move {
-            let mut accepted = Vec::new();
-            for n in (publisher..EVENTS).step_by(4) {
-                accepted.push(publish_until_accepted(&client, n).await);
-            }
-            accepted
-        });
-    }
-    for part in 1..=BREAKS {
-        receiver.wait_for_events("/hook", EVENTS * part / (BREAKS + 2), LONG).await;
-        assert!(app.database().drop_connections().await > 0, "there was no connection to end");
-    }
-    let mut accepted = HashSet::new();
-    while let Some(events) = publishers.join_next().await {
-        accepted.extend(events.expect("a publisher ends well"));
-    }
-    assert_eq!(accepted.len(), EVENTS);
-    let came = receiver.wait_for_events("/hook", EVENTS, LONG).await;
-    assert!(accepted.iter().all(|event| came.contains_key(event)), "another event came in place of one");
-    assert_eq!(app.client.all("/v1/events").await.len(), EVENTS, "an event is stored twice");
-    let done = || async {
-        let finished = app.client.all("/v1/jobs?state=succeeded").await.len();
-        (finished == EVENTS).then_some(())
-    };
-    eventually("every delivery ends in its success", LONG, done).await;
-}
-
-async fn publish_until_accepted(client: &Client, n: usize) -> String {
-    let body = json!({ "type": "load.test", "payload": n });
-    let published = || async {
-        let call = client.post("/v1/events").header("idempotency-key", &format!("load-{n}")).json(&body);
-        let answer = call.send().await;
-        (answer.status != 503).then(|| answer.expect(202).string("/id"))
-    };
-    eventually(&format!("event {n} is accepted"), LONG, published).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_redis_degrades_readiness_but_not_acceptance() {
     const EVENTS: usize = 10;
     let (redis, receiver) = (PrivateRedis::start().await, Receiver::start().await);

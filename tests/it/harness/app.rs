@@ -25,6 +25,7 @@ pub(crate) struct App {
     pub(crate) client: Client,
     address: Arc<RwLock<String>>,
     command: &'static str,
+    bounded: bool,
     env: Vec<(String, String)>,
     process: Child,
     log: PathBuf,
@@ -46,6 +47,9 @@ pub(crate) struct AppBuilder {
     stack: Stack,
     command: &'static str,
     proxied: bool,
+    bounded: bool,
+    /// Of a server of the test's own.
+    database_url: Option<String>,
     env: Vec<(String, String)>,
 }
 
@@ -55,7 +59,7 @@ impl App {
     }
 
     pub(crate) fn builder(stack: Stack) -> AppBuilder {
-        AppBuilder { stack, command: "serve", proxied: false, env: Vec::new() }
+        AppBuilder { stack, command: "serve", proxied: false, bounded: false, database_url: None, env: Vec::new() }
     }
 
     /// Another process over the same database and queue, with its own address, log and folder, as on another machine.
@@ -71,7 +75,7 @@ impl App {
         let mut env = self.env.clone();
         env.extend(its.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         env.push(("POSTRIDER_DATA_DIR".to_owned(), data.path().display().to_string()));
-        Self::run(command, env, data, Arc::clone(&self.database), None).await
+        Self::run(command, self.bounded, env, data, Arc::clone(&self.database), None).await
     }
 
     /// Freezes it: connections stand, nothing answers.
@@ -81,6 +85,14 @@ impl App {
 
     pub(crate) fn resume(&self) {
         self.signal("CONT");
+    }
+
+    /// No file of it grows beyond this any more, as on a full disk; `None` for as large as they like.
+    pub(crate) fn bound_files(&self, bytes_max: Option<u64>) {
+        assert!(self.bounded, "started with AppBuilder::with_bounded_files");
+        let process = rustix::process::Pid::from_raw(self.process.id().cast_signed());
+        let limit = rustix::process::Rlimit { current: bytes_max, maximum: None };
+        rustix::process::prlimit(process, rustix::process::Resource::Fsize, limit).expect("a process of our own");
     }
 
     /// Its data folder, in which `server.log` stands too.
@@ -164,7 +176,7 @@ impl App {
     /// Starts the binary again on the same data, after [`Self::kill`] or [`Self::terminate`]. The address may be
     /// another; clients follow it.
     pub(crate) async fn restart(&mut self) {
-        self.process = spawn(self.command, &self.env, &self.log, &self.data);
+        self.process = spawn(self.command, self.bounded, &self.env, &self.log, &self.data);
         self.await_ready().await;
     }
 
@@ -176,6 +188,7 @@ impl App {
 
     async fn run(
         command: &'static str,
+        bounded: bool,
         env: Vec<(String, String)>,
         data: Arc<TempDir>,
         database: Arc<Database>,
@@ -183,9 +196,9 @@ impl App {
     ) -> Self {
         let address = Arc::new(RwLock::new(String::new()));
         let log = data.path().join("server.log");
-        let process = spawn(command, &env, &log, &data);
+        let process = spawn(command, bounded, &env, &log, &data);
         let client = Client::new(Arc::clone(&address), ADMIN_TOKEN);
-        let mut app = Self { client, address, command, env, process, log, proxy, database, data };
+        let mut app = Self { client, address, command, bounded, env, process, log, proxy, database, data };
         app.await_ready().await;
         app
     }
@@ -220,6 +233,18 @@ impl AppBuilder {
         self
     }
 
+    /// Uses a database on a server of the test's own.
+    pub(crate) fn database(mut self, url: &str) -> Self {
+        self.database_url = Some(url.to_owned());
+        self
+    }
+
+    /// So that [`App::bound_files`] has writes fail, where by default it would end the process.
+    pub(crate) fn with_bounded_files(mut self) -> Self {
+        self.bounded = true;
+        self
+    }
+
     /// Puts a [`Proxy`] between the application and PostgreSQL.
     pub(crate) fn behind_a_proxy(mut self) -> Self {
         self.proxied = true;
@@ -228,7 +253,10 @@ impl AppBuilder {
 
     pub(crate) async fn start(self) -> App {
         let data = Arc::new(data_folder());
-        let database = Arc::new(Database::make(self.stack, data.path()).await);
+        let database = match self.database_url {
+            Some(url) => Arc::new(Database::Private { url }),
+            None => Arc::new(Database::make(self.stack, data.path()).await),
+        };
         let mut url = database.url().to_owned();
         let proxy = if self.proxied { Some(Proxy::start(&database.address()).await) } else { None };
         if let Some(proxy) = &proxy {
@@ -246,7 +274,7 @@ impl AppBuilder {
             env.push(("POSTRIDER_REDIS_PREFIX".to_owned(), format!("it{}", Uuid::now_v7().simple())));
         }
         env.extend(self.env);
-        App::run(self.command, env, data, database, proxy).await
+        App::run(self.command, self.bounded, env, data, database, proxy).await
     }
 }
 
@@ -274,11 +302,22 @@ fn data_folder() -> TempDir {
     tempfile::Builder::new().prefix("postrider-it-").tempdir().expect("a data folder")
 }
 
-fn spawn(command: &str, env: &[(String, String)], log: &Path, data: &TempDir) -> Child {
+fn spawn(command: &str, bounded: bool, env: &[(String, String)], log: &Path, data: &TempDir) -> Child {
     // A restarted server must not be taken for ready at its predecessor's address.
     drop(fs::remove_file(data.path().join("listen.addr")));
     let out = File::options().create(true).append(true).open(log).expect("the server's log opens");
-    postrider(data.path())
+    let mut process = postrider(data.path());
+    if bounded {
+        // By default the signal of a write beyond the limit of a file ends a process.
+        let ignoring = Command::new("sh");
+        let binary = std::mem::replace(&mut process, ignoring);
+        process.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(binary.get_program());
+        process
+            .env_clear()
+            .envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .current_dir(data.path());
+    }
+    process
         .arg(command)
         .envs(env.iter().map(|(name, value)| (name, value)))
         .stdout(out.try_clone().expect("a second handle of the log"))

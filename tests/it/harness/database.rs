@@ -1,6 +1,6 @@
 //! A database for one test: a file in its data folder, or one made on the tests' PostgreSQL and dropped at the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -8,8 +8,17 @@ use uuid::Uuid;
 use super::{Stack, from_test_run};
 
 pub(crate) enum Database {
-    Sqlite { url: String },
-    Postgres { name: String, url: String },
+    Sqlite {
+        url: String,
+    },
+    Postgres {
+        name: String,
+        url: String,
+    },
+    /// On a server of the test's own, which ends with it.
+    Private {
+        url: String,
+    },
 }
 
 impl Database {
@@ -25,8 +34,8 @@ impl Database {
 
     /// Where its server listens, as `HOST:PORT`.
     pub(crate) fn address(&self) -> String {
-        let Self::Postgres { url, .. } = self else { panic!("SQLite has no server") };
-        let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
+        let url = self.url();
+        let place = url.rsplit_once('@').map_or(url, |(_, place)| place);
         place.split('/').next().expect("a URL with a host").to_owned()
     }
 
@@ -54,9 +63,16 @@ impl Database {
         select.bind(pattern).fetch_one(&mut connection).await.expect("a count")
     }
 
+    /// Where the programs of the tests' PostgreSQL are, to start another.
+    pub(super) async fn programs() -> PathBuf {
+        let mut connection = PgConnection::connect(&server_url()).await.expect("the tests' PostgreSQL");
+        let select = sqlx::query_scalar::<_, String>("SELECT setting FROM pg_config WHERE name = 'BINDIR'");
+        select.fetch_one(&mut connection).await.expect("a superuser").into()
+    }
+
     pub(crate) fn url(&self) -> &str {
         match self {
-            Self::Sqlite { url } | Self::Postgres { url, .. } => url,
+            Self::Sqlite { url } | Self::Postgres { url, .. } | Self::Private { url } => url,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Line {
 pub(crate) struct Proxy {
     address: SocketAddr,
     line: watch::Sender<Line>,
+    /// Connections that stood before are told by an older number.
+    forgotten: watch::Sender<u32>,
     accepting: JoinHandle<()>,
 }
 
@@ -32,11 +34,17 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let (line, told) = watch::channel(Line::Open);
-        Self { address, line, accepting: tokio::spawn(accept(listener, to.to_owned(), told)) }
+        let (forgotten, forgets) = watch::channel(0);
+        Self { address, line, forgotten, accepting: tokio::spawn(accept(listener, to.to_owned(), told, forgets)) }
     }
 
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// On connections that stand now nothing passes any more, and nobody is told, as when a firewall forgets them.
+    pub(crate) fn forget(&self) {
+        self.forgotten.send_modify(|times| *times += 1);
     }
 
     /// From now on, the line is like this.
@@ -52,13 +60,15 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, to: String, line: watch::Receiver<Line>) {
+async fn accept(listener: TcpListener, to: String, line: watch::Receiver<Line>, forgets: watch::Receiver<u32>) {
     let mut forwarding = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                forwarding.spawn(forward(stream, to.clone(), line.clone()));
+                let mut forgets = forgets.clone();
+                forgets.mark_unchanged();
+                forwarding.spawn(forward(stream, to.clone(), line.clone(), forgets));
             }
             Some(_) = forwarding.join_next() => {}
         }
@@ -66,13 +76,22 @@ async fn accept(listener: TcpListener, to: String, line: watch::Receiver<Line>) 
 }
 
 /// Forwards while the line is open. The streams close as they are dropped at the end.
-async fn forward(mut inward: TcpStream, to: String, mut line: watch::Receiver<Line>) {
+async fn forward(
+    mut inward: TcpStream,
+    to: String,
+    mut line: watch::Receiver<Line>,
+    mut forgets: watch::Receiver<u32>,
+) {
     let mut outward = None;
     if *line.borrow() == Line::Open {
         let Ok(mut stream) = TcpStream::connect(&to).await else { return };
-        tokio::select! {
+        let forgotten = tokio::select! {
             _ = copy_bidirectional(&mut inward, &mut stream) => return,
-            _ = line.wait_for(|line| *line != Line::Open) => {}
+            _ = line.wait_for(|line| *line != Line::Open) => false,
+            Ok(()) = forgets.changed() => true,
+        };
+        if forgotten {
+            std::future::pending::<()>().await;
         }
         outward = Some(stream);
     }

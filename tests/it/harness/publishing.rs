@@ -43,8 +43,9 @@ struct Course {
     /// The test has ended.
     stopped: AtomicBool,
     refusals: AtomicUsize,
-    /// What the slowest 202 took, in ms.
+    /// What the slowest 202 and the slowest 503 took, in ms.
     slowest_ms: AtomicU64,
+    slowest_refusal_ms: AtomicU64,
 }
 
 impl Load {
@@ -94,6 +95,7 @@ impl Load {
                 let wait = answer.header("retry-after").and_then(|wait| wait.parse::<u32>().ok());
                 assert!(wait.is_some_and(|seconds| seconds > 0), "a 503 says when to try again: {:?}", answer.headers);
                 course.refusals.fetch_add(1, Ordering::SeqCst);
+                course.slowest_refusal_ms.fetch_max(took, Ordering::SeqCst);
                 return None;
             }
             course.slowest_ms.fetch_max(took, Ordering::SeqCst);
@@ -130,6 +132,11 @@ impl Publishing {
     /// What the slowest 202 took.
     pub(crate) fn slowest(&self) -> Duration {
         Duration::from_millis(self.course.slowest_ms.load(Ordering::SeqCst))
+    }
+
+    /// What the slowest 503 took.
+    pub(crate) fn slowest_refusal(&self) -> Duration {
+        Duration::from_millis(self.course.slowest_refusal_ms.load(Ordering::SeqCst))
     }
 
     /// Waits until so many events are accepted.
