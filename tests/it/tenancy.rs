@@ -15,8 +15,8 @@ on_both_stacks!(
 
 async fn a_tenant_cannot_see_replay_or_change_anything_of_another(stack: Stack) {
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
-    let owner = tenant(&app.client, "owner").await;
-    let stranger = tenant(&app.client, "stranger").await;
+    let owner = app.client.new_tenant("owner").await;
+    let stranger = app.client.new_tenant("stranger").await;
     let things = Things::make(&owner, &receiver).await;
     let calls = things.calls();
     let paths: Vec<&String> =
@@ -41,8 +41,8 @@ async fn a_tenant_cannot_see_replay_or_change_anything_of_another(stack: Stack) 
 
 async fn a_tenant_s_lists_hold_nothing_of_another(stack: Stack) {
     let (app, receiver) = (App::start(stack).await, Receiver::start().await);
-    let owner = tenant(&app.client, "owner").await;
-    let stranger = tenant(&app.client, "stranger").await;
+    let owner = app.client.new_tenant("owner").await;
+    let stranger = app.client.new_tenant("stranger").await;
     let things = Things::make(&owner, &receiver).await;
     let filtered = format!("/v1/dead-letters?endpoint={}", things.endpoint);
     for list in ["/v1/endpoints", "/v1/events", "/v1/jobs", "/v1/dead-letters", "/v1/failures", &filtered] {
@@ -62,7 +62,7 @@ async fn a_tenant_s_lists_hold_nothing_of_another(stack: Stack) {
 
 async fn a_role_may_do_no_more_than_its_name_says(stack: Stack) {
     let app = App::start(stack).await;
-    let admin = tenant(&app.client, "acme").await;
+    let admin = app.client.new_tenant("acme").await;
     let event = json!({ "type": "a", "payload": 1 });
     let endpoint = json!({ "url": "https://example.com/hook" });
     let token = json!({ "name": "more", "role": "viewer" });
@@ -81,8 +81,8 @@ async fn a_role_may_do_no_more_than_its_name_says(stack: Stack) {
 
 async fn a_tenant_s_token_cannot_act_for_another_tenant(stack: Stack) {
     let app = App::start(stack).await;
-    let stranger = tenant(&app.client, "stranger").await;
-    tenant(&app.client, "owner").await;
+    let stranger = app.client.new_tenant("stranger").await;
+    app.client.new_tenant("owner").await;
     for slug in ["owner", "default"] {
         let event = json!({ "type": "a", "payload": 1 });
         let answer = stranger.post("/v1/events").header("postrider-tenant", slug).json(&event).send().await;
@@ -94,7 +94,7 @@ async fn a_tenant_s_token_cannot_act_for_another_tenant(stack: Stack) {
 
 async fn a_revoked_and_an_expired_token_are_refused(stack: Stack) {
     let app = App::start(stack).await;
-    let admin = tenant(&app.client, "acme").await;
+    let admin = app.client.new_tenant("acme").await;
     let made = admin.post("/v1/tokens").json(&json!({ "name": "gone", "role": "viewer" })).send().await.expect(201);
     let revoked = made.string("/token");
     admin.get("/v1/events").token(&revoked).send().await.expect(200);
@@ -108,14 +108,6 @@ async fn a_revoked_and_an_expired_token_are_refused(stack: Stack) {
     let short = admin.post("/v1/tokens").json(&short).send().await.expect(201).string("/token");
     let refused = || async { (admin.get("/v1/events").token(&short).send().await.status == 401).then_some(()) };
     eventually("an expired token is refused", SOON, refused).await;
-}
-
-/// A new tenant, by a token of its own administrator.
-async fn tenant(administrator: &Client, slug: &str) -> Client {
-    administrator.post("/v1/tenants").json(&json!({ "slug": slug, "name": slug })).send().await.expect(201);
-    let token = json!({ "name": "first", "role": "admin" });
-    let made = administrator.post("/v1/tokens").header("postrider-tenant", slug).json(&token).send().await.expect(201);
-    administrator.with_token(&made.string("/token"))
 }
 
 async fn mint_token(admin: &Client, role: &str) -> String {
