@@ -295,7 +295,12 @@ mod tests {
 
     #[test]
     fn a_schedule_is_kept_as_it_was_given() {
-        for text in ["[]", "[0.5,60.0]", r#"{"base_seconds":0.1,"factor":3.0,"cap_seconds":60.0,"retries":4}"#] {
+        for text in [
+            "[]",
+            "[0.5,60.0]",
+            r#"{"base_seconds":0.1,"factor":3.0,"cap_seconds":60.0,"retries":4}"#,
+            r#"{"base_seconds":474512.99567910004,"factor":1.0,"cap_seconds":474512.99567910004,"retries":0}"#,
+        ] {
             let schedule: RetrySchedule = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&schedule).unwrap(), text);
         }
@@ -319,6 +324,41 @@ mod tests {
             prop_assert!(schedule.delay(next, roll, None).unwrap() <= planned);
             let floor = Duration::from_secs(floor);
             prop_assert!(schedule.delay(next, roll, Some(floor)).unwrap() >= floor.min(RETRY_AFTER_MAX));
+        }
+
+        #[test]
+        fn any_schedule_keeps_its_bounds_ends_and_is_read_back(
+            seconds in prop::collection::vec(0.0..=604_800.0_f64, 0..50), roll in 0.0..1.0_f64,
+            floor in prop::option::of(any::<Duration>()), attempts in 0..100_u32,
+        ) {
+            let schedule = RetrySchedule::from_seconds(&seconds).unwrap();
+            prop_assert_eq!(schedule.max_attempts() as usize, seconds.len() + 1);
+            for next in 0..60 {
+                let delay = schedule.delay(next, roll, floor);
+                prop_assert_eq!(delay.is_some(), (2..=schedule.max_attempts()).contains(&next));
+                let most = DELAY_MAX.max(RETRY_AFTER_MAX + DELAY_MAX.mul_f64(FLOOR_SPREAD));
+                prop_assert!(delay.is_none_or(|delay| delay <= most));
+            }
+            let other = schedule.with_max_attempts(attempts);
+            prop_assert_eq!(other.max_attempts(), attempts.clamp(1, ATTEMPTS_MAX));
+            for kept in [schedule, other] {
+                let text = serde_json::to_string(&kept).unwrap();
+                prop_assert_eq!(serde_json::from_str::<RetrySchedule>(&text).unwrap().max_attempts(), kept.max_attempts());
+            }
+        }
+
+        #[test]
+        fn any_backoff_rises_to_its_cap_and_is_the_same_when_it_is_read_back(
+            base in BACKOFF_SECONDS, factor in BACKOFF_FACTOR, above in 0.0..=604_800.0_f64, retries in 0..=BACKOFF_RETRIES_MAX,
+        ) {
+            let cap = (base + above).min(*BACKOFF_SECONDS.end());
+            let schedule = RetrySchedule::exponential(backoff(base, factor, cap, retries)).unwrap();
+            let seconds = schedule.seconds();
+            prop_assert_eq!(seconds.len(), retries as usize);
+            prop_assert!(seconds.is_sorted(), "{seconds:?}");
+            prop_assert!(seconds.iter().all(|one| *one <= cap + 0.001), "{seconds:?}");
+            let text = serde_json::to_string(&schedule).unwrap();
+            prop_assert_eq!(serde_json::from_str::<RetrySchedule>(&text).unwrap(), schedule);
         }
     }
 }
