@@ -100,6 +100,8 @@ pub fn verify(secret: &SigningSecret, headers: &SignedHeaders, body: &[u8]) -> b
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -124,5 +126,51 @@ mod tests {
         }
         assert!(SigningSecret::parse("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_err());
         assert_eq!(format!("{:?}", SigningSecret::from_random([1; 32])), "whsec_(hidden)");
+    }
+
+    fn secret() -> impl Strategy<Value = SigningSecret> {
+        prop::collection::vec(any::<u8>(), SECRET_BYTES).prop_map(|bytes| SigningSecret::from_bytes(bytes).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_is_read_back_from_its_text(secret in secret()) {
+            prop_assert_eq!(SigningSecret::parse(&secret.reveal()), Ok(secret));
+        }
+
+        #[test]
+        fn each_secret_verifies_what_all_have_signed_and_nothing_else(
+            secrets in prop::collection::vec(secret(), 1..4), other in secret(), id in "[a-z0-9_]{1,40}",
+            body in prop::collection::vec(any::<u8>(), 0..200), at in any::<i64>(), change in any::<prop::sample::Index>(),
+        ) {
+            let headers = sign(&secrets, &id, UnixMs(at), &body);
+            prop_assert_eq!(headers.signature.split(' ').count(), secrets.len());
+            for secret in &secrets {
+                prop_assert!(verify(secret, &headers, &body));
+            }
+            prop_assert!(secrets.contains(&other) || !verify(&other, &headers, &body));
+            let mut changed = body.clone();
+            changed.push(0);
+            prop_assert!(!verify(&secrets[0], &headers, &changed));
+            if !body.is_empty() {
+                changed = body.clone();
+                changed[change.index(body.len())] ^= 1;
+                prop_assert!(!verify(&secrets[0], &headers, &changed));
+            }
+            let later = (at.div_euclid(1000) + 1).to_string();
+            for forged in [
+                SignedHeaders { id: format!("{id}x"), ..headers.clone() },
+                SignedHeaders { timestamp: later, ..headers },
+            ] {
+                prop_assert!(!verify(&secrets[0], &forged, &body));
+            }
+        }
+
+        #[test]
+        fn no_other_text_is_a_signature(signature in "(v1,|v2,| |[A-Za-z0-9+/=]{0,10}){0,8}", timestamp in "\\PC{0,12}") {
+            let secret = SigningSecret::from_random([7; 32]);
+            let headers = SignedHeaders { id: "evt_1".to_owned(), timestamp, signature };
+            prop_assert!(!verify(&secret, &headers, b"1"));
+        }
     }
 }

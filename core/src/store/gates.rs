@@ -203,3 +203,77 @@ async fn select_used(tx: &mut Tx<'_>, lost: &[(usize, Wanted<'_>)]) -> Result<Ha
     }
     Ok(used)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::{Store, StoreOptions};
+
+    /// One claim: whose, which key, for which body, and for how long; `None` wants no gate.
+    type Want = Option<(usize, u8, u8, i64)>;
+
+    /// What each key keeps: the body, the answer, and until when.
+    type Model = HashMap<(Id<Tenant>, String), (Vec<u8>, String, UnixMs)>;
+
+    fn groups() -> impl Strategy<Value = Vec<(i64, Vec<Want>)>> {
+        let want = prop::option::weighted(0.9, (0..2_usize, 0..3_u8, 0..2_u8, 1..100_i64));
+        prop::collection::vec((0..80_i64, prop::collection::vec(want, 1..8)), 1..8)
+    }
+
+    /// What has to become of a claim that is made alone.
+    fn expected(model: &mut Model, one: &Gate, tenant: Id<Tenant>, answer: &str, now: UnixMs) -> Verdict {
+        let key = (tenant, one.key.clone());
+        match model.get(&key) {
+            Some((body, kept, until)) if *until > now => match *body == one.body_hash {
+                true => Verdict::Replayed { answer: kept.clone() },
+                false => Verdict::Conflict,
+            },
+            _ => {
+                model.insert(key, (one.body_hash.clone(), answer.to_owned(), one.expires_at));
+                Verdict::Passed
+            }
+        }
+    }
+
+    /// Claims group after group; each has to come to what single claims in a row would.
+    async fn agrees(store: &Store, groups: Vec<(i64, Vec<Want>)>) {
+        let (tenants, mut model, mut now) = ([Id::new(), Id::new()], Model::new(), UnixMs(1_000));
+        for (n, (passed_ms, wants)) in groups.into_iter().enumerate() {
+            now = UnixMs(now.0 + passed_ms);
+            let gate = |(tenant, key, body, ttl_ms): (usize, u8, u8, i64)| {
+                let expires_at = UnixMs(now.0 + ttl_ms);
+                (tenants[tenant], Gate { scope: "test", key: key.to_string(), body_hash: vec![body; 32], expires_at })
+            };
+            let gates: Vec<_> = wants.into_iter().map(|want| want.map(gate)).collect();
+            let wanted: Vec<Option<Wanted<'_>>> =
+                gates.iter().map(|one| one.as_ref().map(|(tenant, gate)| Wanted { tenant: *tenant, gate })).collect();
+            let answer = |place: usize| format!("{n}.{place}");
+            let mut tx = store.pool.begin().await.unwrap();
+            let claims = claim(&mut tx, &wanted, answer, now).await.unwrap();
+            tx.commit().await.unwrap();
+            for (place, one) in gates.iter().enumerate() {
+                let expected = match one {
+                    Some((tenant, gate)) => expected(&mut model, gate, *tenant, &answer(place), now),
+                    None => Verdict::Passed,
+                };
+                assert_eq!(claims.verdict(place), expected, "group {n}, place {place}");
+                assert_eq!(claims.passed(place), expected == Verdict::Passed);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_kept_as_a_simple_model_keeps_them() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let folder = std::env::temp_dir().join(format!("postrider-gates-{}", Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let store = runtime.block_on(Store::open(&StoreOptions::of_test(&folder))).unwrap();
+        proptest!(ProptestConfig::with_cases(64), |(groups in groups())| {
+            runtime.block_on(agrees(&store, groups));
+        });
+        runtime.block_on(store.close());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

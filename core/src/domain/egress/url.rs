@@ -113,6 +113,8 @@ fn is_under(name: &str, suffix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::proptest;
 
     use super::*;
@@ -213,6 +215,24 @@ mod tests {
         fn any_text_is_judged_and_what_passes_passes_again(text in "(https?://)?\\PC{0,40}") {
             if let Ok(url) = parse(&text) {
                 assert_eq!(parse(&url), Ok(url.clone()));
+            }
+        }
+
+        #[test]
+        fn an_address_is_judged_in_a_url_as_it_is_when_it_is_dialled(v4: u32, v6: u128) {
+            let policy = allowing("127.0.0.0/8");
+            let (plain, wide) = (Ipv4Addr::from(v4), Ipv6Addr::from(v6));
+            let inside = Ipv6Addr::from(u128::from(v4) | (0xffff << 32));
+            for (text, address) in [
+                (format!("http://{plain}/"), plain.into()),
+                (format!("https://{v4}/"), plain.into()),
+                (format!("https://0x{v4:x}:8443/"), plain.into()),
+                (format!("https://{:#o}/", v4).replace("0o", "0"), plain.into()),
+                (format!("http://[{wide}]/"), IpAddr::from(wide)),
+                (format!("http://[{inside}]/"), inside.into()),
+            ] {
+                let judged = EndpointUrl::parse(&text, &policy);
+                assert_eq!(judged.is_ok(), policy.judge_address(address).is_ok(), "{text}: {judged:?}");
             }
         }
     }

@@ -28,6 +28,8 @@ use crate::domain::{
 
 mod journal;
 mod lane;
+#[cfg(test)]
+mod model;
 mod ring;
 mod state;
 mod steer;
