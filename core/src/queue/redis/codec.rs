@@ -124,7 +124,7 @@ pub(super) struct Claimed {
 /// `None` where an answer is not of the form that its script gives.
 pub(super) fn claimed(answer: Value) -> Option<Claimed> {
     let fields: Vec<Vec<u8>> = parsed(answer)?;
-    let ([now, next_due, rest], rows) = fields.split_first_chunk()?;
+    let ([now, next_due, rest, first_fence], rows) = fields.split_first_chunk()?;
     let (now, next_due): (i64, i64) = (ascii(now)?, ascii(next_due)?);
     let rest = match ascii(rest)? {
         0 => Rest::Nothing,
@@ -132,15 +132,17 @@ pub(super) fn claimed(answer: Value) -> Option<Claimed> {
         -1 => Rest::HeldBack,
         _ => return None,
     };
-    let (rows, []) = rows.as_chunks::<4>() else { return None };
-    let lease = |[job, lane, fence, ring]: &[Vec<u8>; 4]| {
+    let fences = ascii::<u64>(first_fence)?..;
+    let lease = |(row, fence): (&Vec<u8>, u64)| {
+        let (job, row) = row.split_at_checked(ID_BYTES)?;
+        let (ring, lane) = row.split_at_checked(1)?;
         let standing = *Standing::ALL.get(ascii::<usize>(ring)?.checked_sub(1)?)?;
-        Some(Lease { job: job_id(job)?, lane: lane_key(lane)?, fence: ascii(fence)?, standing })
+        Some(Lease { job: job_id(job)?, lane: lane_key(lane)?, fence, standing })
     };
     Some(Claimed {
         next_due: (next_due > 0).then(|| UnixMs(next_due).since(UnixMs(now))),
         rest,
-        leases: rows.iter().map(lease).collect::<Option<_>>()?,
+        leases: rows.iter().zip(fences).map(lease).collect::<Option<_>>()?,
     })
 }
 

@@ -13,6 +13,5 @@ elseif call('ZREM', base .. 'd:' .. lane.name, job) == 1 then
 else
   removed = 0
 end
-seat(lane)
 finish()
 return removed

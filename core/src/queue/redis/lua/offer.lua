@@ -9,15 +9,24 @@ call('SET', base .. 'gate', '')
 local window, refill = tonumber(ARGV[1]), ARGV[2] == '1'
 local answers = {}
 
-local function holds(lane, job)
-  return (lane.ready > 0 and call('ZSCORE', base .. 'r:' .. lane.name, job))
-    or (lane.delayed > 0 and call('ZSCORE', base .. 'd:' .. lane.name, job))
-    or (lane.flying > 0 and call('HEXISTS', base .. 'f:' .. lane.name, job) == 1)
+-- What each lane holds of the jobs that are offered to it.
+local held = {}
+local function look(command, key, jobs)
+  for from = 1, #jobs, RUN do
+    local to = math.min(from + RUN - 1, #jobs)
+    local found = call(command, key, unpack(jobs, from, to))
+    for at = from, to do held[jobs[at]] = held[jobs[at]] or found[at - from + 1] end
+  end
+end
+for lane, jobs in pairs(jobs_by_lane(4, 5)) do
+  if lane.ready > 0 then look('ZMSCORE', base .. 'r:' .. lane.name, jobs) end
+  if lane.delayed > 0 then look('ZMSCORE', base .. 'd:' .. lane.name, jobs) end
+  if lane.flying > 0 then look('HMGET', base .. 'f:' .. lane.name, jobs) end
 end
 
 for at = 4, #ARGV, 5 do
   local lane, job = open(ARGV[at]), ARGV[at + 1]
-  if holds(lane, job) then
+  if held[job] then
     answers[#answers + 1] = 'held'
   elseif lane.told == 0 then
     answers[#answers + 1] = 'unknown'
@@ -33,7 +42,7 @@ for at = 4, #ARGV, 5 do
       if delay > 0 then set(lane, 'hold', math.min(now + delay, SPAN - 1)) end
       insert_ready(lane, job, rank)
     end
-    seat(lane)
+    held[job] = true
     answers[#answers + 1] = 'taken'
   end
 end

@@ -13,6 +13,5 @@ elseif rank and tonumber(rank) < 0 and lane.hold > now then
 else
   changed = 0
 end
-seat(lane)
 finish()
 return changed

@@ -15,6 +15,5 @@ if ARGV[3] then
   set(lane, 'told', 1)
 end
 set(lane, 'pause', tonumber(ARGV[2]))
-seat(lane)
 finish()
 return generation

@@ -2,6 +2,9 @@
 -- rank in front and 9 - priority (all for later, the rank for in turn, else empty)
 call('SET', base .. 'gate', '')
 local answers = {}
+for lane, jobs in pairs(jobs_by_lane(1, 10)) do
+  if lane.flying > 0 then read_leases(lane, jobs) end
+end
 for at = 1, #ARGV, 10 do
   local lane, job = open(ARGV[at]), ARGV[at + 1]
   local lease = lane.flying > 0 and lease_of(lane, job)
@@ -21,7 +24,6 @@ for at = 1, #ARGV, 10 do
     elseif next_ == 'later' then
       insert(lane, job, ARGV[at + 7], tonumber(ARGV[at + 9]), tonumber(ARGV[at + 6]))
     end
-    seat(lane)
     answers[#answers + 1] = 1
   else
     answers[#answers + 1] = 0

@@ -15,20 +15,28 @@ local base = KEYS[1]
 local call = redis.call
 local SPAN = 4398046511104 -- 2^42 ms, the width of one priority
 local IDLE_S = 3600
+local RUN = 500 -- arguments that one command is given at most, since what `unpack` can hold is bounded
 local time = call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now = math.floor(now_us / 1000)
 local opened, by_name = {}, {}
-local quiet, stirred = false, false
-local freed = {} -- worker -> leases that `finish` removes
-local tenants_in -- ring -> its tenants, as far as a claim counts them
+local lines, by_key = {}, {}
+local stirred = false
+local freed = {} -- worker -> leases that `write_all` removes
 local ANSWERING, UNKNOWN, FAILING = 1, 2, 3
 local LIMIT_START = 2
 local HEARD_STEP_MS = 100 -- a lane's last answer is noted this exactly, so that not each one is a write
 
 local function int(n) return string.format('%.0f', n) end
 
--- A lane as it stands; what a script changes in it is written by `finish`.
+-- Gives a command all values, in as many runs as it takes: each call costs more than a value.
+local function in_runs(command, key, values)
+  for from = 1, #values, RUN do
+    call(command, key, unpack(values, from, math.min(from + RUN - 1, #values)))
+  end
+end
+
+-- A lane as it stands; what a script changes in it is written by `seat_all` and `write_all`.
 local function open(name)
   local lane = by_name[name]
   if lane then return lane end
@@ -36,7 +44,7 @@ local function open(name)
     'conc', 'rate', 'ord', 'pause', 'limit', 'streak', 'rest', 'tat', 'hold', 'spill', 'gen', 'ring', 'wake',
     'told', 'good', 'heard')
   lane = {
-    name = name, changes = {}, changed = false,
+    name = name, tenant = string.sub(name, 1, 16), changes = {}, changed = false,
     conc = tonumber(v[1]) or 64, rate = tonumber(v[2]) or 0, ord = tonumber(v[3]) or 0,
     pause = tonumber(v[4]) or 0, limit = tonumber(v[5]) or LIMIT_START, streak = tonumber(v[6]) or 0,
     rest = tonumber(v[7]) or 0, tat = tonumber(v[8]) or 0, hold = tonumber(v[9]) or 0,
@@ -46,6 +54,7 @@ local function open(name)
     ready = call('ZCARD', base .. 'r:' .. name),
     delayed = call('ZCARD', base .. 'd:' .. name),
     flying = call('HLEN', base .. 'f:' .. name),
+    leases = {}, ended = {}, ready_in = {}, delayed_in = {},
   }
   lane.was = lane.ready + lane.delayed + lane.flying
   by_name[name] = lane
@@ -53,11 +62,64 @@ local function open(name)
   return lane
 end
 
+-- Opens the lanes that ARGV names from a place on, every `step`, each before a job. Returns lane -> its jobs.
+local function jobs_by_lane(first, step)
+  local jobs = {}
+  for at = first, #ARGV, step do
+    local lane = open(ARGV[at])
+    jobs[lane] = jobs[lane] or {}
+    table.insert(jobs[lane], ARGV[at + 1])
+  end
+  return jobs
+end
+
 local function set(lane, field, value)
   if lane[field] == value then return end
   if lane.changes[field] == nil then lane.changes[field] = lane[field] end
   lane[field] = value
   lane.changed = true
+end
+
+-- A list that takes turns: what is taken from its front and put behind it goes through memory, and reaches the list
+-- in `write_all`.
+local function line_of(key)
+  local line = by_key[key]
+  if not line then
+    line = { key = key, front = {}, at = 1, back = {}, next = 1 }
+    by_key[key] = line
+    lines[#lines + 1] = line
+  end
+  return line
+end
+
+local function length(line)
+  line.left = line.left or call('LLEN', line.key)
+  return #line.front - line.at + 1 + line.left + #line.back
+end
+
+local function take(line)
+  if length(line) == 0 then return nil end
+  if line.at > #line.front then
+    if line.left > 0 then
+      line.front = call('LPOP', line.key, line.next)
+      line.left = line.left - #line.front
+      line.next = math.min(line.next * 4, 64)
+    else
+      line.front, line.back = line.back, {}
+    end
+    line.at = 1
+  end
+  line.at = line.at + 1
+  return line.front[line.at - 1]
+end
+
+local function put(line, value) line.back[#line.back + 1] = value end
+
+local function close(line)
+  local front = {}
+  for at = #line.front, line.at, -1 do front[#front + 1] = line.front[at] end
+  in_runs('LPUSH', line.key, front)
+  in_runs('RPUSH', line.key, line.back)
 end
 
 -- The next `count` numbers that were never used, even if the server was emptied: they begin at the time.
@@ -137,18 +199,21 @@ end
 -- A lane joins behind its tenant's other lanes of that standing; a new tenant joins behind the others.
 local function push(lane, ring)
   set(lane, 'ring', ring)
-  local tenant = string.sub(lane.name, 1, 16)
-  if call('RPUSH', base .. 't' .. ring .. ':' .. tenant, lane.name) == 1 then
-    local tenants = call('RPUSH', base .. 'tenants' .. ring, tenant)
-    if tenants_in then tenants_in[ring] = tenants end
-  end
+  local lanes = line_of(base .. 't' .. ring .. ':' .. lane.tenant)
+  if length(lanes) == 0 then put(line_of(base .. 'tenants' .. ring), lane.tenant) end
+  put(lanes, lane.name)
   stirred = true
 end
 
--- Puts a lane where its state says: in the ring, among those that wait for a time, or nowhere.
+-- Puts a lane that may start in the ring.
 local function seat(lane)
   local at = starts_at(lane)
   if at and at <= now and lane.ring == 0 then push(lane, standing(lane)) end
+  return at
+end
+
+-- Puts a lane among those that wait for a time, or nowhere.
+local function await(lane, at)
   local wake = 0
   if lane.delayed > 0 then
     local first = call('ZRANGE', base .. 'd:' .. lane.name, 0, 0, 'WITHSCORES')
@@ -166,7 +231,9 @@ local function seat(lane)
 end
 
 local function insert_ready(lane, job, rank)
-  call('ZADD', base .. 'r:' .. lane.name, rank, job)
+  local rows = lane.ready_in
+  rows[#rows + 1] = rank
+  rows[#rows + 1] = job
   lane.ready = lane.ready + 1
 end
 
@@ -174,22 +241,35 @@ end
 local function insert(lane, job, rank, below, delay)
   if delay == 0 then return insert_ready(lane, job, rank) end
   local due = math.min(now + delay, SPAN - 1)
-  call('ZADD', base .. 'd:' .. lane.name, int(due * 16 + below), job)
+  local rows = lane.delayed_in
+  rows[#rows + 1] = int(due * 16 + below)
+  rows[#rows + 1] = job
   lane.delayed = lane.delayed + 1
 end
 
 -- A rank before all priorities that keeps the order of `rank`.
 local function front(rank) return int(rank % SPAN - SPAN) end
 
+-- Reads many leases at once, for `lease_of`.
+local function read_leases(lane, jobs)
+  for from = 1, #jobs, RUN do
+    local to = math.min(from + RUN - 1, #jobs)
+    local values = call('HMGET', base .. 'f:' .. lane.name, unpack(jobs, from, to))
+    for at = from, to do lane.leases[jobs[at]] = values[at - from + 1] end
+  end
+end
+
 local function lease_of(lane, job)
-  local value = call('HGET', base .. 'f:' .. lane.name, job)
+  local value = lane.leases[job]
+  if value == nil then value = call('HGET', base .. 'f:' .. lane.name, job) end
   if not value then return nil end
   local fence, rank, claim, worker = string.match(value, '^(%S+) (%S+) (%S+) (.+)$')
   return { fence = fence, rank = tonumber(rank), claim = claim, worker = worker }
 end
 
 local function end_lease(lane, job, worker)
-  call('HDEL', base .. 'f:' .. lane.name, job)
+  lane.leases[job] = false
+  lane.ended[#lane.ended + 1] = job
   freed[worker] = freed[worker] or {}
   table.insert(freed[worker], job .. lane.name)
   lane.flying = lane.flying - 1
@@ -207,12 +287,27 @@ local function take_back(worker, max, claim)
     if lease and lease.worker == worker and (not claim or lease.claim == claim) then
       end_lease(lane, job, worker)
       insert_ready(lane, job, front(lease.rank))
-      seat(lane)
       taken[#taken + 1] = job
       taken[#taken + 1] = lane.name
     end
   end
   return taken, #held
+end
+
+-- Brings a lane's sets up to what the script knows of them.
+local function flush(lane)
+  if #lane.ended > 0 then in_runs('HDEL', base .. 'f:' .. lane.name, lane.ended) end
+  if #lane.ready_in > 0 then in_runs('ZADD', base .. 'r:' .. lane.name, lane.ready_in) end
+  if #lane.delayed_in > 0 then in_runs('ZADD', base .. 'd:' .. lane.name, lane.delayed_in) end
+  lane.ended, lane.ready_in, lane.delayed_in = {}, {}, {}
+end
+
+-- Puts every lane that was opened where its state says: in the ring, among those that wait for a time, or nowhere.
+local function seat_all()
+  for _, lane in ipairs(opened) do
+    flush(lane)
+    await(lane, not lane.silent and seat(lane) or nil)
+  end
 end
 
 local function write(lane)
@@ -226,17 +321,10 @@ local function write(lane)
   if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 16 fields
 end
 
-local function forget_freed()
-  for worker, leases in pairs(freed) do
-    for from = 1, #leases, 500 do
-      call('SREM', base .. 'w:' .. worker, unpack(leases, from, math.min(from + 499, #leases)))
-    end
-  end
-end
-
--- Writes what was changed, and wakes one idle worker if there is something for it.
-local function finish()
-  forget_freed()
+-- Writes what else was changed.
+local function write_all()
+  for worker, leases in pairs(freed) do in_runs('SREM', base .. 'w:' .. worker, leases) end
+  for _, line in ipairs(lines) do close(line) end
   local grown = 0
   for _, lane in ipairs(opened) do
     if lane.changed then write(lane) end
@@ -254,5 +342,16 @@ local function finish()
     end
   end
   if grown ~= 0 then call('INCRBY', base .. 'tickets', grown) end
-  if stirred and not quiet and call('EXISTS', base .. 'wake') == 0 then call('LPUSH', base .. 'wake', '1') end
+end
+
+-- Wakes one idle worker.
+local function wake_one()
+  if call('EXISTS', base .. 'wake') == 0 then call('LPUSH', base .. 'wake', '1') end
+end
+
+-- Writes what was changed, and wakes one idle worker if there is something for it.
+local function finish()
+  seat_all()
+  write_all()
+  if stirred then wake_one() end
 end
