@@ -10,7 +10,8 @@ on_both_stacks!(what_failed_before_a_restart_is_retried_after_it);
 
 /// The keys are listed in the queue's `shard.lua`.
 const A_LANE_IS_PAUSED: &str = "for _, lane in ipairs(redis.call('KEYS', '*}:l:*')) do
-    if redis.call('HGET', lane, 'pause') == '1' then return 1 end
+    local _, _, _, pause = cmsgpack.unpack(redis.call('GET', lane))
+    if pause == 1 then return 1 end
 end
 return 0";
 

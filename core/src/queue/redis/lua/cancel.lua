@@ -5,7 +5,7 @@ local rank = call('ZSCORE', base .. 'r:' .. lane.name, job)
 local removed = 1
 if rank then
   -- An ordered lane waits with its first ticket, and not without it.
-  if tonumber(rank) < 0 then set(lane, 'hold', 0) end
+  if tonumber(rank) < 0 then lane.hold = 0 end
   call('ZREM', base .. 'r:' .. lane.name, job)
   lane.ready = lane.ready - 1
 elseif call('ZREM', base .. 'd:' .. lane.name, job) == 1 then

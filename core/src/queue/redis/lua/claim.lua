@@ -64,7 +64,7 @@ local function pop_from(ring)
       if length(lanes) > 0 then put(tenants(ring), tenant) end
       if name then
         local lane = open(name)
-        set(lane, 'ring', 0)
+        lane.ring = 0
         return lane
       end
     else
@@ -106,7 +106,7 @@ local function lease_first(lane, ring)
   turns[taken] = { lane = lane, ring = ring }
   taken_of[lane] = (taken_of[lane] or 0) + 1
   lane.ready = lane.ready - 1
-  if lane.flying == 0 then set(lane, 'heard', now) end -- Gauge::called
+  if lane.flying == 0 then lane.heard = now end -- Gauge::called
   lane.flying = lane.flying + 1
   spend(lane)
 end

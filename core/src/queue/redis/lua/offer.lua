@@ -39,7 +39,7 @@ for at = 4, #ARGV, 5 do
     if tonumber(rank) >= 0 then
       insert(lane, job, rank, tonumber(ARGV[at + 3]), delay)
     else
-      if delay > 0 then set(lane, 'hold', math.min(now + delay, SPAN - 1)) end
+      if delay > 0 then lane.hold = math.min(now + delay, SPAN - 1) end
       insert_ready(lane, job, rank)
     end
     held[job] = true

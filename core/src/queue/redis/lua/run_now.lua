@@ -9,7 +9,7 @@ if due then
   lane.delayed = lane.delayed - 1
   insert_ready(lane, job, int(tonumber(due) % 16 * SPAN + now))
 elseif rank and tonumber(rank) < 0 and lane.hold > now then
-  set(lane, 'hold', 0)
+  lane.hold = 0
 else
   changed = 0
 end

@@ -19,7 +19,7 @@ for at = 1, #ARGV, 10 do
     elseif next_ == 'in turn' then
       insert_ready(lane, job, ARGV[at + 7])
     elseif next_ == 'later' and lane.ord == 1 then
-      set(lane, 'hold', math.min(now + tonumber(ARGV[at + 6]), SPAN - 1))
+      lane.hold = math.min(now + tonumber(ARGV[at + 6]), SPAN - 1)
       insert_ready(lane, job, ARGV[at + 8])
     elseif next_ == 'later' then
       insert(lane, job, ARGV[at + 7], tonumber(ARGV[at + 9]), tonumber(ARGV[at + 6]))

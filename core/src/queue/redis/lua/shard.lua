@@ -1,7 +1,7 @@
 -- What all scripts share: one shard's keys, its lanes, and the rings. Goes before each script's own text.
 --
 -- Keys, all behind KEYS[1], which holds the shard's hash tag; <lane> is 16 bytes of tenant and the lane's name:
---   l:<lane>    hash   settings, what is known of the receiver, and the flags of the lane
+--   l:<lane>    string settings, what is known of the receiver, flags and counts of the lane: what `pack` writes
 --   r:<lane>    zset   ready tickets by rank        d:<lane>  zset  delayed ones by due * 16 + (9 - priority)
 --   f:<lane>    hash   job -> "fence rank claim worker" of what is leased
 --   tenants<s>  list   tenants with lanes in the ring of standing s (1 answering, 2 unknown, 3 failing)
@@ -36,30 +36,47 @@ local function in_runs(command, key, values)
   end
 end
 
+local function pack(lane)
+  return cmsgpack.pack(lane.conc, lane.rate, lane.ord, lane.pause, lane.limit, lane.streak, lane.rest, lane.tat,
+    lane.hold, lane.spill, lane.gen, lane.ring, lane.wake, lane.told, lane.good, lane.heard, lane.ready, lane.delayed,
+    lane.flying)
+end
+
+local function unpack_into(lane, packed)
+  lane.conc, lane.rate, lane.ord, lane.pause, lane.limit, lane.streak, lane.rest, lane.tat,
+    lane.hold, lane.spill, lane.gen, lane.ring, lane.wake, lane.told, lane.good, lane.heard, lane.ready, lane.delayed,
+    lane.flying = cmsgpack.unpack(packed)
+end
+
 -- A lane as it stands; what a script changes in it is written by `seat_all` and `write_all`.
 local function open(name)
   local lane = by_name[name]
   if lane then return lane end
-  local v = call('HMGET', base .. 'l:' .. name,
-    'conc', 'rate', 'ord', 'pause', 'limit', 'streak', 'rest', 'tat', 'hold', 'spill', 'gen', 'ring', 'wake',
-    'told', 'good', 'heard')
   lane = {
-    name = name, tenant = string.sub(name, 1, 16), changes = {}, changed = false,
-    conc = tonumber(v[1]) or 64, rate = tonumber(v[2]) or 0, ord = tonumber(v[3]) or 0,
-    pause = tonumber(v[4]) or 0, limit = tonumber(v[5]) or LIMIT_START, streak = tonumber(v[6]) or 0,
-    rest = tonumber(v[7]) or 0, tat = tonumber(v[8]) or 0, hold = tonumber(v[9]) or 0,
-    spill = tonumber(v[10]) or 0, gen = tonumber(v[11]) or 0, ring = tonumber(v[12]) or 0,
-    wake = tonumber(v[13]) or 0, told = tonumber(v[14]) or 0,
-    good = tonumber(v[15]) or 0, heard = tonumber(v[16]) or 0,
-    ready = call('ZCARD', base .. 'r:' .. name),
-    delayed = call('ZCARD', base .. 'd:' .. name),
-    flying = call('HLEN', base .. 'f:' .. name),
+    name = name, tenant = string.sub(name, 1, 16),
+    conc = 64, rate = 0, ord = 0, pause = 0, limit = LIMIT_START, streak = 0, rest = 0, tat = 0,
+    hold = 0, spill = 0, gen = 0, ring = 0, wake = 0, told = 0, good = 0, heard = 0, ready = 0, delayed = 0,
+    flying = 0,
     leases = {}, ended = {}, ready_in = {}, delayed_in = {},
   }
-  lane.was = lane.ready + lane.delayed + lane.flying
+  local packed = call('GET', base .. 'l:' .. name)
+  if packed then unpack_into(lane, packed) end
+  lane.packed = packed or pack(lane)
+  lane.was, lane.delayed_was = lane.ready + lane.delayed + lane.flying, lane.delayed
   by_name[name] = lane
   opened[#opened + 1] = lane
   return lane
+end
+
+-- Writes a lane where it has changed; one that holds nothing is forgotten after a while.
+local function write(lane, depth)
+  local packed = pack(lane)
+  if packed == lane.packed then return end
+  if depth == 0 and lane.spill == 0 and lane.pause == 0 then
+    call('SET', base .. 'l:' .. lane.name, packed, 'EX', IDLE_S)
+  else
+    call('SET', base .. 'l:' .. lane.name, packed)
+  end
 end
 
 -- Opens the lanes that ARGV names from a place on, every `step`, each before a job. Returns lane -> its jobs.
@@ -71,13 +88,6 @@ local function jobs_by_lane(first, step)
     table.insert(jobs[lane], ARGV[at + 1])
   end
   return jobs
-end
-
-local function set(lane, field, value)
-  if lane[field] == value then return end
-  if lane.changes[field] == nil then lane.changes[field] = lane[field] end
-  lane[field] = value
-  lane.changed = true
 end
 
 -- A list that takes turns: what is taken from its front and put behind it goes through memory, and reaches the list
@@ -145,8 +155,8 @@ end
 
 -- From now on nothing enters the lane but what is read from SQL. Returns which time this is.
 local function spill(lane)
-  set(lane, 'gen', serials(1) + 1)
-  set(lane, 'spill', 1)
+  lane.gen = serials(1) + 1
+  lane.spill = 1
   return int(lane.gen)
 end
 
@@ -158,17 +168,17 @@ end
 
 -- Gauge::after of domain/lane.rs
 local function judge(lane, health, took)
-  if health ~= 'neutral' and now - lane.heard >= HEARD_STEP_MS then set(lane, 'heard', now) end
+  if health ~= 'neutral' and now - lane.heard >= HEARD_STEP_MS then lane.heard = now end
   if health == 'good' then
-    set(lane, 'good', 1)
-    if lane.rest > 0 then set(lane, 'limit', 1)
-    else set(lane, 'limit', math.max(lane.limit, math.min(lane.limit + 1, lane.conc))) end
-    set(lane, 'streak', 0)
-    set(lane, 'rest', 0)
+    lane.good = 1
+    if lane.rest > 0 then lane.limit = 1
+    else lane.limit = math.max(lane.limit, math.min(lane.limit + 1, lane.conc)) end
+    lane.streak = 0
+    lane.rest = 0
   elseif health == 'bad' then
-    set(lane, 'streak', math.min(lane.streak + 1, 5))
-    set(lane, 'limit', math.max(math.floor(lane.limit / 2), 1))
-    if lane.streak == 5 then set(lane, 'rest', now + math.max(5, math.min(took, 5000))) end
+    lane.streak = math.min(lane.streak + 1, 5)
+    lane.limit = math.max(math.floor(lane.limit / 2), 1)
+    if lane.streak == 5 then lane.rest = now + math.max(5, math.min(took, 5000)) end
   end
 end
 
@@ -192,13 +202,13 @@ end
 -- RateMark::spend of domain/lane.rs
 local function spend(lane)
   if lane.rate > 0 then
-    set(lane, 'tat', math.max(lane.tat, now_us) + math.floor(1000000 / lane.rate))
+    lane.tat = math.max(lane.tat, now_us) + math.floor(1000000 / lane.rate)
   end
 end
 
 -- A lane joins behind its tenant's other lanes of that standing; a new tenant joins behind the others.
 local function push(lane, ring)
-  set(lane, 'ring', ring)
+  lane.ring = ring
   local lanes = line_of(base .. 't' .. ring .. ':' .. lane.tenant)
   if length(lanes) == 0 then put(line_of(base .. 'tenants' .. ring), lane.tenant) end
   put(lanes, lane.name)
@@ -214,6 +224,9 @@ end
 
 -- Puts a lane among those that wait for a time, or nowhere.
 local function await(lane, at)
+  -- As long as nothing was put into the delayed ones or taken out, their first one is as it was.
+  if lane.delayed == lane.delayed_was and lane.wake > now and not (at and at > now) then return end
+  lane.delayed_was = lane.delayed
   local wake = 0
   if lane.delayed > 0 then
     local first = call('ZRANGE', base .. 'd:' .. lane.name, 0, 0, 'WITHSCORES')
@@ -221,7 +234,7 @@ local function await(lane, at)
   end
   if at and at > now and (wake == 0 or at < wake) then wake = at end
   if wake == lane.wake then return end
-  set(lane, 'wake', wake)
+  lane.wake = wake
   if wake == 0 then
     call('ZREM', base .. 'due', lane.name)
   else
@@ -298,7 +311,10 @@ end
 local function flush(lane)
   if #lane.ended > 0 then in_runs('HDEL', base .. 'f:' .. lane.name, lane.ended) end
   if #lane.ready_in > 0 then in_runs('ZADD', base .. 'r:' .. lane.name, lane.ready_in) end
-  if #lane.delayed_in > 0 then in_runs('ZADD', base .. 'd:' .. lane.name, lane.delayed_in) end
+  if #lane.delayed_in > 0 then
+    in_runs('ZADD', base .. 'd:' .. lane.name, lane.delayed_in)
+    lane.delayed_was = nil
+  end
   lane.ended, lane.ready_in, lane.delayed_in = {}, {}, {}
 end
 
@@ -310,15 +326,9 @@ local function seat_all()
   end
 end
 
-local function write(lane)
-  local pairs_ = {}
-  for field, before in pairs(lane.changes) do
-    if lane[field] ~= before then
-      pairs_[#pairs_ + 1] = field
-      pairs_[#pairs_ + 1] = int(lane[field])
-    end
-  end
-  if #pairs_ > 0 then call('HSET', base .. 'l:' .. lane.name, unpack(pairs_)) end -- at most 16 fields
+local function magnitude(depth)
+  local _, exponent = math.frexp(depth)
+  return exponent
 end
 
 -- Writes what else was changed.
@@ -327,19 +337,16 @@ local function write_all()
   for _, line in ipairs(lines) do close(line) end
   local grown = 0
   for _, lane in ipairs(opened) do
-    if lane.changed then write(lane) end
     local depth = lane.ready + lane.delayed + lane.flying
-    if depth ~= lane.was then
-      grown = grown + depth - lane.was
-      if depth == 0 then call('ZREM', base .. 'depth', lane.name)
-      else call('ZADD', base .. 'depth', depth, lane.name) end
+    grown = grown + depth - lane.was
+    write(lane, depth)
+    -- Which lanes are the deepest need not be known any better than to a factor of two.
+    if depth == 0 and lane.was > 0 then
+      call('ZREM', base .. 'depth', lane.name)
+    elseif magnitude(depth) ~= magnitude(lane.was) then
+      call('ZADD', base .. 'depth', depth, lane.name)
     end
     if lane.spill == 1 then call('ZADD', base .. 'spilled', depth, lane.name) end
-    if depth == 0 and lane.spill == 0 and lane.pause == 0 then
-      call('EXPIRE', base .. 'l:' .. lane.name, IDLE_S)
-    elseif lane.was == 0 or lane.changes.pause ~= nil or lane.changes.spill ~= nil then
-      call('PERSIST', base .. 'l:' .. lane.name)
-    end
   end
   if grown ~= 0 then call('INCRBY', base .. 'tickets', grown) end
 end

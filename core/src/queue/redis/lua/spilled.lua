@@ -3,7 +3,7 @@ local answer = {}
 local low = call('ZRANGEBYSCORE', base .. 'spilled', '-inf', '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 for at = 1, #low, 2 do
   answer[#answer + 1] = low[at]
-  answer[#answer + 1] = call('HGET', base .. 'l:' .. low[at], 'gen') or '0'
+  answer[#answer + 1] = int(open(low[at]).gen)
   answer[#answer + 1] = low[at + 1]
 end
 return answer

@@ -2,7 +2,7 @@
 call('SET', base .. 'gate', '')
 local lane = open(ARGV[1])
 if int(lane.gen) ~= ARGV[2] then return 0 end
-set(lane, 'spill', 0)
+lane.spill = 0
 call('ZREM', base .. 'spilled', lane.name)
 finish()
 return 1
