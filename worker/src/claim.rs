@@ -24,6 +24,10 @@ use crate::{
 
 /// Tickets of one claim.
 const BATCH: u32 = 256;
+/// Where there is more than the last claim could take, the next one waits for so many free slots, but not for longer than
+/// that: each claim, each read of rows and each commit costs much more than a ticket in it.
+const WAVE: u32 = 128;
+const WAVE_PATIENCE: Duration = Duration::from_millis(5);
 /// By then their rows are read, well before a lease runs out.
 const BELIEVED: Duration = Duration::from_secs(LEASE.as_secs() / 2);
 /// How long the claimer sleeps when nothing wakes it: a pull is the guarantee.
@@ -49,13 +53,15 @@ pub(crate) struct Claimer {
 impl Claimer {
     pub(crate) async fn run(self) {
         let mut outage = Outage::none();
+        let mut wanted = 1;
         loop {
             let claimed = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                claimed = self.claim(&mut outage) => claimed,
+                claimed = self.claim(wanted, &mut outage) => claimed,
             };
             let Some(Taken { slots, claimed_at, short, held_back }) = claimed else { continue };
+            wanted = if short { 1 } else { WAVE };
             if !slots.is_empty() {
                 self.assign(slots, claimed_at).await;
             }
@@ -71,8 +77,8 @@ impl Claimer {
 
     /// One claim for the slots that are free. Dropped while it waits for the queue, what it was given all the same
     /// goes back when the worker retires.
-    async fn claim(&self, outage: &mut Outage) -> Option<Taken> {
-        let mut permits = self.leases.free_slots(BATCH).await?;
+    async fn claim(&self, wanted: u32, outage: &mut Outage) -> Option<Taken> {
+        let mut permits = self.leases.free_slots(wanted, WAVE_PATIENCE, BATCH).await?;
         let (worker, claimed_at) = (self.leases.worker(), Instant::now());
         let asked = permits.num_permits();
         let Claimed { leases, held_back } = match self.queue.claim(&worker, self.leases.room(&permits)).await {

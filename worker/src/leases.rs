@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use postrider_core::{
@@ -11,12 +12,17 @@ use postrider_core::{
     queue::{Held as Counts, Lease, Room, WorkerId},
 };
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// All slots and leases of this process. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Leases {
     slots: Arc<Semaphore>,
+    /// How many there are, free or not.
+    all: usize,
     /// A slot became free.
     freed: Arc<Notify>,
     host: Arc<str>,
@@ -60,6 +66,7 @@ impl Leases {
         let state = State { held, counts, worker: WorkerId::new(host), doubted: Vec::new() };
         Self {
             slots: Arc::new(Semaphore::new(slots)),
+            all: slots,
             freed: Arc::default(),
             host: host.into(),
             state: Arc::new(Mutex::new(state)),
@@ -72,10 +79,16 @@ impl Leases {
         Self { in_flight, ..self }
     }
 
-    /// Waits for a free slot and takes up to `max` of those that are free.
-    pub(crate) async fn free_slots(&self, max: u32) -> Option<OwnedSemaphorePermit> {
+    /// Waits for a free slot, for up to `patience` until `wanted` are free, and takes up to `max` of them.
+    pub(crate) async fn free_slots(&self, wanted: u32, patience: Duration, max: u32) -> Option<OwnedSemaphorePermit> {
         let mut permits = Arc::clone(&self.slots).acquire_owned().await.ok()?;
-        let more = u32::try_from(self.slots.available_permits()).unwrap_or(max).min(max.saturating_sub(1));
+        let wanted = wanted.min(u32::try_from(self.all / 4).unwrap_or(wanted));
+        let others = Arc::clone(&self.slots).acquire_many_owned(wanted.saturating_sub(1));
+        if let Ok(Ok(others)) = timeout(patience, others).await {
+            permits.merge(others);
+        }
+        let taken = u32::try_from(permits.num_permits()).unwrap_or(max);
+        let more = u32::try_from(self.slots.available_permits()).unwrap_or(max).min(max.saturating_sub(taken));
         if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(more) {
             permits.merge(more);
         }

@@ -19,6 +19,7 @@ use postrider_core::{
         attempt::{AttemptClass, AttemptReport},
         dead_letter::Cause,
         job::{JobKind, NextTry, Outcome},
+        lane::Health,
         retry::RetrySchedule,
     },
     queue::Next,
@@ -136,10 +137,11 @@ impl Executors {
         }
     }
 
-    /// A job that is done as soon as it is run.
+    /// A job that is done as soon as it is run. Its lane has nobody to spare, and grows as one that answers.
     fn nothing(&self, work: &Work) -> Execution {
         let report = AttemptReport { error: None, ..self.report(AttemptClass::Succeeded, "") };
-        Execution::ended(work, Some(report), Outcome::Succeeded)
+        let ended = Ended::of(work, Some(report), Outcome::Succeeded);
+        Execution::Ended(Box::new(Ended { health: Health::Good, ..ended }))
     }
 
     /// The end of a job that cannot be run as it is, however often.

@@ -177,7 +177,7 @@ fn lease(job: Id<Job>, fence: u64) -> Lease {
 async fn a_job_that_is_claimed_again_while_it_runs_goes_on_under_the_new_lease() {
     let leases = Leases::new("test", 2);
     let (worker, job) = (leases.worker(), Id::new());
-    let mut permits = leases.free_slots(2).await.unwrap();
+    let mut permits = leases.free_slots(1, Duration::ZERO, 2).await.unwrap();
     let slot = leases.hold(lease(job, 1), &worker, permits.split(1).unwrap()).unwrap();
     assert!(leases.hold(lease(job, 2), &worker, permits).is_none());
     assert_eq!(slot.end_lease().map(|lease| lease.fence), Some(2));
@@ -188,7 +188,7 @@ async fn a_job_that_is_claimed_again_while_it_runs_goes_on_under_the_new_lease()
 async fn an_id_whose_lease_nobody_ended_is_retired_once_its_others_have() {
     let leases = Leases::new("test", 2);
     let worker = leases.worker();
-    let mut permits = leases.free_slots(2).await.unwrap();
+    let mut permits = leases.free_slots(1, Duration::ZERO, 2).await.unwrap();
     let dropped = leases.hold(lease(Id::new(), 1), &worker, permits.split(1).unwrap()).unwrap();
     let running = leases.hold(lease(Id::new(), 2), &worker, permits).unwrap();
     drop(dropped);

@@ -45,8 +45,8 @@ mod wake;
 pub use url::RedisUrl;
 pub(super) use url::URL_FORMS;
 
-/// Tickets, verdicts or jobs in one script's arguments, and leases in its answer: about a millisecond of the server.
-const BATCH: usize = 200;
+/// Tickets, verdicts or jobs in one script's arguments, and leases in its answer: two milliseconds of the server.
+const BATCH: usize = 256;
 /// Shards in a cluster; one server needs one.
 const CLUSTER_SHARDS: u16 = 8;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
