@@ -1,9 +1,15 @@
-//! Serves HTTP/1.1 on a listener. Owns how long a connection may take to ask, and how all of them end; knows no route.
+//! Serves HTTP/1.1 on a listener. Owns how many connections there may be, how long and how much each may take to ask, and
+//! how all of them end; knows no route.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, serve::Listener};
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -14,25 +20,43 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::linger::Lingering;
+use crate::{
+    arriving::Arriving,
+    callers::{Caller, Callers},
+    linger::Lingering,
+};
 
 /// How long the head of a request may take, from when the connection waits for it: an idle one is closed then too.
 const HEAD_MAX: Duration = Duration::from_secs(60);
+/// Bytes that are kept of what a connection sends before they are read, the head of a request among them; hyper's own
+/// limit is 400 KiB, which thousands of connections would fill.
+const UNREAD_BYTES_MAX: usize = 32 * 1024;
+/// Connections beyond the most that there may be, while those that have to go for them are being closed.
+const CLOSING_MAX: usize = 64;
 
-/// Serves until `stop`, then lets requests that are under way end within the grace, which `hurry` ends.
-pub(crate) async fn serve(
-    mut listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-    hurry: CancellationToken,
-    grace: Duration,
-) {
+/// How the serving ends.
+pub(crate) struct Ending {
+    /// No more requests are taken; those that are under way may end.
+    pub(crate) stop: CancellationToken,
+    /// They may no longer.
+    pub(crate) hurry: CancellationToken,
+    /// How long they may by themselves.
+    pub(crate) grace: Duration,
+}
+
+/// Serves until it is told to stop, and until the requests that are under way then have ended.
+pub(crate) async fn serve(mut listener: TcpListener, connections_max: usize, router: Router, ending: Ending) {
+    let Ending { stop, hurry, grace } = ending;
     let mut connections = JoinSet::new();
+    let callers = Callers::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            (stream, _) = Listener::accept(&mut listener) => {
-                connections.spawn(connection(stream, router.clone(), HEAD_MAX, stop.clone()));
+            (stream, _) = Listener::accept(&mut listener), if connections.len() < connections_max + CLOSING_MAX => {
+                if connections.len() >= connections_max {
+                    callers.close_longest();
+                }
+                connections.spawn(connection(stream, callers.arrive(), router.clone(), HEAD_MAX, stop.clone()));
             }
             Some(ended) = connections.join_next() => report(ended),
         }
@@ -56,17 +80,25 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, head_max: Duration, stop: CancellationToken) {
+async fn connection(stream: TcpStream, caller: Caller, router: Router, head_max: Duration, stop: CancellationToken) {
     // Answers are written whole, so waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it was served");
     }
     let io = TokioIo::new(Lingering::new(stream, stop.clone()));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(head_max);
-    let mut serving = pin!(server.serve_connection(io, TowerToHyperService::new(router)));
+    server.timer(TokioTimer::new()).header_read_timeout(head_max).max_buf_size(UNREAD_BYTES_MAX);
+    let caller = Arc::new(caller);
+    let (router, asking) = (TowerToHyperService::new(router), Arc::clone(&caller));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let arriving = request.map(|body| Arriving::new(body, Arc::clone(&asking)));
+        let (answer, asking) = (router.call(arriving), Arc::clone(&asking));
+        async move { answer.await.inspect(|_| asking.answered()) }
+    });
+    let mut serving = pin!(server.serve_connection(io, service));
     let served = tokio::select! {
         served = serving.as_mut() => served,
+        () = caller.closed() => return tracing::debug!("a connection that waited was closed to make room for others"),
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -98,7 +130,8 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (stream, _) = listener.accept().await.unwrap();
-            let serving = connection(stream, router.clone(), Duration::from_millis(20), CancellationToken::new());
+            let (caller, head_max) = (Callers::default().arrive(), Duration::from_millis(20));
+            let serving = connection(stream, caller, router.clone(), head_max, CancellationToken::new());
             let asking = async {
                 client.write_all(sent.as_bytes()).await.unwrap();
                 let mut answer = String::new();

@@ -1,6 +1,8 @@
 //! The `postrider` command. Owns the command line; each command is a file of its own.
 
+mod arriving;
 mod bench;
+mod callers;
 mod client;
 mod connections;
 mod dead;

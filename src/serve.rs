@@ -22,7 +22,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{connections, first_start, http, logs, open_files, traces};
+use crate::{
+    connections, first_start,
+    http::{self, Ending},
+    logs, open_files, traces,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -57,7 +61,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
             "one role alone needs a queue that processes share: set redis_url and a PostgreSQL database_url, or run `postrider serve`"
         );
     }
-    open_files::raise_limit(&settings);
+    let callers_max = open_files::raise_limit(&settings);
     let store = first_start::open_store(&settings, first_start::START_PATIENCE).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
     let queue = open_queue(&settings)?;
@@ -65,7 +69,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         tracing::warn!(%error, "starting without the queue: events are accepted, and deliveries wait for it");
     }
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
-    let parts = Parts { settings, store, queue, dispatcher, offering, tenant };
+    let parts = Parts { settings, callers_max, store, queue, dispatcher, offering, tenant };
     // Before anybody is told that it runs: who reads that may send a signal at once.
     let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
@@ -82,6 +86,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
 
 struct Parts {
     settings: Settings,
+    callers_max: usize,
     store: Store,
     queue: Queue,
     dispatcher: Dispatcher,
@@ -108,9 +113,10 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
         false => None,
     };
     let router = router(&parts, roles, registry, tracer)?;
-    let (http_stop, http_hurry, grace) = (stop.clone(), hurry.clone(), parts.settings.shutdown_grace());
+    let ending = Ending { stop: stop.clone(), hurry: hurry.clone(), grace: parts.settings.shutdown_grace() };
+    let callers_max = parts.callers_max;
     tasks.spawn(async move {
-        http::serve(listener, router, http_stop, http_hurry, grace).await;
+        http::serve(listener, callers_max, router, ending).await;
         Ok(())
     });
     if let Some(worker) = worker {

@@ -1,9 +1,8 @@
 //! All routes together, and the document that is made from them.
 
-use std::sync::Arc;
-
 use axum::{
     Router,
+    body::Bytes,
     http::header,
     response::Html,
     routing::{any, get},
@@ -36,10 +35,10 @@ struct Document;
 /// To be merged with other routers and put into [`crate::surrounded`].
 pub fn router(state: ApiState) -> Router {
     let (routes, document) = documented().split_for_parts();
-    let document: Arc<str> = document.to_json().unwrap_or_default().into();
+    let document = Bytes::from(document.to_json().unwrap_or_default());
     let json = [(header::CONTENT_TYPE, "application/json")];
     routes
-        .route("/openapi.json", get(move || async move { (json, document.to_string()) }))
+        .route("/openapi.json", get(move || async move { (json, document) }))
         .route("/docs", get(async || Html(DOCS)))
         .route("/v1", any(context::not_found))
         .route("/v1/", any(context::not_found))

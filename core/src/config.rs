@@ -30,6 +30,11 @@ pub struct Settings {
     #[config(env = "POSTRIDER_LISTEN", default = "127.0.0.1:7077")]
     pub listen: SocketAddr,
 
+    /// Connections that callers may have open at the same time, 16 to 100,000. Beyond them the one that has waited longest
+    /// for a request is closed. There are fewer where the limit of open files leaves less beside `worker_concurrency`.
+    #[config(env = "POSTRIDER_CONNECTIONS_MAX", default = 4_096)]
+    pub connections_max: usize,
+
     /// Where the truth is kept: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`, with
     /// `?sslmode=verify-full&sslrootcert=CA.pem` for a certificate that has to be right, of an authority of your own.
     /// Unset: the file `postrider.db` in the data folder.
@@ -235,6 +240,7 @@ impl Settings {
 
     fn judge(&self) -> Result<(), SettingsError> {
         for (key, value) in [
+            ("connections_max", self.connections_max as u64),
             ("database_connections_max", self.database_connections_max.into()),
             ("redis_shards", self.redis_shards.into()),
             ("payload_bytes_max", self.payload_bytes_max as u64),

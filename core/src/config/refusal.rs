@@ -8,7 +8,8 @@ use crate::domain::limits::PAYLOAD_BYTES_MAX;
 /// Settings whose values are never shown.
 const SECRET_KEYS: [&str; 5] = ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url"];
 /// Bounds of the settings that are numbers.
-const NUMBERS: [(&str, RangeInclusive<u64>); 12] = [
+const NUMBERS: [(&str, RangeInclusive<u64>); 13] = [
+    ("connections_max", 16..=100_000),
     ("database_connections_max", 4..=1000),
     ("redis_shards", 1..=64),
     ("payload_bytes_max", 1..=PAYLOAD_BYTES_MAX as u64),
