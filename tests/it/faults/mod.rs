@@ -6,6 +6,7 @@
 //! A scenario says with `harness::rounds` how often it runs: few times in every test run, all of them in
 //! `tests/run --full`.
 
+mod abuse;
 mod clocks;
 mod kills;
 mod leases;

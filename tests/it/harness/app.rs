@@ -125,6 +125,11 @@ impl App {
         Memory { resident_kib: kib("VmRSS:"), peak_kib: kib("VmHWM:") }
     }
 
+    /// How many files and sockets the process has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("/proc of a live process").count()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address.read().unwrap())
     }
