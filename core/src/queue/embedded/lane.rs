@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ready::Ready;
 use crate::{
     domain::{
         Id, UnixMs,
@@ -24,7 +25,7 @@ pub(super) struct Lane {
     pub(super) rate: RateMark,
     /// An ordered lane whose first ticket failed waits until then.
     pub(super) hold_until_ms: i64,
-    pub(super) ready: BTreeSet<(Rank, Id<Job>)>,
+    pub(super) ready: Ready,
     pub(super) delayed: BTreeSet<Delayed>,
     pub(super) in_flight: u64,
     pub(super) spilled: bool,
@@ -48,7 +49,7 @@ impl Lane {
             gauge: Gauge::default(),
             rate: RateMark::default(),
             hold_until_ms: 0,
-            ready: BTreeSet::new(),
+            ready: Ready::default(),
             delayed: BTreeSet::new(),
             in_flight: 0,
             spilled: false,
@@ -119,12 +120,11 @@ impl Lane {
 
     /// The first of each priority is the oldest of it.
     fn oldest(&self) -> Option<UnixMs> {
-        let nobody = Id::from_uuid(uuid::Uuid::nil());
         let fronts = self.ready.first().filter(|(rank, _)| rank.is_front());
         let firsts = (0..=Priority::MAX.get()).filter_map(|level| {
             let priority = Priority::try_from(level).ok()?;
             let (low, high) = (Rank::new(priority, UnixMs(0)), Rank::new(priority, UnixMs(i64::MAX)));
-            self.ready.range((low, nobody)..(high, nobody)).next()
+            self.ready.first_from(low).filter(|(rank, _)| *rank < high)
         });
         fronts.into_iter().chain(firsts).map(|(rank, _)| rank.order()).min()
     }

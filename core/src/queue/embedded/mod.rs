@@ -30,6 +30,7 @@ mod journal;
 mod lane;
 #[cfg(test)]
 mod model;
+mod ready;
 mod ring;
 mod state;
 mod steer;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A lane's place in the state's table.
-pub(super) type LaneIndex = usize;
+pub(super) type LaneIndex = u32;
 
 /// All lanes that may start something.
 #[derive(Debug, Default)]

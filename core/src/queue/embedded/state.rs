@@ -1,10 +1,10 @@
 //! All lanes of one process and every ticket in them. Pure but for the journal: the time is an argument.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::{
     journal::{Journal, Slot},
-    lane::{Delayed, Lane},
+    lane::Lane,
     ring::{LaneIndex, Rings},
     workers::Workers,
 };
@@ -36,18 +36,38 @@ impl Now {
     }
 }
 
-/// Where a ticket is.
+/// Where a ticket is. A backlog has a million of them, so this is 16 bytes, and the few that are leased keep what they
+/// need elsewhere.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    Ready(Rank),
-    Delayed(Delayed),
-    Leased { fence: u64, rank: Rank, worker: WorkerId, slot: Option<Slot> },
+    Ready { lane: LaneIndex, rank: Rank },
+    Delayed { lane: LaneIndex, due_ms: i64, below_max: u8 },
+    Leased(Box<Leased>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Leased {
+    pub(super) lane: LaneIndex,
+    pub(super) fence: u64,
+    pub(super) rank: Rank,
+    pub(super) worker: WorkerId,
+    pub(super) slot: Option<Slot>,
+}
+
+impl Place {
+    pub(super) const fn lane(&self) -> LaneIndex {
+        match self {
+            Self::Ready { lane, .. } | Self::Delayed { lane, .. } => *lane,
+            Self::Leased(leased) => leased.lane,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: QueueLimits,
-    pub(super) tickets: HashMap<Id<Job>, (LaneIndex, Place)>,
+    /// A tree, since a table of hashes is up to three times as large as what is in it when it grows, and stays so.
+    pub(super) tickets: BTreeMap<Id<Job>, Place>,
     pub(super) lanes: Vec<Option<Lane>>,
     free: Vec<LaneIndex>,
     by_key: HashMap<LaneKey, LaneIndex>,
@@ -69,7 +89,7 @@ impl State {
     pub(super) fn new(limits: QueueLimits, journal: Option<Journal>, now: Now) -> Self {
         Self {
             limits,
-            tickets: HashMap::new(),
+            tickets: BTreeMap::new(),
             lanes: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
@@ -103,12 +123,13 @@ impl State {
         let lane = Some(Lane::new(key.clone()));
         let index = match self.free.pop() {
             Some(index) => {
-                self.lanes[index] = lane;
+                self.lanes[index as usize] = lane;
                 index
             }
             None => {
                 self.lanes.push(lane);
-                self.lanes.len() - 1
+                // There is no memory for as many lanes as this could count.
+                u32::try_from(self.lanes.len() - 1).unwrap_or(u32::MAX)
             }
         };
         self.by_key.insert(key.clone(), index);
@@ -116,7 +137,7 @@ impl State {
     }
 
     pub(super) fn lane(&mut self, index: LaneIndex) -> Option<&mut Lane> {
-        self.lanes.get_mut(index).and_then(Option::as_mut)
+        self.lanes.get_mut(index as usize).and_then(Option::as_mut)
     }
 
     pub(super) fn offer(&mut self, ticket: &Ticket, refill: bool, now: Now) -> Offered {
@@ -166,23 +187,23 @@ impl State {
             return self.insert_ready(index, job, Rank::new(priority, order));
         }
         let due_ms = now.ms().saturating_add(i64::try_from(delay_ms).unwrap_or(i64::MAX)).min(super::DUE_MS_MAX);
-        let delayed = (due_ms, Priority::MAX.get() - priority.get(), job);
+        let below_max = Priority::MAX.get() - priority.get();
         if let Some(lane) = self.lane(index) {
-            lane.delayed.insert(delayed);
+            lane.delayed.insert((due_ms, below_max, job));
         }
-        self.tickets.insert(job, (index, Place::Delayed(delayed)));
+        self.tickets.insert(job, Place::Delayed { lane: index, due_ms, below_max });
     }
 
     pub(super) fn insert_ready(&mut self, index: LaneIndex, job: Id<Job>, rank: Rank) {
         if let Some(lane) = self.lane(index) {
             lane.ready.insert((rank, job));
         }
-        self.tickets.insert(job, (index, Place::Ready(rank)));
+        self.tickets.insert(job, Place::Ready { lane: index, rank });
     }
 
     /// Puts a lane where its state says: in the ring, among those that wait for a time, or nowhere.
     pub(super) fn seat(&mut self, index: LaneIndex, now: Now) {
-        let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else { return };
+        let Some(lane) = self.lanes.get_mut(index as usize).and_then(Option::as_mut) else { return };
         let starts_at_ms = lane.starts_at_ms();
         if starts_at_ms.is_some_and(|at| at <= now.ms()) && !lane.in_ring {
             lane.in_ring = true;
@@ -221,7 +242,7 @@ impl State {
     pub(super) fn forget_idle(&mut self, now: Now) {
         for _ in 0..IDLE_BATCH {
             let Some(&index) = self.idle.front() else { return };
-            let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else {
+            let Some(lane) = self.lanes.get_mut(index as usize).and_then(Option::as_mut) else {
                 self.idle.pop_front();
                 continue;
             };
@@ -232,12 +253,22 @@ impl State {
             lane.in_idle = false;
             if lane.may_be_forgotten() {
                 self.by_key.remove(&lane.key);
-                self.lanes[index] = None;
+                self.lanes[index as usize] = None;
                 self.free.push(index);
             } else if lane.depth() == 0 {
                 lane.in_idle = true;
                 self.idle.push_back(index);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_that_waits_takes_few_bytes() {
+        assert!(size_of::<(Id<Job>, Place)>() <= 32);
     }
 }

@@ -50,19 +50,19 @@ impl State {
     pub(super) fn cancel(&mut self, key: &LaneKey, job: Id<Job>, now: Now) -> bool {
         let Some(index) = self.find(key) else { return false };
         let place = match self.tickets.get(&job) {
-            Some((at, place)) if *at == index => place.clone(),
+            Some(place) if place.lane() == index => place.clone(),
             _ => return false,
         };
         let Some(lane) = self.lane(index) else { return false };
         match place {
-            Place::Leased { .. } => return false,
-            Place::Delayed(delayed) => lane.delayed.remove(&delayed),
-            Place::Ready(rank) => {
+            Place::Leased(_) => return false,
+            Place::Delayed { due_ms, below_max, .. } => lane.delayed.remove(&(due_ms, below_max, job)),
+            Place::Ready { rank, .. } => {
                 // An ordered lane waits with its first ticket, and not without it.
                 if rank.is_front() {
                     lane.hold_until_ms = 0;
                 }
-                lane.ready.remove(&(rank, job))
+                lane.ready.remove((rank, job))
             }
         };
         self.tickets.remove(&job);
@@ -73,30 +73,30 @@ impl State {
     pub(super) fn run_now(&mut self, key: &LaneKey, job: Id<Job>, now: Now) -> bool {
         let Some(index) = self.find(key) else { return false };
         let place = match self.tickets.get(&job) {
-            Some((at, place)) if *at == index => place.clone(),
+            Some(place) if place.lane() == index => place.clone(),
             _ => return false,
         };
         let Some(lane) = self.lane(index) else { return false };
         match place {
-            Place::Delayed(delayed) => {
-                lane.delayed.remove(&delayed);
-                let priority = Priority::try_from(Priority::MAX.get() - delayed.1).unwrap_or_default();
+            Place::Delayed { due_ms, below_max, .. } => {
+                lane.delayed.remove(&(due_ms, below_max, job));
+                let priority = Priority::try_from(Priority::MAX.get() - below_max).unwrap_or_default();
                 self.insert_ready(index, job, Rank::new(priority, now.unix()));
             }
-            Place::Ready(rank) if rank.is_front() && lane.hold_until_ms > now.ms() => lane.hold_until_ms = 0,
-            Place::Ready(_) | Place::Leased { .. } => return false,
+            Place::Ready { rank, .. } if rank.is_front() && lane.hold_until_ms > now.ms() => lane.hold_until_ms = 0,
+            Place::Ready { .. } | Place::Leased(_) => return false,
         }
         self.seat(index, now);
         true
     }
 
     pub(super) fn is_leased(&self, key: &LaneKey, job: Id<Job>) -> bool {
-        let Some((index, Place::Leased { .. })) = self.tickets.get(&job) else { return false };
-        self.find(key) == Some(*index)
+        let Some(Place::Leased(leased)) = self.tickets.get(&job) else { return false };
+        self.find(key) == Some(leased.lane)
     }
 
     pub(super) fn spilled(&self, max: usize) -> Vec<SpilledLane> {
-        let lanes = self.spilled.iter().filter_map(|&index| self.lanes.get(index)?.as_ref());
+        let lanes = self.spilled.iter().filter_map(|&index| self.lanes.get(index as usize)?.as_ref());
         let mut low: Vec<SpilledLane> = lanes
             .filter(|lane| lane.depth() < self.limits.window.div_ceil(2))
             .map(|lane| SpilledLane { key: lane.key.clone(), generation: lane.generation, depth: lane.depth() })
@@ -117,7 +117,8 @@ impl State {
 
     pub(super) fn view(&self, lanes_max: usize) -> QueueView {
         let deepest = self.by_depth.iter().rev().take(lanes_max);
-        let lanes = deepest.filter_map(|&(_, index)| self.lanes.get(index)?.as_ref().map(super::lane::Lane::view));
+        let lanes =
+            deepest.filter_map(|&(_, index)| self.lanes.get(index as usize)?.as_ref().map(super::lane::Lane::view));
         QueueView {
             lanes: lanes.collect(),
             workers: self.workers.views(),

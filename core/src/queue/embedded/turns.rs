@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     lane::Lane,
     ring::LaneIndex,
-    state::{Now, Place, State},
+    state::{Leased, Now, Place, State},
 };
 use crate::{
     domain::{
@@ -84,9 +84,9 @@ impl State {
         now: Now,
     ) -> Result<Option<Lease>, QueueError> {
         let silence_max = self.limits.silence;
-        let Some(lane) = self.lanes.get_mut(index).and_then(Option::as_mut) else { return Ok(None) };
+        let Some(lane) = self.lanes.get_mut(index as usize).and_then(Option::as_mut) else { return Ok(None) };
         lane.in_ring = false;
-        let first = lane.ready.first().copied().filter(|_| lane.starts_at_ms().is_some_and(|at| at <= now.ms()));
+        let first = lane.ready.first().filter(|_| lane.starts_at_ms().is_some_and(|at| at <= now.ms()));
         let Some((rank, job)) = first else {
             self.seat(index, now);
             return Ok(None);
@@ -116,7 +116,8 @@ impl State {
         let key = lane.key.clone();
         self.serial += 1;
         let fence = self.serial;
-        self.tickets.insert(job, (index, Place::Leased { fence, rank, worker: worker.clone(), slot }));
+        let leased = Leased { lane: index, fence, rank, worker: worker.clone(), slot };
+        self.tickets.insert(job, Place::Leased(Box::new(leased)));
         self.workers.hold(worker, job);
         self.seat(index, now);
         Ok(Some(Lease { job, lane: key, fence, standing }))
@@ -125,7 +126,7 @@ impl State {
     pub(super) fn settle(&mut self, verdict: &Verdict, now: Now) -> Settled {
         let job = verdict.lease.job;
         let current = match self.tickets.get(&job) {
-            Some((index, Place::Leased { fence, .. })) if *fence == verdict.lease.fence => Some(*index),
+            Some(Place::Leased(leased)) if leased.fence == verdict.lease.fence => Some(leased.lane),
             _ => None,
         };
         let Some(index) = current else { return Settled::Stale };
@@ -161,29 +162,29 @@ impl State {
         let lease_ms = i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX);
         self.workers.seen(worker, now, lease_ms);
         let job = lease.job;
-        let place = self.tickets.get(&job).map(|(_, place)| place.clone());
+        let place = self.tickets.get(&job).cloned();
         let index = self.index(&lease.lane);
         let Some(lane) = self.lane(index) else { return false };
         let rank = match place {
-            Some(Place::Leased { fence, .. }) if fence > lease.fence => return false,
-            Some(Place::Leased { .. }) => {
+            Some(Place::Leased(leased)) if leased.fence > lease.fence => return false,
+            Some(Place::Leased(_)) => {
                 self.own(job, worker, lease.fence);
                 return true;
             }
-            Some(Place::Ready(rank)) => {
-                lane.ready.remove(&(rank, job));
+            Some(Place::Ready { rank, .. }) => {
+                lane.ready.remove((rank, job));
                 rank
             }
-            Some(Place::Delayed(delayed)) => {
-                lane.delayed.remove(&delayed);
+            Some(Place::Delayed { due_ms, below_max, .. }) => {
+                lane.delayed.remove(&(due_ms, below_max, job));
                 Rank::new(Priority::MAX, now.unix())
             }
             None => Rank::new(Priority::MAX, now.unix()),
         };
         lane.in_flight += 1;
         let slot = self.journal.as_mut().and_then(|journal| journal.write(job).ok());
-        let place = Place::Leased { fence: lease.fence, rank, worker: worker.clone(), slot };
-        self.tickets.insert(job, (index, place));
+        let leased = Leased { lane: index, fence: lease.fence, rank, worker: worker.clone(), slot };
+        self.tickets.insert(job, Place::Leased(Box::new(leased)));
         self.workers.hold(worker, job);
         self.seat(index, now);
         true
@@ -191,10 +192,10 @@ impl State {
 
     /// Makes a lease another worker's.
     fn own(&mut self, job: Id<Job>, to: &WorkerId, of: u64) -> Option<LaneIndex> {
-        let (index, Place::Leased { fence, worker, .. }) = self.tickets.get_mut(&job)? else { return None };
-        *fence = of;
-        let before = std::mem::replace(worker, to.clone());
-        let index = *index;
+        let Place::Leased(leased) = self.tickets.get_mut(&job)? else { return None };
+        leased.fence = of;
+        let before = std::mem::replace(&mut leased.worker, to.clone());
+        let index = leased.lane;
         self.workers.let_go(&before, job);
         self.workers.hold(to, job);
         Some(index)
@@ -202,10 +203,9 @@ impl State {
 
     /// Takes a leased ticket from its worker. It is nowhere then: its caller puts it somewhere.
     fn end_lease(&mut self, job: Id<Job>) -> Option<Rank> {
-        let (index, place) = self.tickets.get(&job)?;
-        let (index, Place::Leased { rank, worker, slot, .. }) = (*index, place) else { return None };
-        let (rank, slot) = (*rank, *slot);
-        self.workers.let_go(worker, job);
+        let Place::Leased(leased) = self.tickets.get(&job)? else { return None };
+        let (index, rank, slot) = (leased.lane, leased.rank, leased.slot);
+        self.workers.let_go(&leased.worker, job);
         if let (Some(journal), Some(slot)) = (self.journal.as_mut(), slot) {
             journal.clear(slot);
         }
@@ -236,7 +236,7 @@ impl State {
     /// Forgets a worker; what it held goes to the front.
     pub(super) fn take_back(&mut self, worker: &WorkerId, now: Now) {
         for job in self.workers.remove(worker) {
-            let Some(&(index, _)) = self.tickets.get(&job) else { continue };
+            let Some(index) = self.tickets.get(&job).map(Place::lane) else { continue };
             if let Some(rank) = self.end_lease(job) {
                 self.insert_ready(index, job, Rank::front(rank.order()));
                 self.seat(index, now);
