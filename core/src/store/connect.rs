@@ -25,6 +25,10 @@ const SQLITE_READERS: u32 = 5;
 const SQLITE_WRITERS: u32 = 2;
 /// Statements that a connection keeps prepared: each has a text for some dozens of numbers of rows.
 const SQLITE_STATEMENTS: usize = 500;
+/// Pages of the file that a connection keeps, in KiB (`PRAGMA cache_size`, there with a minus). What readers lack, the
+/// system's own cache has.
+const SQLITE_WRITER_CACHE: &str = "-16000";
+const SQLITE_READER_CACHE: &str = "-4000";
 /// Rows that a reading connection is ahead of whoever takes them: all of a claim's.
 const SQLITE_ROWS_AHEAD: usize = 256;
 /// How long a group's transaction, or another statement of PostgreSQL, may take before its connection is given up.
@@ -100,7 +104,7 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .busy_timeout(ACQUIRE)
         // Statements that write many rows keep what undoes them in temporary tables, which are files otherwise.
         .pragma("temp_store", "MEMORY")
-        .pragma("cache_size", "-16000")
+        .pragma("cache_size", SQLITE_WRITER_CACHE)
         .statement_cache_capacity(SQLITE_STATEMENTS)
         .row_buffer_size(SQLITE_ROWS_AHEAD);
     let writers = SqlitePoolOptions::new()
@@ -114,7 +118,7 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
-        .connect_with(connect.read_only(true))
+        .connect_with(connect.read_only(true).pragma("cache_size", SQLITE_READER_CACHE))
         .await?;
     Ok(Pool::Sqlite { writers, turn: Arc::default(), readers })
 }
