@@ -90,6 +90,8 @@ pub(super) struct Row {
 pub(super) const COLUMNS: &str = "j.id, j.tenant_id, j.kind, j.lane, j.state, j.attempt, j.max_attempts, j.priority, j.run_at, j.args, \
     j.message_id, j.event_id, j.endpoint_id, j.unique_key, j.lost_workers, j.replay_of, j.created_at, j.finished_at, \
     j.last_error, j.fingerprint, e.own_id AS event_own_id, e.kind AS event_kind";
+/// SQLite takes an index of some rows only where its own condition is said, and else reads all of a tenant's jobs.
+const ENDED_BADLY: &str = " AND j.state IN ('dead', 'cancelled')";
 pub(super) const FROM: &str = " FROM jobs j LEFT JOIN events e ON e.id = j.event_id";
 
 fn unreadable(what: &'static str) -> impl Fn(String) -> StoreError {
@@ -283,8 +285,8 @@ impl JobFilter {
         let select = match self.state {
             None => select,
             Some(JobView::Succeeded) => select.then(" AND j.state = 'succeeded'"),
-            Some(JobView::Dead) => select.then(" AND j.state = 'dead'"),
-            Some(JobView::Cancelled) => select.then(" AND j.state = 'cancelled'"),
+            Some(JobView::Dead) => select.then(" AND j.state = 'dead'").then(ENDED_BADLY),
+            Some(JobView::Cancelled) => select.then(" AND j.state = 'cancelled'").then(ENDED_BADLY),
             Some(JobView::Retrying) => select.then(" AND j.state = 'pending' AND j.attempt > 0"),
             Some(JobView::Scheduled) => {
                 select.then(" AND j.state = 'pending' AND j.attempt = 0").and(" AND j.run_at > ", now)
@@ -315,4 +317,20 @@ impl JobFilter {
 pub(super) fn like(text: &str) -> String {
     let plain = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{plain}%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::sqlite_plan;
+
+    #[tokio::test]
+    async fn jobs_that_ended_badly_are_found_by_their_state_and_not_among_all_of_a_tenant_s() {
+        for state in [JobView::Dead, JobView::Cancelled] {
+            let filter = JobFilter { state: Some(state), ..JobFilter::default() };
+            let select = filter.finish(select_jobs().and(" WHERE j.tenant_id = ", Id::<Tenant>::new()), UnixMs(0));
+            let plan = sqlite_plan(Page::<Job> { before: None, limit: 50 }.finish(select, "j.id")).await;
+            assert!(plan.contains("INDEX jobs_ended_badly (tenant_id=? AND state=?)"), "{plan}");
+        }
+    }
 }

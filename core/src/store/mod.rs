@@ -200,4 +200,16 @@ mod tests {
             Self { url, cipher, node: "test".to_owned(), connections_max: 1 }
         }
     }
+
+    /// The steps that SQLite takes for a statement.
+    pub(super) async fn sqlite_plan(statement: sql::Sql) -> String {
+        let folder = std::env::temp_dir().join(format!("postrider-plan-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let steps: Vec<(i64, i64, i64, String)> =
+            store.pool.fetch(statement.after("EXPLAIN QUERY PLAN ")).await.unwrap();
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+        steps.into_iter().map(|(_, _, _, step)| step + "\n").collect()
+    }
 }
