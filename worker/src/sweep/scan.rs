@@ -12,8 +12,8 @@ use postrider_core::{
 use super::Sweeper;
 use crate::pace::{Outage, rest};
 
-/// Jobs of one page.
-const PAGE: u32 = 1_000;
+/// Jobs of one page: so many that a backlog on a thousand lanes has several of each, which a queue takes in at once.
+const PAGE: u32 = 5_000;
 /// Rounds begin at most this often.
 const ROUND: Duration = Duration::from_secs(5);
 /// A page is followed by this many times its own time of rest.

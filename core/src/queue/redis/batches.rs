@@ -80,6 +80,10 @@ impl Redis {
         for (at, item) in items.iter().enumerate() {
             by_shard[shard_of(lane(item), self.0.shards.len())].push(at);
         }
+        // A script reads and writes a lane once for all of its items, so these come in one batch, in their order.
+        for places in by_shard.iter_mut().filter(|places| places.len() > BATCH) {
+            places.sort_by(|&one, &other| lane(&items[one]).cmp(lane(&items[other])));
+        }
         let (args, by_shard) = (&args, &by_shard);
         let runs = by_shard.iter().enumerate().map(|(shard, places)| async move {
             let mut answered = Vec::with_capacity(places.len());
