@@ -28,6 +28,11 @@ impl ServerArgs {
     pub(crate) fn of(url: String, token: String) -> Self {
         Self { url, token, tenant: None }
     }
+
+    /// For this tenant, where the token is the administrator's.
+    pub(crate) fn for_tenant(self, tenant: String) -> Self {
+        Self { tenant: Some(tenant), ..self }
+    }
 }
 
 /// A server's API.

@@ -5,6 +5,7 @@ mod books;
 mod figures;
 mod isolation;
 mod jobs;
+mod lanes;
 mod process;
 mod publisher;
 mod receiver;
@@ -35,6 +36,8 @@ enum Case {
     Jobs(jobs::JobsArgs),
     /// One endpoint hangs, another is healthy: what the healthy one notices of it.
     Isolation(isolation::IsolationArgs),
+    /// One tenant has a backlog on many lanes: what an event of another tenant notices of it.
+    Lanes(lanes::LanesArgs),
 }
 
 #[derive(Args, Clone)]
@@ -59,5 +62,6 @@ pub(crate) async fn run(settings: Settings, args: BenchArgs) -> anyhow::Result<(
         Case::Webhooks(args) => webhooks::run(&settings, args).await,
         Case::Jobs(args) => jobs::run(&settings, args).await,
         Case::Isolation(args) => isolation::run(&settings, args).await,
+        Case::Lanes(args) => lanes::run(&settings, args).await,
     }
 }

@@ -32,11 +32,12 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 /// The server's own words, shown where it does not start.
 const LOG_FILE: &str = "server.log";
+const OTHER_TENANT: &str = "other";
 
 pub(super) struct Target {
     pub(super) address: SocketAddr,
     token: String,
-    api: Server,
+    pub(super) api: Server,
     http: reqwest::Client,
     pub(super) stack: String,
     own: Option<Own>,
@@ -122,7 +123,14 @@ impl Target {
         self.endpoint(&format!("http://{}{HANGING}", receiver.address), kind).await.map(drop)
     }
 
-    async fn endpoint(&self, url: &str, kind: &str) -> anyhow::Result<Value> {
+    /// Makes another tenant, and what calls the server for it.
+    pub(super) async fn other_tenant(&self) -> anyhow::Result<Server> {
+        self.api.post("/v1/tenants", json!({ "slug": OTHER_TENANT, "name": "Other" }).to_string(), None).await?;
+        let args = ServerArgs::of(format!("http://{}", self.address), self.token.clone());
+        Server::new(args.for_tenant(OTHER_TENANT.to_owned()))
+    }
+
+    pub(super) async fn endpoint(&self, url: &str, kind: &str) -> anyhow::Result<Value> {
         let body = json!({ "url": url, "event_types": [kind], "description": "made by postrider bench" });
         self.api.post("/v1/endpoints", body.to_string(), None).await.context("an endpoint cannot be made")
     }

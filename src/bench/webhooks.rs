@@ -208,7 +208,7 @@ impl Publication {
     }
 }
 
-fn payload(number: u64, bytes: u32) -> String {
+pub(super) fn payload(number: u64, bytes: u32) -> String {
     let mut text = format!("{NUMBER}{number},\"fill\":\"");
     let end = "\"}";
     let fill = (bytes as usize).saturating_sub(text.len() + end.len());

@@ -30,6 +30,8 @@ async fn each_case_prints_its_figures_and_leaves_nothing(stack: Stack) {
     assert!(jobs["drained_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{jobs}");
     let isolation = figures(&["isolation", "--rate", "20", "--seconds", "1"]);
     assert_eq!(isolation["lost"], 0, "{isolation}");
+    let lanes = figures(&["lanes", "--lanes", "5", "--backlog", "3", "--tries", "2"]);
+    assert_eq!((&lanes["lost"], &lanes["tries"]), (&0.into(), &2.into()), "{lanes}");
     let running = figures(&["webhooks", "--events", "10", "--url", &app.url()]);
     assert_eq!((&running["delivered"], &running["server_peak_memory_mb"]), (&10.into(), &Value::Null));
     let refused = bad(app.shell(&["bench", "webhooks", "--url", "https://example.com", "--events", "1"]));
