@@ -24,6 +24,7 @@ use crate::harness::{Database, Stack};
 
 mod endpoints;
 mod operations;
+mod plans;
 mod retention;
 mod scope;
 

@@ -57,10 +57,11 @@ impl Target {
                 })?
                 .application_name("postrider")
                 // A plan that was made while a table was small would read all of it once it is large: each is made for the
-                // tables as they are.
+                // tables as they are. None is worth compiling.
                 .options([
                     ("synchronous_commit", "on"),
                     ("plan_cache_mode", "force_custom_plan"),
+                    ("jit", "off"),
                     ("idle_in_transaction_session_timeout", ABANDONED),
                 ]);
             return Ok(Self::Postgres(Box::new(connect)));

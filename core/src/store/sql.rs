@@ -429,11 +429,27 @@ async fn take_turn(turn: &Arc<Mutex<()>>) -> Result<OwnedMutexGuard<()>, StoreEr
 
 /// A connection for one user, kept from one use to the next. A pool asks each whether it lives when it is given back, and
 /// when it is taken: twice as many round trips as a short statement has.
+///
+/// What is done through it finds rows by their keys, so PostgreSQL plans it once ([`KEPT_POSTGRES`]) and not for each
+/// execution, which would take it as long as the execution itself. A plan that was made while a table was small would read
+/// all of it once it is large, so plans are made anew each second.
 #[derive(Debug)]
 pub(super) struct Kept {
     pool: Pool,
-    connection: Option<(Connection, Instant)>,
+    live: Option<Live>,
 }
+
+#[derive(Debug)]
+struct Live {
+    connection: Connection,
+    /// When it was last used, or with PostgreSQL asked to forget its plans: what shows that it lives.
+    known_at: Instant,
+}
+
+/// How a kept connection to PostgreSQL plans.
+const KEPT_POSTGRES: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
+/// Has PostgreSQL make all plans of a connection anew.
+const FORGET_PLANS: &str = "DISCARD PLANS";
 
 #[derive(Debug)]
 enum Connection {
@@ -443,7 +459,7 @@ enum Connection {
 
 impl Kept {
     pub(super) const fn of(pool: Pool) -> Self {
-        Self { pool, connection: None }
+        Self { pool, live: None }
     }
 
     /// Reads without a transaction.
@@ -481,37 +497,56 @@ impl Kept {
 
     /// Another connection is taken for the next use. This one goes, since nobody knows what state it is in.
     pub(super) fn renew(&mut self) {
-        match self.connection.take() {
-            Some((Connection::Sqlite(mut connection), _)) => connection.close_on_drop(),
-            Some((Connection::Postgres(mut connection), _)) => connection.close_on_drop(),
+        match self.live.take().map(|live| live.connection) {
+            Some(Connection::Sqlite(mut connection)) => connection.close_on_drop(),
+            Some(Connection::Postgres(mut connection)) => connection.close_on_drop(),
             None => {}
         }
     }
 
-    /// The connection, asked whether it lives where it was not used for a moment.
     async fn connection(&mut self, writes: bool) -> Result<&mut Connection, StoreError> {
-        let lives = match &mut self.connection {
-            None => Ok(()),
-            Some((_, used_at)) if used_at.elapsed() < BELIEVED => Ok(()),
-            Some((Connection::Sqlite(connection), _)) => within(ACQUIRE, connection.ping()).await,
-            Some((Connection::Postgres(connection), _)) => within(ACQUIRE, connection.ping()).await,
-        };
-        if let Err(error) = lives {
+        if let Err(error) = self.look().await {
             self.renew();
             // A new one would not be answered either.
             if error.is_timeout() {
                 return Err(error);
             }
         }
-        let connection = match self.connection.take() {
-            Some((connection, _)) => connection,
-            None => match &self.pool {
-                Pool::Sqlite { writers, .. } if writes => Connection::Sqlite(writers.acquire().await?),
-                Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
-                Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
-            },
+        let live = match self.live.take() {
+            Some(live) => live,
+            None => Live { connection: self.open(writes).await?, known_at: Instant::now() },
         };
-        Ok(&mut self.connection.insert((connection, Instant::now())).0)
+        Ok(&mut self.live.insert(live).connection)
+    }
+
+    /// Asks the connection whether it lives where that was not shown for a moment.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let now = Instant::now();
+        match &mut live.connection {
+            Connection::Sqlite(_) if now - live.known_at < BELIEVED => {}
+            Connection::Sqlite(connection) => within(ACQUIRE, connection.ping()).await?,
+            Connection::Postgres(_) if now - live.known_at < BELIEVED => return Ok(()),
+            Connection::Postgres(connection) => {
+                within(ACQUIRE, sqlx::raw_sql(FORGET_PLANS).execute(&mut **connection)).await?;
+            }
+        }
+        live.known_at = now;
+        Ok(())
+    }
+
+    async fn open(&self, writes: bool) -> Result<Connection, StoreError> {
+        Ok(match &self.pool {
+            Pool::Sqlite { writers, .. } if writes => Connection::Sqlite(writers.acquire().await?),
+            Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
+            Pool::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                // How it plans is for its one user, so it never goes back to the pool.
+                connection.close_on_drop();
+                within(ACQUIRE, sqlx::raw_sql(KEPT_POSTGRES).execute(&mut *connection)).await?;
+                Connection::Postgres(connection)
+            }
+        })
     }
 }
 
