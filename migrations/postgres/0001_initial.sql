@@ -192,7 +192,7 @@ CREATE TABLE attempts (
     address TEXT NULL,
     worker TEXT NOT NULL,
     late BIGINT NOT NULL,
-    CONSTRAINT attempts_pk PRIMARY KEY (id)
+    CONSTRAINT attempts_pk PRIMARY KEY (job_id, id)
 );
 COMMENT ON TABLE attempts IS 'Tries of jobs.';
 COMMENT ON COLUMN attempts.id IS 'UUIDv7';
@@ -208,7 +208,6 @@ COMMENT ON COLUMN attempts.response_body IS 'the first 4 KiB of the answer; NULL
 COMMENT ON COLUMN attempts.address IS 'address and port that were dialled; NULL: it did not come to that';
 COMMENT ON COLUMN attempts.worker IS 'the worker that ran it';
 COMMENT ON COLUMN attempts.late IS '1: its outcome came too late and changed nothing';
-CREATE INDEX attempts_by_job ON attempts (job_id, id);
 
 CREATE TABLE dead_letters (
     id UUID NOT NULL,

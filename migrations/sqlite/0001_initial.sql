@@ -132,9 +132,8 @@ CREATE TABLE attempts (
     address TEXT NULL, -- address and port that were dialled; NULL: it did not come to that
     worker TEXT NOT NULL, -- the worker that ran it
     late INTEGER NOT NULL, -- 1: its outcome came too late and changed nothing
-    CONSTRAINT attempts_pk PRIMARY KEY (id)
+    CONSTRAINT attempts_pk PRIMARY KEY (job_id, id)
 ) STRICT;
-CREATE INDEX attempts_by_job ON attempts (job_id, id);
 
 -- Snapshots of work that ended without success, kept until a person has dealt with them.
 CREATE TABLE dead_letters (
