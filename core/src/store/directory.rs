@@ -27,6 +27,8 @@ use crate::domain::{
 const LOOK: Duration = Duration::from_millis(500);
 /// What was not checked for this long is not believed.
 const BELIEVED: Duration = Duration::from_millis(1_500);
+/// Reads of tenants' endpoints at once.
+const TURNS: usize = 64;
 /// Tenants in memory; beyond it all are forgotten and those in use come back.
 const TENANTS_MAX: usize = 10_000;
 
@@ -113,15 +115,41 @@ struct Known {
 #[derive(Debug)]
 struct KnownTenant {
     endpoints: Arc<TenantEndpoints>,
-    /// Something has changed: what did is read before they are given out again.
-    doubted: bool,
+    /// When the read began that they are from, and the generation then.
+    read_at: Instant,
+    vouched: u64,
+    /// The generation at which something had changed: what did is read before they are given out again.
+    doubted: u64,
+}
+
+impl KnownTenant {
+    /// As it is now, while the settings' clock is `believed`; or as it was after `since`, whatever has changed meanwhile.
+    fn holds(&self, believed: bool, since: Instant) -> bool {
+        (believed && self.vouched >= self.doubted) || self.read_at > since
+    }
 }
 
 impl Known {
     fn doubt(&mut self, tenant: Id<Tenant>) {
         if let Some(known) = self.tenants.get_mut(&tenant) {
-            known.doubted = true;
+            known.doubted = self.generation;
         }
+    }
+
+    fn holding(&self, tenant: Id<Tenant>, since: Instant) -> Option<Arc<TenantEndpoints>> {
+        let believed = self.checked_at.is_some_and(|checked| checked.elapsed() < BELIEVED);
+        let known = self.tenants.get(&tenant).filter(|known| known.holds(believed, since))?;
+        Some(Arc::clone(&known.endpoints))
+    }
+
+    /// What a read found that began at `read_at`, in the generation `vouched`.
+    fn learn(&mut self, tenant: Id<Tenant>, endpoints: Arc<TenantEndpoints>, read_at: Instant, vouched: u64) {
+        // One that was not known may have been doubted unseen.
+        let doubted = self.tenants.get(&tenant).map_or(self.generation, |known| known.doubted);
+        if self.tenants.len() >= TENANTS_MAX && !self.tenants.contains_key(&tenant) {
+            self.tenants.clear();
+        }
+        self.tenants.insert(tenant, KnownTenant { endpoints, read_at, vouched, doubted });
     }
 }
 
@@ -131,12 +159,15 @@ pub struct Directory {
     pool: Pool,
     cipher: Cipher,
     known: Arc<Mutex<Known>>,
+    /// Who reads a tenant's endpoints has its turn: all that wait for it have what one read finds.
+    turns: Arc<[tokio::sync::Mutex<()>]>,
 }
 
 impl Directory {
     pub(super) fn new(pool: Pool, cipher: Cipher) -> Self {
         let known = Known { tenants: HashMap::new(), generation: 0, epoch: None, checked_at: None };
-        Self { pool, cipher, known: Arc::new(Mutex::new(known)) }
+        let turns = (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect();
+        Self { pool, cipher, known: Arc::new(Mutex::new(known)), turns }
     }
 
     /// The tenant's endpoints, at most two seconds old.
@@ -144,25 +175,41 @@ impl Directory {
     /// # Errors
     /// When the database does not answer and what is known is too old to be believed.
     pub async fn endpoints(&self, tenant: Id<Tenant>) -> Result<Arc<TenantEndpoints>, StoreError> {
+        let asked_at = Instant::now();
+        if let Some(endpoints) = self.known().holding(tenant, asked_at) {
+            return Ok(endpoints);
+        }
+        soon(async {
+            let _turn = self.turn(tenant).lock().await;
+            if let Some(endpoints) = self.known().holding(tenant, asked_at) {
+                return Ok(endpoints);
+            }
+            self.read(tenant).await
+        })
+        .await
+    }
+
+    async fn read(&self, tenant: Id<Tenant>) -> Result<Arc<TenantEndpoints>, StoreError> {
+        let read_at = Instant::now();
         let (before, generation) = {
             let known = self.known();
-            let believed = known.checked_at.is_some_and(|checked| checked.elapsed() < BELIEVED);
-            match known.tenants.get(&tenant) {
-                Some(KnownTenant { endpoints, doubted: false }) if believed => return Ok(Arc::clone(endpoints)),
-                found => (found.map(|found| Arc::clone(&found.endpoints)), known.generation),
-            }
+            (known.tenants.get(&tenant).map(|found| Arc::clone(&found.endpoints)), known.generation)
         };
+        let was_known = before.is_some();
         let before = before.unwrap_or_default();
-        let changes = soon(endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch)).await?;
+        let changes = endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
         let endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
         let mut known = self.known();
-        if known.generation == generation {
-            if known.tenants.len() >= TENANTS_MAX && !known.tenants.contains_key(&tenant) {
-                known.tenants.clear();
-            }
-            known.tenants.insert(tenant, KnownTenant { endpoints: Arc::clone(&endpoints), doubted: false });
+        // Where it was forgotten meanwhile, what is built on it may lack something.
+        if !was_known || known.tenants.contains_key(&tenant) {
+            known.learn(tenant, Arc::clone(&endpoints), read_at, generation);
         }
         Ok(endpoints)
+    }
+
+    fn turn(&self, tenant: Id<Tenant>) -> &tokio::sync::Mutex<()> {
+        let place = tenant.uuid().as_u128() % self.turns.len() as u128;
+        &self.turns[usize::try_from(place).unwrap_or_default()]
     }
 
     /// One endpoint, at most two seconds old. That there is none is said by SQL alone: memory may be older than the
@@ -245,5 +292,39 @@ impl Directory {
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, StoreOptions};
+
+    #[tokio::test]
+    async fn all_that_wait_have_what_one_read_finds_however_often_the_tenant_changes() {
+        let folder = std::env::temp_dir().join(format!("postrider-directory-{}", Id::<Tenant>::new()));
+        std::fs::create_dir(&folder).unwrap();
+        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let tenant = store.default_tenant(UnixMs::now()).await.unwrap().id;
+        let directory = store.directory();
+        let read_at = || directory.known().tenants[&tenant].read_at;
+
+        let turn = directory.turn(tenant).lock().await;
+        let mut asked: Vec<_> = (0..50).map(|_| Box::pin(directory.endpoints(tenant))).collect();
+        for one in &mut asked {
+            assert!(futures::poll!(one).is_pending());
+        }
+        drop(turn);
+        asked.remove(0).await.unwrap();
+        let first = read_at();
+        for one in asked {
+            directory.doubt(tenant);
+            one.await.unwrap();
+        }
+        assert_eq!(read_at(), first);
+        directory.endpoints(tenant).await.unwrap();
+        assert!(read_at() > first, "who asks after a change has what was read after it");
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
