@@ -21,8 +21,7 @@ const LANES: usize = 8;
 async fn sigkill_of_everything_at_random_points_loses_none(stack: Stack) {
     let (events, kills) = (rounds(2_000, 10_000), rounds(5, 10));
     let (mut app, receiver) = (App::start(stack).await, Receiver::start().await);
-    // Some answers fail, so that retries are on their way too when the process dies.
-    receiver.first("/hook", (0..200).map(|n| Script::status(if n % 5 == 0 { 500 } else { 200 })), Script::status(200));
+    receiver.fails_some_at_first("/hook");
     let extras = json!({ "retry_schedule_seconds": vec![0.1; 10] });
     app.client.create_endpoint(&receiver.url("/hook"), extras).await;
     let publishing = Publishing::start(&app.client, &Load::of(events));

@@ -32,28 +32,24 @@ const HELD_EACH: usize = 2 * HELD_LANES;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_killed_and_restarted_with_its_data() {
-    let mut redis = PrivateRedis::start().await;
-    let mut scene = Scene::on(&redis.url()).await;
-    for _ in 0..rounds(2, 10) {
-        scene.any_moment().await;
-        redis.kill();
-        scene.moment().await;
-        redis.restart().await;
-        scene.goes_on("killed and restarted with its data").await;
-    }
-    scene.balances(async || redis.holds(A_LEASE).await).await;
+    killed_and("restarted with its data", async |redis| redis.restart().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_killed_and_restarted_empty() {
+    let empty = async |redis: &mut PrivateRedis| redis.restart_from(tempfile::tempdir().unwrap()).await;
+    killed_and("restarted empty", empty).await;
+}
+
+async fn killed_and(restarted: &str, restart: impl AsyncFn(&mut PrivateRedis)) {
     let mut redis = PrivateRedis::start().await;
     let mut scene = Scene::on(&redis.url()).await;
     for _ in 0..rounds(2, 10) {
         scene.any_moment().await;
         redis.kill();
         scene.moment().await;
-        redis.restart_from(tempfile::tempdir().unwrap()).await;
-        scene.goes_on("killed and restarted empty").await;
+        restart(&mut redis).await;
+        scene.goes_on(&format!("killed and {restarted}")).await;
     }
     scene.balances(async || redis.holds(A_LEASE).await).await;
 }
@@ -61,42 +57,35 @@ async fn redis_killed_and_restarted_empty() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_that_stands_still_for_longer_than_a_lease() {
     let redis = PrivateRedis::start().await;
-    let mut scene = Scene::on(&redis.url()).await;
-    for _ in 0..rounds(1, 5) {
-        scene.any_moment().await;
-        redis.pause();
-        scene.accepts_for(BEYOND_A_LEASE).await;
-        redis.resume();
-        scene.goes_on("stood still for 20 s").await;
-    }
-    scene.balances(async || redis.holds(A_LEASE).await).await;
+    let (pause, resume) = (async || redis.pause(), async || redis.resume());
+    of_no_use_for_20_s("stood still", &redis, &redis.url(), pause, resume).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_behind_a_line_that_takes_connections_in_and_never_answers() {
     let redis = PrivateRedis::start().await;
     let proxy = Proxy::start(redis.url().trim_start_matches("redis://")).await;
-    let mut scene = Scene::on(&format!("redis://{}", proxy.address())).await;
-    for _ in 0..rounds(1, 5) {
-        scene.any_moment().await;
-        proxy.set(Line::Silent);
-        scene.accepts_for(BEYOND_A_LEASE).await;
-        proxy.set(Line::Open);
-        scene.goes_on("silent for 20 s").await;
-    }
-    scene.balances(async || redis.holds(A_LEASE).await).await;
+    let url = format!("redis://{}", proxy.address());
+    let (silent, open) = (async || proxy.set(Line::Silent), async || proxy.set(Line::Open));
+    of_no_use_for_20_s("silent", &redis, &url, silent, open).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_that_refuses_writes_since_it_is_full() {
     let redis = PrivateRedis::start().await;
-    let mut scene = Scene::on(&redis.url()).await;
+    let limit = async |bytes| redis.ask::<()>(&["CONFIG", "SET", "maxmemory", bytes]).await.unwrap();
+    of_no_use_for_20_s("full", &redis, &redis.url(), async || limit("1").await, async || limit("0").await).await;
+}
+
+/// `begins` and `ends` are what makes the server at `url` of no use, and undoes that.
+async fn of_no_use_for_20_s(how: &str, redis: &PrivateRedis, url: &str, begins: impl AsyncFn(), ends: impl AsyncFn()) {
+    let mut scene = Scene::on(url).await;
     for _ in 0..rounds(1, 5) {
         scene.any_moment().await;
-        redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+        begins().await;
         scene.accepts_for(BEYOND_A_LEASE).await;
-        redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
-        scene.goes_on("full for 20 s").await;
+        ends().await;
+        scene.goes_on(&format!("{how} for 20 s")).await;
     }
     scene.balances(async || redis.holds(A_LEASE).await).await;
 }
@@ -178,12 +167,7 @@ impl Scene {
                 api.client.create_endpoint(&receiver.url(path), extras).await;
             }
         }
-        // Some first answers are failures, so that retries are on their way too.
-        receiver.first(
-            "/hook",
-            (0..200).map(|n| Script::status(if n % 5 == 0 { 500 } else { 200 })),
-            Script::status(200),
-        );
+        receiver.fails_some_at_first("/hook");
         let extras = json!({ "event_types": ["load.test"], "retry_schedule_seconds": vec![0.1; 10] });
         api.client.create_endpoint(&receiver.url("/hook"), extras).await;
         let publishing = Publishing::start(&api.client, &Load::without_end(PER_SECOND));
@@ -237,11 +221,7 @@ impl Scene {
         let began = Instant::now();
         self.publishing.wait_for_more(PER_SECOND / 4).await;
         let accepted = self.publishing.accepted();
-        let all_came = || async {
-            let came = self.receiver.events("/hook");
-            accepted.iter().all(|event| came.contains_key(event)).then_some(())
-        };
-        eventually(&format!("what was accepted comes: {after}"), BACK, all_came).await;
+        self.receiver.wait_for_all("/hook", &accepted, BACK).await;
         let (took, slowest) = (began.elapsed(), self.publishing.slowest());
         eprintln!("{after}: all came {took:?} after its return; the slowest 202 took {slowest:?}");
         assert_eq!(self.publishing.refusals(), 0, "an event was refused");

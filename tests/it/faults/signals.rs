@@ -47,11 +47,7 @@ async fn a_stop_under_load_loses_and_doubles_none_and_nothing_waits_for_a_lease(
         assert!(status.success(), "a graceful stop ends with {status}");
         let accepted = publishing.accepted();
         app.restart_with(SLOTS, if stop % 2 == 0 { "1024" } else { "2" }).await;
-        let all_came = || async {
-            let came = receiver.events("/hook");
-            accepted.iter().all(|event| came.contains_key(event)).then_some(())
-        };
-        eventually("what was accepted before the stop is delivered soon after it", PROMPT, all_came).await;
+        receiver.wait_for_all("/hook", &accepted, PROMPT).await;
     }
     let accepted = publishing.finish().await;
     assert_eq!(accepted.len(), events);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::readiness::{Outage, Readiness};
-use crate::harness::{App, Books, Load, Publishing, Receiver, SOON, Script, eventually};
+use crate::harness::{App, Books, Load, Publishing, Receiver, SOON, eventually};
 
 /// What a refusal takes at most, on a busy machine too.
 const REFUSAL: Duration = Duration::from_secs(10);
@@ -25,9 +25,7 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) async fn of(app: App) -> Self {
         let receiver = Receiver::start().await;
-        // Some first answers are failures, so that retries are on their way too.
-        let answers = (0..200).map(|n| Script::status(if n % 5 == 0 { 500 } else { 200 }));
-        receiver.first("/hook", answers, Script::status(200));
+        receiver.fails_some_at_first("/hook");
         let extras = json!({ "retry_schedule_seconds": vec![0.1; 10] });
         app.client.create_endpoint(&receiver.url("/hook"), extras).await;
         let load = Load { publishers: PUBLISHERS, ..Load::without_end(PER_SECOND) };
@@ -65,11 +63,7 @@ impl Scene {
         let began = Instant::now();
         self.publishing.wait_for_more(PUBLISHERS).await;
         let accepted = self.publishing.accepted();
-        let all_came = || async {
-            let came = self.receiver.events("/hook");
-            accepted.iter().all(|event| came.contains_key(event)).then_some(())
-        };
-        eventually(&format!("what was accepted comes: {after}"), BACK, all_came).await;
+        self.receiver.wait_for_all("/hook", &accepted, BACK).await;
         let (took, refusal) = (began.elapsed(), self.publishing.slowest_refusal());
         eprintln!(
             "{after}: all came {took:?} later; the slowest 202 took {:?}, {} refusals at most {refusal:?}",

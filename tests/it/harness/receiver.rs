@@ -2,7 +2,7 @@
 //! and misbehave as no framework would let it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -81,6 +81,11 @@ impl Receiver {
         self.shared.plans.lock().unwrap().insert(path.to_owned(), plan);
     }
 
+    /// Answers each fifth of the first 200 requests to `path` with a failure, so that retries are on their way too.
+    pub(crate) fn fails_some_at_first(&self, path: &str) {
+        self.first(path, (0..200).map(|n| Script::status(if n % 5 == 0 { 500 } else { 200 })), Script::status(200));
+    }
+
     /// From now on, each new connection gets this before anything is read of it; with `None`, each is served again.
     pub(crate) fn unread(&self, script: Option<Script>) {
         *self.shared.unread.lock().unwrap() = script;
@@ -106,6 +111,15 @@ impl Receiver {
     pub(crate) async fn wait_for_events(&self, path: &str, count: usize, deadline: Duration) -> HashMap<String, usize> {
         let came = || async { Some(self.events(path)).filter(|events| events.len() >= count) };
         eventually(&format!("{count} distinct events at {path}"), deadline, came).await
+    }
+
+    /// Waits until each of these events has come to `path`.
+    pub(crate) async fn wait_for_all(&self, path: &str, events: &HashSet<String>, deadline: Duration) {
+        let all_came = || async {
+            let came = self.events(path);
+            events.iter().all(|event| came.contains_key(event)).then_some(())
+        };
+        eventually(&format!("what was accepted comes to {path}"), deadline, all_came).await;
     }
 
     /// The distinct events that came to `path`, with each one's count of requests.

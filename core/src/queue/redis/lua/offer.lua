@@ -12,11 +12,7 @@ local answers = {}
 -- What each lane holds of the jobs that are offered to it.
 local held = {}
 local function look(command, key, jobs)
-  for from = 1, #jobs, RUN do
-    local to = math.min(from + RUN - 1, #jobs)
-    local found = call(command, key, unpack(jobs, from, to))
-    for at = from, to do held[jobs[at]] = held[jobs[at]] or found[at - from + 1] end
-  end
+  for at, found in ipairs(ask_in_runs(command, key, jobs)) do held[jobs[at]] = held[jobs[at]] or found end
 end
 for lane, jobs in pairs(jobs_by_lane(4, 5)) do
   if lane.ready > 0 then look('ZMSCORE', base .. 'r:' .. lane.name, jobs) end

@@ -36,6 +36,16 @@ local function in_runs(command, key, values)
   end
 end
 
+-- Asks a command about all values, in as many runs as it takes. Returns its answers in their order, false where there is none.
+local function ask_in_runs(command, key, values)
+  local answers = {}
+  for from = 1, #values, RUN do
+    local run = call(command, key, unpack(values, from, math.min(from + RUN - 1, #values)))
+    for at = 1, #run do answers[from + at - 1] = run[at] end
+  end
+  return answers
+end
+
 local function pack(lane)
   return cmsgpack.pack(lane.conc, lane.rate, lane.ord, lane.pause, lane.limit, lane.streak, lane.rest, lane.tat,
     lane.hold, lane.spill, lane.gen, lane.ring, lane.wake, lane.told, lane.good, lane.heard, lane.ready, lane.delayed,
@@ -265,11 +275,7 @@ local function front(rank) return int(rank % SPAN - SPAN) end
 
 -- Reads many leases at once, for `lease_of`.
 local function read_leases(lane, jobs)
-  for from = 1, #jobs, RUN do
-    local to = math.min(from + RUN - 1, #jobs)
-    local values = call('HMGET', base .. 'f:' .. lane.name, unpack(jobs, from, to))
-    for at = from, to do lane.leases[jobs[at]] = values[at - from + 1] end
-  end
+  for at, value in ipairs(ask_in_runs('HMGET', base .. 'f:' .. lane.name, jobs)) do lane.leases[jobs[at]] = value end
 end
 
 local function lease_of(lane, job)
