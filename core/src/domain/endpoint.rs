@@ -9,7 +9,7 @@ use super::{
     egress::EndpointUrl,
     event::{Channel, EventType, TypePattern},
     id::Identified,
-    lane::{CONCURRENCY_MAX_DEFAULT, LaneKey, LaneName, LaneSettings},
+    lane::{LaneKey, LaneName, LaneSettings},
     retry::RetrySchedule,
     tenant::Tenant,
 };
@@ -119,7 +119,7 @@ impl Endpoint {
     #[must_use]
     pub fn lane_settings(&self) -> LaneSettings {
         LaneSettings {
-            concurrency_max: self.settings.concurrency_max.unwrap_or(CONCURRENCY_MAX_DEFAULT),
+            concurrency_max: self.settings.concurrency_max,
             rate_per_second: self.settings.rate_per_second,
             ordered: self.settings.ordered,
             paused: self.state == EndpointState::Paused,

@@ -7,8 +7,11 @@ use super::{Id, UnixMs, endpoint::Endpoint, tenant::Tenant};
 
 /// Bytes of a lane's name.
 pub const LANE_NAME_BYTES_MAX: usize = 200;
-/// What a lane may have in flight when nothing else is said.
-pub const CONCURRENCY_MAX_DEFAULT: u32 = 64;
+/// What a lane may have in flight at most when nothing is set.
+pub const IN_FLIGHT_MAX: u32 = 64;
+/// The same while its receiver answers quickly: most of such a job's time in flight is that of its claim and its commit.
+pub const QUICK_IN_FLIGHT_MAX: u32 = 256;
+pub const QUICK: Duration = Duration::from_millis(100);
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,21 +63,15 @@ pub struct LaneKey {
 }
 
 /// What an operator or an endpoint's owner has set for a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneSettings {
     /// In flight at most, whatever the receiver bears.
-    pub concurrency_max: u32,
+    pub concurrency_max: Option<u32>,
     /// Starts in one second at most, evenly spaced.
     pub rate_per_second: Option<u32>,
     /// The next job waits until the one before it is finished, retries included.
     pub ordered: bool,
     pub paused: bool,
-}
-
-impl Default for LaneSettings {
-    fn default() -> Self {
-        Self { concurrency_max: CONCURRENCY_MAX_DEFAULT, rate_per_second: None, ordered: false, paused: false }
-    }
 }
 
 /// In flight at first, before anything is known of the receiver.
@@ -147,17 +144,17 @@ impl Default for Gauge {
 impl Gauge {
     /// What is known after an attempt that took `took` and ended at `now`.
     ///
-    /// Good adds one to the limit, as far as the lane may use it; Bad halves it. The breaker opens at the fifth Bad in
-    /// a row, and each Bad while it is open lets the lane rest as long as the call took: a receiver that fails fast is
+    /// Good adds one to the limit, as far as the lane may use it; Bad halves it. Where nothing is set, a lane above
+    /// [`IN_FLIGHT_MAX`] that answers slower than [`QUICK`] loses one. The breaker opens at the fifth Bad in a row, and each Bad while it is open lets the lane rest as long as the call took: a receiver that fails fast is
     /// still tried, one that hangs holds one slot. The first Good closes it and the limit ramps from 1.
     #[must_use]
-    pub fn after(self, health: Health, took: Duration, concurrency_max: u32, now: UnixMs) -> Self {
+    pub fn after(self, health: Health, took: Duration, settings: &LaneSettings, now: UnixMs) -> Self {
         match (health, self.breaker) {
             (Health::Neutral, _) => self,
             (Health::Good, breaker) => {
                 let limit = match breaker {
                     Breaker::Open { .. } => 1,
-                    Breaker::Closed => self.limit.saturating_add(1).min(concurrency_max).max(self.limit),
+                    Breaker::Closed => self.limit_after_good(took, settings),
                 };
                 Self { limit, bad_streak: 0, breaker: Breaker::Closed, proven: true, heard_at: now }
             }
@@ -168,6 +165,15 @@ impl Gauge {
                 let breaker = if opens { Breaker::Open { rest_until } } else { Breaker::Closed };
                 Self { limit: (self.limit / 2).max(1), bad_streak, breaker, heard_at: now, ..self }
             }
+        }
+    }
+
+    fn limit_after_good(&self, took: Duration, settings: &LaneSettings) -> u32 {
+        let bearable = if took <= QUICK { QUICK_IN_FLIGHT_MAX } else { IN_FLIGHT_MAX };
+        match settings.concurrency_max {
+            Some(set) if self.limit >= set => self.limit,
+            None if self.limit >= bearable => bearable.max(self.limit - 1),
+            _ => self.limit + 1,
         }
     }
 
@@ -204,7 +210,7 @@ impl Gauge {
             Breaker::Closed if !settings.ordered => self.limit,
             Breaker::Closed | Breaker::Open { .. } => 1,
         };
-        bears.min(settings.concurrency_max)
+        settings.concurrency_max.map_or(bears, |set| bears.min(set))
     }
 
     /// Before this time nothing starts, as far as the receiver goes.
@@ -266,7 +272,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000_000);
 
     fn after(gauge: Gauge, healths: &[Health]) -> Gauge {
-        healths.iter().fold(gauge, |gauge, &health| gauge.after(health, Duration::from_millis(100), 64, NOW))
+        healths.iter().fold(gauge, |gauge, &health| gauge.after(health, QUICK, &LaneSettings::default(), NOW))
     }
 
     #[test]
@@ -290,11 +296,28 @@ mod tests {
     fn what_a_receiver_bears_is_not_forgotten_while_less_is_allowed() {
         let gauge = after(Gauge::default(), &[Health::Good; 9]);
         for (concurrency_max, limit) in [(0, 11), (1, 11), (11, 11), (12, 12)] {
-            assert_eq!(
-                gauge.after(Health::Good, Duration::ZERO, concurrency_max, NOW).limit,
-                limit,
-                "{concurrency_max}"
-            );
+            let settings = LaneSettings { concurrency_max: Some(concurrency_max), ..LaneSettings::default() };
+            let gauge = gauge.after(Health::Good, Duration::ZERO, &settings, NOW);
+            assert_eq!(gauge.limit, limit, "{concurrency_max}");
+        }
+    }
+
+    #[test]
+    fn only_a_quick_receiver_gets_more_than_what_suits_any() {
+        for (concurrency_max, limit, took_ms, next) in [
+            (None, 63, 101, 64),
+            (None, 64, 101, 64),
+            (None, 64, 100, 65),
+            (None, 256, 100, 256),
+            (None, 256, 101, 255),
+            (None, 65, 9_000, 64),
+            (Some(500), 256, 9_000, 257),
+            (Some(500), 500, 0, 500),
+        ] {
+            let settings = LaneSettings { concurrency_max, ..LaneSettings::default() };
+            let gauge = Gauge { limit, ..Gauge::default() };
+            let gauge = gauge.after(Health::Good, Duration::from_millis(took_ms), &settings, NOW);
+            assert_eq!(gauge.limit, next, "{concurrency_max:?}, {limit}, {took_ms} ms");
         }
     }
 
@@ -344,7 +367,7 @@ mod tests {
     fn a_rest_is_as_long_as_the_failed_call_within_bounds() {
         for (took_ms, rest_ms) in [(0, 5), (5, 5), (700, 700), (5_000, 5_000), (30_000, 5_000)] {
             let open = after(Gauge::default(), &[Health::Bad; 4]);
-            let open = open.after(Health::Bad, Duration::from_millis(took_ms), 64, NOW);
+            let open = open.after(Health::Bad, Duration::from_millis(took_ms), &LaneSettings::default(), NOW);
             assert_eq!(open.rests_until(), NOW + Duration::from_millis(rest_ms), "{took_ms} ms");
         }
     }
@@ -366,15 +389,16 @@ mod tests {
     proptest! {
         #[test]
         fn a_limit_stays_within_one_and_the_most_that_is_set(
-            healths in proptest::collection::vec(0..3u8, 0..200), concurrency_max in 0..100u32,
+            answers in proptest::collection::vec((0..3u8, 0..200u64), 0..400),
+            concurrency_max in proptest::option::of(0..100u32),
         ) {
             let settings = LaneSettings { concurrency_max, ..LaneSettings::default() };
             let mut gauge = Gauge::default();
-            for health in healths {
+            for (health, took_ms) in answers {
                 let health = [Health::Good, Health::Bad, Health::Neutral][usize::from(health)];
-                gauge = gauge.after(health, Duration::ZERO, concurrency_max, NOW);
+                gauge = gauge.after(health, Duration::from_millis(took_ms), &settings, NOW);
                 prop_assert!(gauge.limit >= 1);
-                prop_assert!(gauge.in_flight_max(&settings) <= concurrency_max);
+                prop_assert!(gauge.in_flight_max(&settings) <= concurrency_max.unwrap_or(QUICK_IN_FLIGHT_MAX));
                 prop_assert_eq!(gauge.breaker != Breaker::Closed, gauge.bad_streak == BAD_STREAK_MAX);
             }
         }

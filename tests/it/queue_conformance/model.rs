@@ -187,7 +187,7 @@ impl Pair {
 
     async fn settings(&mut self, lane: &LaneKey) {
         let settings = LaneSettings {
-            concurrency_max: self.roll.random_range(0..12),
+            concurrency_max: self.roll.random_bool(0.8).then(|| self.roll.random_range(0..12)),
             rate_per_second: None,
             ordered: self.roll.random_bool(0.3),
             paused: self.roll.random_bool(0.1),

@@ -84,7 +84,7 @@ pub(crate) fn delayed(lane: &LaneKey, delay: Duration) -> Ticket {
 }
 
 pub(crate) fn wide() -> LaneSettings {
-    LaneSettings { concurrency_max: 1_000_000, ..LaneSettings::default() }
+    LaneSettings { concurrency_max: Some(1_000_000), ..LaneSettings::default() }
 }
 
 pub(crate) fn ordered() -> LaneSettings {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use postrider_core::{
     domain::{
         Id,
-        lane::{BAD_STREAK_MAX, LaneSettings},
+        lane::{BAD_STREAK_MAX, IN_FLIGHT_MAX, LaneSettings, QUICK},
     },
     queue::{Breaker, Health, Next, Offered, Queue, Settled, Verdict},
 };
@@ -23,6 +23,7 @@ super::on_both!(
     a_lane_starts_no_faster_than_its_rate(NORMAL),
     a_paused_lane_rests_until_it_is_resumed(NORMAL),
     a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(NORMAL),
+    only_a_quick_receiver_gets_more_than_what_suits_any(NORMAL),
     a_failing_receiver_gets_one_probe_at_a_time_until_it_answers(NORMAL),
     a_failing_receiver_rests_as_long_as_its_probe_took(NORMAL),
     an_idle_worker_is_woken(NORMAL);
@@ -41,7 +42,7 @@ async fn nothing_is_taken_for_a_lane_that_the_queue_was_not_told_of(queue: Queue
     assert_eq!(refill(&queue, &mixed).await.unwrap(), [Offered::Unknown, Offered::Taken, Offered::Unknown]);
     assert_eq!(queue.offer(&mixed).await.unwrap(), [Offered::Unknown, Offered::Held, Offered::Unknown]);
     assert_eq!(queue.view(10).await.unwrap().totals.tickets, 1);
-    queue.lane(&unknown, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();
+    queue.lane(&unknown, &LaneSettings { concurrency_max: Some(1), ..LaneSettings::default() }).await.unwrap();
     assert_eq!(queue.offer(&mixed).await.unwrap(), [Offered::Taken, Offered::Held, Offered::Taken]);
     assert_eq!(claim(&queue, &worker(), 10).await.len(), 2);
 }
@@ -86,7 +87,7 @@ async fn a_thousand_busy_lanes_of_one_tenant_do_not_delay_another(queue: Queue) 
 async fn a_lane_holds_no_more_than_its_concurrency(queue: Queue) {
     let lane = lane("a");
     grow(&queue, &lane, 8).await;
-    queue.lane(&lane, &LaneSettings { concurrency_max: 3, ..LaneSettings::default() }).await.unwrap();
+    queue.lane(&lane, &LaneSettings { concurrency_max: Some(3), ..LaneSettings::default() }).await.unwrap();
     take(&queue, &tickets(&lane, 10)).await;
     let leases = claim(&queue, &worker(), 10).await;
     assert_eq!(leases.len(), 3);
@@ -98,7 +99,7 @@ async fn a_lane_holds_no_more_than_its_concurrency(queue: Queue) {
 async fn a_raised_concurrency_is_in_force_at_once(queue: Queue) {
     let lane = lane("a");
     grow(&queue, &lane, 8).await;
-    queue.lane(&lane, &LaneSettings { concurrency_max: 1, ..LaneSettings::default() }).await.unwrap();
+    queue.lane(&lane, &LaneSettings { concurrency_max: Some(1), ..LaneSettings::default() }).await.unwrap();
     take(&queue, &tickets(&lane, 10)).await;
     assert_eq!(claim(&queue, &worker(), 10).await.len(), 1);
     queue.lane(&lane, &wide()).await.unwrap();
@@ -140,7 +141,7 @@ async fn a_paused_lane_rests_until_it_is_resumed(queue: Queue) {
 
 async fn a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(queue: Queue) {
     let lane = lane("a");
-    queue.lane(&lane, &LaneSettings { concurrency_max: 5, ..LaneSettings::default() }).await.unwrap();
+    queue.lane(&lane, &LaneSettings { concurrency_max: Some(5), ..LaneSettings::default() }).await.unwrap();
     take(&queue, &tickets(&lane, 50)).await;
     let worker = worker();
     for (health, limit) in [
@@ -157,6 +158,20 @@ async fn a_lane_grows_while_its_receiver_answers_and_halves_when_it_fails(queue:
         let lease = claim_soon(&queue, &worker, 1).await.remove(0);
         settle(&queue, &lease, health, Next::Done).await;
         assert_eq!(view_of(&queue, &lane).await.limit, limit, "after {health:?}");
+    }
+}
+
+async fn only_a_quick_receiver_gets_more_than_what_suits_any(queue: Queue) {
+    let lane = lane("a");
+    grow(&queue, &lane, IN_FLIGHT_MAX + 2).await;
+    take(&queue, &tickets(&lane, 10)).await;
+    let worker = worker();
+    let slow = QUICK + Duration::from_millis(1);
+    for (took, more) in [(slow, 1), (slow, 0), (slow, 0), (QUICK, 1), (QUICK, 2), (slow, 1)] {
+        let lease = claim_soon(&queue, &worker, 1).await.remove(0);
+        let answered = Verdict { took, ..verdict(&lease, Health::Good, Next::Done) };
+        assert_eq!(queue.settle(&[answered]).await.unwrap(), [Settled::Applied]);
+        assert_eq!(view_of(&queue, &lane).await.limit, IN_FLIGHT_MAX + more, "after {took:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use postrider_core::domain::{
     attempt::AttemptClass,
     egress::{EgressPolicy, is_framing},
-    lane::CONCURRENCY_MAX_DEFAULT,
+    lane::QUICK_IN_FLIGHT_MAX,
     limits::{RESPONSE_BYTES_KEPT_MAX, RESPONSE_BYTES_READ_MAX},
 };
 use reqwest::{
@@ -29,7 +29,7 @@ use super::{
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Idle connections to one scheme, name and port: as many as a lane has calls in flight by default, or each call beyond
 /// them would open a connection and close it.
-const IDLE_PER_HOST_MAX: usize = CONCURRENCY_MAX_DEFAULT as usize;
+const IDLE_PER_HOST_MAX: usize = QUICK_IN_FLIGHT_MAX as usize;
 /// DNS, connecting and TLS together. Each address of a name gets its share, so that a dead one leaves time for the
 /// next; it also ends a connection that its call no longer waits for, since another became free first.
 const CONNECT_MAX: Duration = Duration::from_secs(10);

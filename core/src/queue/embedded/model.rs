@@ -26,7 +26,7 @@ enum Step {
     Settle { which: usize, health: Health, took_ms: u64, end: End },
     Cancel { which: usize },
     Pause { lane: usize, paused: bool },
-    Set { lane: usize, concurrency_max: u32, ordered: bool },
+    Set { lane: usize, concurrency_max: Option<u32>, ordered: bool },
     Pass { ms: i64 },
 }
 
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, health, took_ms, end)| Step::Settle { which: which.index(1_000), health, took_ms, end }),
         1 => any::<prop::sample::Index>().prop_map(|which| Step::Cancel { which: which.index(1_000) }),
         1 => (0..LANES, any::<bool>()).prop_map(|(lane, paused)| Step::Pause { lane, paused }),
-        1 => (0..LANES, 0..6_u32, any::<bool>())
+        1 => (0..LANES, prop::option::of(0..6_u32), any::<bool>())
             .prop_map(|(lane, concurrency_max, ordered)| Step::Set { lane, concurrency_max, ordered }),
         3 => (0..2_500_i64).prop_map(|ms| Step::Pass { ms }),
     ]
@@ -186,7 +186,7 @@ impl Pair {
         assert_eq!(self.state.settle(&verdict, now), Settled::Stale);
         let lane = self.lanes.iter_mut().find(|lane| lane.key == lease.lane).unwrap();
         lane.in_flight -= 1;
-        lane.gauge = lane.gauge.after(health, took, lane.settings.concurrency_max, now.unix());
+        lane.gauge = lane.gauge.after(health, took, &lane.settings, now.unix());
         match end {
             End::Done => {}
             End::Release => lane.waiting.push((Rank::front(rank.order()), 0, job)),
@@ -218,7 +218,7 @@ impl Pair {
     fn drain(&mut self) {
         for lane in 0..LANES {
             self.take(Step::Pause { lane, paused: false });
-            self.take(Step::Set { lane, concurrency_max: 5, ordered: lane % 2 == 0 });
+            self.take(Step::Set { lane, concurrency_max: Some(5), ordered: lane % 2 == 0 });
         }
         let mut rounds = 0;
         while !self.leased.is_empty() || self.lanes.iter().any(|lane| !lane.waiting.is_empty()) {

@@ -132,8 +132,7 @@ impl State {
         let Some(index) = current else { return Settled::Stale };
         let Some(rank) = self.end_lease(job) else { return Settled::Stale };
         let Some(lane) = self.lane(index) else { return Settled::Stale };
-        let concurrency_max = lane.settings.concurrency_max;
-        lane.gauge = lane.gauge.after(verdict.health, verdict.took, concurrency_max, now.unix());
+        lane.gauge = lane.gauge.after(verdict.health, verdict.took, &lane.settings, now.unix());
         match &verdict.next {
             Next::Done => {
                 self.tickets.remove(&job);

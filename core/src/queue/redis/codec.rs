@@ -207,7 +207,7 @@ fn lane_view(row: Vec<Value>) -> Option<LaneView> {
     };
     let count = |number: i64| u64::try_from(number).ok();
     let settings = LaneSettings {
-        concurrency_max: u32::try_from(concurrency).ok()?,
+        concurrency_max: u32::try_from(concurrency).ok(),
         rate_per_second: u32::try_from(rate).ok().filter(|&rate| rate > 0),
         ordered: ordered == 1,
         paused: paused == 1,

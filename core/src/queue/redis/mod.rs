@@ -215,7 +215,7 @@ impl Redis {
         let args = [
             lane_bytes(key),
             number(u8::from(*paused)),
-            number(concurrency_max),
+            number(concurrency_max.map_or(-1, i64::from)),
             number(rate_per_second.map_or(0, |rate| rate.max(1))),
             number(u8::from(*ordered)),
         ];

@@ -1,5 +1,5 @@
 -- Returns the generation of a lane that begins as spilled, else 0.
--- ARGV: lane, paused (1 or 0), and where the rest is set too: concurrency, rate (0: none), ordered
+-- ARGV: lane, paused (1 or 0), and where the rest is set too: concurrency (-1: unset), rate (0: none), ordered
 call('SET', base .. 'gate', '')
 local lane, generation = open(ARGV[1]), '0'
 if ARGV[3] then

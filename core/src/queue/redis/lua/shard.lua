@@ -25,6 +25,7 @@ local stirred = false
 local freed = {} -- worker -> leases that `write_all` removes
 local ANSWERING, UNKNOWN, FAILING = 1, 2, 3
 local LIMIT_START = 2
+local UNSET, IN_FLIGHT_MAX, QUICK_IN_FLIGHT_MAX, QUICK_MS = -1, 64, 256, 100 -- a lane's `conc` may be UNSET
 local HEARD_STEP_MS = 100 -- a lane's last answer is noted this exactly, so that not each one is a write
 
 local function int(n) return string.format('%.0f', n) end
@@ -64,7 +65,7 @@ local function open(name)
   if lane then return lane end
   lane = {
     name = name, tenant = string.sub(name, 1, 16),
-    conc = 64, rate = 0, ord = 0, pause = 0, limit = LIMIT_START, streak = 0, rest = 0, tat = 0,
+    conc = UNSET, rate = 0, ord = 0, pause = 0, limit = LIMIT_START, streak = 0, rest = 0, tat = 0,
     hold = 0, spill = 0, gen = 0, ring = 0, wake = 0, told = 0, good = 0, heard = 0, ready = 0, delayed = 0,
     flying = 0,
     leases = {}, ended = {}, ready_in = {}, delayed_in = {},
@@ -172,8 +173,16 @@ end
 
 -- Gauge::in_flight_max of domain/lane.rs; rest is 0 while the breaker is closed.
 local function in_flight_max(lane)
-  if lane.ord == 1 or lane.rest > 0 then return math.min(1, lane.conc) end
-  return math.min(lane.limit, lane.conc)
+  local bears = (lane.ord == 1 or lane.rest > 0) and 1 or lane.limit
+  return lane.conc == UNSET and bears or math.min(bears, lane.conc)
+end
+
+-- Gauge::limit_after_good of domain/lane.rs
+local function limit_after_good(lane, took)
+  local bearable = took <= QUICK_MS and QUICK_IN_FLIGHT_MAX or IN_FLIGHT_MAX
+  if lane.conc == UNSET and lane.limit >= bearable then return math.max(bearable, lane.limit - 1) end
+  if lane.conc ~= UNSET and lane.limit >= lane.conc then return lane.limit end
+  return lane.limit + 1
 end
 
 -- Gauge::after of domain/lane.rs
@@ -181,8 +190,7 @@ local function judge(lane, health, took)
   if health ~= 'neutral' and now - lane.heard >= HEARD_STEP_MS then lane.heard = now end
   if health == 'good' then
     lane.good = 1
-    if lane.rest > 0 then lane.limit = 1
-    else lane.limit = math.max(lane.limit, math.min(lane.limit + 1, lane.conc)) end
+    lane.limit = lane.rest > 0 and 1 or limit_after_good(lane, took)
     lane.streak = 0
     lane.rest = 0
   elseif health == 'bad' then
