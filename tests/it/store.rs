@@ -16,7 +16,7 @@ use postrider_core::{
     },
     store::{
         Cipher, DeadLetterFilter, Finished, Gate, Item, ItemResult, NewEvent, NewJob, Page, Publication, Published,
-        Recorded, Resolved, Store, StoreOptions,
+        Recorded, Resolved, Store, StoreOptions, Work,
     },
 };
 
@@ -37,6 +37,7 @@ on_both_stacks!(
     of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
+    work_that_was_just_stored_is_as_it_is_read_back,
 );
 
 struct Fixture {
@@ -279,6 +280,42 @@ async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) 
     assert_eq!(work[0].message_id.as_deref(), letter.message_id.as_deref());
     let failures = scope.failures(None, 10).await.unwrap();
     assert_eq!((failures.len(), failures[0].count), (1, 1));
+}
+
+async fn work_that_was_just_stored_is_as_it_is_read_back(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let (_, plain, item) = at.event(&endpoint);
+    let (_, named, mut own) = at.event(&endpoint);
+    let event = own.event.as_mut().unwrap();
+    event.own_id = Some("order-7".parse().unwrap());
+    event.trace = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
+    let trace = Some("00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap());
+    let alone = NewJob {
+        id: Id::new(),
+        kind: JobKind::HttpRequest,
+        priority: 7.try_into().unwrap(),
+        args: Some(b"{\"url\": 1}".to_vec()),
+        event_id: None,
+        endpoint_id: None,
+        unique_key: Some("key".to_owned()),
+        trace,
+        ..item.jobs[0].clone()
+    };
+    let (_, cancelled, other) = at.event(&endpoint);
+    let (_, later, mut scheduled) = at.event(&endpoint);
+    scheduled.jobs[0].run_at = at.now + Duration::from_secs(60);
+    let jobs = [plain, named, alone.id, cancelled, later];
+    let job = Item { gate: None, answer: String::new(), event: None, jobs: vec![alone] };
+    at.publish(None, vec![item, own, job, other, scheduled]).await;
+    assert!(at.store.tenant(at.tenant.id).cancel_job(cancelled, at.now).await.unwrap());
+    let by_id = |mut work: Vec<Work>| {
+        work.sort_by_key(|work| work.job.id);
+        work
+    };
+    let (kept, read) = (at.store.load_work(&jobs).await.unwrap(), at.store.load_work(&jobs).await.unwrap());
+    assert_eq!(read.len(), 4);
+    assert_eq!(by_id(kept), by_id(read));
 }
 
 async fn a_lost_worker_s_attempt_is_kept_and_spends_no_retry(stack: Stack) {

@@ -38,7 +38,7 @@ pub(super) struct Committer {
 }
 
 enum Change {
-    Publish(Publication, Caller<Publication>),
+    Publish(Arc<Publication>, Caller<Publication>),
     Finish(Finished, Caller<Finished>),
 }
 
@@ -76,7 +76,7 @@ impl Committer {
     }
 
     /// Hands in a request's work and waits for its commit.
-    pub(super) async fn publish(&self, publication: Publication) -> Result<Published, StoreError> {
+    pub(super) async fn publish(&self, publication: Arc<Publication>) -> Result<Published, StoreError> {
         let (caller, answered) = oneshot::channel();
         hand_in(&self.publications, Change::Publish(publication, caller))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
@@ -127,7 +127,7 @@ impl Task {
                 continue;
             }
             let began = Instant::now();
-            let group = (publications.iter().collect::<Vec<_>>(), finished.iter().collect::<Vec<_>>());
+            let group = (publications.iter().map(Arc::as_ref).collect::<Vec<_>>(), finished.iter().collect::<Vec<_>>());
             let (published, recorded) = self.write(&group.0, &group.1).await;
             answer(&self.requests, publishers, published, began);
             answer(&self.outcomes, recorders, recorded, began);

@@ -12,6 +12,7 @@ mod endpoints;
 mod error;
 mod events;
 mod failures;
+mod fresh;
 mod gates;
 mod inspect;
 mod jobs;
@@ -63,6 +64,7 @@ pub use self::{
 };
 use self::{
     committer::Committer,
+    fresh::Fresh,
     metrics::StoreMetrics,
     sql::{Kept, Pool},
 };
@@ -95,6 +97,7 @@ pub struct Store {
     committer: Committer,
     /// What workers load comes through one connection: theirs are the most reads by far.
     work: Arc<Mutex<Kept>>,
+    fresh: Fresh,
     committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// When it last took a write for [`Self::ready`].
     proved_at: Arc<Mutex<Option<Instant>>>,
@@ -123,6 +126,7 @@ impl Store {
         Ok(Self {
             directory: Directory::new(pool.clone(), options.cipher.clone()),
             work: Arc::new(Mutex::new(Kept::of(pool.clone()))),
+            fresh: Fresh::default(),
             pool,
             cipher: options.cipher.clone(),
             node: options.node.as_str().into(),

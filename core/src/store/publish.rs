@@ -1,6 +1,6 @@
 //! Accepting work: events, jobs and idempotency keys in one grouped commit.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
     NewJob, Scope, StoreError,
@@ -76,7 +76,7 @@ impl Publication {
         Self { gate, items, compose, now, tenant: None, node: String::new() }
     }
 
-    fn tenant(&self) -> Id<Tenant> {
+    pub(super) fn tenant(&self) -> Id<Tenant> {
         self.tenant.unwrap_or_else(|| Id::from_uuid(uuid::Uuid::nil()))
     }
 
@@ -116,7 +116,12 @@ impl Scope<'_> {
     pub async fn publish(&self, mut publication: Publication) -> Result<Published, StoreError> {
         publication.tenant = Some(self.tenant);
         self.store.node.as_ref().clone_into(&mut publication.node);
-        soon(self.store.committer.publish(publication)).await
+        let publication = Arc::new(publication);
+        let published = soon(self.store.committer.publish(Arc::clone(&publication))).await?;
+        if let Published::Stored(results) = &published {
+            self.store.fresh.keep(&publication, results);
+        }
+        Ok(published)
     }
 }
 

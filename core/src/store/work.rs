@@ -41,9 +41,13 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
-        let mut work = Vec::with_capacity(jobs.len());
+        let mut jobs = jobs.to_vec();
+        let mut work = self.fresh.take(&mut jobs);
+        if jobs.is_empty() {
+            return Ok(work);
+        }
         let mut connection = self.work.lock().await;
-        for run in self.pool.runs(jobs.to_vec()) {
+        for run in self.pool.runs(jobs) {
             for row in connection.fetch::<Row>(select_work(run)).await? {
                 work.push(row.work()?);
             }
