@@ -34,6 +34,7 @@ on_both_stacks!(
     a_key_is_known_again_whatever_else_wants_it_at_the_same_time,
     a_key_whose_time_is_over_is_won_again,
     a_late_outcome_is_recorded_and_changes_nothing,
+    a_late_outcome_among_others_is_the_only_one_that_changes_nothing,
     of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late,
     a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
@@ -235,6 +236,24 @@ async fn a_late_outcome_is_recorded_and_changes_nothing(stack: Stack) {
     assert_eq!((detail.job.state, detail.job.attempt), (JobState::Cancelled, 1));
     let late: Vec<bool> = scope.attempts(job).await.unwrap().iter().map(|attempt| attempt.late).collect();
     assert_eq!(late, [false, true, true, true]);
+}
+
+async fn a_late_outcome_among_others_is_the_only_one_that_changes_nothing(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoint = at.endpoint().await;
+    let (jobs, items): (Vec<_>, Vec<_>) = (0..9).map(|_| at.event(&endpoint)).map(|(_, job, item)| (job, item)).unzip();
+    at.publish(None, items).await;
+    let succeeded = |job: &Id<Job>| at.store.record(at.finished(*job, &endpoint, 0, Outcome::Succeeded));
+    assert_eq!(succeeded(&jobs[5]).await.unwrap(), Recorded::Applied);
+    // The first is written by itself, and the others are one group then.
+    let recorded = futures::future::join_all(jobs.iter().map(succeeded)).await;
+    for (place, recorded) in recorded.into_iter().enumerate() {
+        let expected = if place == 5 { Recorded::Late } else { Recorded::Applied };
+        assert_eq!(recorded.unwrap(), expected, "no. {place}");
+        let attempts = at.store.tenant(at.tenant.id).attempts(jobs[place]).await.unwrap();
+        let late: Vec<bool> = attempts.iter().map(|attempt| attempt.late).collect();
+        assert_eq!(late, if place == 5 { vec![false, true] } else { vec![false] }, "no. {place}");
+    }
 }
 
 async fn of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late(stack: Stack) {

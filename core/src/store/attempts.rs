@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{
     Scope, StoreError,
     jobs::small,
-    sql::{Tx, Value, sql},
+    pool::Tx,
+    sql::{Dialect, Sql, Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -100,13 +101,12 @@ impl Scope<'_> {
     }
 }
 
-pub(super) async fn insert(tx: &mut Tx<'_>, attempts: Vec<NewAttempt<'_>>) -> Result<(), StoreError> {
-    for run in tx.runs(attempts) {
-        let insert = sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) ")
-            .rows(run.into_iter().map(NewAttempt::row).collect());
-        tx.execute(insert).await?;
-    }
-    Ok(())
+pub(super) fn insert(dialect: Dialect, attempts: Vec<NewAttempt<'_>>) -> Vec<Sql> {
+    let insert = |run: Vec<NewAttempt<'_>>| {
+        sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) ")
+            .rows(run.into_iter().map(NewAttempt::row).collect())
+    };
+    dialect.runs(attempts).map(insert).collect()
 }
 
 /// The attempts of these jobs that were not late, oldest first. By number before id, since the clocks of two workers

@@ -12,7 +12,8 @@ use super::{
     Finished, Publication, Published, Recorded, StoreError,
     connect::ANSWER_MAX,
     metrics::{CommitMetrics, StoreMetrics},
-    sql::{Kept, Pool, Tx},
+    pool::{Kept, Pool, Tx},
+    sql::{Dialect, Part},
 };
 
 /// Writes that one transaction takes.
@@ -26,8 +27,18 @@ const AGAIN_MAX: u32 = 8;
 pub(super) trait Write: Send + Sync + Sized + 'static {
     type Answer: Send + 'static;
 
+    /// How `group` is written where nothing in it has to be looked up first, which is nearly always; `None` where something
+    /// has.
+    fn usual(group: &[&Self], dialect: Dialect) -> Option<Usual<Self::Answer>>;
+
     /// Writes all of `group`, in order, with one answer for each.
     fn write(tx: &mut Tx<'_>, group: &[&Self]) -> impl Future<Output = Result<Vec<Self::Answer>, StoreError>> + Send;
+}
+
+/// A group as statements none of which needs another's answer, with the answers to those who wait.
+pub(super) struct Usual<A> {
+    pub(super) parts: Vec<Part>,
+    pub(super) answers: Vec<A>,
 }
 
 /// Hands writes to the tasks that commit them.
@@ -177,8 +188,12 @@ impl Task {
         finished: &[&Finished],
     ) -> Result<(Vec<Published>, Vec<Recorded>), StoreError> {
         let mut tries = 0;
+        let mut usual = true;
         loop {
             let written = async {
+                if usual && let Some(answers) = self.write_usual(publications, finished).await? {
+                    return Ok(answers);
+                }
                 let mut tx = self.connection.begin().await?;
                 let published = Publication::write(&mut tx, publications).await?;
                 let recorded = Finished::write(&mut tx, finished).await?;
@@ -192,6 +207,11 @@ impl Task {
             };
             self.connection.renew();
             match error {
+                // One of them is not as usual: a job had gone on without its worker.
+                StoreError::Refused(error) if usual => {
+                    usual = false;
+                    tracing::debug!(%error, "looking at what a transaction writes");
+                }
                 StoreError::Again(error) if tries < AGAIN_MAX => {
                     tries += 1;
                     tracing::debug!(%error, tries, "running a transaction again");
@@ -199,6 +219,18 @@ impl Task {
                 error => return Err(error),
             }
         }
+    }
+
+    async fn write_usual(
+        &mut self,
+        publications: &[&Publication],
+        finished: &[&Finished],
+    ) -> Result<Option<(Vec<Published>, Vec<Recorded>)>, StoreError> {
+        let dialect = self.connection.dialect();
+        let Some(published) = Publication::usual(publications, dialect) else { return Ok(None) };
+        let Some(recorded) = Finished::usual(finished, dialect) else { return Ok(None) };
+        self.connection.write(published.parts.into_iter().chain(recorded.parts).collect()).await?;
+        Ok(Some((published.answers, recorded.answers)))
     }
 }
 

@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{StoreError, StoreOptions, reach::reach, sql::Pool};
+use super::{StoreError, StoreOptions, pool::Pool, reach::reach};
 
 /// How long a caller waits for a free connection, or an answer, before it is told that the database is not available.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(5);

@@ -7,7 +7,8 @@ use super::{
     attempts::status,
     endpoints::{self, TAKES_DELIVERIES},
     jobs::{self, like, small},
-    sql::{Sql, Tx, sql},
+    pool::Tx,
+    sql::{Sql, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -328,7 +329,7 @@ pub(super) async fn replay_row(
     now: UnixMs,
 ) -> Result<DueJob, StoreError> {
     let job = row.replay(payload, now)?;
-    jobs::insert(tx, vec![(tenant, &job, now)]).await?;
+    tx.execute_all(jobs::insert(tx.dialect(), vec![(tenant, &job, now)])).await?;
     let update = sql("UPDATE dead_letters SET state = 'replayed'")
         .and(", resolved_at = ", now)
         .and(", replayed_as = ", job.id)

@@ -9,12 +9,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Cipher, StoreError,
-    connect::soon,
-    endpoints,
-    sql::{Pool, sql},
-};
+use super::{Cipher, StoreError, connect::soon, endpoints, pool::Pool, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::{Endpoint, EndpointState},

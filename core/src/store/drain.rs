@@ -62,7 +62,7 @@ impl Store {
         let mut in_order = jobs.to_vec();
         in_order.sort_unstable();
         let mut cancelled = 0;
-        for run in tx.runs(in_order) {
+        for run in tx.dialect().runs(in_order) {
             let update = sql("UPDATE jobs SET state = 'cancelled'")
                 .and(", finished_at = ", now)
                 .and(", last_error = ", ENDPOINT_DELETED)
@@ -73,7 +73,7 @@ impl Store {
         }
         let mut counts = stats::Counts::new(&self.node);
         counts.add(now, of.tenant, JobKind::WebhookDeliver, "cancelled", i64::try_from(cancelled).unwrap_or(i64::MAX));
-        counts.write(&mut tx).await?;
+        tx.execute_all(counts.write(tx.dialect())).await?;
         tx.commit().await?;
         Ok(cancelled)
     }

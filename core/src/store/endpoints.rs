@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{
     Cipher, Listed, Page, Scope, Store, StoreError,
-    sql::{Pool, Sql, Tx, sql},
+    pool::{Pool, Tx},
+    sql::{Sql, sql},
     tenants::touch_settings,
 };
 use crate::domain::{

@@ -8,7 +8,8 @@ use super::{
     Scope, StoreError,
     attempts::status,
     outcomes::Finished,
-    sql::{Tx, Value, sql},
+    pool::Tx,
+    sql::{Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -91,7 +92,7 @@ pub(super) async fn add(tx: &mut Tx<'_>, failed: &[(&Finished, Fingerprint)]) ->
         let entry = groups.entry((finished.tenant, fingerprint)).or_insert((finished, 0));
         *entry = (finished, entry.1 + 1);
     }
-    for run in tx.runs(groups.into_iter().collect()) {
+    for run in tx.dialect().runs(groups.into_iter().collect()) {
         let row = |((tenant, fingerprint), (finished, count)): ((Id<Tenant>, &Fingerprint), (&Finished, i64))| -> Option<Vec<Value>> {
             let report = finished.report.as_ref()?;
             Some(vec![

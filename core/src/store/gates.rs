@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{
     StoreError,
-    sql::{Tx, Value, sql},
+    pool::Tx,
+    sql::{Value, sql},
 };
 use crate::domain::{Id, UnixMs, tenant::Tenant};
 
@@ -87,7 +88,7 @@ impl Claims {
                 rows.push(vec![tenant.into(), scope.into(), key.into(), answer.into()]);
             }
         }
-        for run in tx.runs(rows) {
+        for run in tx.dialect().runs(rows) {
             let update = sql("UPDATE idempotency_keys SET answer = v.column4 FROM (").rows(run).then(
                 ") AS v WHERE idempotency_keys.tenant_id = v.column1 AND idempotency_keys.scope = v.column2 \
                     AND idempotency_keys.key = v.column3",
@@ -129,7 +130,7 @@ pub(super) async fn claim(
     }
     let mut claims = Claims(vec![None; wanted.len()]);
     let mut used: HashMap<usize, Used> = HashMap::new();
-    for run in tx.runs(firsts.values().filter_map(|&place| Some((place, wanted[place]?))).collect()) {
+    for run in tx.dialect().runs(firsts.values().filter_map(|&place| Some((place, wanted[place]?))).collect()) {
         let answers: Vec<String> = run.iter().map(|(place, _)| answer(*place)).collect();
         let won = insert(tx, &run, &answers, now).await?;
         let won: HashSet<_> = won.iter().map(|(tenant, scope, key)| (*tenant, scope.as_str(), key.as_str())).collect();
@@ -186,7 +187,7 @@ async fn insert(
 /// What the keys in these places keep; the claim has locked their rows.
 async fn select_used(tx: &mut Tx<'_>, lost: &[(usize, Wanted<'_>)]) -> Result<HashMap<usize, Used>, StoreError> {
     let mut used = HashMap::with_capacity(lost.len());
-    for run in tx.runs(lost.to_vec()) {
+    for run in tx.dialect().runs(lost.to_vec()) {
         let row = |&(place, one): &(usize, Wanted<'_>)| -> Vec<Value> {
             let (tenant, scope, key) = one.key();
             vec![tenant.into(), scope.into(), key.into(), i64::try_from(place).unwrap_or(i64::MAX).into()]

@@ -12,8 +12,9 @@ use super::{
     Cipher, POSTGRES_TABLES, SQLITE_TABLES, Store, StoreError,
     connect::{ACQUIRE, Target, of_file},
     endpoints,
+    pool::Pool,
     reach::reach,
-    sql::{Pool, sql},
+    sql::sql,
 };
 
 /// What was found.

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::{
     Listed, Page, Scope, StoreError,
     due::{self, DueJob},
-    sql::{Sql, Tx, Value, sql},
+    pool::Tx,
+    sql::{Dialect, Sql, Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
@@ -188,12 +189,9 @@ fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
     ]
 }
 
-pub(super) async fn insert(tx: &mut Tx<'_>, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>) -> Result<(), StoreError> {
-    for run in tx.runs(jobs) {
-        let rows = run.into_iter().map(|(tenant, job, now)| insert_row(tenant, job, now)).collect();
-        tx.execute(sql(INSERT).rows(rows)).await?;
-    }
-    Ok(())
+pub(super) fn insert(dialect: Dialect, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>) -> Vec<Sql> {
+    let row = |(tenant, job, now)| insert_row(tenant, job, now);
+    dialect.runs(jobs).map(|run| sql(INSERT).rows(run.into_iter().map(row).collect())).collect()
 }
 
 /// Inserts a job that has a unique key, or answers with the pending job that has the same one.

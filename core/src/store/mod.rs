@@ -20,6 +20,7 @@ mod metrics;
 mod operations;
 mod outcomes;
 mod page;
+mod pool;
 mod publish;
 mod reach;
 mod recover;
@@ -66,7 +67,7 @@ use self::{
     committer::Committer,
     fresh::Fresh,
     metrics::StoreMetrics,
-    sql::{Kept, Pool},
+    pool::{Kept, Pool},
 };
 use crate::domain::{Id, tenant::Tenant};
 

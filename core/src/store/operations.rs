@@ -10,8 +10,9 @@ use super::{
     dead_letters::{self, DeadLetterFilter},
     endpoints::TAKES_DELIVERIES,
     jobs::small,
+    pool::Tx,
     recover,
-    sql::{Tx, sql},
+    sql::sql,
 };
 use crate::domain::{Id, UnixMs, endpoint::Endpoint, id::Identified, tenant::Tenant};
 

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::{
     EndpointChange, Store, StoreError,
     attempts::{self, NewAttempt},
-    committer::Write,
+    committer::{Usual, Write},
     endpoints, failures,
-    sql::{Sql, Tx, Value, sql},
+    pool::Tx,
+    sql::{Dialect, Part, Sql, Value, sql},
     stats,
     tenants::touch_settings,
 };
@@ -77,6 +78,21 @@ impl Store {
 impl Write for Finished {
     type Answer = Recorded;
 
+    /// All succeeded, each job once, and that says nothing new of an endpoint.
+    fn usual(group: &[&Self], dialect: Dialect) -> Option<Usual<Recorded>> {
+        let mut jobs = HashSet::with_capacity(group.len());
+        let is_usual = |one: &&Self| one.outcome == Outcome::Succeeded && one.endpoint_state.is_none();
+        if !group.iter().all(|one| is_usual(one) && one.fingerprint().is_none() && jobs.insert(one.job)) {
+            return None;
+        }
+        let attempts = attempts::insert(dialect, group.iter().filter_map(|one| one.attempt_row(false)).collect());
+        let update = |rows: Vec<Vec<Value>>| Part::touching(rows.len() as u64, update_of(rows));
+        let parts = attempts.into_iter().map(Part::from);
+        let parts = parts.chain(dialect.runs(job_rows(group)).map(update));
+        let parts = parts.chain(count(dialect, group).into_iter().map(Part::from)).collect();
+        Some(Usual { parts, answers: vec![Recorded::Applied; group.len()] })
+    }
+
     async fn write(tx: &mut Tx<'_>, group: &[&Self]) -> Result<Vec<Recorded>, StoreError> {
         if group.is_empty() {
             return Ok(Vec::new());
@@ -89,12 +105,13 @@ impl Write for Finished {
             first.into_iter().partition(|one| applied.contains(&one.job.uuid()));
         late.extend(again);
         let on_time = current.iter().filter_map(|one| one.attempt_row(false));
-        attempts::insert(tx, on_time.chain(late.iter().filter_map(|one| one.attempt_row(true))).collect()).await?;
+        let ended = on_time.chain(late.iter().filter_map(|one| one.attempt_row(true))).collect();
+        tx.execute_all(attempts::insert(tx.dialect(), ended)).await?;
         insert_dead_letters(tx, &current).await?;
         let failed: Vec<(&Self, Fingerprint)> =
             current.iter().filter_map(|one| Some((*one, one.fingerprint()?))).collect();
         failures::add(tx, &failed).await?;
-        count(tx, &current).await?;
+        tx.execute_all(count(tx.dialect(), &current)).await?;
         change_endpoints(tx, &current).await?;
         let mut applied = applied;
         let mut answer = |one: &&Self| if applied.remove(&one.job.uuid()) { Recorded::Applied } else { Recorded::Late };
@@ -165,14 +182,17 @@ const fn cause_words(cause: Cause) -> &'static str {
     }
 }
 
-async fn update_jobs(tx: &mut Tx<'_>, group: &[&Finished]) -> Result<HashSet<Uuid>, StoreError> {
-    let mut applied = HashSet::with_capacity(group.len());
-    // In key order, so that two transactions cannot wait for each other.
+/// In key order, so that two transactions cannot wait for each other.
+fn job_rows(group: &[&Finished]) -> Vec<Vec<Value>> {
     let mut in_order = group.to_vec();
     in_order.sort_unstable_by_key(|one| one.job);
-    for run in tx.runs(in_order) {
-        let rows = run.into_iter().map(Finished::job_row).collect();
-        let rows: Vec<(Uuid,)> = tx.fetch(update_of(rows)).await?;
+    in_order.into_iter().map(Finished::job_row).collect()
+}
+
+async fn update_jobs(tx: &mut Tx<'_>, group: &[&Finished]) -> Result<HashSet<Uuid>, StoreError> {
+    let mut applied = HashSet::with_capacity(group.len());
+    for rows in tx.dialect().runs(job_rows(group)) {
+        let rows: Vec<(Uuid,)> = tx.fetch(update_of(rows).then(" RETURNING jobs.id")).await?;
         applied.extend(rows.into_iter().map(|(id,)| id));
     }
     Ok(applied)
@@ -186,7 +206,7 @@ fn update_of(rows: Vec<Vec<Value>>) -> Sql {
     .rows(rows)
     .then(
         ") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.finished_at IS NULL \
-        AND (jobs.lost_workers = v.column9 OR v.column4 = 'succeeded') RETURNING jobs.id",
+        AND (jobs.lost_workers = v.column9 OR v.column4 = 'succeeded')",
     )
 }
 
@@ -199,7 +219,7 @@ async fn insert_dead_letters(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(
             _ => None,
         })
         .collect();
-    for run in tx.runs(dead) {
+    for run in tx.dialect().runs(dead) {
         let jobs: Vec<Id<Job>> = run.iter().map(|(one, _)| one.job).collect();
         let mut histories = attempts::on_time(tx, &jobs).await?;
         for (one, cause) in run {
@@ -253,8 +273,8 @@ async fn endpoint_url(tx: &mut Tx<'_>, one: &Finished) -> Result<Option<String>,
     Ok(settings.and_then(url))
 }
 
-async fn count(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), StoreError> {
-    let Some(first) = current.first() else { return Ok(()) };
+fn count(dialect: Dialect, current: &[&Finished]) -> Vec<Sql> {
+    let Some(first) = current.first() else { return Vec::new() };
     let mut counts = stats::Counts::new(&first.node);
     for one in current {
         let metric = match &one.outcome {
@@ -271,7 +291,7 @@ async fn count(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), StoreError>
             counts.add_duration(one.now, one.tenant, one.kind, report.duration_ms);
         }
     }
-    counts.write(tx).await
+    counts.write(dialect)
 }
 
 /// Deliveries change an endpoint's state only from the states that are theirs to change: nothing that a person

@@ -4,11 +4,12 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
     NewJob, Scope, StoreError,
-    committer::Write,
+    committer::{Usual, Write},
     connect::soon,
     gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
-    sql::{Tx, Value, sql},
+    pool::Tx,
+    sql::{Dialect, Part, Sql, Value, sql},
     stats,
 };
 use crate::domain::{
@@ -128,6 +129,22 @@ impl Scope<'_> {
 impl Write for Publication {
     type Answer = Published;
 
+    /// Nobody has claimed anything.
+    fn usual(group: &[&Self], dialect: Dialect) -> Option<Usual<Published>> {
+        let claims = |item: &Item| item.gate.is_some() || item.jobs.iter().any(|job| job.unique_key.is_some());
+        if group.iter().any(|one| one.gate.is_some() || one.items.iter().any(claims)) {
+            return None;
+        }
+        let stored: Vec<(&Self, &Item)> =
+            group.iter().flat_map(|one| one.items.iter().map(move |item| (*one, item))).collect();
+        let mut statements = insert_events(dialect, &stored);
+        statements.extend(jobs::insert(dialect, jobs_of(&stored).collect()));
+        statements.extend(count_accepted(dialect, &stored, &HashMap::new()));
+        let answer = |one: &&Self| Published::Stored(vec![ItemResult::Stored; one.items.len()]);
+        let parts = statements.into_iter().map(Part::from).collect();
+        Some(Usual { parts, answers: group.iter().map(answer).collect() })
+    }
+
     async fn write(tx: &mut Tx<'_>, group: &[&Self]) -> Result<Vec<Published>, StoreError> {
         if group.is_empty() {
             return Ok(Vec::new());
@@ -145,9 +162,9 @@ impl Write for Publication {
             .filter(|(_, _, result)| **result == ItemResult::Stored)
             .map(|(one, item, _)| (one, item))
             .collect();
-        insert_events(tx, &stored).await?;
+        tx.execute_all(insert_events(tx.dialect(), &stored)).await?;
         let existing = insert_jobs(tx, &stored).await?;
-        count_accepted(tx, &stored, &existing).await?;
+        tx.execute_all(count_accepted(tx.dialect(), &stored, &existing)).await?;
         for (one, results) in group.iter().zip(&mut results) {
             for (item, result) in one.items.iter().zip(results) {
                 if let Some(job) = item.jobs.first().and_then(|job| existing.get(&job.id)) {
@@ -194,33 +211,34 @@ async fn claim_items(
     Ok(results)
 }
 
-async fn insert_events(tx: &mut Tx<'_>, stored: &[(&Publication, &Item)]) -> Result<(), StoreError> {
-    let events: Vec<_> =
-        stored.iter().filter_map(|(one, item)| item.event.as_ref().map(|event| (*one, event))).collect();
-    for run in tx.runs(events) {
-        let row = |(one, event): &(&Publication, &NewEvent)| -> Vec<Value> {
-            vec![
-                event.id.into(),
-                one.tenant().into(),
-                event.own_id.as_ref().map(OwnId::as_str).into(),
-                event.kind.as_str().into(),
-                channels_text(&event.channels).into(),
-                event.payload.as_slice().into(),
-                event.deliver_at.into(),
-                one.now.into(),
-                event.trace.as_ref().map(ToString::to_string).into(),
-            ]
-        };
-        let insert =
-            sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) ")
-                .rows(run.iter().map(row).collect());
-        tx.execute(insert).await?;
-    }
-    Ok(())
+fn insert_events(dialect: Dialect, stored: &[(&Publication, &Item)]) -> Vec<Sql> {
+    let events = stored.iter().filter_map(|(one, item)| item.event.as_ref().map(|event| (*one, event)));
+    let row = |(one, event): (&Publication, &NewEvent)| -> Vec<Value> {
+        vec![
+            event.id.into(),
+            one.tenant().into(),
+            event.own_id.as_ref().map(OwnId::as_str).into(),
+            event.kind.as_str().into(),
+            channels_text(&event.channels).into(),
+            event.payload.as_slice().into(),
+            event.deliver_at.into(),
+            one.now.into(),
+            event.trace.as_ref().map(ToString::to_string).into(),
+        ]
+    };
+    let insert = |run: Vec<_>| {
+        sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) ")
+            .rows(run.into_iter().map(row).collect())
+    };
+    dialect.runs(events.collect()).map(insert).collect()
 }
 
 fn channels_text(channels: &[Channel]) -> String {
     serde_json::to_string(channels).unwrap_or_else(|_| "[]".to_owned())
+}
+
+fn jobs_of<'p>(stored: &[(&'p Publication, &'p Item)]) -> impl Iterator<Item = (Id<Tenant>, &'p NewJob, UnixMs)> {
+    stored.iter().flat_map(|(one, item)| item.jobs.iter().map(|job| (one.tenant(), job, one.now)))
 }
 
 /// Inserts the jobs. Answers with those that were not, because a pending job has their unique key.
@@ -228,9 +246,8 @@ async fn insert_jobs(
     tx: &mut Tx<'_>,
     stored: &[(&Publication, &Item)],
 ) -> Result<HashMap<Id<Job>, Id<Job>>, StoreError> {
-    let all = stored.iter().flat_map(|(one, item)| item.jobs.iter().map(move |job| (one.tenant(), job, one.now)));
-    let (unique, plain): (Vec<_>, Vec<_>) = all.partition(|(_, job, _)| job.unique_key.is_some());
-    jobs::insert(tx, plain).await?;
+    let (unique, plain): (Vec<_>, Vec<_>) = jobs_of(stored).partition(|(_, job, _)| job.unique_key.is_some());
+    tx.execute_all(jobs::insert(tx.dialect(), plain)).await?;
     let mut existing = HashMap::new();
     for (tenant, job, now) in unique {
         if let Some(other) = jobs::insert_unique(tx, tenant, job, now).await? {
@@ -240,12 +257,12 @@ async fn insert_jobs(
     Ok(existing)
 }
 
-async fn count_accepted(
-    tx: &mut Tx<'_>,
+fn count_accepted(
+    dialect: Dialect,
     stored: &[(&Publication, &Item)],
     existing: &HashMap<Id<Job>, Id<Job>>,
-) -> Result<(), StoreError> {
-    let Some((first, _)) = stored.first() else { return Ok(()) };
+) -> Vec<Sql> {
+    let Some((first, _)) = stored.first() else { return Vec::new() };
     let mut counts = stats::Counts::new(&first.node);
     for (one, item) in stored {
         for job in item.jobs.iter().filter(|job| !existing.contains_key(&job.id)) {
@@ -255,5 +272,5 @@ async fn count_accepted(
             counts.add(one.now, one.tenant(), JobKind::WebhookDeliver, stats::UNWANTED, 1);
         }
     }
-    counts.write(tx).await
+    counts.write(dialect)
 }

@@ -2,11 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{
-    DueJob, NewJob, StoreError, dead_letters, endpoints, events, jobs,
-    operations::Done,
-    sql::{Tx, sql},
-};
+use super::{DueJob, NewJob, StoreError, dead_letters, endpoints, events, jobs, operations::Done, pool::Tx, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::{Endpoint, EndpointState},
@@ -105,6 +101,6 @@ async fn recover_event(
         return Ok(None);
     }
     let job = NewJob::delivery(endpoint, event.id, event.deliver_at.max(now));
-    jobs::insert(tx, vec![(endpoint.tenant_id, &job, now)]).await?;
+    tx.execute_all(jobs::insert(tx.dialect(), vec![(endpoint.tenant_id, &job, now)])).await?;
     Ok(Some(job.due(endpoint.tenant_id)))
 }

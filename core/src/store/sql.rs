@@ -1,24 +1,65 @@
 //! One way to say a statement for both databases: text with `$1` binds, and values. Knows no table.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::borrow::Cow;
 
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Connection as _, Encode, FromRow, Postgres, Sqlite, Transaction, Type,
-    pool::PoolConnection,
-    postgres::{PgArguments, PgPool, PgRow},
-    sqlite::{SqliteArguments, SqlitePool, SqliteRow},
-};
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    time::{Instant, timeout},
+    Arguments as _, AssertSqlSafe, Encode, Postgres, Sqlite, Type, postgres::PgArguments, sqlite::SqliteArguments,
 };
 use uuid::Uuid;
 
-use super::{
-    StoreError,
-    connect::{ACQUIRE, ANSWER_MAX, BELIEVED},
-};
+use super::StoreError;
 use crate::domain::{Id, UnixMs};
+
+/// Which database a statement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// Splits rows into those of one statement each.
+    pub(super) fn runs<T>(self, mut rows: Vec<T>) -> impl Iterator<Item = Vec<T>> + use<T> {
+        std::iter::from_fn(move || {
+            if rows.is_empty() {
+                return None;
+            }
+            let rest = rows.split_off(self.run(rows.len()));
+            Some(std::mem::replace(&mut rows, rest))
+        })
+    }
+
+    /// How many of so many rows one statement takes.
+    fn run(self, rows: usize) -> usize {
+        match self {
+            Self::Postgres => rows.min(POSTGRES_ROWS_MAX),
+            Self::Sqlite if rows >= SQLITE_ROWS_MAX => SQLITE_ROWS_MAX,
+            Self::Sqlite if rows > SQLITE_ROWS_STEP => rows - rows % SQLITE_ROWS_STEP,
+            Self::Sqlite => rows,
+        }
+    }
+}
+
+/// One of several statements that are written together.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) sql: Sql,
+    /// How many rows it touches, if all is as expected.
+    pub(super) touches: Option<u64>,
+}
+
+impl From<Sql> for Part {
+    fn from(sql: Sql) -> Self {
+        Self { sql, touches: None }
+    }
+}
+
+impl Part {
+    /// It must touch so many rows, or nothing is written.
+    pub(super) const fn touching(rows: u64, sql: Sql) -> Self {
+        Self { sql, touches: Some(rows) }
+    }
+}
 
 /// Rows of one statement of SQLite, so that it stays under 32,766 binds.
 const SQLITE_ROWS_MAX: usize = 128;
@@ -79,10 +120,10 @@ impl<T> From<Option<Id<T>>> for Value {
 
 /// A statement with its values, which each database gets in its own words.
 #[derive(Clone, Debug)]
-pub(super) struct Sql(Vec<Part>);
+pub(super) struct Sql(Vec<Piece>);
 
 #[derive(Clone, Debug)]
-enum Part {
+enum Piece {
     Text(Cow<'static, str>),
     Value(Value),
     Rows(Vec<Vec<Value>>),
@@ -90,39 +131,64 @@ enum Part {
 }
 
 pub(super) fn sql(text: &'static str) -> Sql {
-    Sql(vec![Part::Text(text.into())])
+    Sql(vec![Piece::Text(text.into())])
 }
 
 impl Sql {
     /// Adds text, and a bind after it.
     pub(super) fn and(mut self, text: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        self.0.extend([Part::Text(text.into()), Part::Value(value.into())]);
+        self.0.extend([Piece::Text(text.into()), Piece::Value(value.into())]);
         self
     }
 
     /// Adds text without a bind.
     pub(super) fn then(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.0.push(Part::Text(text.into()));
+        self.0.push(Piece::Text(text.into()));
         self
     }
 
     /// Puts text before it all.
     #[cfg(test)]
     pub(super) fn after(mut self, text: &'static str) -> Self {
-        self.0.insert(0, Part::Text(text.into()));
+        self.0.insert(0, Piece::Text(text.into()));
         self
     }
 
     /// Adds rows to be inserted, or selected as `column1`, `column2`, …: `VALUES (…), (…)` for SQLite. PostgreSQL gets each
     /// column as one array, so that it plans once for any number of rows.
     pub(super) fn rows(mut self, rows: Vec<Vec<Value>>) -> Self {
-        self.0.push(Part::Rows(rows));
+        self.0.push(Piece::Rows(rows));
         self
+    }
+
+    /// Adds another statement.
+    fn append(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Statements for PostgreSQL as one, which writes all of them or nothing: fewer round trips, and each statement of its own
+    /// takes it 0.1 ms or more. It divides by zero where one does not touch as many rows as it must.
+    pub(super) fn together(parts: Vec<Part>) -> Self {
+        let (mut all, mut checks) = (sql("WITH "), sql("SELECT 1"));
+        for (place, Part { sql, touches }) in parts.into_iter().enumerate() {
+            let begin = if place == 0 { "" } else { ", " };
+            all = all.then(format!("{begin}part{place} AS (")).append(sql);
+            if let Some(rows) = touches {
+                all = all.then(" RETURNING 1");
+                let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+                checks = checks
+                    .and(format!(" / CASE (SELECT COUNT(*) FROM part{place}) WHEN "), rows)
+                    .then(" THEN 1 ELSE 0 END");
+            }
+            all = all.then(")");
+        }
+        all.then(" ").append(checks)
     }
 
     /// Adds the condition that what stands before it is one of these.
     pub(super) fn any<V: Into<Value>>(mut self, values: impl IntoIterator<Item = V>) -> Self {
-        self.0.push(Part::Any(values.into_iter().map(Into::into).collect()));
+        self.0.push(Piece::Any(values.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -134,21 +200,21 @@ impl Sql {
         self
     }
 
-    fn sqlite(self) -> Result<(AssertSqlSafe<String>, SqliteArguments), StoreError> {
+    pub(super) fn sqlite(self) -> Result<(AssertSqlSafe<String>, SqliteArguments), StoreError> {
         let (mut text, mut arguments) = (String::new(), SqliteArguments::default());
         for part in self.0 {
             match part {
-                Part::Text(part) => text.push_str(&part),
-                Part::Value(value) => {
+                Piece::Text(part) => text.push_str(&part),
+                Piece::Value(value) => {
                     text.push('?');
                     value.add_sqlite(&mut arguments)?;
                 }
-                Part::Any(values) => {
+                Piece::Any(values) => {
                     text.push_str(" IN ");
                     push_row(&mut text, values.len());
                     values.into_iter().try_for_each(|value| value.add_sqlite(&mut arguments))?;
                 }
-                Part::Rows(rows) => {
+                Piece::Rows(rows) => {
                     text.push_str("VALUES ");
                     for (place, row) in rows.into_iter().enumerate() {
                         text.push_str(if place == 0 { "" } else { ", " });
@@ -161,7 +227,7 @@ impl Sql {
         Ok((AssertSqlSafe(text), arguments))
     }
 
-    fn postgres(self) -> Result<(AssertSqlSafe<String>, PgArguments), StoreError> {
+    pub(super) fn postgres(self) -> Result<(AssertSqlSafe<String>, PgArguments), StoreError> {
         let (mut text, mut arguments) = (String::new(), PgArguments::default());
         let mut bound = 0;
         let mut bind = |text: &mut String| {
@@ -171,18 +237,18 @@ impl Sql {
         };
         for part in self.0 {
             match part {
-                Part::Text(part) => text.push_str(&part),
-                Part::Value(value) => {
+                Piece::Text(part) => text.push_str(&part),
+                Piece::Value(value) => {
                     bind(&mut text);
                     value.add_postgres(&mut arguments)?;
                 }
-                Part::Any(values) => {
+                Piece::Any(values) => {
                     text.push_str(" = ANY(");
                     bind(&mut text);
                     text.push(')');
                     Column::of(values).add_postgres(&mut arguments)?;
                 }
-                Part::Rows(rows) => {
+                Piece::Rows(rows) => {
                     let columns = columns(rows);
                     text.push_str("SELECT * FROM UNNEST(");
                     for (place, column) in columns.iter().enumerate() {
@@ -323,311 +389,17 @@ fn add_postgres<'v, T: Encode<'v, Postgres> + Type<Postgres> + 'v>(
     arguments.add(value).map_err(|error| StoreError::from(sqlx::Error::Encode(error)))
 }
 
-/// Splits rows into those of one statement each.
-fn runs<T>(mut rows: Vec<T>, fits: impl Fn(usize) -> usize) -> impl Iterator<Item = Vec<T>> {
-    std::iter::from_fn(move || {
-        if rows.is_empty() {
-            return None;
-        }
-        let rest = rows.split_off(fits(rows.len()));
-        Some(std::mem::replace(&mut rows, rest))
-    })
-}
-
-/// How many of so many rows one statement takes.
-const fn sqlite_run(rows: usize) -> usize {
-    if rows >= SQLITE_ROWS_MAX {
-        SQLITE_ROWS_MAX
-    } else if rows > SQLITE_ROWS_STEP {
-        rows - rows % SQLITE_ROWS_STEP
-    } else {
-        rows
-    }
-}
-
-const fn postgres_run(rows: usize) -> usize {
-    if rows > POSTGRES_ROWS_MAX { POSTGRES_ROWS_MAX } else { rows }
-}
-
-/// A row's shape, readable from both databases.
-pub(super) trait Shape: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-impl<T> Shape for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-
-/// The database behind the store.
-#[derive(Clone, Debug)]
-pub(super) enum Pool {
-    /// Writers take turns, since SQLite has one write lock; readers beside them.
-    Sqlite {
-        writers: SqlitePool,
-        turn: Arc<Mutex<()>>,
-        readers: SqlitePool,
-    },
-    Postgres(PgPool),
-}
-
-impl Pool {
-    /// Reads without a transaction.
-    pub(super) async fn fetch<T: Shape>(&self, sql: Sql) -> Result<Vec<T>, StoreError> {
-        Ok(match self {
-            Self::Sqlite { readers, .. } => {
-                let (text, arguments) = sql.sqlite()?;
-                sqlx::query_as_with(text, arguments).fetch_all(readers).await?
-            }
-            Self::Postgres(pool) => {
-                let (text, arguments) = sql.postgres()?;
-                within(ANSWER_MAX, sqlx::query_as_with(text, arguments).fetch_all(pool)).await?
-            }
-        })
-    }
-
-    pub(super) async fn fetch_one<T: Shape>(&self, sql: Sql) -> Result<Option<T>, StoreError> {
-        Ok(self.fetch(sql).await?.into_iter().next())
-    }
-
-    /// Writes one statement in its own transaction. Returns how many rows it touched.
-    pub(super) async fn execute(&self, sql: Sql) -> Result<u64, StoreError> {
-        let mut tx = self.begin().await?;
-        let touched = tx.execute(sql).await?;
-        tx.commit().await?;
-        Ok(touched)
-    }
-
-    /// Splits rows into those of one statement each.
-    pub(super) fn runs<T>(&self, rows: Vec<T>) -> impl Iterator<Item = Vec<T>> + use<T> {
-        runs(rows, if matches!(self, Self::Sqlite { .. }) { sqlite_run } else { postgres_run })
-    }
-
-    /// Waits for the connections to close.
-    pub(super) async fn close(self) {
-        match self {
-            Self::Sqlite { writers, readers, .. } => {
-                readers.close().await;
-                writers.close().await;
-            }
-            Self::Postgres(pool) => pool.close().await,
-        }
-    }
-
-    /// A transaction that writes.
-    pub(super) async fn begin(&self) -> Result<Tx<'static>, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writers, turn, .. } => {
-                let turn = take_turn(turn).await?;
-                Tx::Sqlite { tx: writers.begin_with(SQLITE_BEGIN).await?, turn }
-            }
-            Self::Postgres(pool) => Tx::Postgres(within(ANSWER_MAX, pool.begin()).await?),
-        })
-    }
-}
-
-const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
-
-async fn take_turn(turn: &Arc<Mutex<()>>) -> Result<OwnedMutexGuard<()>, StoreError> {
-    let taken = timeout(ACQUIRE, Arc::clone(turn).lock_owned()).await;
-    taken.map_err(|_| StoreError::from(sqlx::Error::PoolTimedOut))
-}
-
-/// A connection for one user, kept from one use to the next. A pool asks each whether it lives when it is given back, and
-/// when it is taken: twice as many round trips as a short statement has.
-///
-/// What is done through it finds rows by their keys, so PostgreSQL plans it once ([`KEPT_POSTGRES`]) and not for each
-/// execution, which would take it as long as the execution itself. A plan that was made while a table was small would read
-/// all of it once it is large, so plans are made anew each second.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pool: Pool,
-    live: Option<Live>,
-}
-
-#[derive(Debug)]
-struct Live {
-    connection: Connection,
-    /// When it was last used, or with PostgreSQL asked to forget its plans: what shows that it lives.
-    known_at: Instant,
-}
-
-/// How a kept connection to PostgreSQL plans.
-const KEPT_POSTGRES: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
-/// Has PostgreSQL make all plans of a connection anew.
-const FORGET_PLANS: &str = "DISCARD PLANS";
-
-#[derive(Debug)]
-enum Connection {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-}
-
-impl Kept {
-    pub(super) const fn of(pool: Pool) -> Self {
-        Self { pool, live: None }
-    }
-
-    /// Reads without a transaction.
-    pub(super) async fn fetch<T: Shape>(&mut self, sql: Sql) -> Result<Vec<T>, StoreError> {
-        let fetched = match self.connection(false).await? {
-            Connection::Sqlite(connection) => {
-                let (text, arguments) = sql.sqlite()?;
-                within(ANSWER_MAX, sqlx::query_as_with(text, arguments).fetch_all(&mut **connection)).await
-            }
-            Connection::Postgres(connection) => {
-                let (text, arguments) = sql.postgres()?;
-                within(ANSWER_MAX, sqlx::query_as_with(text, arguments).fetch_all(&mut **connection)).await
-            }
-        };
-        if fetched.is_err() {
-            self.renew();
-        }
-        fetched
-    }
-
-    /// A transaction that writes. Where it fails, [`Self::renew`] is to be called.
-    pub(super) async fn begin(&mut self) -> Result<Tx<'_>, StoreError> {
-        let turn = match &self.pool {
-            Pool::Sqlite { turn, .. } => Some(take_turn(turn).await?),
-            Pool::Postgres(_) => None,
-        };
-        Ok(match (self.connection(true).await?, turn) {
-            (Connection::Sqlite(connection), Some(turn)) => {
-                Tx::Sqlite { tx: connection.begin_with(SQLITE_BEGIN).await?, turn }
-            }
-            (Connection::Sqlite(_), None) => return Err(StoreError::Closed),
-            (Connection::Postgres(connection), _) => Tx::Postgres(within(ACQUIRE, connection.begin()).await?),
-        })
-    }
-
-    /// Another connection is taken for the next use. This one goes, since nobody knows what state it is in.
-    pub(super) fn renew(&mut self) {
-        match self.live.take().map(|live| live.connection) {
-            Some(Connection::Sqlite(mut connection)) => connection.close_on_drop(),
-            Some(Connection::Postgres(mut connection)) => connection.close_on_drop(),
-            None => {}
-        }
-    }
-
-    async fn connection(&mut self, writes: bool) -> Result<&mut Connection, StoreError> {
-        if let Err(error) = self.look().await {
-            self.renew();
-            // A new one would not be answered either.
-            if error.is_timeout() {
-                return Err(error);
-            }
-        }
-        let live = match self.live.take() {
-            Some(live) => live,
-            None => Live { connection: self.open(writes).await?, known_at: Instant::now() },
-        };
-        Ok(&mut self.live.insert(live).connection)
-    }
-
-    /// Asks the connection whether it lives where that was not shown for a moment.
-    async fn look(&mut self) -> Result<(), StoreError> {
-        let Some(live) = &mut self.live else { return Ok(()) };
-        let now = Instant::now();
-        match &mut live.connection {
-            Connection::Sqlite(_) if now - live.known_at < BELIEVED => {}
-            Connection::Sqlite(connection) => within(ACQUIRE, connection.ping()).await?,
-            Connection::Postgres(_) if now - live.known_at < BELIEVED => return Ok(()),
-            Connection::Postgres(connection) => {
-                within(ACQUIRE, sqlx::raw_sql(FORGET_PLANS).execute(&mut **connection)).await?;
-            }
-        }
-        live.known_at = now;
-        Ok(())
-    }
-
-    async fn open(&self, writes: bool) -> Result<Connection, StoreError> {
-        Ok(match &self.pool {
-            Pool::Sqlite { writers, .. } if writes => Connection::Sqlite(writers.acquire().await?),
-            Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
-            Pool::Postgres(pool) => {
-                let mut connection = pool.acquire().await?;
-                // How it plans is for its one user, so it never goes back to the pool.
-                connection.close_on_drop();
-                within(ACQUIRE, sqlx::raw_sql(KEPT_POSTGRES).execute(&mut *connection)).await?;
-                Connection::Postgres(connection)
-            }
-        })
-    }
-}
-
-/// A server that is silent is not waited for without end.
-async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> Result<T, StoreError> {
-    let answered = timeout(limit, answer).await;
-    Ok(answered.unwrap_or(Err(sqlx::Error::PoolTimedOut))?)
-}
-
-/// A transaction; dropped without `commit` it is rolled back.
-pub(super) enum Tx<'c> {
-    Sqlite { tx: Transaction<'c, Sqlite>, turn: OwnedMutexGuard<()> },
-    Postgres(Transaction<'c, Postgres>),
-}
-
-impl Tx<'_> {
-    pub(super) async fn fetch<T: Shape>(&mut self, sql: Sql) -> Result<Vec<T>, StoreError> {
-        Ok(match self {
-            Self::Sqlite { tx, .. } => {
-                let (text, arguments) = sql.sqlite()?;
-                sqlx::query_as_with(text, arguments).fetch_all(&mut **tx).await?
-            }
-            Self::Postgres(tx) => {
-                let (text, arguments) = sql.postgres()?;
-                within(ANSWER_MAX, sqlx::query_as_with(text, arguments).fetch_all(&mut **tx)).await?
-            }
-        })
-    }
-
-    pub(super) async fn fetch_one<T: Shape>(&mut self, sql: Sql) -> Result<Option<T>, StoreError> {
-        Ok(self.fetch(sql).await?.into_iter().next())
-    }
-
-    pub(super) async fn execute(&mut self, sql: Sql) -> Result<u64, StoreError> {
-        Ok(match self {
-            Self::Sqlite { tx, .. } => {
-                let (text, arguments) = sql.sqlite()?;
-                sqlx::query_with(text, arguments).execute(&mut **tx).await?.rows_affected()
-            }
-            Self::Postgres(tx) => {
-                let (text, arguments) = sql.postgres()?;
-                within(ANSWER_MAX, sqlx::query_with(text, arguments).execute(&mut **tx)).await?.rows_affected()
-            }
-        })
-    }
-
-    /// Splits rows into those of one statement each.
-    pub(super) fn runs<T>(&self, rows: Vec<T>) -> impl Iterator<Item = Vec<T>> + use<T> {
-        runs(rows, if matches!(self, Self::Sqlite { .. }) { sqlite_run } else { postgres_run })
-    }
-
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite { tx, turn } => {
-                tx.commit().await?;
-                drop(turn);
-            }
-            Self::Postgres(tx) => within(ANSWER_MAX, tx.commit()).await?,
-        }
-        Ok(())
-    }
-
-    /// `FOR UPDATE` where rows are locked one by one; SQLite's writer is alone anyway.
-    pub(super) const fn for_update(&self) -> &'static str {
-        match self {
-            Self::Sqlite { .. } => "",
-            Self::Postgres(_) => " FOR UPDATE",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rows_of_sqlite_are_split_so_that_few_texts_are_prepared() {
-        let lengths = |rows: usize| runs((0..rows).collect(), sqlite_run).map(|run| run.len()).collect::<Vec<_>>();
+        let runs = |rows: usize| Dialect::Sqlite.runs((0..rows).collect::<Vec<_>>());
+        let lengths = |rows: usize| runs(rows).map(|run| run.len()).collect::<Vec<_>>();
         assert_eq!(lengths(300), [128, 128, 40, 4]);
         assert_eq!((lengths(8), lengths(7), lengths(0)), (vec![8], vec![7], vec![]));
-        let back: Vec<_> = runs((0..77).collect::<Vec<_>>(), sqlite_run).flatten().collect();
+        let back: Vec<_> = runs(77).flatten().collect();
         assert_eq!(back, (0..77).collect::<Vec<_>>());
     }
 
@@ -640,5 +412,13 @@ mod tests {
         let AssertSqlSafe(postgres) = statement.postgres().unwrap().0;
         let unnest = "SELECT * FROM UNNEST($2::bigint[], $3::text[]) AS rows (column1, column2)";
         assert_eq!(postgres, format!("A B $1 C {unnest} D = ANY($4)"));
+    }
+
+    #[test]
+    fn statements_for_postgresql_are_written_as_one() {
+        let parts = vec![Part::from(sql("A").and(" B ", 1i64)), Part::touching(3, sql("C").and(" D ", 2i64))];
+        let AssertSqlSafe(text) = Sql::together(parts).postgres().unwrap().0;
+        let check = "SELECT 1 / CASE (SELECT COUNT(*) FROM part1) WHEN $3 THEN 1 ELSE 0 END";
+        assert_eq!(text, format!("WITH part0 AS (A B $1), part1 AS (C D $2 RETURNING 1) {check}"));
     }
 }

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    StoreError,
-    sql::{Tx, Value, sql},
-};
+use super::sql::{Dialect, Sql, Value, sql};
 use crate::domain::{Id, UnixMs, job::JobKind, tenant::Tenant};
 
 /// Jobs accepted.
@@ -39,18 +36,16 @@ impl<'n> Counts<'n> {
     }
 
     /// Adds them to the table, in key order, so that two transactions cannot wait for each other.
-    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    pub(super) fn write(self, dialect: Dialect) -> Vec<Sql> {
         let node = self.node;
-        for run in tx.runs(self.counts.into_iter().collect()) {
-            let row =
-                |((minute, tenant, kind, metric), count): ((i64, Id<Tenant>, JobKind, String), i64)| -> Vec<Value> {
-                    vec![minute.into(), tenant.into(), kind.as_str().into(), node.into(), metric.into(), count.into()]
-                };
-            let add = sql("INSERT INTO job_stats (minute, tenant_id, kind, node, metric, count) ")
+        let row = |((minute, tenant, kind, metric), count): ((i64, Id<Tenant>, JobKind, String), i64)| -> Vec<Value> {
+            vec![minute.into(), tenant.into(), kind.as_str().into(), node.into(), metric.into(), count.into()]
+        };
+        let add = |run: Vec<_>| {
+            sql("INSERT INTO job_stats (minute, tenant_id, kind, node, metric, count) ")
                 .rows(run.into_iter().map(row).collect())
-                .then(" ON CONFLICT (minute, tenant_id, kind, node, metric) DO UPDATE SET count = job_stats.count + excluded.count");
-            tx.execute(add).await?;
-        }
-        Ok(())
+                .then(" ON CONFLICT (minute, tenant_id, kind, node, metric) DO UPDATE SET count = job_stats.count + excluded.count")
+        };
+        dialect.runs(self.counts.into_iter().collect()).map(add).collect()
     }
 }

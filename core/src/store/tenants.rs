@@ -1,10 +1,6 @@
 //! Tenants, and the settings' clock.
 
-use super::{
-    Listed, Page, Store, StoreError,
-    connect::soon,
-    sql::{Tx, sql},
-};
+use super::{Listed, Page, Store, StoreError, connect::soon, pool::Tx, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::Endpoint,
@@ -85,7 +81,7 @@ pub(super) async fn touch_settings(tx: &mut Tx<'_>, changed: &[(Id<Tenant>, Id<E
     let Some((epoch,)) = tx.fetch_one::<(i64,)>(tick).await? else {
         return Err(StoreError::unreadable("settings' clock", "its row is missing"));
     };
-    for run in tx.runs(changed.to_vec()) {
+    for run in tx.dialect().runs(changed.to_vec()) {
         let touch =
             |table: &'static str| sql("UPDATE ").then(table).and(" SET settings_epoch = ", epoch).then(" WHERE id");
         tx.execute(touch("tenants").any(run.iter().map(|(tenant, _)| *tenant))).await?;

@@ -47,7 +47,7 @@ impl Store {
             return Ok(work);
         }
         let mut connection = self.work.lock().await;
-        for run in self.pool.runs(jobs) {
+        for run in self.pool.dialect().runs(jobs) {
             for row in connection.fetch::<Row>(select_work(run)).await? {
                 work.push(row.work()?);
             }
@@ -74,7 +74,7 @@ impl Store {
         in_order.sort_unstable();
         let mut counted = Vec::with_capacity(jobs.len());
         let mut tx = self.pool.begin().await?;
-        for run in tx.runs(in_order) {
+        for run in tx.dialect().runs(in_order) {
             let update = sql("UPDATE jobs SET lost_workers = lost_workers + 1 WHERE finished_at IS NULL AND id")
                 .any(run.iter().copied());
             tx.execute(update).await?;
@@ -90,7 +90,7 @@ impl Store {
             report: &report,
             late: false,
         };
-        attempts::insert(&mut tx, counted.iter().map(attempt).collect()).await?;
+        tx.execute_all(attempts::insert(tx.dialect(), counted.iter().map(attempt).collect())).await?;
         tx.commit().await?;
         Ok(counted)
     }
