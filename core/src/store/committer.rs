@@ -50,7 +50,7 @@ pub(super) struct Committer {
 
 enum Change {
     Publish(Arc<Publication>, Caller<Publication>),
-    Finish(Finished, Caller<Finished>),
+    Finish(Box<Finished>, Caller<Finished>),
 }
 
 type Caller<W> = oneshot::Sender<Result<<W as Write>::Answer, StoreError>>;
@@ -94,7 +94,7 @@ impl Committer {
     }
 
     /// Hands in an outcome and waits for its commit.
-    pub(super) async fn finish(&self, finished: Finished) -> Result<Recorded, StoreError> {
+    pub(super) async fn finish(&self, finished: Box<Finished>) -> Result<Recorded, StoreError> {
         let (caller, answered) = oneshot::channel();
         hand_in(&self.outcomes, Change::Finish(finished, caller))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
@@ -138,7 +138,10 @@ impl Task {
                 continue;
             }
             let began = Instant::now();
-            let group = (publications.iter().map(Arc::as_ref).collect::<Vec<_>>(), finished.iter().collect::<Vec<_>>());
+            let group = (
+                publications.iter().map(Arc::as_ref).collect::<Vec<_>>(),
+                finished.iter().map(Box::as_ref).collect::<Vec<_>>(),
+            );
             let (published, recorded) = self.write(&group.0, &group.1).await;
             answer(&self.requests, publishers, published, began);
             answer(&self.outcomes, recorders, recorded, began);

@@ -67,7 +67,7 @@ impl Store {
             finished = finished.of_test();
         }
         let change = finished.endpoint_state.is_some().then_some(finished.tenant);
-        let recorded = self.committer.finish(finished).await?;
+        let recorded = self.committer.finish(Box::new(finished)).await?;
         if let Some(tenant) = change {
             self.directory.doubt(tenant);
         }
