@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -40,7 +40,10 @@ pub fn surrounded(routes: Router, metrics: ApiMetrics) -> Router {
 async fn surround(State((metrics, told)): State<(ApiMetrics, Told)>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
+    let mut response = match check_host(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     let problem = response.extensions_mut().remove::<Problem>();
     if let Some(problem) = &problem {
         problem.write(&id, &mut response);
@@ -59,6 +62,16 @@ async fn surround(State((metrics, told)): State<(ApiMetrics, Told)>, request: Re
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// A request of HTTP/1.1 names its host once, or is refused (RFC 9112, section 3.2): a proxy in front might take it for
+/// another's.
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let host = only(request.headers(), header::HOST.as_str())?;
+    if host.is_none() && request.version() == Version::HTTP_11 {
+        return Err(Problem::of_parameter(Code::BadHeader, "Host", "it is missing; send one (RFC 9112, section 3.2)"));
+    }
+    Ok(())
 }
 
 /// When a refusal was told of last, and how many were not since.
@@ -109,7 +122,27 @@ fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
+
+    #[test]
+    fn a_request_names_its_host_once() {
+        for (version, hosts, is_taken) in [
+            (Version::HTTP_11, &["a"][..], true),
+            (Version::HTTP_11, &[], false),
+            (Version::HTTP_11, &["a", "a"], false),
+            (Version::HTTP_10, &[], true),
+            (Version::HTTP_10, &["a", "b"], false),
+        ] {
+            let mut request = Request::builder().version(version);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            let checked = check_host(&request.body(Body::empty()).unwrap());
+            assert_eq!(checked.is_ok(), is_taken, "{version:?} {hosts:?}");
+        }
+    }
 
     #[test]
     fn of_many_refusals_in_a_second_one_is_told_of() {

@@ -148,7 +148,7 @@ fn settings(tenant: Id<postrider_core::domain::tenant::Tenant>) -> ApiSettings {
 
 pub(crate) fn request(token: &str, call: &str, body: &str) -> Request<Body> {
     let (method, path) = call.split_once(' ').unwrap();
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = Request::builder().method(method).uri(path).header("host", "a");
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
