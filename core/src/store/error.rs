@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::connect::ACQUIRE;
+use super::connect::{ACQUIRE, ANSWER_MAX};
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,10 @@ impl StoreError {
 /// The pool keeps to itself why it could not connect.
 fn reason(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::PoolTimedOut => format!("no connection could be had within {} s", ACQUIRE.as_secs()),
+        sqlx::Error::PoolTimedOut => {
+            let (connection, answer) = (ACQUIRE.as_secs(), ANSWER_MAX.as_secs());
+            format!("no connection could be had within {connection} s, or a statement had no answer within {answer} s")
+        }
         error => error.to_string(),
     }
 }
