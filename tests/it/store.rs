@@ -337,6 +337,18 @@ async fn work_that_was_just_stored_is_as_it_is_read_back(stack: Stack) {
     assert_eq!(by_id(kept), by_id(read));
 }
 
+#[tokio::test]
+async fn what_another_process_did_to_a_job_that_was_just_stored_is_known() {
+    let at = Fixture::make(Stack::Postgres).await;
+    let other = at.second_process([7; 32]).await;
+    let endpoint = at.endpoint().await;
+    let (_, job, item) = at.event(&endpoint);
+    at.publish(None, vec![item]).await;
+    assert_eq!(other.load_work(&[job]).await.unwrap()[0].job.attempt, 0);
+    other.record(at.finished(job, &endpoint, 0, Outcome::Retry { at: at.now })).await.unwrap();
+    assert_eq!(at.store.load_work(&[job]).await.unwrap()[0].job.attempt, 1);
+}
+
 async fn a_lost_worker_s_attempt_is_kept_and_spends_no_retry(stack: Stack) {
     let at = Fixture::make(stack).await;
     let endpoint = at.endpoint().await;

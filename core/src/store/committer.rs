@@ -49,7 +49,7 @@ pub(super) struct Committer {
 }
 
 enum Change {
-    Publish(Arc<Publication>, Caller<Publication>),
+    Publish(Box<Publication>, Caller<Publication>),
     Finish(Box<Finished>, Caller<Finished>),
 }
 
@@ -87,7 +87,7 @@ impl Committer {
     }
 
     /// Hands in a request's work and waits for its commit.
-    pub(super) async fn publish(&self, publication: Arc<Publication>) -> Result<Published, StoreError> {
+    pub(super) async fn publish(&self, publication: Box<Publication>) -> Result<Published, StoreError> {
         let (caller, answered) = oneshot::channel();
         hand_in(&self.publications, Change::Publish(publication, caller))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
@@ -139,7 +139,7 @@ impl Task {
             }
             let began = Instant::now();
             let group = (
-                publications.iter().map(Arc::as_ref).collect::<Vec<_>>(),
+                publications.iter().map(Box::as_ref).collect::<Vec<_>>(),
                 finished.iter().map(Box::as_ref).collect::<Vec<_>>(),
             );
             let (published, recorded) = self.write(&group.0, &group.1).await;

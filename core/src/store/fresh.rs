@@ -1,8 +1,8 @@
-//! Work that was stored a moment ago, kept in memory so that whoever claims it here need not read it back.
+//! Work that was stored a moment ago, kept in memory so that whoever claims it need not read it back.
 //!
-//! It is as SQL has it, since nothing happens to a job before it is claimed, but for a person who cancels it: that
-//! is looked for here too. Each is given out once, and none for longer than [`AGE_MAX`]: whatever another process did to the
-//! job meanwhile is found as a late outcome, as for work that was read that long ago.
+//! Only for a database that one process has alone. It is kept before it is committed, so that it is there when it is claimed
+//! first, which takes it: until then nothing happens to a job, but for a person who cancels it, and that takes it too.
+//! Beside another process, which may claim it first, it would be given out as it was before.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Item, ItemResult, NewJob, Publication, work::Work};
+use super::{Item, NewJob, Publication, work::Work};
 use crate::domain::{
     Id, UnixMs,
     event::{OwnId, public_id},
@@ -49,11 +49,10 @@ impl Default for Fresh {
 }
 
 impl Fresh {
-    /// Keeps what is due of a publication that was stored.
-    pub(super) fn keep(&self, publication: &Publication, results: &[ItemResult]) {
+    /// Keeps what is due of a publication that is about to be stored. What is not stored in the end nobody claims.
+    pub(super) fn keep(&self, publication: &Publication) {
         let mut generations = self.lock();
-        let stored = publication.items.iter().zip(results).filter(|(_, result)| **result == ItemResult::Stored);
-        for (item, _) in stored {
+        for item in &publication.items {
             for job in item.jobs.iter().filter(|job| job.run_at <= publication.now) {
                 if !generations.young.has_room() {
                     return;

@@ -247,7 +247,9 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn cancel_job(&self, id: Id<Job>, now: UnixMs) -> Result<bool, StoreError> {
-        self.store.fresh.take(&mut vec![id]);
+        if let Some(fresh) = &self.store.fresh {
+            fresh.take(&mut vec![id]);
+        }
         let update = sql("UPDATE jobs SET state = 'cancelled'")
             .and(", finished_at = ", now)
             .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)

@@ -68,6 +68,7 @@ use self::{
     fresh::Fresh,
     metrics::StoreMetrics,
     pool::{Kept, Pool},
+    sql::Dialect,
 };
 use crate::domain::{Id, tenant::Tenant};
 
@@ -98,7 +99,8 @@ pub struct Store {
     committer: Committer,
     /// What workers load comes through one connection: theirs are the most reads by far.
     work: Arc<Mutex<Kept>>,
-    fresh: Fresh,
+    /// Where no other process works on the database.
+    fresh: Option<Fresh>,
     committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// When it last took a write for [`Self::ready`].
     proved_at: Arc<Mutex<Option<Instant>>>,
@@ -127,7 +129,7 @@ impl Store {
         Ok(Self {
             directory: Directory::new(pool.clone(), options.cipher.clone()),
             work: Arc::new(Mutex::new(Kept::of(pool.clone()))),
-            fresh: Fresh::default(),
+            fresh: (pool.dialect() == Dialect::Sqlite).then(Fresh::default),
             pool,
             cipher: options.cipher.clone(),
             node: options.node.as_str().into(),

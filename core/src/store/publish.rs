@@ -1,6 +1,6 @@
 //! Accepting work: events, jobs and idempotency keys in one grouped commit.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt};
 
 use super::{
     NewJob, Scope, StoreError,
@@ -117,12 +117,10 @@ impl Scope<'_> {
     pub async fn publish(&self, mut publication: Publication) -> Result<Published, StoreError> {
         publication.tenant = Some(self.tenant);
         self.store.node.as_ref().clone_into(&mut publication.node);
-        let publication = Arc::new(publication);
-        let published = soon(self.store.committer.publish(Arc::clone(&publication))).await?;
-        if let Published::Stored(results) = &published {
-            self.store.fresh.keep(&publication, results);
+        if let Some(fresh) = &self.store.fresh {
+            fresh.keep(&publication);
         }
-        Ok(published)
+        soon(self.store.committer.publish(Box::new(publication))).await
     }
 }
 

@@ -42,7 +42,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn load_work(&self, jobs: &[Id<Job>]) -> Result<Vec<Work>, StoreError> {
         let mut jobs = jobs.to_vec();
-        let mut work = self.fresh.take(&mut jobs);
+        let mut work = self.fresh.as_ref().map(|fresh| fresh.take(&mut jobs)).unwrap_or_default();
         if jobs.is_empty() {
             return Ok(work);
         }
