@@ -1,7 +1,7 @@
 //! Work that was stored a moment ago, kept in memory so that whoever claims it need not read it back.
 //!
 //! Only for a database that one process has alone. It is kept before it is committed, so that it is there when it is claimed
-//! first, which takes it: until then nothing happens to a job, but for a person who cancels it, and that takes it too.
+//! first, which takes it: until then nothing happens to a job, but for a person who cancels it: whoever changes a row forgets its copy first.
 //! Beside another process, which may claim it first, it would be given out as it was before.
 
 use std::{
@@ -62,6 +62,11 @@ impl Fresh {
                 }
             }
         }
+    }
+
+    /// Forgets jobs whose rows are about to be changed.
+    pub(super) fn forget(&self, jobs: &[Id<Job>]) {
+        self.take(&mut jobs.to_vec());
     }
 
     /// Takes what is kept of these jobs; the others are left in `jobs`.

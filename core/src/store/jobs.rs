@@ -248,7 +248,7 @@ impl Scope<'_> {
     /// When the database does not answer.
     pub async fn cancel_job(&self, id: Id<Job>, now: UnixMs) -> Result<bool, StoreError> {
         if let Some(fresh) = &self.store.fresh {
-            fresh.take(&mut vec![id]);
+            fresh.forget(&[id]);
         }
         let update = sql("UPDATE jobs SET state = 'cancelled'")
             .and(", finished_at = ", now)

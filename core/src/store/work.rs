@@ -69,6 +69,9 @@ impl Store {
         worker: &str,
         now: UnixMs,
     ) -> Result<Vec<Work>, StoreError> {
+        if let Some(fresh) = &self.fresh {
+            fresh.forget(jobs);
+        }
         // In key order, so that two transactions cannot wait for each other.
         let mut in_order = jobs.to_vec();
         in_order.sort_unstable();
