@@ -145,8 +145,9 @@ impl Gauge {
     /// What is known after an attempt that took `took` and ended at `now`.
     ///
     /// Good adds one to the limit, as far as the lane may use it; Bad halves it. Where nothing is set, a lane above
-    /// [`IN_FLIGHT_MAX`] that answers slower than [`QUICK`] loses one. The breaker opens at the fifth Bad in a row, and each Bad while it is open lets the lane rest as long as the call took: a receiver that fails fast is
-    /// still tried, one that hangs holds one slot. The first Good closes it and the limit ramps from 1.
+    /// [`IN_FLIGHT_MAX`] that answers slower than [`QUICK`] loses one. The breaker opens at the fifth Bad in a row,
+    /// and each Bad while it is open lets the lane rest as long as the call took: a receiver that fails fast is still
+    /// tried, one that hangs holds one slot. The first Good closes it and the limit ramps from 1.
     #[must_use]
     pub fn after(self, health: Health, took: Duration, settings: &LaneSettings, now: UnixMs) -> Self {
         match (health, self.breaker) {

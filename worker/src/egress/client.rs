@@ -27,7 +27,7 @@ use super::{
 
 /// How long a connection may lie idle before it is closed.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Idle connections to one scheme, name and port: as many as a lane has calls in flight by default, or each call beyond
+/// Idle connections to one scheme, name and port: as many as a quick lane has calls in flight, or each call beyond
 /// them would open a connection and close it.
 const IDLE_PER_HOST_MAX: usize = QUICK_IN_FLIGHT_MAX as usize;
 /// DNS, connecting and TLS together. Each address of a name gets its share, so that a dead one leaves time for the
