@@ -16,7 +16,7 @@ use moka::future::Cache;
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        lane::RateMark,
+        rate::RateMark,
         tenant::{Right, Role, Tenant, TenantSlug, Token},
     },
     store::{Scope, StoreError},

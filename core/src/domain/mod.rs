@@ -12,6 +12,7 @@ pub mod job;
 pub mod lane;
 pub mod limits;
 pub mod line;
+pub mod rate;
 pub mod retry;
 pub mod signature;
 pub mod tenant;

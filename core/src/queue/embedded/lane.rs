@@ -7,7 +7,8 @@ use crate::{
     domain::{
         Id, UnixMs,
         job::{Job, Priority},
-        lane::{Gauge, LaneKey, LaneSettings, RateMark},
+        lane::{Gauge, LaneKey, LaneSettings},
+        rate::RateMark,
     },
     queue::{LaneView, rank::Rank},
 };

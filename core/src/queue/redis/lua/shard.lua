@@ -206,7 +206,7 @@ local function standing(lane)
   return lane.good == 1 and ANSWERING or UNKNOWN
 end
 
--- When the first ready ticket may start (its rate as RateMark::lane_next_us of domain/lane.rs); nil when something other than time must happen first.
+-- When the first ready ticket may start (its rate as RateMark::lane_next_us of domain/rate.rs); nil when something other than time must happen first.
 local function starts_at(lane)
   if lane.ready == 0 or lane.pause == 1 or lane.flying >= in_flight_max(lane) then return nil end
   local at = math.max(lane.hold, lane.rest)
@@ -217,7 +217,7 @@ local function starts_at(lane)
   return at
 end
 
--- RateMark::spend of domain/lane.rs
+-- RateMark::spend of domain/rate.rs
 local function spend(lane)
   if lane.rate > 0 then
     lane.tat = math.max(lane.tat, now_us) + math.floor(1000000 / lane.rate)
