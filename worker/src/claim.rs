@@ -9,7 +9,7 @@ use std::{
 
 use postrider_core::{
     domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
-    queue::{Claimed, LEASE, Next, Queue},
+    queue::{Claimed, LEASE, Next, Queue, Rest},
     store::{Store, StoreError, Work},
 };
 use tokio::sync::mpsc;
@@ -60,16 +60,16 @@ impl Claimer {
                 () = self.stop.cancelled() => return,
                 claimed = self.claim(wanted, &mut outage) => claimed,
             };
-            let Some(Taken { slots, claimed_at, short, held_back }) = claimed else { continue };
-            wanted = if short { 1 } else { WAVE };
+            let Some(Taken { slots, claimed_at, rest }) = claimed else { continue };
+            wanted = if rest == Rest::More { WAVE } else { 1 };
             if !slots.is_empty() {
                 self.assign(slots, claimed_at).await;
             }
-            if short {
+            if rest != Rest::More {
                 tokio::select! {
                     () = self.stop.cancelled() => return,
                     () = self.queue.wait(POLL) => {}
-                    () = self.leases.freed(), if held_back => {}
+                    () = self.leases.freed(), if rest == Rest::HeldBack => {}
                 }
             }
         }
@@ -80,8 +80,7 @@ impl Claimer {
     async fn claim(&self, wanted: u32, outage: &mut Outage) -> Option<Taken> {
         let mut permits = self.leases.free_slots(wanted, WAVE_PATIENCE, BATCH).await?;
         let (worker, claimed_at) = (self.leases.worker(), Instant::now());
-        let asked = permits.num_permits();
-        let Claimed { leases, held_back } = match self.queue.claim(&worker, self.leases.room(&permits)).await {
+        let Claimed { leases, rest } = match self.queue.claim(&worker, self.leases.room(&permits)).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 if outage.failures() == 0 {
@@ -92,7 +91,6 @@ impl Claimer {
                 return None;
             }
         };
-        let short = leases.len() < asked;
         let mut slots = Vec::with_capacity(leases.len());
         for lease in leases {
             let Some(permit) = permits.split(1) else { break };
@@ -102,7 +100,7 @@ impl Claimer {
             tracing::info!("the queue answers again");
             self.leases.doubt();
         }
-        Some(Taken { slots, claimed_at, short, held_back })
+        Some(Taken { slots, claimed_at, rest })
     }
 
     /// Reads the rows of claimed tickets and hands over those that are to be run.
@@ -203,8 +201,5 @@ struct Taken {
     slots: Vec<Slot>,
     /// No lease is older.
     claimed_at: Instant,
-    /// There was not enough for all free slots.
-    short: bool,
-    /// There was more, which would have taken more than its share of the slots.
-    held_back: bool,
+    rest: Rest,
 }

@@ -28,7 +28,7 @@ pub use error::QueueError;
 pub use metrics::QueueGauges;
 pub use redis::{Redis, RedisOptions, RedisUrl};
 pub use room::{Held, Places, Room};
-pub use ticket::{Claimed, Epoch, Lease, LostLease, Next, Offered, Settled, Ticket, Verdict, WorkerId};
+pub use ticket::{Claimed, Epoch, Lease, LostLease, Next, Offered, Rest, Settled, Ticket, Verdict, WorkerId};
 pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerView};
 
 /// A worker without a heartbeat for this long has lost its leases.

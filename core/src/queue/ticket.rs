@@ -91,8 +91,18 @@ pub struct Lease {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
     pub leases: Vec<Lease>,
-    /// Jobs were passed over for want of room: claim again when a slot becomes free.
-    pub held_back: bool,
+    pub rest: Rest,
+}
+
+/// What a claim left of what is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rest {
+    #[default]
+    Nothing,
+    /// All that is left was passed over for want of room: claim again when a slot becomes free.
+    HeldBack,
+    /// There is more: claim again.
+    More,
 }
 
 /// How an execution ended, for the queue. To be given after the outcome is committed.

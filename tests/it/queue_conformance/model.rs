@@ -141,7 +141,7 @@ impl Pair {
         let second = two.claim(&self.worker, room.clone()).await.unwrap();
         let names = |claimed: &Claimed| {
             let name = |lease: &Lease| (lease.job, lease.lane.clone(), lease.standing);
-            (claimed.held_back, claimed.leases.iter().map(name).collect::<Vec<_>>())
+            (claimed.rest, claimed.leases.iter().map(name).collect::<Vec<_>>())
         };
         assert_eq!(names(&first), names(&second), "{room:?}");
         self.leases.extend(first.leases.into_iter().zip(second.leases).map(|(first, second)| [first, second]));

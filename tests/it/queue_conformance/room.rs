@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postrider_core::{
     domain::{Id, lane::Standing},
-    queue::{Health, Lease, Next, Places, Queue, QueueLimits, Room},
+    queue::{Health, Lease, Next, Places, Queue, QueueLimits, Rest, Room},
 };
 
 use super::setup::{
@@ -32,11 +32,11 @@ async fn a_tenant_without_room_is_passed_over(queue: Queue) {
     take(&queue, std::slice::from_ref(&prompt)).await;
     let room = Room { tenants: vec![(full, Places::default())], ..Room::whole(10) };
     let claimed = queue.claim(&worker(), room.clone()).await.unwrap();
-    assert_eq!((jobs(&claimed.leases), claimed.held_back), (vec![prompt.job], true));
+    assert_eq!((jobs(&claimed.leases), claimed.rest), (vec![prompt.job], Rest::HeldBack));
     let claimed = queue.claim(&worker(), room).await.unwrap();
-    assert_eq!((claimed.leases, claimed.held_back), (vec![], true));
+    assert_eq!((claimed.leases, claimed.rest), (vec![], Rest::HeldBack));
     let claimed = queue.claim(&worker(), Room::whole(10)).await.unwrap();
-    assert_eq!((claimed.leases.len(), claimed.held_back), (3, false));
+    assert_eq!((claimed.leases.len(), claimed.rest), (3, Rest::Nothing));
 }
 
 async fn a_tenant_gets_no_more_than_its_room(queue: Queue) {
@@ -90,7 +90,7 @@ async fn a_tenant_s_new_lanes_take_no_more_than_their_room(queue: Queue) {
         claimed.leases.iter().filter(such).count()
     };
     assert_eq!((of(one, Standing::Answering), of(one, Standing::Unknown), of(two, Standing::Unknown)), (4, 1, 1));
-    assert!(claimed.held_back);
+    assert_eq!(claimed.rest, Rest::HeldBack);
 }
 
 async fn a_silent_receiver_gets_no_more_than_a_new_one(queue: Queue) {
@@ -119,7 +119,7 @@ async fn what_there_is_no_room_for_wakes_nobody_twice(queue: Queue) {
     for round in 0.. {
         assert!(round < 5, "it is woken again and again");
         let claimed = queue.claim(&worker, Room { tenant: Places::default(), ..Room::whole(5) }).await.unwrap();
-        assert!(claimed.leases.is_empty() && claimed.held_back);
+        assert_eq!((claimed.leases.len(), claimed.rest), (0, Rest::HeldBack));
         let begun = Instant::now();
         queue.wait(PATIENCE).await;
         if begun.elapsed() >= PATIENCE {

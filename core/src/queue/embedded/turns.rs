@@ -13,7 +13,7 @@ use crate::{
         job::{Job, Priority},
         lane::Standing,
     },
-    queue::{Claimed, Lease, LostLease, Next, QueueError, Room, Settled, Verdict, WorkerId, rank::Rank},
+    queue::{Claimed, Lease, LostLease, Next, QueueError, Rest, Room, Settled, Verdict, WorkerId, rank::Rank},
 };
 
 /// Lanes whose time has come that one claim looks at.
@@ -48,14 +48,18 @@ impl State {
         self.rings.give_back_passed();
         // Others may have room for what is left; when nothing was taken, whoever has none need not be told again.
         let left = !self.rings.is_empty();
-        let held_back = passed && left;
-        self.stirred |= left && (!held_back || !leases.is_empty());
+        let rest = match (left, passed) {
+            (false, _) => Rest::Nothing,
+            (true, true) => Rest::HeldBack,
+            (true, false) => Rest::More,
+        };
+        self.stirred |= rest == Rest::More || rest == Rest::HeldBack && !leases.is_empty();
         match failed {
             Some(error) if leases.is_empty() => return Err(error),
             Some(error) => tracing::warn!(%error, "claimed fewer jobs than there are"),
             None => {}
         }
-        Ok(Claimed { leases, held_back })
+        Ok(Claimed { leases, rest })
     }
 
     /// Lanes whose time has come: their due tickets join the ready ones, and they get a seat.

@@ -6,7 +6,7 @@ use redis::{FromRedisValue, Value};
 use uuid::Uuid;
 
 use super::super::{
-    Health, LaneView, Lease, LostLease, Next, Places, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView,
+    Health, LaneView, Lease, LostLease, Next, Places, Rest, Room, SpilledLane, Ticket, Verdict, WorkerId, WorkerView,
     rank::Rank,
 };
 use crate::domain::{
@@ -101,15 +101,6 @@ pub(super) fn room_args(room: &Room, count: usize) -> Vec<Vec<u8>> {
     };
     let fixed = [places(Places { all: count, ..room.all }), places(room.tenant)].concat();
     fixed.into_iter().chain(room.tenants.iter().flat_map(own)).collect()
-}
-
-/// What a claim left in its shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    Nothing,
-    More,
-    /// All that is left was passed over for want of room.
-    HeldBack,
 }
 
 /// What a claim's script answered.

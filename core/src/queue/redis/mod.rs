@@ -19,13 +19,14 @@ use uuid::Uuid;
 
 use self::{
     claims::{Claims, Pending},
-    codec::{Rest, job_bytes, lane_bytes, number, parsed, shard_of},
+    codec::{job_bytes, lane_bytes, number, parsed, shard_of},
     scripts::Script,
     server::Server,
     wake::Wake,
 };
 use super::{
-    Claimed, Epoch, HEARD_AFTER, LostLease, QueueError, QueueLimits, QueueView, Room, SpilledLane, WorkerId, WorkerView,
+    Claimed, Epoch, HEARD_AFTER, LostLease, QueueError, QueueLimits, QueueView, Rest, Room, SpilledLane, WorkerId,
+    WorkerView,
 };
 use crate::domain::{
     Id,
@@ -47,6 +48,8 @@ pub(super) use url::URL_FORMS;
 
 /// Tickets, verdicts or jobs in one script's arguments, and leases in its answer: two milliseconds of the server.
 const BATCH: usize = 256;
+/// A claim that has so many comes back with them: they need not wait for more, which the next one takes.
+const ENOUGH: usize = 32;
 /// Shards in a cluster; one server needs one.
 const CLUSTER_SHARDS: u16 = 8;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -122,7 +125,7 @@ impl Redis {
             }
             match self.claim_in(shard, worker, share.min(room.all.all), &mut room, &mut all).await {
                 Ok(Rest::More) => fuller.push(shard),
-                Ok(_) => {}
+                Ok(rest) => all.rest = all.rest.max(rest),
                 // What the other shards gave is leased, and must not be lost with this one's answer.
                 Err(error) if all.leases.is_empty() => return Err(error),
                 Err(error) => {
@@ -132,14 +135,16 @@ impl Redis {
             }
         }
         for shard in fuller {
-            let mut rest = Ok(Rest::More);
-            while room.all.all > 0 && matches!(rest, Ok(Rest::More)) {
-                let before = room.all.all;
-                rest = self.claim_in(shard, worker, room.all.all, &mut room, &mut all).await;
-                if room.all.all == before {
+            let mut rest = Rest::More;
+            while rest == Rest::More && room.all.all > 0 && all.leases.len() < ENOUGH {
+                let before = all.leases.len();
+                let Ok(found) = self.claim_in(shard, worker, room.all.all, &mut room, &mut all).await else { break };
+                rest = found;
+                if all.leases.len() == before {
                     break;
                 }
             }
+            all.rest = all.rest.max(rest);
         }
         Ok(all)
     }
@@ -164,7 +169,6 @@ impl Redis {
         self.0.wake.set_due(shard, claimed.next_due);
         claimed.leases.iter().for_each(|lease| room.take(lease.lane.tenant, lease.standing));
         all.leases.extend(claimed.leases);
-        all.held_back |= claimed.rest == Rest::HeldBack;
         Ok(claimed.rest)
     }
 

@@ -9,6 +9,8 @@ local room, room_of = room_at(6), {}
 for at = 12, #ARGV, 4 do room_of[ARGV[at]] = room_at(at + 1) end
 local count = math.min(room[ANSWERING], 1000)
 local DUE_LANES_MAX, PROMOTED_MAX, EMPTY_TURNS_MAX = 100, 200, 1000
+-- A lane costs much more than one of its tickets, and all others who need this shard wait for a claim's end.
+local LANES_MAX = 48
 
 local last = call('HGET', base .. 'claims', worker)
 call('HSET', base .. 'claims', worker, claim)
@@ -41,7 +43,7 @@ for _, name in ipairs(call('ZRANGEBYSCORE', base .. 'due', '-inf', int(now), 'LI
 end
 seat_all()
 
-local taken, empty = 0, 0
+local taken, lanes, empty = 0, 0, 0
 local turns, taken_of, jobs_of = {}, {}, {} -- the lanes in the order of their leases; how many each has; their jobs
 local last_turn = tonumber(call('GET', base .. 'turn') or FAILING)
 local turn, passed = last_turn, { {}, {}, {} }
@@ -104,6 +106,7 @@ local function lease_first(lane, ring)
     if ring ~= ANSWERING then left[ring] = left[ring] - 1 end
   end
   turns[taken] = { lane = lane, ring = ring }
+  if not taken_of[lane] then lanes = lanes + 1 end
   taken_of[lane] = (taken_of[lane] or 0) + 1
   lane.ready = lane.ready - 1
   if lane.flying == 0 then lane.heard = now end -- Gauge::called
@@ -122,7 +125,7 @@ local function goes_on(lane, ring)
 end
 
 local nothing_fits = false
-while taken < count and empty < EMPTY_TURNS_MAX and not nothing_fits do
+while taken < count and lanes < LANES_MAX and empty < EMPTY_TURNS_MAX and not nothing_fits do
   local lane, ring = pop()
   if not lane then
     nothing_fits = true
