@@ -7,16 +7,22 @@ use std::{
 
 use postrider_core::{
     domain::lane::LaneSettings,
-    queue::{EmbeddedOptions, Queue, RedisOptions, Ticket},
+    queue::{EmbeddedOptions, Queue, RedisOptions, Rest, Room, Ticket},
 };
 
-use super::setup::{NORMAL, claim, claim_soon, delayed, done, grow, lane, redis_options, take, tickets, wide, worker};
+use super::setup::{
+    self, NORMAL, claim, claim_soon, delayed, done, grow, lane, redis_options, take, ticket, tickets, wide, worker,
+};
 
 super::on_both!(
     twenty_thousand_due_delayed_tickets_of_one_lane_all_run(NORMAL),
     a_thousand_lanes_with_backlogs_drain(NORMAL),
     a_rate_over_many_lanes_runs_all(NORMAL),
+    a_claim_tells_whether_there_is_more(NORMAL),
 );
+
+/// Each with one job.
+const LANES: usize = 200;
 
 async fn drain(queue: &Queue, count: usize) {
     let worker = worker();
@@ -138,4 +144,34 @@ async fn a_killed_process_s_running_jobs_are_found_once_at_the_next_start() {
     drop(next);
     assert_eq!(open().unwrap().found_in_journal(), []);
     std::fs::remove_file(&path).unwrap();
+}
+
+async fn a_claim_tells_whether_there_is_more(queue: Queue) {
+    many_lanes(&queue).await;
+    let (worker, mut count) = (worker(), 0);
+    loop {
+        let claimed = queue.claim(&worker, Room::whole(2 * LANES)).await.unwrap();
+        count += claimed.leases.len();
+        if claimed.rest == Rest::Nothing {
+            break;
+        }
+        assert!(claimed.rest == Rest::More && !claimed.leases.is_empty());
+    }
+    assert_eq!(count, LANES);
+}
+
+/// Whoever needs Redis while a claim goes through many lanes waits for all of them.
+#[tokio::test]
+async fn a_claim_from_redis_is_short_where_there_are_many_lanes() {
+    let queue = setup::redis(NORMAL).await;
+    many_lanes(&queue).await;
+    let claimed = queue.claim(&worker(), Room::whole(2 * LANES)).await.unwrap();
+    assert!((1..=LANES / 4).contains(&claimed.leases.len()), "{} lanes in one claim", claimed.leases.len());
+}
+
+/// A job on each of many lanes.
+async fn many_lanes(queue: &Queue) {
+    for number in 0..LANES {
+        take(queue, &[ticket(&lane(&number.to_string()))]).await;
+    }
 }
