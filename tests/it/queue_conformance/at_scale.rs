@@ -78,7 +78,7 @@ async fn lanes_spread_over_shards_are_one_queue() {
 
 #[tokio::test]
 async fn an_idle_worker_on_redis_starts_an_offered_job_at_once() {
-    let queue = super::setup::redis(NORMAL).await;
+    let queue = setup::redis(NORMAL).await;
     let lane = lane("a");
     let (worker, mut fastest) = (worker(), Duration::MAX);
     for _ in 0..10 {
