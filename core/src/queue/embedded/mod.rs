@@ -34,6 +34,7 @@ mod ready;
 mod ring;
 mod state;
 mod steer;
+mod tickets;
 mod turns;
 mod workers;
 

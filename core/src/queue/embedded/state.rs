@@ -1,11 +1,12 @@
 //! All lanes of one process and every ticket in them. Pure but for the journal: the time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::{
     journal::{Journal, Slot},
     lane::Lane,
     ring::{LaneIndex, Rings},
+    tickets::Tickets,
     workers::Workers,
 };
 use crate::{
@@ -66,8 +67,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) limits: QueueLimits,
-    /// A tree, since a table of hashes is up to three times as large as what is in it when it grows, and stays so.
-    pub(super) tickets: BTreeMap<Id<Job>, Place>,
+    pub(super) tickets: Tickets,
     pub(super) lanes: Vec<Option<Lane>>,
     free: Vec<LaneIndex>,
     by_key: HashMap<LaneKey, LaneIndex>,
@@ -89,7 +89,7 @@ impl State {
     pub(super) fn new(limits: QueueLimits, journal: Option<Journal>, now: Now) -> Self {
         Self {
             limits,
-            tickets: BTreeMap::new(),
+            tickets: Tickets::default(),
             lanes: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
