@@ -27,8 +27,8 @@ const SQLITE_WRITERS: u32 = 2;
 const SQLITE_STATEMENTS: usize = 500;
 /// Pages of the file that a connection keeps, in KiB (`PRAGMA cache_size`, there with a minus). What readers lack, the
 /// system's own cache has.
-const SQLITE_WRITER_CACHE: &str = "-16000";
-const SQLITE_READER_CACHE: &str = "-4000";
+const SQLITE_WRITER_CACHE: &str = "-10000";
+const SQLITE_READER_CACHE: &str = "-2000";
 /// Rows that a reading connection is ahead of whoever takes them: all of a claim's.
 const SQLITE_ROWS_AHEAD: usize = 256;
 /// How long a group's transaction, or another statement of PostgreSQL, may take before its connection is given up.
