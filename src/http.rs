@@ -1,9 +1,9 @@
 //! Serves HTTP/1.1 on a listener. Owns how many connections there may be, how long and how much each may take to ask, and
 //! how all of them end; knows no route.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, serve::Listener};
+use axum::{Router, extract::ConnectInfo, serve::Listener};
 use hyper::{
     Request,
     body::Incoming,
@@ -52,11 +52,12 @@ pub(crate) async fn serve(mut listener: TcpListener, connections_max: usize, rou
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            (stream, _) = Listener::accept(&mut listener), if connections.len() < connections_max + CLOSING_MAX => {
+            (stream, peer) = Listener::accept(&mut listener), if connections.len() < connections_max + CLOSING_MAX => {
                 if connections.len() >= connections_max {
                     callers.close_longest();
                 }
-                connections.spawn(connection(stream, callers.arrive(), router.clone(), HEAD_MAX, stop.clone()));
+                let arrived = Arrived { stream, peer, caller: callers.arrive() };
+                connections.spawn(connection(arrived, router.clone(), HEAD_MAX, stop.clone()));
             }
             Some(ended) = connections.join_next() => report(ended),
         }
@@ -80,7 +81,15 @@ pub(crate) async fn serve(mut listener: TcpListener, connections_max: usize, rou
     }
 }
 
-async fn connection(stream: TcpStream, caller: Caller, router: Router, head_max: Duration, stop: CancellationToken) {
+/// A connection that was taken.
+struct Arrived {
+    stream: TcpStream,
+    peer: SocketAddr,
+    caller: Caller,
+}
+
+async fn connection(arrived: Arrived, router: Router, head_max: Duration, stop: CancellationToken) {
+    let Arrived { stream, peer, caller } = arrived;
     // Answers are written whole, so waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it was served");
@@ -91,7 +100,8 @@ async fn connection(stream: TcpStream, caller: Caller, router: Router, head_max:
     let caller = Arc::new(caller);
     let (router, asking) = (TowerToHyperService::new(router), Arc::clone(&caller));
     let service = service_fn(move |request: Request<Incoming>| {
-        let arriving = request.map(|body| Arriving::new(body, Arc::clone(&asking)));
+        let mut arriving = request.map(|body| Arriving::new(body, Arc::clone(&asking)));
+        arriving.extensions_mut().insert(ConnectInfo(peer));
         let (answer, asking) = (router.call(arriving), Arc::clone(&asking));
         async move { answer.await.inspect(|_| asking.answered()) }
     });
@@ -129,9 +139,9 @@ mod tests {
         {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (stream, _) = listener.accept().await.unwrap();
-            let (caller, head_max) = (Callers::default().arrive(), Duration::from_millis(20));
-            let serving = connection(stream, caller, router.clone(), head_max, CancellationToken::new());
+            let (stream, peer) = listener.accept().await.unwrap();
+            let arrived = Arrived { stream, peer, caller: Callers::default().arrive() };
+            let serving = connection(arrived, router.clone(), Duration::from_millis(20), CancellationToken::new());
             let asking = async {
                 client.write_all(sent.as_bytes()).await.unwrap();
                 let mut answer = String::new();

@@ -18,6 +18,7 @@ mod send;
 mod serve;
 mod token;
 mod traces;
+mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -56,6 +57,8 @@ enum Command {
     Migrate,
     /// Make, list and revoke API tokens, straight in the database.
     Token(token::TokenArgs),
+    /// Make, list and remove users of the dashboard, straight in the database.
+    User(user::UserArgs),
     /// Publish an event to a running server.
     Send(send::SendArgs),
     /// Receive deliveries on this machine: print each, verify its signature, and fail on demand.
@@ -91,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Dashboard => block_on(serve::run(settings()?, serve::Roles::DASHBOARD)),
         Command::Migrate => block_on(migrate::run(settings()?)),
         Command::Token(args) => block_on(token::run(settings()?, args)),
+        Command::User(args) => block_on(user::run(settings()?, args)),
         Command::Send(args) => block_on(send::run(args)),
         Command::Listen(args) => block_on(listen::run(args)),
         Command::Dead(args) => block_on(dead::run(args)),

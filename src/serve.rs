@@ -13,6 +13,7 @@ use postrider_core::{
     store::{RetentionAges, Store},
     trace::Tracer,
 };
+use postrider_dashboard::{DashboardParts, DashboardSettings};
 use postrider_worker::{WorkerMetrics, WorkerParts, WorkerSettings};
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -80,7 +81,11 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         // A full disk keeps nobody from being served what is there, nor this from going on once there is room.
         tracing::warn!(%error, "the file listen.addr is not written, so scripts do not find this process by it");
     }
-    welcome(&parts.settings, roles, address, new_token.as_deref())?;
+    let first_user = match roles.dashboard && !parts.store.has_users().await? {
+        true => Some(postrider_dashboard::welcome_path(&parts.store)),
+        false => None,
+    };
+    welcome(&parts.settings, roles, address, &News { new_token, first_user })?;
     serve(parts, roles, listener, signals).await
 }
 
@@ -162,7 +167,7 @@ fn router(parts: &Parts, roles: Roles, mut registry: Registry, tracer: Tracer) -
         router = router.merge(postrider_api::router(api(parts, metrics.clone(), tracer)?));
     }
     if roles.dashboard {
-        router = router.merge(postrider_dashboard::router(parts.queue.clone()));
+        router = router.merge(postrider_dashboard::router(dashboard(parts))?);
     }
     Ok(postrider_api::surrounded(router, metrics))
 }
@@ -186,6 +191,20 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<Api
             administrator_tenant: parts.tenant.id,
         },
     }))
+}
+
+fn dashboard(parts: &Parts) -> DashboardParts {
+    let settings = &parts.settings;
+    DashboardParts {
+        store: parts.store.clone(),
+        queue: parts.queue.clone(),
+        dispatcher: parts.dispatcher.clone(),
+        settings: DashboardSettings {
+            tls: settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            payload_bytes_max: settings.payload_bytes_max,
+        },
+    }
 }
 
 fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Result<WorkerParts> {
@@ -249,18 +268,29 @@ fn write_address(folder: &Path, address: SocketAddr) -> io::Result<()> {
     fs::write(&new, address.to_string()).and_then(|()| fs::rename(&new, &file))
 }
 
-fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, new_token: Option<&str>) -> anyhow::Result<()> {
+/// What is shown at a first start.
+struct News {
+    new_token: Option<String>,
+    /// The path of the page that makes the first user, while there is none.
+    first_user: Option<String>,
+}
+
+fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, news: &News) -> anyhow::Result<()> {
     let mut lines = vec![format!("Postrider {} is running.", env!("CARGO_PKG_VERSION"))];
     if roles.api {
         lines.push(format!("  API        http://{address}/v1   (how to call it: http://{address}/docs)"));
     }
     if roles.dashboard {
-        lines.push(format!("  Dashboard  http://{address}/"));
+        let base = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        lines.push(format!("  Dashboard  {base}/"));
+        if let Some(path) = &news.first_user {
+            lines.push(format!("             nobody can sign in yet; make the first user: {base}{path}"));
+        }
     }
     lines.push(format!("  Health     http://{address}/readyz"));
     lines.push(format!("  Database   {}", first_start::hide_password(&settings.database_url())));
     lines.push(format!("  Queue      {}", connections::queue_place(settings)));
-    if let Some(token) = new_token {
+    if let Some(token) = &news.new_token {
         lines.push(String::new());
         lines.push("The administrator's token, shown this once and kept only as a hash:".to_owned());
         lines.push(format!("  {token}"));

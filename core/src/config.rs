@@ -30,6 +30,22 @@ pub struct Settings {
     #[config(env = "POSTRIDER_LISTEN", default = "127.0.0.1:7077")]
     pub listen: SocketAddr,
 
+    /// The address that browsers reach the dashboard at, as in `https://postrider.example.com`. With https its cookies go
+    /// over TLS only. Unset: by http at `listen`.
+    #[config(env = "POSTRIDER_PUBLIC_URL")]
+    pub public_url: Option<String>,
+
+    /// Proxies that are believed where a request comes from (`X-Forwarded-For`), as CIDRs or single addresses: else all
+    /// people behind one are slowed down when one of them mistypes a password. In this file a list; in the variable
+    /// separated by commas.
+    #[config(
+        env = "POSTRIDER_TRUSTED_PROXIES",
+        parse_env = lists::networks,
+        deserialize_with = lists::read_networks,
+        default = []
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+
     /// Connections that callers may have open at the same time, 16 to 100,000. Beyond them the one that has waited longest
     /// for a request is closed. There are fewer where the limit of open files leaves less beside `worker_concurrency`.
     #[config(env = "POSTRIDER_CONNECTIONS_MAX", default = 4_096)]

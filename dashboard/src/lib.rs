@@ -1,63 +1,94 @@
-//! The operators' pages. For now one that says what is there; it knows neither SQL text nor HTTP clients.
+//! The operators' pages: what fails, why, and what to do about it. Rendered here, whole without a script. Knows the store
+//! and the queue by their nouns: no SQL text, no HTTP client.
 
-use askama::Template;
-use axum::{
-    Router,
-    extract::State,
-    http::{StatusCode, header},
-    response::{Html, IntoResponse, Response},
-    routing::get,
-};
-use postrider_core::queue::Queue;
+mod assets;
+mod audit;
+mod chart;
+mod dead_letter;
+mod dead_letters;
+mod failures;
+mod fields;
+mod moment;
+mod overview;
+mod page;
+mod password;
+mod session;
+mod sign_in;
+mod throttle;
+mod visit;
 
-const STYLE: &str = include_str!("../assets/postrider.css");
-/// Nothing is loaded from elsewhere, nothing is framed, no script runs.
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// Lanes are not listed yet, so one is enough to ask for.
-const LANES_MAX: usize = 1;
+use std::sync::Arc;
 
-#[derive(Template)]
-#[template(path = "overview.html")]
-struct Overview {
-    version: &'static str,
-    queue: Option<Totals>,
+use axum::{Router, response::Redirect, routing::get};
+use ipnet::IpNet;
+use postrider_core::{dispatch::Dispatcher, queue::Queue, store::Store};
+use tower_http::compression::CompressionLayer;
+
+pub use self::password::{HashError, password_hash};
+use self::{page::Refusal, password::Passwords, throttle::Throttle, visit::Visit};
+
+/// What the pages are made of.
+#[derive(Debug)]
+pub struct DashboardParts {
+    pub store: Store,
+    pub queue: Queue,
+    pub dispatcher: Dispatcher,
+    pub settings: DashboardSettings,
 }
 
-struct Totals {
-    lanes: u64,
-    waiting: u64,
-    in_flight: u64,
-    workers: usize,
+#[derive(Debug)]
+pub struct DashboardSettings {
+    /// Browsers reach it over https.
+    pub tls: bool,
+    /// Who is believed where a request comes from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bytes of a payload that replaces another.
+    pub payload_bytes_max: usize,
+}
+
+/// What every page has at hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Dashboard {
+    store: Store,
+    queue: Queue,
+    dispatcher: Dispatcher,
+    settings: Arc<DashboardSettings>,
+    passwords: Passwords,
+    throttle: Throttle,
 }
 
 /// The pages below `/`.
-pub fn router(queue: Queue) -> Router {
-    Router::new().route("/", get(overview)).route("/assets/postrider.css", get(style)).with_state(queue)
-}
-
-async fn overview(State(queue): State<Queue>) -> Response {
-    let queue = match queue.view(LANES_MAX).await {
-        Ok(view) => Some(Totals {
-            lanes: view.totals.lanes,
-            waiting: view.totals.tickets.saturating_sub(view.totals.in_flight),
-            in_flight: view.totals.in_flight,
-            workers: view.workers.len(),
-        }),
-        Err(error) => {
-            tracing::warn!(%error, "the overview is shown without the queue");
-            None
-        }
+///
+/// # Errors
+/// When the machine does not give the memory that hashing a password takes.
+pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
+    let DashboardParts { store, queue, dispatcher, settings } = parts;
+    let dashboard = Dashboard {
+        store,
+        queue,
+        dispatcher,
+        settings: Arc::new(settings),
+        passwords: Passwords::new()?,
+        throttle: Throttle::default(),
     };
-    match (Overview { version: env!("CARGO_PKG_VERSION"), queue }).render() {
-        Ok(page) => ([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)], Html(page)).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the overview cannot be rendered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
+    let tenant = Router::new()
+        .merge(overview::router())
+        .merge(failures::router())
+        .merge(dead_letters::router())
+        .merge(dead_letter::router())
+        .merge(audit::router())
+        .fallback(async |_: Visit| Refusal::NotFound("page"));
+    let pages = Router::new()
+        .route("/", get(async || Redirect::to("/t")))
+        .merge(sign_in::router())
+        .merge(assets::router())
+        .nest("/t/{tenant}", tenant)
+        .layer(CompressionLayer::new());
+    Ok(pages.with_state(dashboard))
 }
 
-async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
+/// Where a user signs in with a link that the log shows, while there is no user.
+#[must_use]
+pub fn welcome_path(store: &Store) -> String {
+    format!("/welcome?key={}", store.first_user_key())
 }

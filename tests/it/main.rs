@@ -16,6 +16,7 @@ mod backoffs;
 mod bad_input;
 mod bench;
 mod commands;
+mod dashboard;
 mod dead_letters;
 mod deliveries;
 mod deliveries_in_trouble;

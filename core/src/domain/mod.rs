@@ -18,6 +18,7 @@ pub mod signature;
 pub mod tenant;
 pub mod time;
 pub mod trace;
+pub mod user;
 
 pub use id::Id;
 pub use time::UnixMs;

@@ -2,10 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest,
+    digest, hmac,
 };
 use uuid::Uuid;
 
@@ -18,6 +21,8 @@ const KEY_ID_BYTES: usize = 4;
 #[derive(Clone)]
 pub struct Cipher {
     keys: Arc<[(String, LessSafeKey)]>,
+    /// Of the same keys, in their order.
+    links: Arc<[hmac::Key]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,13 +36,28 @@ impl Cipher {
     /// When `text` is not one or several keys in base64, separated by commas.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let keys: Vec<_> = text.split(',').map(|key| parse_key(key.trim())).collect::<Result<_, _>>()?;
-        Ok(Self { keys: keys.into() })
+        let (keys, links): (Vec<_>, Vec<_>) = keys.into_iter().map(|(id, key, link)| ((id, key), link)).unzip();
+        Ok(Self { keys: keys.into(), links: links.into() })
     }
 
     /// A new key's text, from 32 random bytes.
     #[must_use]
     pub fn key_text(random: [u8; KEY_BYTES]) -> String {
         STANDARD.encode(random)
+    }
+
+    /// Signs what a link lets its bearer do, with the current key.
+    #[must_use]
+    pub fn sign_link(&self, meaning: &str) -> String {
+        let tag = self.links.first().map(|key| hmac::sign(key, meaning.as_bytes()));
+        tag.map_or_else(String::new, |tag| URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    /// Whether a link means this, signed with any of the keys.
+    #[must_use]
+    pub fn is_link(&self, meaning: &str, signature: &str) -> bool {
+        let Ok(tag) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        self.links.iter().any(|key| hmac::verify(key, meaning.as_bytes(), &tag).is_ok())
     }
 
     /// Whether the key with this id is configured.
@@ -76,12 +96,14 @@ impl Cipher {
     }
 }
 
-fn parse_key(text: &str) -> Result<(String, LessSafeKey), KeyError> {
+fn parse_key(text: &str) -> Result<(String, LessSafeKey, hmac::Key), KeyError> {
     let bytes = STANDARD.decode(text).map_err(|_| KeyError)?;
     let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyError)?;
     let hash = digest::digest(&digest::SHA256, &bytes);
     let id = hash.as_ref()[..KEY_ID_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((id, LessSafeKey::new(key)))
+    // Another key for another use: what signs a link opens no secret.
+    let link = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"postrider links");
+    Ok((id, LessSafeKey::new(key), hmac::Key::new(hmac::HMAC_SHA256, link.as_ref())))
 }
 
 impl fmt::Debug for Cipher {
@@ -104,5 +126,15 @@ mod tests {
         assert!(both.open(other, &key_id, &sealed).is_err());
         assert!(Cipher::parse(&new).unwrap().open(row, &key_id, &sealed).is_err());
         assert!(Cipher::parse("c2hvcnQ=").is_err());
+    }
+
+    #[test]
+    fn a_link_means_what_was_signed_also_after_a_rotation_of_keys() {
+        let (old, new) = (Cipher::key_text([1; 32]), Cipher::key_text([2; 32]));
+        let signed = Cipher::parse(&old).unwrap().sign_link("portal of a");
+        let both = Cipher::parse(&format!("{new},{old}")).unwrap();
+        assert!(both.is_link("portal of a", &signed));
+        assert!(!both.is_link("portal of b", &signed) && !both.is_link("portal of a", ""));
+        assert!(!Cipher::parse(&new).unwrap().is_link("portal of a", &signed));
     }
 }

@@ -1,5 +1,6 @@
 //! Dead letters: snapshots, found by filter, replayed once or discarded.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -211,7 +212,10 @@ impl Scope<'_> {
                 return Ok(Resolved::EndpointDisabled(Box::new(endpoint)));
             }
         }
+        let mended = payload.is_some();
         let job = replay_row(&mut tx, self.tenant, &row, payload, now).await?;
+        let after = json!({ "state": "replayed", "job": job.id, "other_payload": mended });
+        self.note(&mut tx, "dead_letter.replay", id.to_string(), Some(after)).await?;
         tx.commit().await?;
         Ok(Resolved::Done(job))
     }
@@ -234,6 +238,10 @@ impl Scope<'_> {
             .and(" AND id = ", id);
         let done = tx.execute(update).await? > 0;
         let row: Option<Row> = tx.fetch_one(self.one(id)).await?;
+        if done {
+            let after = json!({ "state": "discarded", "reason": reason });
+            self.note(&mut tx, "dead_letter.discard", id.to_string(), Some(after)).await?;
+        }
         tx.commit().await?;
         match row {
             None => Ok(Resolved::NotFound),

@@ -1,6 +1,7 @@
 //! SQL, the truth. Owns the pools, the migrations and one file for each noun; knows neither queue nor HTTP.
 
 mod attempts;
+mod audit;
 mod cipher;
 mod committer;
 mod connect;
@@ -27,10 +28,12 @@ mod recover;
 mod retention;
 mod room;
 mod scratch;
+mod sessions;
 mod sql;
 mod stats;
 mod tenants;
 mod tokens;
+mod users;
 mod work;
 
 use std::{
@@ -43,6 +46,7 @@ use sqlx::migrate::Migrator;
 use tokio::{sync::Mutex, task::JoinHandle};
 
 pub use self::{
+    audit::AuditEntry,
     cipher::{Cipher, KeyError},
     dead_letters::{DeadLetterFilter, OpenCount, Resolved},
     directory::{Directory, LiveEndpoint, TenantEndpoints},
@@ -61,6 +65,8 @@ pub use self::{
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
     retention::{Removed, RetentionAges},
     scratch::Scratch,
+    sessions::SESSION_AGE_MAX,
+    stats::{DURATION_BOUNDS_MS, Tally},
     work::Work,
 };
 use self::{
@@ -70,7 +76,7 @@ use self::{
     pool::{Kept, Pool},
     sql::Dialect,
 };
-use crate::domain::{Id, tenant::Tenant};
+use crate::domain::{Id, tenant::Tenant, user::Actor};
 
 /// How long a write proves that the database takes writes.
 const PROVED: Duration = Duration::from_secs(1);
@@ -114,6 +120,8 @@ pub struct Store {
 pub struct Scope<'s> {
     store: &'s Store,
     tenant: Id<Tenant>,
+    /// Who acts, where it is a person.
+    actor: Option<&'s Actor>,
 }
 
 impl Store {
@@ -144,7 +152,7 @@ impl Store {
     /// The rows of one tenant.
     #[must_use]
     pub const fn tenant(&self, tenant: Id<Tenant>) -> Scope<'_> {
-        Scope { store: self, tenant }
+        Scope { store: self, tenant, actor: None }
     }
 
     /// Endpoints as every process must see them within two seconds.

@@ -1,8 +1,11 @@
-//! Counts by minute. Gathered in memory for one transaction, then added to the rows of this process.
+//! Counts by minute. Gathered in memory for one transaction, then added to the rows of this process; read as tallies.
 
 use std::collections::BTreeMap;
 
-use super::sql::{Dialect, Sql, Value, sql};
+use super::{
+    Scope, StoreError,
+    sql::{Dialect, Sql, Value, sql},
+};
 use crate::domain::{Id, UnixMs, job::JobKind, tenant::Tenant};
 
 /// Jobs accepted.
@@ -10,8 +13,99 @@ pub(super) const ACCEPTED: &str = "accepted";
 /// Events accepted that no endpoint wanted.
 pub(super) const UNWANTED: &str = "unwanted";
 /// Upper bounds of the histogram of attempts' durations, in milliseconds.
-const DURATION_BOUNDS_MS: [u32; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 15_000];
+pub const DURATION_BOUNDS_MS: [u32; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 15_000];
 const MINUTE_MS: i64 = 60_000;
+
+/// What became of a tenant's work in a stretch of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Jobs.
+    pub accepted: u64,
+    pub succeeded: u64,
+    /// Attempts that failed and are tried again.
+    pub failed: u64,
+    /// Jobs.
+    pub dead: u64,
+    /// Attempts by duration: those within each of [`DURATION_BOUNDS_MS`], then those beyond.
+    pub durations: [u64; DURATION_BOUNDS_MS.len() + 1],
+}
+
+impl Tally {
+    /// The part of finished jobs that succeeded, from 0 to 1; `None` where none finished.
+    #[must_use]
+    pub fn success_rate(&self) -> Option<f64> {
+        let finished = self.succeeded + self.dead;
+        (finished > 0).then(|| self.succeeded as f64 / finished as f64)
+    }
+
+    /// A bound in milliseconds that this part of the attempts stays within, the last of the bounds where it is beyond all;
+    /// `None` where there were none.
+    #[must_use]
+    pub fn duration_within_ms(&self, part: f64) -> Option<u32> {
+        let all: u64 = self.durations.iter().sum();
+        let mut sum = 0;
+        let place = self.durations.iter().position(|count| {
+            sum += count;
+            sum as f64 >= part * all as f64
+        });
+        let last = DURATION_BOUNDS_MS.len() - 1;
+        (all > 0).then(|| DURATION_BOUNDS_MS[place.unwrap_or(last).min(last)])
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.accepted += other.accepted;
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.dead += other.dead;
+        self.durations.iter_mut().zip(other.durations).for_each(|(sum, count)| *sum += count);
+        self
+    }
+
+    fn add(&mut self, metric: &str, count: u64) {
+        match metric {
+            ACCEPTED => self.accepted += count,
+            "succeeded" => self.succeeded += count,
+            "failed" => self.failed += count,
+            "dead" => self.dead += count,
+            _ => {
+                if let Some(bound) = metric.strip_prefix("le_") {
+                    let place = DURATION_BOUNDS_MS.iter().position(|known| known.to_string() == bound);
+                    self.durations[place.unwrap_or(DURATION_BOUNDS_MS.len())] += count;
+                }
+            }
+        }
+    }
+}
+
+impl Scope<'_> {
+    /// Tallies of `steps` stretches of `minutes` each, oldest first. The last is the one of `now`, and is not over.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tallies(&self, minutes: u32, steps: u16, now: UnixMs) -> Result<Vec<(UnixMs, Tally)>, StoreError> {
+        let length = i64::from(minutes.max(1));
+        let last = now.0.div_euclid(MINUTE_MS).div_euclid(length);
+        let first = last + 1 - i64::from(steps.max(1));
+        let select = sql("SELECT minute / ")
+            .and("", length)
+            .then(", metric, CAST(SUM(count) AS BIGINT) FROM job_stats")
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND minute >= ", first * length)
+            .and(" AND minute < ", (last + 1) * length)
+            .then(" GROUP BY 1, 2");
+        let mut tallies: Vec<_> =
+            (first..=last).map(|step| (UnixMs(step * length * MINUTE_MS), Tally::default())).collect();
+        for (step, metric, count) in self.store.pool.fetch::<(i64, String, i64)>(select).await? {
+            let place = usize::try_from(step - first).unwrap_or(usize::MAX);
+            if let Some((_, tally)) = tallies.get_mut(place) {
+                tally.add(&metric, u64::try_from(count).unwrap_or(0));
+            }
+        }
+        Ok(tallies)
+    }
+}
 
 /// Counts that one transaction adds.
 pub(super) struct Counts<'n> {

@@ -4,6 +4,7 @@ use super::{Listed, Page, Store, StoreError, connect::soon, pool::Tx, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::Endpoint,
+    limits::PAGE_ROWS_MAX,
     tenant::{DEFAULT_TENANT, Tenant, TenantSlug},
 };
 
@@ -46,6 +47,16 @@ impl Store {
         let rows: Vec<Row> = self.pool.fetch(page.finish(sql(COLUMNS).then(" WHERE 1 = 1"), "id")).await?;
         let tenants = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
         Ok(page.cut(tenants, |tenant: &Tenant| tenant.id))
+    }
+
+    /// The tenants with these ids, or all, by slug; 250 at most.
+    pub(super) async fn tenants_by_slug(&self, ids: Option<&[Id<Tenant>]>) -> Result<Vec<Tenant>, StoreError> {
+        let select = match ids {
+            Some(ids) => sql(COLUMNS).then(" WHERE id").any(ids.iter().copied()),
+            None => sql(COLUMNS),
+        };
+        let select = select.then(" ORDER BY slug").and(" LIMIT ", PAGE_ROWS_MAX);
+        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
     }
 
     /// # Errors

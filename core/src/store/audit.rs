@@ -1,0 +1,151 @@
+//! What people did, written in the transaction that did it.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Listed, Page, Scope, Store, StoreError,
+    pool::Tx,
+    sql::{Sql, sql},
+};
+use crate::domain::{Id, UnixMs, id::Identified, tenant::Tenant, user::Actor};
+
+/// One action of a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditEntry {
+    pub id: Id<AuditEntry>,
+    /// Whose things were acted on; `None`: the installation's.
+    pub tenant_id: Option<Id<Tenant>>,
+    /// The user's name at that time.
+    pub actor: String,
+    pub address: String,
+    /// As in `dead_letter.replay`.
+    pub action: String,
+    /// An id or a name.
+    pub subject: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub created_at: UnixMs,
+}
+
+impl Identified for AuditEntry {
+    const PREFIX: &'static str = "aud";
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    tenant_id: Option<Uuid>,
+    actor: String,
+    address: String,
+    action: String,
+    subject: String,
+    before: Option<String>,
+    after: Option<String>,
+    created_at: i64,
+}
+
+const COLUMNS: &str = "SELECT id, tenant_id, actor, address, action, subject, before, after, created_at FROM audit_log";
+
+impl Row {
+    fn read(self) -> Result<AuditEntry, StoreError> {
+        let json = |text: Option<String>| {
+            let read = text.map(|text| serde_json::from_str(&text)).transpose();
+            read.map_err(|error| StoreError::unreadable("audit entry", error))
+        };
+        Ok(AuditEntry {
+            id: Id::from_uuid(self.id),
+            tenant_id: self.tenant_id.map(Id::from_uuid),
+            actor: self.actor,
+            address: self.address,
+            action: self.action,
+            subject: self.subject,
+            before: json(self.before)?,
+            after: json(self.after)?,
+            created_at: UnixMs(self.created_at),
+        })
+    }
+}
+
+impl Scope<'_> {
+    /// What was done to this tenant's things.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit(&self, page: &Page<AuditEntry>) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
+        self.store.audit_page(page.finish(select, "id"), page).await
+    }
+}
+
+impl<'s> Scope<'s> {
+    /// The same rows, with whoever acts on them: what is changed through this is noted in the audit log.
+    #[must_use]
+    pub fn acting(self, actor: &'s Actor) -> Self {
+        Self { actor: Some(actor), ..self }
+    }
+
+    /// Notes what somebody does; nothing where a token acts.
+    pub(super) async fn note(
+        &self,
+        tx: &mut Tx<'_>,
+        action: &str,
+        subject: String,
+        after: Option<Value>,
+    ) -> Result<(), StoreError> {
+        let Some(actor) = self.actor else { return Ok(()) };
+        note(tx, Note { tenant: Some(self.tenant), actor, action, subject, before: None, after }).await
+    }
+}
+
+impl Store {
+    /// What was done in the whole installation.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn audit(&self, page: &Page<AuditEntry>) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
+        self.audit_page(page.finish(sql(COLUMNS).then(" WHERE 1 = 1"), "id"), page).await
+    }
+
+    async fn audit_page(
+        &self,
+        select: Sql,
+        page: &Page<AuditEntry>,
+    ) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
+        let rows: Vec<Row> = self.pool.fetch(select).await?;
+        let entries = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(entries, |entry: &AuditEntry| entry.id))
+    }
+}
+
+/// An action to be noted in its transaction.
+pub(super) struct Note<'a> {
+    /// `None` for what belongs to the installation.
+    pub(super) tenant: Option<Id<Tenant>>,
+    pub(super) actor: &'a Actor,
+    pub(super) action: &'a str,
+    pub(super) subject: String,
+    pub(super) before: Option<Value>,
+    pub(super) after: Option<Value>,
+}
+
+pub(super) async fn note(tx: &mut Tx<'_>, note: Note<'_>) -> Result<(), StoreError> {
+    let Note { tenant, actor, action, subject, before, after } = note;
+    let json = |value: Option<Value>| value.map(|value| value.to_string());
+    let insert = sql(
+        "INSERT INTO audit_log (id, tenant_id, actor, address, action, subject, before, after, created_at) VALUES (",
+    )
+    .list(vec![
+        Id::<AuditEntry>::new().into(),
+        tenant.into(),
+        actor.name.as_str().into(),
+        actor.address.to_string().into(),
+        action.into(),
+        subject.into(),
+        json(before).into(),
+        json(after).into(),
+        UnixMs::now().into(),
+    ])
+    .then(")");
+    tx.execute(insert).await.map(drop)
+}

@@ -1,0 +1,225 @@
+//! People who use the dashboard, with the tenants that they may see.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    audit::{self, Note},
+    connect::soon,
+    pool::Tx,
+    sql::sql,
+};
+use crate::domain::{
+    Id, UnixMs,
+    tenant::Tenant,
+    user::{Actor, Reach, User, UserName},
+};
+
+/// What the link means by which an installation's first user is made.
+const FIRST_USER: &str = "first user";
+/// Users of one installation; a list of all of them has a bound by that.
+const USERS_MAX: u32 = 1_000;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    name: String,
+    role: String,
+    every_tenant: i64,
+    created_at: i64,
+}
+
+/// Of a table or join in which users are named `users`.
+pub(super) const COLUMNS: &str = "users.id, users.name, users.role, users.every_tenant, users.created_at";
+
+impl Row {
+    pub(super) const fn has_every_tenant(&self) -> bool {
+        self.every_tenant != 0
+    }
+
+    pub(super) fn id(&self) -> Id<User> {
+        Id::from_uuid(self.id)
+    }
+
+    /// `tenants` are those of its own.
+    pub(super) fn read(self, tenants: Vec<Id<Tenant>>) -> Result<User, StoreError> {
+        let reach = if self.has_every_tenant() { Reach::Every } else { Reach::Some(tenants) };
+        Ok(User {
+            id: self.id(),
+            name: self.name.parse().map_err(|error| StoreError::unreadable("user's name", error))?,
+            role: self.role.parse().map_err(|error: String| StoreError::unreadable("user's role", error))?,
+            reach,
+            created_at: UnixMs(self.created_at),
+        })
+    }
+}
+
+impl Store {
+    /// Keeps a user with the hash of a password.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name is taken.
+    pub async fn create_user(&self, user: &User, password: &str, actor: &Actor) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        insert(&mut tx, user, password).await?;
+        note(&mut tx, actor, "user.create", &user.name, Some(rights(user))).await?;
+        tx.commit().await
+    }
+
+    /// Keeps an installation's first user. False when it has users: somebody was faster.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn create_first_user(&self, user: &User, password: &str, actor: &Actor) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        // Whoever comes at the same time waits here, and then sees this one.
+        tx.execute(sql("UPDATE settings_clock SET epoch = epoch WHERE id = 1")).await?;
+        if tx.fetch_one::<(i64,)>(sql("SELECT COUNT(*) FROM users")).await?.is_some_and(|(count,)| count > 0) {
+            return Ok(false);
+        }
+        insert(&mut tx, user, password).await?;
+        note(&mut tx, actor, "user.create", &user.name, Some(rights(user))).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// What proves, as long as there is no user, that whoever makes the first one reads this installation's log.
+    #[must_use]
+    pub fn first_user_key(&self) -> String {
+        self.cipher.sign_link(FIRST_USER)
+    }
+
+    #[must_use]
+    pub fn is_first_user_key(&self, key: &str) -> bool {
+        self.cipher.is_link(FIRST_USER, key)
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
+        Ok(self.pool.fetch_one::<(Uuid,)>(sql("SELECT id FROM users LIMIT 1")).await?.is_some())
+    }
+
+    /// The id and the password's hash of whoever signs in with this name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn password_of(&self, name: &UserName) -> Result<Option<(Id<User>, String)>, StoreError> {
+        let select = sql("SELECT id, password FROM users").and(" WHERE name = ", name.as_str());
+        let row: Option<(Uuid, String)> = soon(self.pool.fetch_one(select)).await?;
+        Ok(row.map(|(id, password)| (Id::from_uuid(id), password)))
+    }
+
+    /// All users by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let select = sql("SELECT ").then(COLUMNS).then(" FROM users ORDER BY name").and(" LIMIT ", USERS_MAX);
+        let rows: Vec<Row> = self.pool.fetch(select).await?;
+        let mut tenants = self.tenants_of(rows.iter().map(Row::id).collect()).await?;
+        rows.into_iter()
+            .map(|row| {
+                let own = tenants.remove(&row.id()).unwrap_or_default();
+                row.read(own)
+            })
+            .collect()
+    }
+
+    /// Replaces a password's hash, and signs the user out everywhere. False when there is no such user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn set_password(&self, name: &UserName, password: &str, actor: &Actor) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let update = sql("UPDATE users SET password = ")
+            .and("", password)
+            .and(" WHERE name = ", name.as_str())
+            .then(" RETURNING id");
+        let Some((id,)) = tx.fetch_one::<(Uuid,)>(update).await? else { return Ok(false) };
+        tx.execute(sql("DELETE FROM sessions").and(" WHERE user_id = ", id)).await?;
+        note(&mut tx, actor, "user.set_password", name, None).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Removes a user, who is signed out everywhere. False when there is no such user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn remove_user(&self, name: &UserName, actor: &Actor) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let removed = tx.execute(sql("DELETE FROM users").and(" WHERE name = ", name.as_str())).await? > 0;
+        if removed {
+            note(&mut tx, actor, "user.remove", name, None).await?;
+            tx.commit().await?;
+        }
+        Ok(removed)
+    }
+
+    /// The tenants that a user may see, by slug.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tenants_in_reach(&self, reach: &Reach) -> Result<Vec<Tenant>, StoreError> {
+        let ids = match reach {
+            Reach::Every => None,
+            Reach::Some(tenants) => Some(tenants.as_slice()),
+        };
+        self.tenants_by_slug(ids).await
+    }
+
+    /// The tenants of these users who do not have all.
+    pub(super) async fn tenants_of(
+        &self,
+        users: Vec<Id<User>>,
+    ) -> Result<HashMap<Id<User>, Vec<Id<Tenant>>>, StoreError> {
+        let select =
+            sql("SELECT user_id, tenant_id FROM user_tenants WHERE user_id").any(users).then(" ORDER BY tenant_id");
+        let mut tenants: HashMap<_, Vec<_>> = HashMap::new();
+        for (user, tenant) in self.pool.fetch::<(Uuid, Uuid)>(select).await? {
+            tenants.entry(Id::from_uuid(user)).or_default().push(Id::from_uuid(tenant));
+        }
+        Ok(tenants)
+    }
+}
+
+async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), StoreError> {
+    let every = i64::from(user.reach == Reach::Every);
+    let insert = sql("INSERT INTO users (id, name, password, role, every_tenant, created_at) VALUES (")
+        .list(vec![
+            user.id.into(),
+            user.name.as_str().into(),
+            password.into(),
+            user.role.as_str().into(),
+            every.into(),
+            user.created_at.into(),
+        ])
+        .then(")");
+    tx.execute(insert).await.map_err(|error| error.or_exists("a user with this name"))?;
+    if let Reach::Some(tenants) = &user.reach
+        && !tenants.is_empty()
+    {
+        let rows = tenants.iter().map(|tenant| vec![user.id.into(), (*tenant).into()]).collect();
+        tx.execute(sql("INSERT INTO user_tenants (user_id, tenant_id) ").rows(rows)).await?;
+    }
+    Ok(())
+}
+
+fn rights(user: &User) -> Value {
+    json!({ "role": user.role.as_str(), "every_tenant": user.reach == Reach::Every })
+}
+
+async fn note(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    action: &str,
+    subject: &UserName,
+    after: Option<Value>,
+) -> Result<(), StoreError> {
+    let note = Note { tenant: None, actor, action, subject: subject.to_string(), before: None, after };
+    audit::note(tx, note).await
+}

@@ -1,0 +1,212 @@
+//! One dead letter, whole: what it was, each attempt, and what can be done with it.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        dead_letter::{DeadLetter, DeadLetterState, PastAttempt},
+        job::JobKind,
+        line::judge_line,
+    },
+    store::Resolved,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    Dashboard,
+    moment::{Moment, length},
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new()
+        .route("/dead-letters/{id}", get(dead_letter))
+        .route("/dead-letters/{id}/edit", get(edit))
+        .route("/dead-letters/{id}/replay", post(replay))
+        .route("/dead-letters/{id}/discard", post(discard))
+}
+
+#[derive(Template)]
+#[template(path = "dead_letter.html")]
+struct DeadLetterPage {
+    frame: Frame,
+    id: String,
+    state: &'static str,
+    open: bool,
+    cause: &'static str,
+    kind: &'static str,
+    event_type: Option<String>,
+    message_id: Option<String>,
+    endpoint: Option<(String, String)>,
+    lane: String,
+    died: Moment,
+    resolved: Option<Moment>,
+    resolved_reason: Option<String>,
+    replay_of: Option<String>,
+    replayed_as: Option<String>,
+    fingerprint: Option<String>,
+    first_error: Option<String>,
+    last_error: Option<String>,
+    payload: String,
+    payload_bytes: usize,
+    attempts: Vec<AttemptLine>,
+    editing: bool,
+}
+
+struct AttemptLine {
+    n: u32,
+    outcome: String,
+    failed: bool,
+    late: bool,
+    status: Option<u16>,
+    duration: String,
+    started: Moment,
+    worker: String,
+    address: String,
+    error: String,
+    response: Option<String>,
+}
+
+async fn dead_letter(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    let letter = find(&visit, &id).await?;
+    show(&page(&visit, letter, false))
+}
+
+async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    let letter = find(&visit, &id).await?;
+    match letter.state {
+        DeadLetterState::Open => show(&page(&visit, letter, true)),
+        state => Err(Refusal::Conflict(format!("It was {} already; what was done is on its page.", state.as_str()))),
+    }
+}
+
+/// As it is, or with the payload that the form brings.
+async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let letter = find(&visit, &id).await?;
+    let payload = match fields.raw("payload") {
+        // Browsers write the ends of lines as CRLF (HTML, section 4.10.21.7), whatever they were.
+        Some(text) => other_payload(&visit, &letter, text.replace("\r\n", "\n"))?,
+        None => None,
+    };
+    let job = match visit.scope().replay_dead_letter(letter.id, payload, visit.now).await? {
+        Resolved::Done(job) => job,
+        other => return Err(refused(other)),
+    };
+    visit.dashboard.dispatcher.offer(std::slice::from_ref(&job));
+    Ok(back(&visit, letter.id).into_response())
+}
+
+async fn discard(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let letter = find(&visit, &id).await?;
+    let reason = fields.text("reason").unwrap_or_default();
+    judge_line(reason)
+        .map_err(|error| Refusal::Bad(format!("The reason {error}. Go back and write why it needs no replay.")))?;
+    match visit.scope().discard_dead_letter(letter.id, reason, visit.now).await? {
+        Resolved::Done(_) => Ok(back(&visit, letter.id).into_response()),
+        other => Err(refused(other)),
+    }
+}
+
+async fn find(visit: &Visit, id: &str) -> Result<DeadLetter, Refusal> {
+    let missing = Refusal::NotFound("dead letter");
+    let Ok(id) = id.parse::<Id<DeadLetter>>() else { return Err(missing) };
+    visit.scope().dead_letter(id).await?.ok_or(missing)
+}
+
+fn back(visit: &Visit, id: Id<DeadLetter>) -> Redirect {
+    Redirect::to(&format!("{}/dead-letters/{id}", base(&visit.tenant)))
+}
+
+/// `None` where it is the payload that the letter has.
+fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) -> Result<Option<Vec<u8>>, Refusal> {
+    let (bytes, max) = (text.len(), visit.dashboard.settings.payload_bytes_max);
+    if String::from_utf8_lossy(&letter.payload) == text {
+        return Ok(None);
+    }
+    if bytes > max {
+        return Err(Refusal::Bad(format!("The payload has {bytes} bytes; it may have {max}.")));
+    }
+    if !takes_other_payload(letter.kind) {
+        return Err(Refusal::Bad(format!("A job of the kind {} is replayed as it is.", letter.kind)));
+    }
+    let json: Result<&RawValue, _> = serde_json::from_str(&text);
+    match json {
+        Ok(_) => Ok(Some(text.into_bytes())),
+        Err(error) => Err(Refusal::Bad(format!("The payload is no JSON: {error}. Go back and mend it."))),
+    }
+}
+
+/// A delivery's payload is any JSON. Arguments of other kinds have rules that the API judges.
+const fn takes_other_payload(kind: JobKind) -> bool {
+    matches!(kind, JobKind::WebhookDeliver | JobKind::WebhookTest)
+}
+
+fn refused<T>(resolved: Resolved<T>) -> Refusal {
+    match resolved {
+        Resolved::Done(_) | Resolved::NotFound => Refusal::NotFound("dead letter"),
+        Resolved::Already(letter) => {
+            let by = letter.replayed_as.map(|job| format!(" as {job}")).unwrap_or_default();
+            Refusal::Conflict(format!("Somebody was faster: it was {}{by}.", letter.state.as_str()))
+        }
+        Resolved::EndpointGone => {
+            Refusal::Conflict("Its endpoint is deleted, so there is nowhere to deliver it to. Discard it.".to_owned())
+        }
+        Resolved::EndpointDisabled(endpoint) => Refusal::Conflict(format!(
+            "Its endpoint {} is disabled, so the replay would die at once. Resume the endpoint first.",
+            endpoint.settings.url.as_str()
+        )),
+    }
+}
+
+fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> DeadLetterPage {
+    let now = visit.now;
+    let mut attempts: Vec<AttemptLine> = letter.history.into_iter().map(|attempt| attempt_line(attempt, now)).collect();
+    attempts.reverse();
+    DeadLetterPage {
+        frame: Frame::of(visit, Section::DeadLetters, format!("Dead letter {}", letter.id)),
+        id: letter.id.to_string(),
+        state: letter.state.as_str(),
+        open: letter.state == DeadLetterState::Open,
+        cause: letter.cause.as_str(),
+        kind: letter.kind.as_str(),
+        event_type: letter.event_type,
+        message_id: letter.message_id,
+        endpoint: letter.endpoint_id.map(|id| (id.to_string(), letter.endpoint_url.unwrap_or_default())),
+        lane: letter.lane.to_string(),
+        died: Moment::of(letter.created_at, now),
+        resolved: letter.resolved_at.map(|at| Moment::of(at, now)),
+        resolved_reason: letter.resolved_reason,
+        replay_of: letter.replay_of.map(|id| id.to_string()),
+        replayed_as: letter.replayed_as.map(|id| id.to_string()),
+        fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
+        first_error: letter.first_error,
+        last_error: letter.last_error,
+        payload_bytes: letter.payload.len(),
+        payload: String::from_utf8_lossy(&letter.payload).into_owned(),
+        attempts,
+        editing: editing && takes_other_payload(letter.kind),
+    }
+}
+
+fn attempt_line(attempt: PastAttempt, now: UnixMs) -> AttemptLine {
+    AttemptLine {
+        n: attempt.n,
+        failed: attempt.outcome != "succeeded",
+        outcome: attempt.outcome,
+        late: attempt.late,
+        status: attempt.status_code,
+        duration: length(attempt.duration_ms.into()),
+        started: Moment::of(attempt.started_at, now),
+        worker: attempt.worker.unwrap_or_default(),
+        address: attempt.address.unwrap_or_default(),
+        error: attempt.error.unwrap_or_default(),
+        response: attempt.response_body,
+    }
+}

@@ -1,0 +1,228 @@
+//! What all pages have in common: the frame around them, their headers, and what is shown where there is no page.
+
+use askama::Template;
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use postrider_core::{
+    domain::{tenant::Tenant, user::UserRole},
+    store::StoreError,
+};
+
+use crate::{assets::STYLE_PATH, visit::Visit};
+
+/// Nothing is loaded from elsewhere, nothing is framed, no script runs.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+    base-uri 'none'; frame-ancestors 'none'";
+/// Pages show what receivers and publishers sent, and change from one moment to the next.
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// The part of the dashboard that a page belongs to, for the navigation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Overview,
+    Failures,
+    DeadLetters,
+    Audit,
+}
+
+impl Section {
+    const ALL: [Self; 4] = [Self::Overview, Self::Failures, Self::DeadLetters, Self::Audit];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Failures => "Failures",
+            Self::DeadLetters => "Dead letters",
+            Self::Audit => "Audit",
+        }
+    }
+
+    /// Behind the tenant's own path.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Overview => "",
+            Self::Failures => "/failures",
+            Self::DeadLetters => "/dead-letters",
+            Self::Audit => "/audit",
+        }
+    }
+}
+
+/// What stands around a page.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) title: String,
+    pub(crate) section: Section,
+    pub(crate) user: String,
+    pub(crate) role: UserRole,
+    pub(crate) tenant: Tenant,
+    pub(crate) tenants: Vec<Tenant>,
+    /// For the page's forms.
+    pub(crate) token: String,
+}
+
+impl Frame {
+    pub(crate) fn of(visit: &Visit, section: Section, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            section,
+            user: visit.user.name.to_string(),
+            role: visit.user.role,
+            tenant: visit.tenant.clone(),
+            tenants: visit.tenants.clone(),
+            token: visit.session.form_token(),
+        }
+    }
+
+    /// Where the tenant's pages begin.
+    pub(crate) fn base(&self) -> String {
+        base(&self.tenant)
+    }
+
+    pub(crate) fn style(&self) -> &'static str {
+        &STYLE_PATH
+    }
+
+    /// Whether whoever looks may act.
+    pub(crate) fn acts(&self) -> bool {
+        self.role.may(UserRole::Operator)
+    }
+
+    pub(crate) fn sections(&self) -> impl Iterator<Item = (&'static str, String, bool)> {
+        Section::ALL
+            .into_iter()
+            .map(|section| (section.name(), format!("{}{}", self.base(), section.path()), section == self.section))
+    }
+}
+
+/// Where a tenant's pages begin.
+pub(crate) fn base(tenant: &Tenant) -> String {
+    format!("/t/{}", tenant.slug)
+}
+
+/// A page, or what is shown in its place.
+pub(crate) type Shown = Result<Response, Refusal>;
+
+/// A page with the headers that all have.
+pub(crate) fn show(page: &impl Template) -> Shown {
+    show_with(StatusCode::OK, page)
+}
+
+pub(crate) fn show_with(status: StatusCode, page: &impl Template) -> Shown {
+    Ok((status, HEADERS, Html(page.render()?)).into_response())
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Nobody is signed in; where to go on after it.
+    SignIn {
+        next: String,
+    },
+    /// What is missing.
+    NotFound(&'static str),
+    /// The user's role may not do it; the one that may.
+    Role(UserRole),
+    /// A form from elsewhere, or from a session that is over.
+    Forged,
+    /// What a person can mend, in words.
+    Bad(String),
+    /// Somebody was faster, or it cannot be done now, in words.
+    Conflict(String),
+    TooSoon {
+        seconds: u64,
+    },
+    Store(StoreError),
+    Broken(String),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<askama::Error> for Refusal {
+    fn from(error: askama::Error) -> Self {
+        Self::Broken(format!("the page cannot be rendered: {error}"))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct RefusalPage<'a> {
+    style: &'a str,
+    title: &'a str,
+    detail: &'a str,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, title, detail) = match self {
+            Self::SignIn { next } => return Redirect::to(&sign_in_path(&next)).into_response(),
+            Self::NotFound(what) => (
+                StatusCode::NOT_FOUND,
+                "Not found",
+                format!("There is no {what} at this address. It may have been removed by its age, or belong to a tenant that you do not see."),
+            ),
+            Self::Role(role) => (
+                StatusCode::FORBIDDEN,
+                "Not allowed",
+                format!("Your role may not do this; the role {role} may. Ask somebody who manages the users."),
+            ),
+            Self::Forged => (
+                StatusCode::FORBIDDEN,
+                "Nothing was done",
+                "The form did not come from a page of this session: it was opened before you signed in again, or by another site. Go back, reload the page, and send it again.".to_owned(),
+            ),
+            Self::Bad(detail) => (StatusCode::UNPROCESSABLE_ENTITY, "Nothing was done", detail),
+            Self::Conflict(detail) => (StatusCode::CONFLICT, "Nothing was done", detail),
+            Self::TooSoon { seconds } => {
+                let detail = format!("There were too many tries. Try again in {seconds} s.");
+                let mut response =
+                    refusal(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &detail);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                return response;
+            }
+            Self::Store(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "a page is not shown");
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The database does not answer",
+                    "What was accepted is safe in it, and goes on once it answers. Reload this page in a moment; /readyz says what is wrong.".to_owned(),
+                )
+            }
+            Self::Store(error) => {
+                tracing::error!(%error, "a page is not shown");
+                (StatusCode::INTERNAL_SERVER_ERROR, "This page failed", "The log of this process has the reason.".to_owned())
+            }
+            Self::Broken(error) => {
+                tracing::error!(error, "a page is not shown");
+                (StatusCode::INTERNAL_SERVER_ERROR, "This page failed", "The log of this process has the reason.".to_owned())
+            }
+        };
+        refusal(status, title, &detail)
+    }
+}
+
+fn refusal(status: StatusCode, title: &str, detail: &str) -> Response {
+    let page = RefusalPage { style: &STYLE_PATH, title, detail };
+    match page.render() {
+        Ok(page) => (status, HEADERS, Html(page)).into_response(),
+        Err(_) => (status, detail.to_owned()).into_response(),
+    }
+}
+
+/// The sign-in that leads to a page of this host.
+fn sign_in_path(next: &str) -> String {
+    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("/sign-in?next={next}")
+}

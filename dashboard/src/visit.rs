@@ -1,0 +1,174 @@
+//! Who asks for a page, of which tenant, and by which right.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{ConnectInfo, FromRequest, FromRequestParts, OriginalUri, RawPathParams, Request},
+    http::{HeaderMap, request::Parts},
+};
+use ipnet::IpNet;
+use postrider_core::{
+    domain::{
+        UnixMs,
+        tenant::Tenant,
+        user::{Actor, User, UserRole},
+    },
+    store::Scope,
+};
+
+use crate::{
+    Dashboard,
+    fields::Fields,
+    page::Refusal,
+    session::{Session, is_from_here},
+};
+
+/// A form's body at most: a payload, written as a form writes it, of somebody who is signed in; a name and a password of
+/// anybody.
+const FORM_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const SMALL_FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// Somebody who is signed in, at a tenant's page.
+#[derive(Clone)]
+pub(crate) struct Visit {
+    pub(crate) dashboard: Dashboard,
+    pub(crate) session: Session,
+    pub(crate) user: User,
+    pub(crate) actor: Actor,
+    pub(crate) tenant: Tenant,
+    /// Those that the user may see.
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) now: UnixMs,
+    /// What stands behind the path.
+    pub(crate) query: Fields,
+}
+
+impl Visit {
+    /// The tenant's rows; what is changed through it is noted as the user's doing.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        self.dashboard.store.tenant(self.tenant.id).acting(&self.actor)
+    }
+}
+
+impl FromRequestParts<Dashboard> for Visit {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refusal> {
+        let now = UnixMs::now();
+        let (session, user) = signed_in(parts, dashboard, now).await?;
+        let slug = path_param(parts, dashboard, "tenant").await?;
+        let tenants = dashboard.store.tenants_in_reach(&user.reach).await?;
+        let Some(tenant) = tenants.iter().find(|tenant| tenant.slug.as_str() == slug).cloned() else {
+            return Err(Refusal::NotFound("tenant"));
+        };
+        let address = client_address(parts, &dashboard.settings.trusted_proxies);
+        Ok(Self {
+            dashboard: dashboard.clone(),
+            actor: Actor { name: user.name.clone(), address },
+            session,
+            user,
+            tenant,
+            tenants,
+            now,
+            query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+        })
+    }
+}
+
+/// A form that an operator sent from a page of this session.
+pub(crate) struct Deed {
+    pub(crate) visit: Visit,
+    pub(crate) fields: Fields,
+}
+
+impl FromRequest<Dashboard> for Deed {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let visit = Visit::from_request_parts(&mut parts, dashboard).await?;
+        if !visit.user.role.may(UserRole::Operator) {
+            return Err(Refusal::Role(UserRole::Operator));
+        }
+        let fields = form(&parts.headers, body, FORM_BYTES_MAX).await?;
+        match fields.raw("token").is_some_and(|token| visit.session.is_form_token(token)) {
+            true => Ok(Self { visit, fields }),
+            false => Err(Refusal::Forged),
+        }
+    }
+}
+
+/// The fields of a form that a page of this host sent.
+pub(crate) async fn form(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Fields, Refusal> {
+    if !is_from_here(headers) {
+        return Err(Refusal::Forged);
+    }
+    let bytes = to_bytes(body, bytes_max).await;
+    let bytes = bytes.map_err(|_| Refusal::Bad(format!("the form is cut off, or has more than {bytes_max} bytes")))?;
+    Ok(Fields::parse(&bytes))
+}
+
+/// Who a request's session belongs to.
+pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs) -> Result<(Session, User), Refusal> {
+    // A nested route's own address lacks what it is nested in.
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let next = || Refusal::SignIn { next: path.to_owned() };
+    let session = Session::of(&parts.headers, dashboard.settings.tls).ok_or_else(next)?;
+    let user = dashboard.store.session(&session.hash(), now).await?.ok_or_else(next)?;
+    Ok((session, user))
+}
+
+/// A part of the path by its name in the route.
+async fn path_param(parts: &mut Parts, dashboard: &Dashboard, name: &str) -> Result<String, Refusal> {
+    let params = RawPathParams::from_request_parts(parts, dashboard).await;
+    let params = params.map_err(|_| Refusal::NotFound("page"))?;
+    let value = params.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+    value.ok_or(Refusal::NotFound("page"))
+}
+
+/// Where a request comes from: who is connected, or, where that is a trusted proxy, the last address that
+/// `X-Forwarded-For` has which is none.
+pub(crate) fn client_address(parts: &Parts, trusted: &[IpNet]) -> IpAddr {
+    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let connected = connected.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip().to_canonical());
+    let is_proxy = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    if !is_proxy(&connected) {
+        return connected;
+    }
+    let lines = parts.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let named: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
+    let mut last = connected;
+    for name in named.iter().rev() {
+        let Ok(address) = name.trim().parse::<IpAddr>() else { break };
+        last = address.to_canonical();
+        if !is_proxy(&last) {
+            break;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_where_a_request_comes_from() {
+        let of = |peer: &str, forwarded: Option<&str>, trusted: &[&str]| {
+            let mut request = Request::new(());
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1)));
+            if let Some(forwarded) = forwarded {
+                request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+            }
+            let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+            client_address(&request.into_parts().0, &trusted).to_string()
+        };
+        let proxies = ["10.0.0.0/8"];
+        assert_eq!(of("192.0.2.9", Some("198.51.100.1"), &proxies), "192.0.2.9");
+        assert_eq!(of("10.0.0.1", Some("203.0.113.7, 198.51.100.1, 10.0.0.2"), &proxies), "198.51.100.1");
+        assert_eq!(of("10.0.0.1", Some("nonsense"), &proxies), "10.0.0.1");
+        assert_eq!(of("::ffff:10.0.0.1", None, &[]), "10.0.0.1");
+    }
+}
