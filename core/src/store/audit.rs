@@ -3,11 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    Listed, Page, Scope, Store, StoreError,
-    pool::Tx,
-    sql::{Sql, sql},
-};
+use super::{Listed, Page, Scope, StoreError, pool::Tx, sql::sql};
 use crate::domain::{Id, UnixMs, id::Identified, tenant::Tenant, user::Actor};
 
 /// One action of a person.
@@ -74,7 +70,9 @@ impl Scope<'_> {
     /// When the database does not answer.
     pub async fn audit(&self, page: &Page<AuditEntry>) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
         let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
-        self.store.audit_page(page.finish(select, "id"), page).await
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
+        let entries = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(entries, |entry: &AuditEntry| entry.id))
     }
 }
 
@@ -95,26 +93,6 @@ impl<'s> Scope<'s> {
     ) -> Result<(), StoreError> {
         let Some(actor) = self.actor else { return Ok(()) };
         note(tx, Note { tenant: Some(self.tenant), actor, action, subject, before: None, after }).await
-    }
-}
-
-impl Store {
-    /// What was done in the whole installation.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn audit(&self, page: &Page<AuditEntry>) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
-        self.audit_page(page.finish(sql(COLUMNS).then(" WHERE 1 = 1"), "id"), page).await
-    }
-
-    async fn audit_page(
-        &self,
-        select: Sql,
-        page: &Page<AuditEntry>,
-    ) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
-        let rows: Vec<Row> = self.pool.fetch(select).await?;
-        let entries = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
-        Ok(page.cut(entries, |entry: &AuditEntry| entry.id))
     }
 }
 
