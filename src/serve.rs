@@ -8,7 +8,7 @@ use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, HealthState};
 use postrider_core::{
     config::Settings,
     dispatch::Dispatcher,
-    domain::tenant::Tenant,
+    domain::{redaction::Redaction, tenant::Tenant},
     queue::{Queue, QueueGauges},
     store::{RetentionAges, Store},
     trace::Tracer,
@@ -202,6 +202,8 @@ fn dashboard(parts: &Parts) -> DashboardParts {
         settings: DashboardSettings {
             tls: settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
             trusted_proxies: settings.trusted_proxies.clone(),
+            proxy_user_header: settings.proxy_user_header.clone(),
+            redaction: Redaction::new(settings.redacted_fields.clone()),
             payload_bytes_max: settings.payload_bytes_max,
         },
     }

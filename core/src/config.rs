@@ -10,7 +10,7 @@ use confique::{Config as _, toml::FormatOptions};
 use ipnet::IpNet;
 
 pub use self::refusal::SettingsError;
-use crate::domain::{egress::EgressPolicy, retry::RetrySchedule};
+use crate::domain::{egress::EgressPolicy, redaction::Pointer, retry::RetrySchedule};
 
 /// The file that is read when no other is named.
 pub const FILE: &str = "postrider.toml";
@@ -45,6 +45,23 @@ pub struct Settings {
         default = []
     )]
     pub trusted_proxies: Vec<IpNet>,
+
+    /// A header in which a proxy says who is signed in there, as in `x-forwarded-user`, with the name of a user of the
+    /// dashboard. It is believed from `trusted_proxies` only, and they have to remove it from what browsers send. Unset:
+    /// users sign in with their passwords.
+    #[config(env = "POSTRIDER_PROXY_USER_HEADER")]
+    pub proxy_user_header: Option<String>,
+
+    /// Fields of payloads that users with the role viewer do not see on the dashboard, as JSON pointers (RFC 6901) in which
+    /// `*` is every member or item: in this file a list, `["/customer/email", "/items/*/card"]`; in the variable separated
+    /// by commas.
+    #[config(
+        env = "POSTRIDER_REDACTED_FIELDS",
+        parse_env = lists::pointers,
+        deserialize_with = lists::read_pointers,
+        default = []
+    )]
+    pub redacted_fields: Vec<Pointer>,
 
     /// Connections that callers may have open at the same time, 16 to 100,000. Beyond them the one that has waited longest
     /// for a request is closed. There are fewer where the limit of open files leaves less beside `worker_concurrency`.
@@ -304,6 +321,13 @@ impl Settings {
                 "otlp_url",
                 "(hidden)",
                 "http://HOST:PORT or https://HOST:PORT, as in http://127.0.0.1:4318",
+            );
+        }
+        if self.proxy_user_header.is_some() && self.trusted_proxies.is_empty() {
+            return refused(
+                "proxy_user_header",
+                "(set)",
+                "it goes with trusted_proxies, the addresses that are believed; else anybody could name a user",
             );
         }
         if self.egress_ports.contains(&0) {

@@ -9,7 +9,7 @@ use axum::{
 };
 use postrider_core::{
     domain::{
-        Id, UnixMs,
+        Id,
         dead_letter::{DeadLetter, DeadLetterState, PastAttempt},
         job::JobKind,
         line::judge_line,
@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dashboard,
+    body::Body,
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, base, show},
     visit::{Deed, Visit},
@@ -54,8 +55,7 @@ struct DeadLetterPage {
     fingerprint: Option<String>,
     first_error: Option<String>,
     last_error: Option<String>,
-    payload: String,
-    payload_bytes: usize,
+    payload: Body,
     attempts: Vec<AttemptLine>,
     editing: bool,
 }
@@ -71,7 +71,7 @@ struct AttemptLine {
     worker: String,
     address: String,
     error: String,
-    response: Option<String>,
+    response: Option<Body>,
 }
 
 async fn dead_letter(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
@@ -167,7 +167,8 @@ fn refused<T>(resolved: Resolved<T>) -> Refusal {
 
 fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> DeadLetterPage {
     let now = visit.now;
-    let mut attempts: Vec<AttemptLine> = letter.history.into_iter().map(|attempt| attempt_line(attempt, now)).collect();
+    let mut attempts: Vec<AttemptLine> =
+        letter.history.into_iter().map(|attempt| attempt_line(visit, attempt)).collect();
     attempts.reverse();
     DeadLetterPage {
         frame: Frame::of(visit, Section::DeadLetters, format!("Dead letter {}", letter.id)),
@@ -188,14 +189,13 @@ fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> DeadLetterPage {
         fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
         first_error: letter.first_error,
         last_error: letter.last_error,
-        payload_bytes: letter.payload.len(),
-        payload: String::from_utf8_lossy(&letter.payload).into_owned(),
+        payload: visit.body(&letter.payload),
         attempts,
         editing: editing && takes_other_payload(letter.kind),
     }
 }
 
-fn attempt_line(attempt: PastAttempt, now: UnixMs) -> AttemptLine {
+fn attempt_line(visit: &Visit, attempt: PastAttempt) -> AttemptLine {
     AttemptLine {
         n: attempt.n,
         failed: attempt.outcome != "succeeded",
@@ -203,10 +203,10 @@ fn attempt_line(attempt: PastAttempt, now: UnixMs) -> AttemptLine {
         late: attempt.late,
         status: attempt.status_code,
         duration: length(attempt.duration_ms.into()),
-        started: Moment::of(attempt.started_at, now),
+        started: Moment::of(attempt.started_at, visit.now),
         worker: attempt.worker.unwrap_or_default(),
         address: attempt.address.unwrap_or_default(),
         error: attempt.error.unwrap_or_default(),
-        response: attempt.response_body,
+        response: attempt.response_body.map(|text| visit.body(text.as_bytes())),
     }
 }

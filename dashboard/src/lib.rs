@@ -3,6 +3,7 @@
 
 mod assets;
 mod audit;
+mod body;
 mod chart;
 mod dead_letter;
 mod dead_letters;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use axum::{Router, response::Redirect, routing::get};
 use ipnet::IpNet;
-use postrider_core::{dispatch::Dispatcher, queue::Queue, store::Store};
+use postrider_core::{dispatch::Dispatcher, domain::redaction::Redaction, queue::Queue, store::Store};
 use tower_http::compression::CompressionLayer;
 
 pub use self::password::{HashError, password_hash};
@@ -42,6 +43,10 @@ pub struct DashboardSettings {
     pub tls: bool,
     /// Who is believed where a request comes from.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say who is signed in.
+    pub proxy_user_header: Option<String>,
+    /// What viewers do not see of payloads.
+    pub redaction: Redaction,
     /// Bytes of a payload that replaces another.
     pub payload_bytes_max: usize,
 }

@@ -140,6 +140,10 @@ pub(crate) enum Refusal {
     TooSoon {
         seconds: u64,
     },
+    /// A proxy names somebody who is no user here.
+    UnknownToUs {
+        name: String,
+    },
     Store(StoreError),
     Broken(String),
 }
@@ -192,6 +196,11 @@ impl IntoResponse for Refusal {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 return response;
             }
+            Self::UnknownToUs { name } => (
+                StatusCode::FORBIDDEN,
+                "You are no user here",
+                format!("The proxy in front of this dashboard says that you are {name}, and there is no user of that name. An administrator can make one: postrider user create {name}"),
+            ),
             Self::Store(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "a page is not shown");
                 (

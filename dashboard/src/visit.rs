@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body as RequestBody, to_bytes},
     extract::{ConnectInfo, FromRequest, FromRequestParts, OriginalUri, RawPathParams, Request},
     http::{HeaderMap, request::Parts},
 };
@@ -12,13 +12,14 @@ use postrider_core::{
     domain::{
         UnixMs,
         tenant::Tenant,
-        user::{Actor, User, UserRole},
+        user::{Actor, User, UserName, UserRole},
     },
     store::Scope,
 };
 
 use crate::{
     Dashboard,
+    body::Body,
     fields::Fields,
     page::Refusal,
     session::{Session, is_from_here},
@@ -48,6 +49,23 @@ impl Visit {
     /// The tenant's rows; what is changed through it is noted as the user's doing.
     pub(crate) fn scope(&self) -> Scope<'_> {
         self.dashboard.store.tenant(self.tenant.id).acting(&self.actor)
+    }
+
+    pub(crate) fn may(&self, role: UserRole) -> bool {
+        self.user.role.may(role)
+    }
+
+    /// A payload as whoever looks may see it.
+    pub(crate) fn body(&self, bytes: &[u8]) -> Body {
+        match self.sees_all() {
+            true => Body::of(String::from_utf8_lossy(bytes).into_owned(), bytes.len()),
+            false => Body::of(self.dashboard.settings.redaction.apply(bytes).into_owned(), bytes.len()),
+        }
+    }
+
+    /// Whether nothing of payloads is hidden from whoever looks.
+    pub(crate) fn sees_all(&self) -> bool {
+        self.may(UserRole::Operator) || self.dashboard.settings.redaction.is_empty()
     }
 }
 
@@ -88,7 +106,7 @@ impl FromRequest<Dashboard> for Deed {
     async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, dashboard).await?;
-        if !visit.user.role.may(UserRole::Operator) {
+        if !visit.may(UserRole::Operator) {
             return Err(Refusal::Role(UserRole::Operator));
         }
         let fields = form(&parts.headers, body, FORM_BYTES_MAX).await?;
@@ -100,7 +118,7 @@ impl FromRequest<Dashboard> for Deed {
 }
 
 /// The fields of a form that a page of this host sent.
-pub(crate) async fn form(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Fields, Refusal> {
+pub(crate) async fn form(headers: &HeaderMap, body: RequestBody, bytes_max: usize) -> Result<Fields, Refusal> {
     if !is_from_here(headers) {
         return Err(Refusal::Forged);
     }
@@ -115,9 +133,30 @@ pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs)
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let next = || Refusal::SignIn { next: path.to_owned() };
+    if let Some(proxied) = signed_in_at_proxy(parts, dashboard).await? {
+        return Ok(proxied);
+    }
     let session = Session::of(&parts.headers, dashboard.settings.tls).ok_or_else(next)?;
     let user = dashboard.store.session(&session.hash(), now).await?.ok_or_else(next)?;
     Ok((session, user))
+}
+
+/// Whom a trusted proxy names. Forms are bound to the name, since there is no session of our own.
+async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Option<(Session, User)>, Refusal> {
+    let Some(header) = &dashboard.settings.proxy_user_header else { return Ok(None) };
+    if !dashboard.settings.trusted_proxies.iter().any(|network| network.contains(&connected(parts))) {
+        return Ok(None);
+    }
+    let mut names = parts.headers.get_all(header.as_str()).iter();
+    let (Some(name), None) = (names.next(), names.next()) else { return Ok(None) };
+    let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+    let known = match name.parse::<UserName>() {
+        Ok(name) => dashboard.store.user(&name).await?,
+        Err(_) => None,
+    };
+    let user = known.ok_or(Refusal::UnknownToUs { name })?;
+    let session = Session::of_proxy(&dashboard.store.proxied_user_key(&user.name));
+    Ok(Some((session, user)))
 }
 
 /// A part of the path by its name in the route.
@@ -128,11 +167,15 @@ async fn path_param(parts: &mut Parts, dashboard: &Dashboard, name: &str) -> Res
     value.ok_or(Refusal::NotFound("page"))
 }
 
+fn connected(parts: &Parts) -> IpAddr {
+    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    connected.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip().to_canonical())
+}
+
 /// Where a request comes from: who is connected, or, where that is a trusted proxy, the last address that
 /// `X-Forwarded-For` has which is none.
 pub(crate) fn client_address(parts: &Parts, trusted: &[IpNet]) -> IpAddr {
-    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let connected = connected.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip().to_canonical());
+    let connected = connected(parts);
     let is_proxy = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_proxy(&connected) {
         return connected;

@@ -5,6 +5,8 @@ use std::{fmt::Display, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::domain::redaction::Pointer;
+
 /// A part of a list that is not what the setting takes.
 #[derive(Debug, thiserror::Error)]
 #[error("{part:?} is not {what}")]
@@ -23,6 +25,19 @@ pub(super) fn ports(text: &str) -> Result<Vec<u16>, NotOne> {
 
 pub(super) fn delays(text: &str) -> Result<Vec<f64>, NotOne> {
     text.split(',').map(|part| read(part, "a number of seconds", |part| part.parse().ok())).collect()
+}
+
+pub(super) fn pointers(text: &str) -> Result<Vec<Pointer>, NotOne> {
+    text.split(',').map(pointer).collect()
+}
+
+pub(super) fn read_pointers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pointer>, D::Error> {
+    let parts = Vec::<String>::deserialize(deserializer)?;
+    parts.iter().map(|part| pointer(part)).collect::<Result<_, _>>().map_err(custom)
+}
+
+fn pointer(part: &str) -> Result<Pointer, NotOne> {
+    read(part, "a JSON pointer like /customer/email", |part| part.parse().ok())
 }
 
 pub(super) fn read_networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {

@@ -24,13 +24,23 @@ const NUMBERS: [(&str, RangeInclusive<u64>); 13] = [
     ("retention_stats_days", 1..=3650),
 ];
 /// What the other settings take that are not any text: in the file, and in a variable.
-const FORMS: [(&str, &str, &str); 5] = [
+const FORMS: [(&str, &str, &str); 7] = [
     ("trace_ratio", "a number from 0 to 1", "a number from 0 to 1"),
     ("listen", "an address and port, \"127.0.0.1:7077\"", "an address and port, 127.0.0.1:7077"),
     (
         "egress_allow",
         "a list of CIDRs or addresses, [\"10.20.0.0/16\", \"127.0.0.1/32\"]",
         "CIDRs or addresses separated by commas, 10.20.0.0/16,127.0.0.1/32",
+    ),
+    (
+        "trusted_proxies",
+        "a list of CIDRs or addresses, [\"10.0.0.0/8\"]",
+        "CIDRs or addresses separated by commas, 10.0.0.0/8",
+    ),
+    (
+        "redacted_fields",
+        "a list of JSON pointers, [\"/customer/email\"]",
+        "JSON pointers separated by commas, /customer/email,/items/*/card",
     ),
     (
         "egress_ports",
@@ -44,7 +54,8 @@ const FORMS: [(&str, &str, &str); 5] = [
     ),
 ];
 /// Settings that take any text of their form.
-const TEXTS: [&str; 5] = ["redis_ca_file", "redis_prefix", "data_dir", "egress_ca_file", "log"];
+const TEXTS: [&str; 7] =
+    ["redis_ca_file", "redis_prefix", "data_dir", "egress_ca_file", "log", "public_url", "proxy_user_header"];
 
 /// Why the settings were refused.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ pub mod lane;
 pub mod limits;
 pub mod line;
 pub mod rate;
+pub mod redaction;
 pub mod retry;
 pub mod signature;
 pub mod tenant;

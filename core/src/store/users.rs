@@ -20,6 +20,7 @@ use crate::domain::{
 
 /// What the link means by which an installation's first user is made.
 const FIRST_USER: &str = "first user";
+const PROXIED_USER: &str = "a user that a proxy has signed in";
 /// Users of one installation; a list of all of them has a bound by that.
 const USERS_MAX: u32 = 1_000;
 
@@ -111,6 +112,21 @@ impl Store {
         let select = sql("SELECT id, password FROM users").and(" WHERE name = ", name.as_str());
         let row: Option<(Uuid, String)> = soon(self.pool.fetch_one(select)).await?;
         Ok(row.map(|(id, password)| (Id::from_uuid(id), password)))
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn user(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let select = sql("SELECT ").then(COLUMNS).and(" FROM users WHERE name = ", name.as_str());
+        let Some(row): Option<Row> = soon(self.pool.fetch_one(select)).await? else { return Ok(None) };
+        let tenants = self.tenants_of(vec![row.id()]).await?.remove(&row.id()).unwrap_or_default();
+        row.read(tenants).map(Some)
+    }
+
+    /// What forms of a user are bound to whom a proxy has signed in.
+    #[must_use]
+    pub fn proxied_user_key(&self, name: &UserName) -> String {
+        self.cipher.sign_link(&format!("{PROXIED_USER} {name}"))
     }
 
     /// All users by name.
