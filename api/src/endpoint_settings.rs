@@ -4,9 +4,11 @@ use std::ops::RangeInclusive;
 
 use postrider_core::domain::{
     egress::{EgressPolicy, EndpointUrl, HeadersOf, judge_headers},
-    endpoint::{EndpointSettings, TIMEOUT_MS, TIMEOUT_MS_DEFAULT},
+    endpoint_settings::{
+        CONCURRENCY, EndpointSettings, RATE_PER_SECOND, SettingsChange, TIMEOUT_MS, TIMEOUT_MS_DEFAULT,
+        judge_description, judge_filters, judge_metadata, judge_number,
+    },
     event::{Channel, TypePattern},
-    limits::{DESCRIPTION_CHARS_MAX, FILTERS_MAX, METADATA_BYTES_MAX},
     retry::RetrySchedule,
     signature::SigningSecret,
 };
@@ -24,9 +26,6 @@ use crate::{
     retries::{RetriesGiven, RetryBackoffJson},
     state::ApiSettings,
 };
-
-const RATE_PER_SECOND: RangeInclusive<u32> = 1..=10_000;
-const CONCURRENCY: RangeInclusive<u32> = 1..=1_000;
 
 /// What a body may say of an endpoint. [`NewEndpoint`] and [`EndpointPatch`] say which of it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -93,22 +92,6 @@ pub(crate) struct NewEndpoint(Given);
 #[serde(transparent)]
 pub(crate) struct EndpointPatch(Given);
 
-/// Settings that keep the rules; `None` is unchanged.
-#[derive(Debug, Default)]
-pub(crate) struct Change {
-    url: Option<EndpointUrl>,
-    description: Option<String>,
-    event_types: Option<Vec<TypePattern>>,
-    channels: Option<Vec<Channel>>,
-    headers: Option<Vec<(String, String)>>,
-    rate_per_second: Option<Option<u32>>,
-    concurrency_max: Option<Option<u32>>,
-    ordered: Option<bool>,
-    timeout_ms: Option<u32>,
-    retry_schedule: Option<RetrySchedule>,
-    metadata: Option<Map<String, Value>>,
-}
-
 impl NewEndpoint {
     /// # Errors
     /// 422 with every fault.
@@ -127,7 +110,7 @@ impl NewEndpoint {
         let change = given.check(api, &mut faults);
         let Some(url) = change.url.clone() else { return Err(faults.problem()) };
         faults.result()?;
-        let mut settings = defaults(url, api);
+        let mut settings = EndpointSettings::new(url, api.retry_schedule.clone());
         change.apply(&mut settings);
         Ok((settings, secret))
     }
@@ -136,7 +119,7 @@ impl NewEndpoint {
 impl EndpointPatch {
     /// # Errors
     /// 422 with every fault.
-    pub(crate) fn check(self, api: &ApiSettings) -> Result<Change, Problem> {
+    pub(crate) fn check(self, api: &ApiSettings) -> Result<SettingsChange, Problem> {
         let Self(given) = self;
         let mut faults = Faults::default();
         if given.secret != Patch::Absent {
@@ -189,8 +172,8 @@ fn given_schema(change: impl FnOnce(&mut ObjectSchema)) -> RefOr<Schema> {
 }
 
 impl Given {
-    fn check(self, api: &ApiSettings, faults: &mut Faults) -> Change {
-        Change {
+    fn check(self, api: &ApiSettings, faults: &mut Faults) -> SettingsChange {
+        SettingsChange {
             url: check_url(self.url, &api.egress, faults),
             description: check_description(self.description, faults),
             event_types: check_list("/event_types", self.event_types, faults, |text| text.parse::<TypePattern>()),
@@ -204,43 +187,6 @@ impl Given {
             retry_schedule: check_retries(self.retry_schedule_seconds, self.retry_backoff, api, faults),
             metadata: check_metadata(self.metadata, faults),
         }
-    }
-}
-
-impl Change {
-    pub(crate) fn apply(self, settings: &mut EndpointSettings) {
-        fn set<T>(place: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *place = value;
-            }
-        }
-        set(&mut settings.url, self.url);
-        set(&mut settings.description, self.description);
-        set(&mut settings.event_types, self.event_types);
-        set(&mut settings.channels, self.channels);
-        set(&mut settings.headers, self.headers);
-        set(&mut settings.rate_per_second, self.rate_per_second);
-        set(&mut settings.concurrency_max, self.concurrency_max);
-        set(&mut settings.ordered, self.ordered);
-        set(&mut settings.timeout_ms, self.timeout_ms);
-        set(&mut settings.retry_schedule, self.retry_schedule);
-        set(&mut settings.metadata, self.metadata);
-    }
-}
-
-fn defaults(url: EndpointUrl, api: &ApiSettings) -> EndpointSettings {
-    EndpointSettings {
-        url,
-        description: String::new(),
-        event_types: Vec::new(),
-        channels: Vec::new(),
-        headers: Vec::new(),
-        rate_per_second: None,
-        concurrency_max: None,
-        ordered: false,
-        timeout_ms: TIMEOUT_MS_DEFAULT,
-        retry_schedule: api.retry_schedule.clone(),
-        metadata: Map::new(),
     }
 }
 
@@ -265,8 +211,7 @@ fn check_url(patch: Patch<String>, egress: &EgressPolicy, faults: &mut Faults) -
 
 fn check_description(patch: Patch<String>, faults: &mut Faults) -> Option<String> {
     let text = or_default(patch)?;
-    let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX;
-    faults.check("/description", fits, format_args!("a description has at most {DESCRIPTION_CHARS_MAX} characters"));
+    faults.keep("/description", judge_description(&text));
     Some(text)
 }
 
@@ -277,7 +222,7 @@ fn check_list<T, E: std::fmt::Display>(
     parse: impl Fn(String) -> Result<T, E>,
 ) -> Option<Vec<T>> {
     let list = or_default(patch)?;
-    faults.check(pointer, list.len() <= FILTERS_MAX, format_args!("there may be at most {FILTERS_MAX} of them"));
+    faults.keep(pointer, judge_filters(list.len()));
     Some(faults.keep_all(pointer, list, parse))
 }
 
@@ -305,8 +250,7 @@ fn check_number(
         Patch::Absent => None,
         Patch::Null => Some(None),
         Patch::Set(number) => {
-            let detail = format!("{number} is not from {} to {}", bounds.start(), bounds.end());
-            faults.check(pointer, bounds.contains(&number), detail);
+            faults.keep(pointer, judge_number(number, bounds));
             Some(Some(number))
         }
     }
@@ -328,8 +272,6 @@ fn check_retries(
 
 fn check_metadata(patch: Patch<OwnObject>, faults: &mut Faults) -> Option<Map<String, Value>> {
     let OwnObject(metadata) = or_default(patch)?;
-    let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |text| text.len());
-    let detail = format!("the metadata has {bytes} bytes as JSON; it may have {METADATA_BYTES_MAX}");
-    faults.check("/metadata", bytes <= METADATA_BYTES_MAX, detail);
+    faults.keep("/metadata", judge_metadata(&metadata));
     Some(metadata)
 }

@@ -12,7 +12,7 @@ use postrider_core::{
         lane::{LaneKey, LaneName},
         tenant::Tenant,
     },
-    store::{EventFilter, EventSummary, Item, ItemResult, NewJob},
+    store::{EventFilter, EventSummary, Item, ItemResult, NewJob, NoReplay},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     accept::{IdempotencyKey, Submission},
     auth::{Caller, Operate, Publish, ReadPublished},
-    endpoints::not_disabled,
+    endpoints::not_active,
     json::{OptionalJson, RawJson},
     page::{Listing, Paging, Params},
     path::TextRef,
@@ -157,9 +157,6 @@ async fn replay(
     OptionalJson(request): OptionalJson<ReplayEvent>,
 ) -> Result<Response, Problem> {
     let summary = caller.scope().event(&id).await?.ok_or_else(|| Problem::not_found("event"))?;
-    if summary.event.payload.is_none() {
-        return Err(Problem::new(Code::PayloadGone, "retention has removed this event's payload"));
-    }
     let now = UnixMs::now();
     // No body and an empty one ask for the same, so the key goes by what is asked for.
     let asked = serde_json::to_vec(&(&id, &request.endpoints)).map_err(|error| Problem::new(Code::Internal, error))?;
@@ -179,20 +176,20 @@ async fn replay_jobs(
     now: UnixMs,
 ) -> Result<Vec<NewJob>, Problem> {
     let endpoints = caller.api.store().directory().endpoints(caller.tenant).await?;
-    let Some(named) = request.endpoints else {
-        let wanting = endpoints.wanting(&event.kind, &event.channels);
-        return Ok(wanting.map(|live| NewJob::delivery(&live.endpoint, event.id, now)).collect());
-    };
     let mut faults = Faults::default();
-    let mut found = faults.keep_all("/endpoints", named, |text| {
-        let known = text.parse().ok().and_then(|id| endpoints.get(id));
-        known.ok_or_else(|| format!("there is no endpoint {text:?}"))
+    let known = |text: &str| text.parse().ok().filter(|id| endpoints.get(*id).is_some());
+    let named = request.endpoints.map(|named| {
+        faults
+            .keep_all("/endpoints", named, |text| known(&text).ok_or_else(|| format!("there is no endpoint {text:?}")))
     });
-    faults.result()?;
-    found.sort_unstable_by_key(|live| live.endpoint.id);
-    found.dedup_by_key(|live| live.endpoint.id);
-    found.iter().try_for_each(|live| not_disabled(&live.endpoint))?;
-    Ok(found.into_iter().map(|live| NewJob::delivery(&live.endpoint, event.id, now)).collect())
+    if event.payload.is_some() {
+        faults.result()?;
+    }
+    endpoints.replays(event, named.as_deref(), now).map_err(|refused| match refused {
+        NoReplay::PayloadGone => Problem::new(Code::PayloadGone, "retention has removed this event's payload"),
+        NoReplay::NoEndpoint(_) => Problem::not_found("endpoint"),
+        NoReplay::EndpointDisabled(endpoint) => not_active(&endpoint),
+    })
 }
 
 fn keys(tenant: Id<Tenant>, summary: &EventSummary) -> Vec<(LaneKey, Id<Job>)> {

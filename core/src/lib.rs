@@ -3,6 +3,7 @@
 pub mod config;
 pub mod dispatch;
 pub mod domain;
+pub mod endpoint_test;
 pub mod queue;
 pub mod store;
 pub mod trace;

@@ -182,6 +182,7 @@ CREATE TABLE attempts (
     id UUID NOT NULL,
     tenant_id UUID NOT NULL,
     job_id UUID NOT NULL,
+    endpoint_id UUID NULL,
     n BIGINT NOT NULL,
     started_at BIGINT NOT NULL,
     duration_ms BIGINT NOT NULL,
@@ -198,6 +199,7 @@ COMMENT ON TABLE attempts IS 'Tries of jobs.';
 COMMENT ON COLUMN attempts.id IS 'UUIDv7';
 COMMENT ON COLUMN attempts.tenant_id IS 'owner';
 COMMENT ON COLUMN attempts.job_id IS 'the job that was tried';
+COMMENT ON COLUMN attempts.endpoint_id IS 'where it was to be delivered; NULL: another kind of job';
 COMMENT ON COLUMN attempts.n IS '1 for the first';
 COMMENT ON COLUMN attempts.started_at IS 'milliseconds since 1970 UTC; of a lost attempt: when it was missed';
 COMMENT ON COLUMN attempts.duration_ms IS 'milliseconds';
@@ -208,6 +210,7 @@ COMMENT ON COLUMN attempts.response_body IS 'the first 4 KiB of the answer; NULL
 COMMENT ON COLUMN attempts.address IS 'address and port that were dialled; NULL: it did not come to that';
 COMMENT ON COLUMN attempts.worker IS 'the worker that ran it';
 COMMENT ON COLUMN attempts.late IS '1: its outcome came too late and changed nothing';
+CREATE INDEX attempts_by_endpoint ON attempts (endpoint_id, id) WHERE endpoint_id IS NOT NULL;
 
 CREATE TABLE dead_letters (
     id UUID NOT NULL,

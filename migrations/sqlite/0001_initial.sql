@@ -122,6 +122,7 @@ CREATE TABLE attempts (
     id BLOB NOT NULL, -- UUIDv7
     tenant_id BLOB NOT NULL, -- owner
     job_id BLOB NOT NULL, -- the job that was tried
+    endpoint_id BLOB NULL, -- where it was to be delivered; NULL: another kind of job
     n INTEGER NOT NULL, -- 1 for the first
     started_at INTEGER NOT NULL, -- milliseconds since 1970 UTC; of a lost attempt: when it was missed
     duration_ms INTEGER NOT NULL, -- milliseconds
@@ -134,6 +135,7 @@ CREATE TABLE attempts (
     late INTEGER NOT NULL, -- 1: its outcome came too late and changed nothing
     CONSTRAINT attempts_pk PRIMARY KEY (job_id, id)
 ) STRICT;
+CREATE INDEX attempts_by_endpoint ON attempts (endpoint_id, id) WHERE endpoint_id IS NOT NULL;
 
 -- Snapshots of work that ended without success, kept until a person has dealt with them.
 CREATE TABLE dead_letters (

@@ -4,19 +4,15 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::endpoint_settings::{EndpointSettings, TIMEOUT_MS, TIMEOUT_MS_DEFAULT};
 use super::{
     Id, UnixMs,
-    egress::EndpointUrl,
-    event::{Channel, EventType, TypePattern},
+    event::{Channel, EventType},
     id::Identified,
     lane::{LaneKey, LaneName, LaneSettings},
-    retry::RetrySchedule,
     tenant::Tenant,
 };
 
-/// Delivery time-outs, in milliseconds.
-pub const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
-pub const TIMEOUT_MS_DEFAULT: u32 = 15_000;
 /// An endpoint whose every attempt failed for this long is disabled.
 pub const FAILING_DISABLES_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
@@ -36,24 +32,6 @@ pub struct Endpoint {
 
 impl Identified for Endpoint {
     const PREFIX: &'static str = "ep";
-}
-
-/// What an endpoint's owner sets. Kept as one JSON text in SQL, so that a new setting is no new column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EndpointSettings {
-    pub url: EndpointUrl,
-    pub description: String,
-    /// Empty: all types.
-    pub event_types: Vec<TypePattern>,
-    /// Empty: all channels.
-    pub channels: Vec<Channel>,
-    pub headers: Vec<(String, String)>,
-    pub rate_per_second: Option<u32>,
-    pub concurrency_max: Option<u32>,
-    pub ordered: bool,
-    pub timeout_ms: u32,
-    pub retry_schedule: RetrySchedule,
-    pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What becomes of deliveries to an endpoint.

@@ -103,6 +103,14 @@ token_text!(
     EventType, EventTypeError, TYPE_BYTES_MAX, b"_.-", false,
     "an event type is 1 to 128 characters of a-z, 0-9, _ . and -"
 );
+impl EventType {
+    /// Of what tells an endpoint's owner whether it works, and of nothing that happened.
+    #[must_use]
+    pub fn of_test() -> Self {
+        Self("postrider.test".to_owned())
+    }
+}
+
 token_text!(
     /// A publisher's own id of an event; the same id again within the retention is the same event.
     OwnId, OwnIdError, OWN_ID_BYTES_MAX, b"_.:-", true,

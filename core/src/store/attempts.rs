@@ -14,6 +14,7 @@ use crate::domain::{
     Id, UnixMs,
     attempt::{Attempt, AttemptReport},
     dead_letter::PastAttempt,
+    endpoint::Endpoint,
     job::Job,
     tenant::Tenant,
 };
@@ -61,6 +62,7 @@ impl Row {
 pub(super) struct NewAttempt<'a> {
     pub(super) tenant: Id<Tenant>,
     pub(super) job: Id<Job>,
+    pub(super) endpoint: Option<Id<Endpoint>>,
     /// 1 for the first.
     pub(super) n: u32,
     pub(super) report: &'a AttemptReport,
@@ -75,6 +77,7 @@ impl NewAttempt<'_> {
             Id::<Attempt>::new().into(),
             self.tenant.into(),
             self.job.into(),
+            self.endpoint.into(),
             self.n.into(),
             report.started_at.into(),
             report.duration_ms.into(),
@@ -103,7 +106,7 @@ impl Scope<'_> {
 
 pub(super) fn insert(dialect: Dialect, attempts: Vec<NewAttempt<'_>>) -> Vec<Sql> {
     let insert = |run: Vec<NewAttempt<'_>>| {
-        sql("INSERT INTO attempts (id, tenant_id, job_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) ")
+        sql("INSERT INTO attempts (id, tenant_id, job_id, endpoint_id, n, started_at, duration_ms, class, status_code, error, response_body, address, worker, late) ")
             .rows(run.into_iter().map(NewAttempt::row).collect())
     };
     dialect.runs(attempts).map(insert).collect()

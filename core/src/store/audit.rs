@@ -89,10 +89,30 @@ impl<'s> Scope<'s> {
         tx: &mut Tx<'_>,
         action: &str,
         subject: String,
-        after: Option<Value>,
+        change: impl Into<Change>,
     ) -> Result<(), StoreError> {
         let Some(actor) = self.actor else { return Ok(()) };
-        note(tx, Note { tenant: Some(self.tenant), actor, action, subject, before: None, after }).await
+        let Change { before, after } = change.into();
+        note(tx, Note { tenant: Some(self.tenant), actor, action, subject, before, after }).await
+    }
+}
+
+/// What an action changed, without anything that is secret.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl From<Option<Value>> for Change {
+    fn from(after: Option<Value>) -> Self {
+        Self { before: None, after }
+    }
+}
+
+impl From<(Option<Value>, Option<Value>)> for Change {
+    fn from((before, after): (Option<Value>, Option<Value>)) -> Self {
+        Self { before, after }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -118,6 +119,8 @@ impl Scope<'_> {
                 .then(")");
         tx.execute(insert).await?;
         insert_secret(&mut tx, &self.store.cipher, endpoint.id, secret).await?;
+        let after = Some(Value::Object(settings.told()));
+        self.note(&mut tx, "endpoint.create", endpoint.id.to_string(), after).await?;
         self.commit_settings(tx, endpoint.id).await?;
         Ok(endpoint)
     }
@@ -152,6 +155,7 @@ impl Scope<'_> {
         let lock = tx.for_update();
         let Some(row) = tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await? else { return Ok(None) };
         let mut endpoint = row.read()?;
+        let before = endpoint.settings.clone();
         change(&mut endpoint.settings);
         endpoint.updated_at = now;
         let update = sql("UPDATE endpoints SET")
@@ -159,6 +163,10 @@ impl Scope<'_> {
             .and(", updated_at = ", now)
             .and(" WHERE id = ", id);
         tx.execute(update).await?;
+        let changed = |(before, after)| (Some(Value::Object(before)), Some(Value::Object(after)));
+        if let Some(changed) = before.changed(&endpoint.settings).map(changed) {
+            self.note(&mut tx, "endpoint.update", id.to_string(), changed).await?;
+        }
         self.commit_settings(tx, id).await?;
         Ok(Some(endpoint))
     }
@@ -174,8 +182,18 @@ impl Scope<'_> {
         change: &EndpointChange,
     ) -> Result<Option<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
+        // Before it is changed it is asked only for what is noted of somebody.
+        let before: Option<Row> = match self.actor {
+            Some(_) => tx.fetch_one(select_live(self.tenant, id).then(tx.for_update())).await?,
+            None => None,
+        };
         let changed = change_state(&mut tx, self.tenant, id, from, change).await?;
         let row: Option<Row> = tx.fetch_one(select_live(self.tenant, id)).await?;
+        if let Some((before, after)) = before.as_ref().zip(row.as_ref()).filter(|_| changed) {
+            let action = if change.state == EndpointState::Active { "endpoint.resume" } else { "endpoint.pause" };
+            let states = (Some(json!({ "state": before.state })), Some(json!({ "state": after.state })));
+            self.note(&mut tx, action, id.to_string(), states).await?;
+        }
         // Whoever changes an endpoint locks its row before the clock's. The clock of a change that was none would be locked
         // first, and two such calls would wait for each other.
         if changed {
@@ -193,10 +211,15 @@ impl Scope<'_> {
         let deleted = sql("UPDATE endpoints SET")
             .and(" deleted_at = ", now)
             .and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant)
-            .and(" AND id = ", id);
-        let found = tx.execute(deleted).await? > 0;
-        if found {
+            .and(" AND id = ", id)
+            .then(" RETURNING ")
+            .then(COLUMNS);
+        let row: Option<Row> = tx.fetch_one(deleted).await?;
+        let found = row.is_some();
+        if let Some(row) = row {
             tx.execute(sql("DELETE FROM endpoint_secrets").and(" WHERE endpoint_id = ", id)).await?;
+            let before = Some(Value::Object(row.read()?.settings.told()));
+            self.note(&mut tx, "endpoint.delete", id.to_string(), (before, None)).await?;
             self.commit_settings(tx, id).await?;
         }
         Ok(found)
@@ -228,6 +251,8 @@ impl Scope<'_> {
             .then(")");
         tx.execute(retire).await?;
         insert_secret(&mut tx, &self.store.cipher, id, secret).await?;
+        let after = Some(json!({ "old_secret_signs_until": old_until }));
+        self.note(&mut tx, "endpoint.rotate_secret", id.to_string(), after).await?;
         self.commit_settings(tx, id).await?;
         Ok(true)
     }

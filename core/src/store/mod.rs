@@ -1,5 +1,6 @@
 //! SQL, the truth. Owns the pools, the migrations and one file for each noun; knows neither queue nor HTTP.
 
+mod attempt_log;
 mod attempts;
 mod audit;
 mod cipher;
@@ -25,6 +26,7 @@ mod pool;
 mod publish;
 mod reach;
 mod recover;
+mod replays;
 mod retention;
 mod room;
 mod scratch;
@@ -46,6 +48,7 @@ use sqlx::migrate::Migrator;
 use tokio::{sync::Mutex, task::JoinHandle};
 
 pub use self::{
+    attempt_log::LoggedAttempt,
     audit::AuditEntry,
     cipher::{Cipher, KeyError},
     dead_letters::{DeadLetterFilter, OpenCount, Resolved},
@@ -63,6 +66,7 @@ pub use self::{
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
+    replays::NoReplay,
     retention::{Removed, RetentionAges},
     scratch::Scratch,
     sessions::SESSION_AGE_MAX,

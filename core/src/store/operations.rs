@@ -191,7 +191,11 @@ impl Scope<'_> {
                 now.into(),
             ])
             .then(")");
-        self.store.pool.execute(insert).await?;
+        let mut tx = self.store.pool.begin().await?;
+        tx.execute(insert).await?;
+        let after = serde_json::to_value(&replay.kind).map_err(|error| StoreError::unreadable("operation", error))?;
+        self.note(&mut tx, "operation.start", operation.id.to_string(), Some(after)).await?;
+        tx.commit().await?;
         Ok(operation)
     }
 

@@ -139,7 +139,8 @@ impl Finished {
 
     fn attempt_row(&self, late: bool) -> Option<NewAttempt<'_>> {
         let report = self.ended_attempt()?;
-        Some(NewAttempt { tenant: self.tenant, job: self.job, n: self.attempt + 1, report, late })
+        let Self { tenant, job, endpoint, attempt, .. } = *self;
+        Some(NewAttempt { tenant, job, endpoint, n: attempt + 1, report, late })
     }
 
     fn job_row(&self) -> Vec<Value> {

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use super::{
     NewJob, Scope, StoreError,
+    audit::{self, Note},
     committer::{Usual, Write},
     connect::soon,
     gates::{self, Claims, Gate, Verdict, Wanted},
@@ -18,6 +19,7 @@ use crate::domain::{
     job::{Job, JobKind},
     tenant::Tenant,
     trace::TraceContext,
+    user::Actor,
 };
 
 /// An event to be kept.
@@ -69,12 +71,34 @@ pub struct Publication {
     pub now: UnixMs,
     tenant: Option<Id<Tenant>>,
     node: String,
+    note: Option<Noted>,
+}
+
+/// What somebody does by it, to be noted in the audit log.
+struct Noted {
+    actor: Option<Actor>,
+    action: &'static str,
+    subject: String,
+    after: serde_json::Value,
 }
 
 impl Publication {
     #[must_use]
     pub fn new(gate: Option<Gate>, items: Vec<Item>, now: UnixMs, compose: Compose) -> Self {
-        Self { gate, items, compose, now, tenant: None, node: String::new() }
+        Self { gate, items, compose, now, tenant: None, node: String::new(), note: None }
+    }
+
+    /// Items without claims of their own, whose caller asks only whether they are stored.
+    #[must_use]
+    pub fn plain(items: Vec<Item>, now: UnixMs) -> Self {
+        Self::new(None, items, now, Box::new(|_| String::new()))
+    }
+
+    /// Says what is noted where a person acts.
+    #[must_use]
+    pub fn noting(mut self, action: &'static str, subject: String, after: serde_json::Value) -> Self {
+        self.note = Some(Noted { actor: None, action, subject, after });
+        self
     }
 
     pub(super) fn tenant(&self) -> Id<Tenant> {
@@ -117,6 +141,10 @@ impl Scope<'_> {
     pub async fn publish(&self, mut publication: Publication) -> Result<Published, StoreError> {
         publication.tenant = Some(self.tenant);
         self.store.node.as_ref().clone_into(&mut publication.node);
+        match self.actor {
+            Some(actor) => publication.note.iter_mut().for_each(|note| note.actor = Some(actor.clone())),
+            None => publication.note = None,
+        }
         if let Some(fresh) = &self.store.fresh {
             fresh.keep(&publication);
         }
@@ -127,10 +155,10 @@ impl Scope<'_> {
 impl Write for Publication {
     type Answer = Published;
 
-    /// Nobody has claimed anything.
+    /// Nobody has claimed anything, and nothing is noted.
     fn usual(group: &[&Self], dialect: Dialect) -> Option<Usual<Published>> {
         let claims = |item: &Item| item.gate.is_some() || item.jobs.iter().any(|job| job.unique_key.is_some());
-        if group.iter().any(|one| one.gate.is_some() || one.items.iter().any(claims)) {
+        if group.iter().any(|one| one.gate.is_some() || one.note.is_some() || one.items.iter().any(claims)) {
             return None;
         }
         let stored: Vec<(&Self, &Item)> =
@@ -160,6 +188,7 @@ impl Write for Publication {
             .filter(|(_, _, result)| **result == ItemResult::Stored)
             .map(|(one, item, _)| (one, item))
             .collect();
+        note_all(tx, group).await?;
         tx.execute_all(insert_events(tx.dialect(), &stored)).await?;
         let existing = insert_jobs(tx, &stored).await?;
         tx.execute_all(count_accepted(tx.dialect(), &stored, &existing)).await?;
@@ -184,6 +213,15 @@ impl Write for Publication {
         };
         Ok(results.into_iter().enumerate().map(published).collect())
     }
+}
+
+async fn note_all(tx: &mut Tx<'_>, group: &[&Publication]) -> Result<(), StoreError> {
+    for one in group {
+        let Some(Noted { actor: Some(actor), action, subject, after }) = &one.note else { continue };
+        let (subject, after) = (subject.clone(), Some(after.clone()));
+        audit::note(tx, Note { tenant: one.tenant, actor, action, subject, before: None, after }).await?;
+    }
+    Ok(())
 }
 
 /// Claims the items' own keys of the requests that passed. The results of a request that did not are empty.

@@ -89,6 +89,7 @@ impl Store {
         let attempt = |Work { job, .. }: &Work| NewAttempt {
             tenant: job.tenant_id,
             job: job.id,
+            endpoint: job.endpoint_id,
             n: job.attempt + 1,
             report: &report,
             late: false,

@@ -34,6 +34,10 @@ async fn a_scope_reads_nothing_of_another_tenant(stack: Stack) {
     let letters = own.dead_letters(&DeadLetterFilter::default(), &page()).await.unwrap();
     assert!(theirs.job(job).await.unwrap().is_none());
     assert!(theirs.attempts(dead).await.unwrap().is_empty());
+    assert_eq!(own.endpoint_attempts(endpoint.id, &page()).await.unwrap().rows.len(), 1);
+    assert!(theirs.endpoint_attempts(endpoint.id, &page()).await.unwrap().rows.is_empty());
+    assert_eq!(own.health(&[endpoint.id]).await.unwrap()[&endpoint.id].success_rate(), Some(0.0));
+    assert!(theirs.health(&[endpoint.id]).await.unwrap().is_empty());
     assert!(theirs.event(&event.to_string()).await.unwrap().is_none());
     assert!(theirs.endpoint(endpoint.id).await.unwrap().is_none());
     assert!(theirs.dead_letter(letters.rows[0].id).await.unwrap().is_none());
