@@ -7,6 +7,7 @@ use postrider_core::{
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
         job::{Job, JobKind},
+        tag::Tag,
     },
     store::{DeadLetterFilter, OperationKind, Replay, Resolved},
 };
@@ -76,6 +77,9 @@ pub(crate) struct DeadLetterJson {
     created_at: Time,
     resolved_at: Option<Time>,
     resolved_reason: Option<String>,
+    /// The job's.
+    #[schema(value_type = Vec<String>)]
+    tags: Vec<Tag>,
     /// What was to be sent, or the job's arguments; of a single dead letter only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
@@ -108,6 +112,7 @@ impl From<DeadLetter> for DeadLetterJson {
             created_at: Time(letter.created_at),
             resolved_at: letter.resolved_at.map(Time),
             resolved_reason: letter.resolved_reason,
+            tags: letter.tags,
             payload: None,
             attempts: None,
         }
@@ -152,6 +157,9 @@ pub(crate) struct FilterJson {
     since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Time>,
+    /// One of its job's tags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
 }
 
 impl From<DeadLetterFilter> for FilterJson {
@@ -165,6 +173,7 @@ impl From<DeadLetterFilter> for FilterJson {
             q: filter.q,
             since: filter.since.map(Time),
             until: filter.until.map(Time),
+            tag: filter.tag.map(String::from),
         }
     }
 }
@@ -179,6 +188,7 @@ impl FilterJson {
                 check_line(&mut faults, pointer, "a filter", text);
             }
         }
+        let tag = self.tag.and_then(|tag| faults.keep("/tag", Tag::try_from(tag)));
         let known = self.status.is_none_or(|status| STATUS.contains(&status));
         faults.check("/status", known, format_args!("a status is {} to {}", STATUS.start(), STATUS.end()));
         faults.result()?;
@@ -192,6 +202,7 @@ impl FilterJson {
             since: self.since.map(|Time(at)| at),
             until: self.until.map(|Time(at)| at),
             state: Some(DeadLetterState::Open),
+            tag,
         })
     }
 }
@@ -207,6 +218,7 @@ fn filter(params: &mut Params) -> Result<DeadLetterFilter, Problem> {
         since: params.parsed("since", UnixMs::parse)?,
         until: params.parsed("until", UnixMs::parse)?,
         state: params.parsed("state", str::parse::<DeadLetterState>)?,
+        tag: params.parsed("tag", str::parse::<Tag>)?,
     })
 }
 
@@ -220,7 +232,7 @@ fn missing() -> Problem {
         ("endpoint" = Option<String>, Query), ("event_type" = Option<String>, Query),
         ("fingerprint" = Option<String>, Query), ("status" = Option<u16>, Query, minimum = 100, maximum = 599),
         ("q" = Option<String>, Query, description = "Part of the last error."), ("since" = Option<Time>, Query),
-        ("until" = Option<Time>, Query), ("state" = Option<String>, Query)),
+        ("until" = Option<Time>, Query), ("state" = Option<String>, Query), ("tag" = Option<String>, Query)),
     responses((status = 200, body = Listing<DeadLetterJson>)))]
 async fn list(caller: Caller<Read>, mut params: Params) -> Result<Answer<Listing<DeadLetterJson>>, Problem> {
     let filter = filter(&mut params)?;

@@ -12,6 +12,7 @@ use postrider_core::{
         lane::{LaneKey, LaneName},
         tenant::Tenant,
     },
+    running::running,
     store::{EventFilter, EventSummary, Item, ItemResult, NewJob, NoReplay},
 };
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ use crate::{
     publish::{self, BatchAnswer, BatchRequest, EventAccepted, EventRequest},
     state::ApiState,
     trace::Traced,
-    wire::{Time, raw, running},
+    wire::{Time, raw},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {

@@ -12,7 +12,9 @@ use postrider_core::{
         job::{Job, JobKind, JobView, Priority},
         lane::LaneName,
         limits::ATTEMPTS_MAX,
+        tag::{TAGS_MAX, Tag},
     },
+    running::running,
     store::{Item, ItemResult, JobDetail, NewJob},
 };
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,7 @@ use crate::{
     publish::schedule,
     state::{ApiSettings, ApiState},
     trace::Traced,
-    wire::{AttemptJson, Time, running},
+    wire::{AttemptJson, Time},
 };
 
 const UNIQUE_KEY_BYTES_MAX: usize = 255;
@@ -68,6 +70,9 @@ pub(crate) struct JobRequest {
     /// 9 goes before 0 within a lane; absent: 4.
     #[schema(maximum = 9)]
     priority: Option<u8>,
+    /// Words to find it by: a-z, 0-9, _ . : / @ + and -, 64 characters at most.
+    #[schema(max_items = 10)]
+    tags: Option<Vec<String>>,
 }
 
 /// A job that is stored.
@@ -117,6 +122,8 @@ pub(crate) struct JobJson {
     finished_at: Option<Time>,
     last_error: Option<String>,
     fingerprint: Option<String>,
+    #[schema(value_type = Vec<String>)]
+    tags: Vec<Tag>,
     /// Of a single job `http.request` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<HttpRequestJson>)]
@@ -147,6 +154,7 @@ impl JobJson {
             finished_at: job.finished_at.map(Time),
             last_error: job.last_error,
             fingerprint: job.fingerprint.map(|fingerprint| fingerprint.to_string()),
+            tags: job.tags,
             args: None,
             attempts: None,
         }
@@ -228,6 +236,7 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
     let attempts_fit = request.max_attempts.is_none_or(|count| (1..=ATTEMPTS_MAX).contains(&count));
     faults.check("/max_attempts", attempts_fit, format_args!("a job has 1 to {ATTEMPTS_MAX} attempts"));
     let priority = request.priority.and_then(|level| faults.keep("/priority", Priority::try_from(level)));
+    let tags = read_tags(request.tags.unwrap_or_default(), &mut faults);
     let Some(lane) = lane else { return Err(faults.problem()) };
     faults.result()?;
     let with_attempts = |mut args: HttpRequest| {
@@ -251,7 +260,17 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
         unique_key: request.unique_key,
         replay_of: None,
         trace: None,
+        tags,
     })
+}
+
+/// In order, each once.
+fn read_tags(tags: Vec<String>, faults: &mut Faults) -> Vec<Tag> {
+    let mut tags = faults.keep_all("/tags", tags, Tag::try_from);
+    tags.sort_unstable();
+    tags.dedup();
+    faults.check("/tags", tags.len() <= TAGS_MAX, format_args!("a job has at most {TAGS_MAX} tags"));
+    tags
 }
 
 fn parse_lane(name: &str) -> Result<LaneName, String> {

@@ -1,14 +1,11 @@
-//! Forms that several resources answer with: times, attempts, raw JSON, and whether jobs run now.
+//! Forms that several resources answer with: times, attempts, raw JSON.
 
 use axum::{
     Json,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use postrider_core::{
-    domain::{Id, UnixMs, attempt::AttemptClass, dead_letter::PastAttempt, job::Job, lane::LaneKey},
-    queue::Queue,
-};
+use postrider_core::domain::{UnixMs, attempt::AttemptClass, dead_letter::PastAttempt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -68,20 +65,6 @@ impl From<PastAttempt> for AttemptJson {
 pub(crate) fn raw(bytes: Vec<u8>) -> Option<Box<RawValue>> {
     let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     RawValue::from_string(text.clone()).or_else(|_| serde_json::value::to_raw_value(&text)).ok()
-}
-
-/// Which jobs run now. When the queue does not answer, none is shown as running.
-pub(crate) async fn running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Vec<bool> {
-    told_running(queue, jobs).await.unwrap_or_else(|| vec![false; jobs.len()])
-}
-
-/// Which jobs run now; `None` when the queue does not answer.
-pub(crate) async fn told_running(queue: &Queue, jobs: &[(LaneKey, Id<Job>)]) -> Option<Vec<bool>> {
-    if jobs.is_empty() {
-        return Some(Vec::new());
-    }
-    let told = queue.held(jobs).await;
-    told.inspect_err(|error| tracing::debug!(%error, "the queue did not say which jobs run")).ok()
 }
 
 pub(crate) fn created(body: impl Serialize) -> Response {

@@ -5,5 +5,6 @@ pub mod dispatch;
 pub mod domain;
 pub mod endpoint_test;
 pub mod queue;
+pub mod running;
 pub mod store;
 pub mod trace;

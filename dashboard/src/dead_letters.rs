@@ -1,7 +1,5 @@
 //! The list of dead letters, by filter.
 
-use std::str::FromStr;
-
 use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
@@ -10,6 +8,7 @@ use postrider_core::{
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
         job::JobKind,
+        tag::Tag,
     },
     store::{DeadLetterFilter, Page},
 };
@@ -48,6 +47,7 @@ struct Form {
     q: String,
     since: String,
     until: String,
+    tag: String,
     is_set: bool,
 }
 
@@ -66,7 +66,7 @@ struct Line {
 async fn dead_letters(visit: Visit) -> Shown {
     let fields = &visit.query;
     let filter = filter(fields)?;
-    let before = parsed::<Id<DeadLetter>>(fields, "before", "id of a dead letter")?;
+    let before = fields.parsed::<Id<DeadLetter>>("before", "id of a dead letter")?;
     let listed = visit.scope().dead_letters(&filter, &Page { before, limit: ROWS }).await?;
     let older = listed.next.map(|next| fields.query_with("before", &next.to_string()));
     let rows = listed.rows.into_iter().map(|letter| line(letter, visit.now)).collect();
@@ -93,19 +93,20 @@ fn filter(fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
     let text = |name: &str| fields.text(name).map(str::to_owned);
     let state = match fields.text("state") {
         Some("any") => None,
-        Some(_) => parsed::<DeadLetterState>(fields, "state", "state")?,
+        Some(_) => fields.parsed::<DeadLetterState>("state", "state")?,
         None => Some(DeadLetterState::Open),
     };
     Ok(DeadLetterFilter {
-        kind: parsed::<JobKind>(fields, "kind", "kind of a job")?.map(|kind| kind.as_str().to_owned()),
-        endpoint: parsed::<Id<Endpoint>>(fields, "endpoint", "endpoint's id")?,
+        kind: fields.parsed::<JobKind>("kind", "kind of a job")?.map(|kind| kind.as_str().to_owned()),
+        endpoint: fields.parsed::<Id<Endpoint>>("endpoint", "endpoint's id")?,
         event_type: text("event_type"),
         fingerprint: text("fingerprint"),
-        status_code: parsed::<u16>(fields, "status", "status code")?,
+        status_code: fields.parsed::<u16>("status", "status code")?,
         q: text("q"),
-        since: time(fields, "since")?,
-        until: time(fields, "until")?,
+        since: fields.time("since")?,
+        until: fields.time("until")?,
         state,
+        tag: fields.parsed::<Tag>("tag", "tag")?,
     })
 }
 
@@ -124,25 +125,9 @@ fn form(fields: &Fields, filter: &DeadLetterFilter) -> Form {
         q: text("q"),
         since: text("since"),
         until: text("until"),
+        tag: text("tag"),
         is_set: !fields.query_without(&["before"]).is_empty(),
     }
-}
-
-fn parsed<T: FromStr>(fields: &Fields, name: &str, what: &str) -> Result<Option<T>, Refusal> {
-    let Some(text) = fields.text(name) else { return Ok(None) };
-    let refused =
-        || Refusal::Bad(format!("{text:?} is no {what}. Go back and leave the field {name} empty, or mend it."));
-    text.parse().map(Some).map_err(|_| refused())
-}
-
-/// RFC 3339, or as a field for date and time writes it, without seconds and in UTC.
-fn time(fields: &Fields, name: &str) -> Result<Option<UnixMs>, Refusal> {
-    let Some(text) = fields.text(name) else { return Ok(None) };
-    let read = UnixMs::parse(text).or_else(|_| UnixMs::parse(&format!("{text}:00Z")));
-    let read = read.or_else(|_| UnixMs::parse(&format!("{text}Z")));
-    let refused =
-        |_| Refusal::Bad(format!("{text:?} is no time like 2026-01-31T12:00Z. Go back and mend the field {name}."));
-    read.map(Some).map_err(refused)
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! What a page's address or a form says, as names and texts.
 
+use std::str::FromStr;
+
+use postrider_core::domain::UnixMs;
 use url::form_urlencoded;
+
+use crate::page::Refusal;
 
 /// Names and values as they came. Of several values of one name the first counts, unless all are asked for.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +25,28 @@ impl Fields {
     /// A value as it came.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// # Errors
+    /// When the field is filled in and is no `what`.
+    pub(crate) fn parsed<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let refused =
+            || Refusal::Bad(format!("{text:?} is no {what}. Go back and leave the field {name} empty, or mend it."));
+        text.parse().map(Some).map_err(|_| refused())
+    }
+
+    /// RFC 3339, or as a field for date and time writes it, without seconds and in UTC.
+    ///
+    /// # Errors
+    /// When the field is filled in and is no time.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<UnixMs>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let read = UnixMs::parse(text).or_else(|_| UnixMs::parse(&format!("{text}:00Z")));
+        let read = read.or_else(|_| UnixMs::parse(&format!("{text}Z")));
+        let refused =
+            |_| Refusal::Bad(format!("{text:?} is no time like 2026-01-31T12:00Z. Go back and mend the field {name}."));
+        read.map(Some).map_err(refused)
     }
 
     /// The same fields as a query, without those of these names; begins with `?` where there are any.

@@ -9,6 +9,7 @@ mod dead_letter;
 mod dead_letters;
 mod failures;
 mod fields;
+mod jobs;
 mod moment;
 mod overview;
 mod page;
@@ -81,6 +82,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(failures::router())
         .merge(dead_letters::router())
         .merge(dead_letter::router())
+        .merge(jobs::router())
         .merge(audit::router())
         .fallback(async |_: Visit| Refusal::NotFound("page"));
     let pages = Router::new()

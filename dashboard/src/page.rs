@@ -30,17 +30,19 @@ pub(crate) enum Section {
     Overview,
     Failures,
     DeadLetters,
+    Jobs,
     Audit,
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Overview, Self::Failures, Self::DeadLetters, Self::Audit];
+    const ALL: [Self; 5] = [Self::Overview, Self::Failures, Self::DeadLetters, Self::Jobs, Self::Audit];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Failures => "Failures",
             Self::DeadLetters => "Dead letters",
+            Self::Jobs => "Jobs",
             Self::Audit => "Audit",
         }
     }
@@ -51,6 +53,7 @@ impl Section {
             Self::Overview => "",
             Self::Failures => "/failures",
             Self::DeadLetters => "/dead-letters",
+            Self::Jobs => "/jobs",
             Self::Audit => "/audit",
         }
     }

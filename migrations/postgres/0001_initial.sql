@@ -145,6 +145,7 @@ CREATE TABLE jobs (
     last_error TEXT NULL,
     fingerprint TEXT NULL,
     trace TEXT NULL,
+    tags TEXT NULL,
     CONSTRAINT jobs_pk PRIMARY KEY (id),
     CONSTRAINT jobs_state_known CHECK (state IN ('pending', 'succeeded', 'dead', 'cancelled'))
 );
@@ -170,6 +171,7 @@ COMMENT ON COLUMN jobs.finished_at IS 'milliseconds since 1970 UTC; NULL: pendin
 COMMENT ON COLUMN jobs.last_error IS 'of the last failed attempt; NULL: none has failed';
 COMMENT ON COLUMN jobs.fingerprint IS 'of the last failed attempt; NULL: none has failed';
 COMMENT ON COLUMN jobs.trace IS 'as in events, of this job alone; NULL: its event''s, or not traced';
+COMMENT ON COLUMN jobs.tags IS 'JSON list of texts; NULL: none';
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_in_lane ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_retrying ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending' AND attempt > 0;
@@ -239,6 +241,7 @@ CREATE TABLE dead_letters (
     created_at BIGINT NOT NULL,
     resolved_at BIGINT NULL,
     resolved_reason TEXT NULL,
+    tags TEXT NULL,
     CONSTRAINT dead_letters_pk PRIMARY KEY (id),
     CONSTRAINT dead_letters_state_known CHECK (state IN ('open', 'replayed', 'discarded'))
 );
@@ -269,6 +272,7 @@ COMMENT ON COLUMN dead_letters.replayed_as IS 'the job that replays this one; NU
 COMMENT ON COLUMN dead_letters.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN dead_letters.resolved_at IS 'milliseconds since 1970 UTC; NULL: open';
 COMMENT ON COLUMN dead_letters.resolved_reason IS 'why it was discarded; NULL: it was not';
+COMMENT ON COLUMN dead_letters.tags IS 'the job''s, as a JSON list of texts; NULL: none';
 CREATE INDEX dead_letters_by_tenant ON dead_letters (tenant_id, id);
 CREATE INDEX dead_letters_by_state ON dead_letters (tenant_id, state, id);
 CREATE INDEX dead_letters_by_fingerprint ON dead_letters (tenant_id, fingerprint, id);

@@ -106,6 +106,7 @@ CREATE TABLE jobs (
     last_error TEXT NULL, -- of the last failed attempt; NULL: none has failed
     fingerprint TEXT NULL, -- of the last failed attempt; NULL: none has failed
     trace TEXT NULL, -- as in events, of this job alone; NULL: its event's, or not traced
+    tags TEXT NULL, -- JSON list of texts; NULL: none
     CONSTRAINT jobs_pk PRIMARY KEY (id),
     CONSTRAINT jobs_state_known CHECK (state IN ('pending', 'succeeded', 'dead', 'cancelled'))
 ) STRICT;
@@ -165,6 +166,7 @@ CREATE TABLE dead_letters (
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     resolved_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: open
     resolved_reason TEXT NULL, -- why it was discarded; NULL: it was not
+    tags TEXT NULL, -- the job's, as a JSON list of texts; NULL: none
     CONSTRAINT dead_letters_pk PRIMARY KEY (id),
     CONSTRAINT dead_letters_state_known CHECK (state IN ('open', 'replayed', 'discarded'))
 ) STRICT;

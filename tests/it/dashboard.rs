@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, Browser, Page, Receiver, SOON, Script, Stack, bad, eventually, good};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 on_both_stacks!(
     the_first_user_is_made_by_the_link_in_the_log_once,
@@ -49,7 +49,7 @@ async fn nobody_sees_a_page_without_signing_in_or_after_signing_out(stack: Stack
     browser.send("/sign-in", &wrong).await.expect(403, "do not belong together");
     let right = [("name", "ADA"), ("password", PASSWORD), ("next", &next)];
     assert_eq!(browser.send("/sign-in", &right).await.path, asked);
-    for path in ["", "/failures", "/dead-letters", "/audit"] {
+    for path in ["", "/failures", "/dead-letters", "/jobs", "/audit"] {
         browser.open(&format!("/t/default{path}")).await.expect(200, "Sign out");
     }
     browser.open("/t/default/dead-letters/dl_00000000000000000000000000").await.expect(404, "no dead letter");
@@ -191,7 +191,7 @@ async fn users_are_made_listed_and_removed(stack: Stack) {
     assert!(bad(app.shell(&["user", "remove", "ada@example.com"])).contains("no user"));
 }
 
-async fn with_user(stack: Stack, role: &str) -> App {
+pub(crate) async fn with_user(stack: Stack, role: &str) -> App {
     let app = App::start(stack).await;
     let mut command = app.command(&["user", "create", "ada", "--role", role, "--password-stdin"]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
@@ -201,7 +201,7 @@ async fn with_user(stack: Stack, role: &str) -> App {
 }
 
 /// Lets events with these payloads die, and gives their dead letters' pages in the same order.
-async fn die<const N: usize>(app: &App, receiver: &Receiver, payloads: [&str; N]) -> [String; N] {
+pub(crate) async fn die<const N: usize>(app: &App, receiver: &Receiver, payloads: [&str; N]) -> [String; N] {
     receiver.always("/hook", Script::status(500));
     let extras = json!({ "retry_schedule_seconds": [] });
     let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;

@@ -318,6 +318,7 @@ async fn work_that_was_just_stored_is_as_it_is_read_back(stack: Stack) {
         event_id: None,
         endpoint_id: None,
         unique_key: Some("key".to_owned()),
+        tags: vec!["red".parse().unwrap()],
         trace,
         ..item.jobs[0].clone()
     };

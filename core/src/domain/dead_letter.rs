@@ -11,6 +11,7 @@ use super::{
     id::Identified,
     job::{Job, JobKind},
     lane::LaneName,
+    tag::Tag,
     tenant::Tenant,
 };
 
@@ -46,6 +47,8 @@ pub struct DeadLetter {
     pub created_at: UnixMs,
     pub resolved_at: Option<UnixMs>,
     pub resolved_reason: Option<String>,
+    /// The job's.
+    pub tags: Vec<Tag>,
 }
 
 impl Identified for DeadLetter {

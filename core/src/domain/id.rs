@@ -7,6 +7,8 @@ use std::{cmp::Ordering, fmt, hash, marker::PhantomData, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+use super::UnixMs;
+
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_CHARS: usize = 26;
 
@@ -45,6 +47,19 @@ impl<T> Id<T> {
     #[must_use]
     pub const fn uuid(self) -> Uuid {
         self.uuid
+    }
+
+    /// When it was made (RFC 9562, section 5.7: the first 48 bits are milliseconds since 1970).
+    #[must_use]
+    pub fn made_at(self) -> UnixMs {
+        UnixMs(i64::try_from(self.uuid.as_u128() >> 80).unwrap_or(i64::MAX))
+    }
+
+    /// No id that was made at this time or later sorts before this.
+    #[must_use]
+    pub fn first_of(time: UnixMs) -> Self {
+        let ms = u128::try_from(time.0).unwrap_or(0).min((1 << 48) - 1);
+        Self::from_uuid(Uuid::from_u128(ms << 80))
     }
 }
 
@@ -163,6 +178,14 @@ mod tests {
         ] {
             assert!(bad.parse::<Id<Event>>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        let (before, id) = (UnixMs::now(), Id::<Event>::new());
+        assert!((before..=UnixMs::now()).contains(&id.made_at()));
+        assert!(Id::first_of(id.made_at()) <= id && id < Id::first_of(UnixMs(id.made_at().0 + 1)));
+        assert_eq!(Id::<Event>::first_of(UnixMs(-1)).made_at(), UnixMs(0));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use super::{
     lane::{LaneKey, LaneName},
     limits::LOST_WORKERS_MAX,
     retry::RetrySchedule,
+    tag::Tag,
     tenant::Tenant,
 };
 
@@ -43,6 +44,7 @@ pub struct Job {
     pub finished_at: Option<UnixMs>,
     pub last_error: Option<String>,
     pub fingerprint: Option<Fingerprint>,
+    pub tags: Vec<Tag>,
 }
 
 impl Identified for Job {

@@ -18,6 +18,7 @@ pub mod rate;
 pub mod redaction;
 pub mod retry;
 pub mod signature;
+pub mod tag;
 pub mod tenant;
 pub mod time;
 pub mod trace;

@@ -7,7 +7,7 @@ use super::{
     DueJob, Listed, NewJob, Page, Scope, StoreError,
     attempts::status,
     endpoints::{self, TAKES_DELIVERIES},
-    jobs::{self, like, small},
+    jobs::{self, like, read_tags, small, tagged},
     pool::Tx,
     sql::{Sql, sql},
 };
@@ -16,6 +16,7 @@ use crate::domain::{
     dead_letter::{DeadLetter, DeadLetterState},
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
+    tag::Tag,
     tenant::Tenant,
 };
 
@@ -42,6 +43,8 @@ pub struct DeadLetterFilter {
     pub until: Option<UnixMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<DeadLetterState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
 }
 
 /// What became of a wish to replay or discard a dead letter.
@@ -93,11 +96,12 @@ pub(super) struct Row {
     created_at: i64,
     resolved_at: Option<i64>,
     resolved_reason: Option<String>,
+    tags: Option<String>,
 }
 
 const COLUMNS: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
     endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, replayed_as, \
-    created_at, resolved_at, resolved_reason FROM dead_letters";
+    created_at, resolved_at, resolved_reason, tags FROM dead_letters";
 
 impl Row {
     fn read(self) -> Result<DeadLetter, StoreError> {
@@ -127,6 +131,7 @@ impl Row {
             created_at: UnixMs(self.created_at),
             resolved_at: self.resolved_at.map(UnixMs),
             resolved_reason: self.resolved_reason,
+            tags: read_tags(self.tags.as_deref())?,
         })
     }
 
@@ -146,6 +151,7 @@ impl Row {
             unique_key: None,
             replay_of: Some(Id::from_uuid(self.id)),
             trace: None,
+            tags: read_tags(self.tags.as_deref())?,
         })
     }
 }
@@ -283,6 +289,9 @@ impl DeadLetterFilter {
         }
         if let Some(text) = &self.q {
             select = select.and(" AND LOWER(last_error) LIKE ", like(text)).then(" ESCAPE '\\'");
+        }
+        if let Some(tag) = &self.tag {
+            select = tagged(select, "tags", tag);
         }
         if let Some(since) = self.since {
             select = select.and(" AND created_at >= ", since);

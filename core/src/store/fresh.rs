@@ -133,6 +133,7 @@ fn new_work(tenant: Id<Tenant>, item: &Item, job: &NewJob, now: UnixMs) -> Optio
             finished_at: None,
             last_error: None,
             fingerprint: None,
+            tags: job.tags.clone(),
         },
         payload: job.args.clone().or_else(|| event.map(|event| event.payload.clone())),
         message_id: job.event_id.map(|id| public_id(id, own_id)),

@@ -1,9 +1,10 @@
-//! Jobs: how they are kept, listed, cancelled and hurried.
+//! Jobs: how they are kept, cancelled and hurried.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Listed, Page, Scope, StoreError,
+    Scope, StoreError,
     due::{self, DueJob},
     pool::Tx,
     sql::{Dialect, Sql, Value, sql},
@@ -14,8 +15,9 @@ use crate::domain::{
     endpoint::Endpoint,
     event::{Event, public_id},
     fingerprint::Fingerprint,
-    job::{Job, JobKind, JobState, JobView, Priority},
+    job::{Job, JobKind, JobState, Priority},
     lane::LaneName,
+    tag::Tag,
     tenant::Tenant,
     trace::TraceContext,
 };
@@ -39,6 +41,7 @@ pub struct NewJob {
     pub replay_of: Option<Id<DeadLetter>>,
     /// What its attempts are children of, where that is not its event's.
     pub trace: Option<TraceContext>,
+    pub tags: Vec<Tag>,
 }
 
 /// A job with its arguments.
@@ -48,16 +51,6 @@ pub struct JobDetail {
     pub args: Option<Vec<u8>>,
     /// The event's id as its publisher and receiver know it.
     pub event: Option<String>,
-}
-
-/// Which jobs a list shows.
-#[derive(Clone, Debug, Default)]
-pub struct JobFilter {
-    pub state: Option<JobView>,
-    pub kind: Option<JobKind>,
-    pub lane: Option<LaneName>,
-    /// Part of the last error, of the lane or the whole unique key.
-    pub text: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -86,13 +79,12 @@ pub(super) struct Row {
     pub(super) event_kind: Option<String>,
     pub(super) event_payload: Option<Vec<u8>>,
     pub(super) trace: Option<String>,
+    tags: Option<String>,
 }
 
 pub(super) const COLUMNS: &str = "j.id, j.tenant_id, j.kind, j.lane, j.state, j.attempt, j.max_attempts, j.priority, j.run_at, j.args, \
     j.message_id, j.event_id, j.endpoint_id, j.unique_key, j.lost_workers, j.replay_of, j.created_at, j.finished_at, \
-    j.last_error, j.fingerprint, e.own_id AS event_own_id, e.kind AS event_kind";
-/// SQLite takes an index of some rows only where its own condition is said, and else reads all of a tenant's jobs.
-const ENDED_BADLY: &str = " AND j.state IN ('dead', 'cancelled')";
+    j.last_error, j.fingerprint, j.tags, e.own_id AS event_own_id, e.kind AS event_kind";
 pub(super) const FROM: &str = " FROM jobs j LEFT JOIN events e ON e.id = j.event_id";
 
 fn unreadable(what: &'static str) -> impl Fn(String) -> StoreError {
@@ -105,6 +97,22 @@ pub(super) fn small(value: i64) -> u32 {
 
 pub(super) fn priority(level: i64) -> Priority {
     u8::try_from(level).ok().and_then(|level| level.try_into().ok()).unwrap_or_default()
+}
+
+pub(super) fn read_tags(stored: Option<&str>) -> Result<Vec<Tag>, StoreError> {
+    let read = stored.map(serde_json::from_str).transpose();
+    read.map(Option::unwrap_or_default).map_err(|error| StoreError::unreadable("job's tags", error))
+}
+
+fn write_tags(tags: &[Tag]) -> Option<String> {
+    (!tags.is_empty()).then(|| serde_json::to_string(tags).unwrap_or_default())
+}
+
+/// Adds that the list in `column` has the tag. Tags have no character that JSON or a pattern writes otherwise, but for
+/// one.
+pub(super) fn tagged(select: Sql, column: &'static str, tag: &Tag) -> Sql {
+    let plain = tag.as_str().replace('_', "\\_");
+    select.then(" AND ").then(column).and(" LIKE ", format!("%\"{plain}\"%")).then(" ESCAPE '\\'")
 }
 
 impl Row {
@@ -133,10 +141,11 @@ impl Row {
             finished_at: self.finished_at.map(UnixMs),
             last_error: self.last_error.clone(),
             fingerprint: self.fingerprint.clone().map(Fingerprint::stored),
+            tags: read_tags(self.tags.as_deref())?,
         })
     }
 
-    fn detail(self) -> Result<JobDetail, StoreError> {
+    pub(super) fn detail(self) -> Result<JobDetail, StoreError> {
         Ok(JobDetail { job: self.job()?, event: self.event(), args: self.args })
     }
 }
@@ -159,12 +168,13 @@ impl NewJob {
             unique_key: None,
             replay_of: None,
             trace: None,
+            tags: Vec::new(),
         }
     }
 }
 
 const INSERT: &str = "INSERT INTO jobs (id, tenant_id, kind, lane, state, attempt, max_attempts, priority, run_at, args, message_id, \
-    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at, trace) ";
+    event_id, endpoint_id, unique_key, lost_workers, replay_of, created_at, trace, tags) ";
 
 fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
     vec![
@@ -186,6 +196,7 @@ fn insert_row(tenant: Id<Tenant>, job: &NewJob, now: UnixMs) -> Vec<Value> {
         job.replay_of.into(),
         now.into(),
         job.trace.as_ref().map(ToString::to_string).into(),
+        write_tags(&job.tags).into(),
     ]
 }
 
@@ -228,20 +239,6 @@ impl Scope<'_> {
         row.map(Row::detail).transpose()
     }
 
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn jobs(
-        &self,
-        filter: &JobFilter,
-        page: &Page<Job>,
-        now: UnixMs,
-    ) -> Result<Listed<JobDetail, Job>, StoreError> {
-        let select = filter.finish(select_jobs().and(" WHERE j.tenant_id = ", self.tenant), now);
-        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "j.id")).await?;
-        let jobs = rows.into_iter().map(Row::detail).collect::<Result<_, _>>()?;
-        Ok(page.cut(jobs, |detail: &JobDetail| detail.job.id))
-    }
-
     /// Ends a pending job without another attempt. False when it is not pending (any more).
     ///
     /// # Errors
@@ -254,7 +251,14 @@ impl Scope<'_> {
             .and(", finished_at = ", now)
             .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)
             .and(" AND id = ", id);
-        Ok(self.store.pool.execute(update).await? > 0)
+        let mut tx = self.store.pool.begin().await?;
+        let cancelled = tx.execute(update).await? > 0;
+        if cancelled {
+            let after = json!({ "state": JobState::Cancelled.as_str() });
+            self.note(&mut tx, "job.cancel", id.to_string(), Some(after)).await?;
+        }
+        tx.commit().await?;
+        Ok(cancelled)
     }
 
     /// Makes a pending job due now. One that is due stays as it is: another time would give it another place in its
@@ -272,66 +276,20 @@ impl Scope<'_> {
         tx.execute(update).await?;
         let pending = due::pending().and(" AND tenant_id = ", self.tenant).and(" AND id = ", id);
         let row: Option<due::Row> = tx.fetch_one(pending).await?;
+        if row.is_some() {
+            self.note(&mut tx, "job.run_now", id.to_string(), Some(json!({ "run_at": now }))).await?;
+        }
         tx.commit().await?;
         row.map(due::Row::read).transpose()
     }
 }
 
-fn select_jobs() -> Sql {
+pub(super) fn select_jobs() -> Sql {
     sql("SELECT ").then(COLUMNS).then(", NULL AS event_payload, NULL AS trace").then(FROM)
-}
-
-impl JobFilter {
-    fn finish(&self, select: Sql, now: UnixMs) -> Sql {
-        let select = match self.state {
-            None => select,
-            Some(JobView::Succeeded) => select.then(" AND j.state = 'succeeded'"),
-            Some(JobView::Dead) => select.then(" AND j.state = 'dead'").then(ENDED_BADLY),
-            Some(JobView::Cancelled) => select.then(" AND j.state = 'cancelled'").then(ENDED_BADLY),
-            Some(JobView::Retrying) => select.then(" AND j.state = 'pending' AND j.attempt > 0"),
-            Some(JobView::Scheduled) => {
-                select.then(" AND j.state = 'pending' AND j.attempt = 0").and(" AND j.run_at > ", now)
-            }
-            Some(JobView::Queued | JobView::Running) => {
-                select.then(" AND j.state = 'pending'").and(" AND j.run_at <= ", now)
-            }
-        };
-        let select = match self.kind {
-            Some(kind) => select.and(" AND j.kind = ", kind.as_str()),
-            None => select,
-        };
-        let select = match &self.lane {
-            Some(lane) => select.and(" AND j.lane = ", lane.as_str()),
-            None => select,
-        };
-        match &self.text {
-            Some(text) => select
-                .and(" AND (j.unique_key = ", text.as_str())
-                .and(" OR LOWER(j.last_error) LIKE ", like(text))
-                .then(" ESCAPE '\\')"),
-            None => select,
-        }
-    }
 }
 
 /// A `LIKE` pattern that finds `text` as it is, anywhere, whatever its case.
 pub(super) fn like(text: &str) -> String {
     let plain = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{plain}%")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::tests::sqlite_plan;
-
-    #[tokio::test]
-    async fn jobs_that_ended_badly_are_found_by_their_state_and_not_among_all_of_a_tenant_s() {
-        for state in [JobView::Dead, JobView::Cancelled] {
-            let filter = JobFilter { state: Some(state), ..JobFilter::default() };
-            let select = filter.finish(select_jobs().and(" WHERE j.tenant_id = ", Id::<Tenant>::new()), UnixMs(0));
-            let plan = sqlite_plan(Page::<Job> { before: None, limit: 50 }.finish(select, "j.id")).await;
-            assert!(plan.contains("INDEX jobs_ended_badly (tenant_id=? AND state=?)"), "{plan}");
-        }
-    }
 }

@@ -17,6 +17,7 @@ mod failures;
 mod fresh;
 mod gates;
 mod inspect;
+mod job_list;
 mod jobs;
 mod metrics;
 mod operations;
@@ -61,7 +62,8 @@ pub use self::{
     failures::FailureGroup,
     gates::Gate,
     inspect::{Inspection, Tables},
-    jobs::{JobDetail, JobFilter, NewJob},
+    job_list::JobFilter,
+    jobs::{JobDetail, NewJob},
     operations::{Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},

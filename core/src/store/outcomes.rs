@@ -244,7 +244,7 @@ async fn insert_dead_letter(
     let last_error = reported.or_else(|| errors().next_back()).unwrap_or_else(|| cause_words(cause).to_owned());
     let status_code = history.last().and_then(|attempt| attempt.status_code);
     let insert = sql("INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, \
-        event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, created_at) ")
+        event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, tags, created_at) ")
         .and("SELECT ", Id::<DeadLetter>::new())
         .and(", j.tenant_id, j.id, j.kind, j.lane, j.priority, j.max_attempts, ", cause.as_str())
         .then(", 'open', COALESCE(j.message_id, e.own_id")
@@ -258,7 +258,7 @@ async fn insert_dead_letter(
         .and(", ", errors().next())
         .and(", ", last_error)
         .and(", ", status_code)
-        .then(", j.fingerprint, j.replay_of")
+        .then(", j.fingerprint, j.replay_of, j.tags")
         .and(", ", one.now)
         .and(" FROM jobs j LEFT JOIN events e ON e.id = j.event_id WHERE j.id = ", one.job);
     tx.execute(insert).await.map(drop)
