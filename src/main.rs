@@ -14,6 +14,7 @@ mod listen;
 mod logs;
 mod migrate;
 mod open_files;
+mod seed;
 mod send;
 mod serve;
 mod token;
@@ -69,6 +70,8 @@ enum Command {
     Doctor,
     /// Measure what this machine does with Postrider, beside what it does without.
     Bench(bench::BenchArgs),
+    /// Fill the database with a past that never was, to try out a large installation.
+    Seed(seed::SeedArgs),
     /// Print a commented template of every setting, ready to be saved as postrider.toml.
     Config,
 }
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Dead(args) => block_on(dead::run(args)),
         Command::Doctor => block_on(doctor::run(settings()?)),
         Command::Bench(args) => block_on(bench::run(settings()?, args)),
+        Command::Seed(args) => block_on(seed::run(settings()?, args)),
         Command::Config => logs::say(&Settings::template()),
     }
 }

@@ -36,6 +36,7 @@ mod outages;
 mod queue_conformance;
 mod redis_tls;
 mod roles;
+mod seed;
 mod shapes;
 mod standard_webhooks;
 mod store;

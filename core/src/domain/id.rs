@@ -39,6 +39,15 @@ impl<T> Id<T> {
         Self::from_uuid(Uuid::now_v7())
     }
 
+    /// An identifier as if it had been made at that time, with these random bits, the lower 80 of which count.
+    #[must_use]
+    pub fn at(time: UnixMs, random: u128) -> Self {
+        let [.., a, b, c, d, e, f, g, h, i, j] = random.to_be_bytes();
+        let millis = u64::try_from(time.0).unwrap_or(0);
+        let random = [a, b, c, d, e, f, g, h, i, j];
+        Self::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self { uuid, noun: PhantomData }
@@ -161,6 +170,13 @@ mod tests {
         let id: Id<Prefix> = "prefix_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         assert_eq!(id.uuid().to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
         assert_eq!(id.to_string(), "prefix_01h455vb4pex5vsknk084sn02q");
+    }
+
+    #[test]
+    fn ids_of_a_past_sort_by_its_times() {
+        let at = |time| Id::<Event>::at(UnixMs(time), u128::MAX);
+        assert!(at(1_700_000_000_000) < at(1_700_000_000_001) && at(1_700_000_000_001) < Id::new());
+        assert_eq!(at(1_700_000_000_000).uuid().get_version_num(), 7);
     }
 
     #[test]

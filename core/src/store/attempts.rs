@@ -60,6 +60,7 @@ impl Row {
 
 /// An attempt to be kept.
 pub(super) struct NewAttempt<'a> {
+    pub(super) id: Id<Attempt>,
     pub(super) tenant: Id<Tenant>,
     pub(super) job: Id<Job>,
     pub(super) endpoint: Option<Id<Endpoint>>,
@@ -74,7 +75,7 @@ impl NewAttempt<'_> {
     fn row(self) -> Vec<Value> {
         let report = self.report;
         vec![
-            Id::<Attempt>::new().into(),
+            self.id.into(),
             self.tenant.into(),
             self.job.into(),
             self.endpoint.into(),

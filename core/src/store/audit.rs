@@ -129,21 +129,39 @@ pub(super) struct Note<'a> {
 
 pub(super) async fn note(tx: &mut Tx<'_>, note: Note<'_>) -> Result<(), StoreError> {
     let Note { tenant, actor, action, subject, before, after } = note;
-    let json = |value: Option<Value>| value.map(|value| value.to_string());
-    let insert = sql(
-        "INSERT INTO audit_log (id, tenant_id, actor, address, action, subject, before, after, created_at) VALUES (",
-    )
-    .list(vec![
-        Id::<AuditEntry>::new().into(),
-        tenant.into(),
-        actor.name.as_str().into(),
-        actor.address.to_string().into(),
-        action.into(),
-        subject.into(),
-        json(before).into(),
-        json(after).into(),
-        UnixMs::now().into(),
-    ])
-    .then(")");
-    tx.execute(insert).await.map(drop)
+    let entry = AuditEntry {
+        id: Id::new(),
+        tenant_id: tenant,
+        actor: actor.name.as_str().to_owned(),
+        address: actor.address.to_string(),
+        action: action.to_owned(),
+        subject,
+        before,
+        after,
+        created_at: UnixMs::now(),
+    };
+    insert(tx, &[entry]).await
+}
+
+pub(super) async fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), StoreError> {
+    let json = |value: &Option<Value>| value.as_ref().map(Value::to_string);
+    let row = |entry: &AuditEntry| {
+        vec![
+            entry.id.into(),
+            entry.tenant_id.into(),
+            entry.actor.as_str().into(),
+            entry.address.as_str().into(),
+            entry.action.as_str().into(),
+            entry.subject.as_str().into(),
+            json(&entry.before).into(),
+            json(&entry.after).into(),
+            entry.created_at.into(),
+        ]
+    };
+    for run in tx.dialect().runs(entries.iter().map(row).collect()) {
+        let insert =
+            sql("INSERT INTO audit_log (id, tenant_id, actor, address, action, subject, before, after, created_at) ");
+        tx.execute(insert.rows(run)).await?;
+    }
+    Ok(())
 }

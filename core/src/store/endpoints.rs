@@ -103,21 +103,7 @@ impl Scope<'_> {
             updated_at: now,
         };
         let mut tx = self.store.pool.begin().await?;
-        let insert =
-            sql("INSERT INTO endpoints (id, tenant_id, settings, state, state_since, settings_epoch, created_at, updated_at) VALUES (")
-                .list(vec![
-                    endpoint.id.into(),
-                    self.tenant.into(),
-                    write_settings(settings)?.into(),
-                    endpoint.state.as_str().into(),
-                    now.into(),
-                    // The clock gives it one before the commit.
-                    0i64.into(),
-                    now.into(),
-                    now.into(),
-                ])
-                .then(")");
-        tx.execute(insert).await?;
+        insert(&mut tx, &endpoint).await?;
         insert_secret(&mut tx, &self.store.cipher, endpoint.id, secret).await?;
         let after = Some(Value::Object(settings.told()));
         self.note(&mut tx, "endpoint.create", endpoint.id.to_string(), after).await?;
@@ -380,7 +366,29 @@ fn open(cipher: &Cipher, row: &SecretRow) -> Result<SigningSecret, StoreError> {
     SigningSecret::from_bytes(opened).map_err(|error| StoreError::unreadable("secret", error))
 }
 
-async fn insert_secret(
+/// The clock gives it an epoch before the commit. One that fails has failed since it is in its state.
+pub(super) async fn insert(tx: &mut Tx<'_>, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let failing_since = (endpoint.state == EndpointState::Failing).then_some(endpoint.state_since);
+    let insert =
+        sql("INSERT INTO endpoints (id, tenant_id, settings, state, state_since, state_reason, failing_since, \
+        settings_epoch, created_at, updated_at) VALUES (")
+        .list(vec![
+            endpoint.id.into(),
+            endpoint.tenant_id.into(),
+            write_settings(&endpoint.settings)?.into(),
+            endpoint.state.as_str().into(),
+            endpoint.state_since.into(),
+            endpoint.state_reason.clone().into(),
+            failing_since.into(),
+            0i64.into(),
+            endpoint.created_at.into(),
+            endpoint.updated_at.into(),
+        ])
+        .then(")");
+    tx.execute(insert).await.map(drop)
+}
+
+pub(super) async fn insert_secret(
     tx: &mut Tx<'_>,
     cipher: &Cipher,
     endpoint: Id<Endpoint>,

@@ -31,6 +31,7 @@ mod replays;
 mod retention;
 mod room;
 mod scratch;
+mod seed;
 mod sessions;
 mod sql;
 mod stats;
@@ -71,6 +72,7 @@ pub use self::{
     replays::NoReplay,
     retention::{Removed, RetentionAges},
     scratch::Scratch,
+    seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
     stats::{DURATION_BOUNDS_MS, Tally},
     work::Work,

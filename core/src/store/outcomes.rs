@@ -140,7 +140,7 @@ impl Finished {
     fn attempt_row(&self, late: bool) -> Option<NewAttempt<'_>> {
         let report = self.ended_attempt()?;
         let Self { tenant, job, endpoint, attempt, .. } = *self;
-        Some(NewAttempt { tenant, job, endpoint, n: attempt + 1, report, late })
+        Some(NewAttempt { id: Id::new(), tenant, job, endpoint, n: attempt + 1, report, late })
     }
 
     fn job_row(&self) -> Vec<Value> {

@@ -87,6 +87,7 @@ impl Store {
         }
         let report = AttemptReport::lost(worker, now);
         let attempt = |Work { job, .. }: &Work| NewAttempt {
+            id: Id::new(),
             tenant: job.tenant_id,
             job: job.id,
             endpoint: job.endpoint_id,

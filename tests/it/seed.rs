@@ -1,0 +1,94 @@
+//! A made-up past: as much as was asked for, in agreement with itself, and nothing of it is ever delivered.
+
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use crate::harness::{App, Browser, Stack, bad, good};
+
+on_both_stacks!(
+    a_seeded_past_agrees_with_itself_and_its_pages_open,
+    a_database_with_jobs_is_seeded_only_where_that_is_meant
+);
+
+const PAST: [&str; 8] = ["seed", "--jobs", "1500", "--dead", "300", "--tenants", "5", "--days"];
+
+async fn a_seeded_past_agrees_with_itself_and_its_pages_open(stack: Stack) {
+    let app = App::start(stack).await;
+    let said = good(app.shell(&[&PAST[..], &["9"]].concat()));
+    assert!(said.starts_with("1500 jobs, 300 of them dead, of 5 tenants over 9 days"), "{said}");
+    let password = good(app.shell(&["user", "create", "ada"]));
+    for (count, is) in [
+        ("jobs", 1_500),
+        ("jobs WHERE state = 'dead'", 300),
+        ("dead_letters l JOIN jobs j ON j.id = l.job_id WHERE j.state = 'dead' AND j.finished_at = l.created_at", 300),
+        ("tenants", 5),
+        // What could be delivered by itself.
+        (
+            "jobs j LEFT JOIN endpoints e ON e.id = j.endpoint_id WHERE j.state = 'pending' \
+            AND COALESCE(e.state, '') <> 'paused' AND j.run_at < j.created_at + 3600000",
+            0,
+        ),
+        ("endpoints WHERE settings NOT LIKE '%.example/%'", 0),
+        ("jobs j JOIN endpoints e ON e.id = j.endpoint_id WHERE e.tenant_id <> j.tenant_id", 0),
+        ("attempts a LEFT JOIN jobs j ON j.id = a.job_id WHERE j.id IS NULL", 0),
+        (
+            "dead_letters l LEFT JOIN jobs j ON j.id = l.replayed_as AND j.replay_of = l.id WHERE l.state = 'replayed' AND j.id IS NULL",
+            0,
+        ),
+    ] {
+        assert_eq!(number(&app, &format!("SELECT COUNT(*) FROM {count}")).await, is, "{count}");
+    }
+    for (counted, rows) in [
+        ("metric = 'accepted'", "FROM jobs"),
+        ("metric = 'succeeded'", "FROM jobs WHERE state = 'succeeded'"),
+        ("metric = 'dead'", "FROM jobs WHERE state = 'dead'"),
+        ("metric LIKE 'le_%'", "FROM attempts WHERE class <> 'lost'"),
+        (
+            "metric = 'failed'",
+            "FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE a.error IS NOT NULL AND a.class <> 'lost' \
+            AND (j.finished_at IS NULL OR a.started_at + a.duration_ms <> j.finished_at)",
+        ),
+    ] {
+        let select = format!("SELECT CAST(SUM(count) AS BIGINT) FROM job_stats WHERE {counted}");
+        assert_eq!(number(&app, &select).await, number(&app, &format!("SELECT COUNT(*) {rows}")).await, "{counted}");
+    }
+    let failed = number(&app, "SELECT COUNT(*) FROM attempts WHERE error IS NOT NULL AND class <> 'lost'").await;
+    assert_eq!(number(&app, "SELECT CAST(SUM(count) AS BIGINT) FROM failure_groups").await, failed);
+    let settled = number(&app, "SELECT COUNT(*) FROM dead_letters WHERE state <> 'open'").await;
+    assert!(
+        settled > 0
+            && number(&app, "SELECT COUNT(*) FROM audit_log WHERE action LIKE 'dead_letter.%'").await == settled
+    );
+
+    let mut ada = Browser::signed_in(&app, "ada", password.trim()).await;
+    for (path, words) in [
+        ("?range=7d", "Succeeded"),
+        ("/failures", "HTTP 50"),
+        ("/dead-letters", ".example/"),
+        ("/audit", "dead_letter."),
+    ] {
+        ada.open(&format!("/t/default{path}")).await.expect(200, words);
+    }
+    let letter = app.client.all("/v1/dead-letters?state=open").await[0]["id"].as_str().unwrap().to_owned();
+    ada.open(&format!("/t/default/dead-letters/{letter}")).await.expect(200, "Attempts");
+}
+
+async fn a_database_with_jobs_is_seeded_only_where_that_is_meant(stack: Stack) {
+    let app = App::start(stack).await;
+    let few = ["seed", "--jobs", "50", "--dead", "5", "--tenants", "2"];
+    assert!(bad(app.shell(&["seed", "--jobs", "5", "--dead", "6"])).contains("cannot be dead"));
+    good(app.shell(&few));
+    assert!(bad(app.shell(&few)).contains("--add"));
+    good(app.shell(&[&few[..], &["--add"]].concat()));
+    assert_eq!(number(&app, "SELECT COUNT(*) FROM jobs").await, 100);
+    assert_eq!(number(&app, "SELECT COUNT(*) FROM tenants").await, 2);
+}
+
+async fn number(app: &App, select: &str) -> i64 {
+    let (url, select) = (app.database().url(), sqlx::AssertSqlSafe(select.to_owned()));
+    if url.starts_with("sqlite") {
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        return sqlx::query_scalar(select).fetch_one(&mut connection).await.unwrap();
+    }
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(select).fetch_one(&mut connection).await.unwrap()
+}
