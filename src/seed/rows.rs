@@ -11,6 +11,7 @@ use postrider_core::{
         fingerprint::{self, Fingerprint},
         job::{Job, JobKind, JobState, Priority},
         lane::LaneName,
+        tag::Tag,
     },
     store::{AuditEntry, ENDPOINT_DELETED},
 };
@@ -38,6 +39,7 @@ pub(super) struct Work<'w> {
     pub(super) args: Option<Vec<u8>>,
     /// Seconds before each retry.
     pub(super) delays_s: Vec<f64>,
+    pub(super) tags: Vec<Tag>,
     pub(super) habit: Failure,
     pub(super) pace_ms: u32,
 }
@@ -70,6 +72,7 @@ impl<'w> Work<'w> {
             receiver: Some(receiver),
             args: None,
             delays_s: receiver.endpoint.settings.retry_schedule.seconds(),
+            tags: Vec::new(),
             habit: receiver.habit,
             pace_ms: receiver.pace_ms,
         }
@@ -117,6 +120,7 @@ pub(super) fn job(
         created_at: at,
         finished_at: (state != JobState::Pending).then_some(ended),
         last_error: error.map(str::to_owned),
+        tags: work.tags.clone(),
         fingerprint: failure.and_then(|failure| fingerprint(work.kind, failure)),
     }
 }
@@ -153,6 +157,7 @@ pub(super) fn letter(work: &Work<'_>, job: &Job, cause: Cause, attempts: &[PastA
         last_error: job.last_error.clone(),
         status_code: attempts.last().and_then(|attempt| attempt.status_code),
         fingerprint: job.fingerprint.clone(),
+        tags: job.tags.clone(),
         replay_of: job.replay_of,
         replayed_as: None,
         created_at: died,

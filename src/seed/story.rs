@@ -154,6 +154,7 @@ impl<'w> Story<'w> {
             receiver: None,
             args: None,
             delays_s: Vec::new(),
+            tags: Vec::new(),
             habit: failures::GONE,
             pace_ms: 0,
         };
@@ -183,6 +184,7 @@ impl<'w> Story<'w> {
             receiver: None,
             args: serde_json::to_vec(&request).ok(),
             delays_s: CALL_DELAYS_S.to_vec(),
+            tags: ["nightly", task].into_iter().filter_map(|tag| tag.parse().ok()).collect(),
             habit: failures::habit(&mut self.dice),
             pace_ms: 300,
         };

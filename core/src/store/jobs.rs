@@ -104,7 +104,7 @@ pub(super) fn read_tags(stored: Option<&str>) -> Result<Vec<Tag>, StoreError> {
     read.map(Option::unwrap_or_default).map_err(|error| StoreError::unreadable("job's tags", error))
 }
 
-fn write_tags(tags: &[Tag]) -> Option<String> {
+pub(super) fn write_tags(tags: &[Tag]) -> Option<String> {
     (!tags.is_empty()).then(|| serde_json::to_string(tags).unwrap_or_default())
 }
 

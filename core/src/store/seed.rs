@@ -8,6 +8,7 @@ use super::{
     AuditEntry, Store, StoreError, attempts,
     attempts::NewAttempt,
     audit, endpoints,
+    jobs::write_tags,
     pool::Tx,
     sql::{Value, sql},
     stats,
@@ -147,10 +148,11 @@ async fn insert_jobs(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreError
             job.finished_at.into(),
             job.last_error.clone().into(),
             text_of(job.fingerprint.as_ref()).into(),
+            write_tags(&job.tags).into(),
         ]
     };
     let begin = "INSERT INTO jobs (id, tenant_id, kind, lane, state, attempt, max_attempts, priority, run_at, args, event_id, \
-        endpoint_id, unique_key, lost_workers, replay_of, created_at, finished_at, last_error, fingerprint) ";
+        endpoint_id, unique_key, lost_workers, replay_of, created_at, finished_at, last_error, fingerprint, tags) ";
     insert(tx, begin, jobs.iter().map(row).collect()).await
 }
 
@@ -219,12 +221,13 @@ async fn insert_letters(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreEr
             letter.created_at.into(),
             letter.resolved_at.into(),
             letter.resolved_reason.clone().into(),
+            write_tags(&letter.tags).into(),
         ])
     };
     let letters = jobs.iter().filter_map(|past| Some((&past.job, past.letter.as_ref()?)));
     let begin = "INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, \
         event_id, event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, \
-        fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason) ";
+        fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags) ";
     insert(tx, begin, letters.map(row).collect::<Result<_, _>>()?).await
 }
 
