@@ -167,7 +167,7 @@ fn router(parts: &Parts, roles: Roles, mut registry: Registry, tracer: Tracer) -
         router = router.merge(postrider_api::router(api(parts, metrics.clone(), tracer)?));
     }
     if roles.dashboard {
-        router = router.merge(postrider_dashboard::router(dashboard(parts))?);
+        router = router.merge(postrider_dashboard::router(dashboard(parts)?)?);
     }
     Ok(postrider_api::surrounded(router, metrics))
 }
@@ -193,9 +193,9 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<Api
     }))
 }
 
-fn dashboard(parts: &Parts) -> DashboardParts {
+fn dashboard(parts: &Parts) -> anyhow::Result<DashboardParts> {
     let settings = &parts.settings;
-    DashboardParts {
+    Ok(DashboardParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
@@ -205,8 +205,10 @@ fn dashboard(parts: &Parts) -> DashboardParts {
             proxy_user_header: settings.proxy_user_header.clone(),
             redaction: Redaction::new(settings.redacted_fields.clone()),
             payload_bytes_max: settings.payload_bytes_max,
+            egress: settings.egress_policy(),
+            retry_schedule: settings.retry_schedule()?,
         },
-    }
+    })
 }
 
 fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Result<WorkerParts> {

@@ -7,8 +7,13 @@ mod body;
 mod chart;
 mod dead_letter;
 mod dead_letters;
+mod endpoint;
+mod endpoint_acts;
+mod endpoint_form;
+mod endpoints;
 mod failures;
 mod fields;
+mod health;
 mod jobs;
 mod moment;
 mod overview;
@@ -23,7 +28,12 @@ use std::sync::Arc;
 
 use axum::{Router, response::Redirect, routing::get};
 use ipnet::IpNet;
-use postrider_core::{dispatch::Dispatcher, domain::redaction::Redaction, queue::Queue, store::Store};
+use postrider_core::{
+    dispatch::Dispatcher,
+    domain::{egress::EgressPolicy, redaction::Redaction, retry::RetrySchedule},
+    queue::Queue,
+    store::Store,
+};
 use tower_http::compression::CompressionLayer;
 
 pub use self::password::{HashError, password_hash};
@@ -50,6 +60,10 @@ pub struct DashboardSettings {
     pub redaction: Redaction,
     /// Bytes of a payload that replaces another.
     pub payload_bytes_max: usize,
+    /// What endpoints' addresses may name.
+    pub egress: EgressPolicy,
+    /// Of endpoints that bring none.
+    pub retry_schedule: RetrySchedule,
 }
 
 /// What every page has at hand.
@@ -83,6 +97,9 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(dead_letters::router())
         .merge(dead_letter::router())
         .merge(jobs::router())
+        .merge(endpoints::router())
+        .merge(endpoint::router())
+        .merge(endpoint_acts::router())
         .merge(audit::router())
         .fallback(async |_: Visit| Refusal::NotFound("page"));
     let pages = Router::new()

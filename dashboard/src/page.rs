@@ -31,11 +31,13 @@ pub(crate) enum Section {
     Failures,
     DeadLetters,
     Jobs,
+    Endpoints,
     Audit,
 }
 
 impl Section {
-    const ALL: [Self; 5] = [Self::Overview, Self::Failures, Self::DeadLetters, Self::Jobs, Self::Audit];
+    const ALL: [Self; 6] =
+        [Self::Overview, Self::Failures, Self::DeadLetters, Self::Jobs, Self::Endpoints, Self::Audit];
 
     const fn name(self) -> &'static str {
         match self {
@@ -43,6 +45,7 @@ impl Section {
             Self::Failures => "Failures",
             Self::DeadLetters => "Dead letters",
             Self::Jobs => "Jobs",
+            Self::Endpoints => "Endpoints",
             Self::Audit => "Audit",
         }
     }
@@ -54,6 +57,7 @@ impl Section {
             Self::Failures => "/failures",
             Self::DeadLetters => "/dead-letters",
             Self::Jobs => "/jobs",
+            Self::Endpoints => "/endpoints",
             Self::Audit => "/audit",
         }
     }

@@ -17,6 +17,7 @@ mod bad_input;
 mod bench;
 mod commands;
 mod dashboard;
+mod dashboard_endpoints;
 mod dashboard_jobs;
 mod dead_letters;
 mod deliveries;

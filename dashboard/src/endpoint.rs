@@ -1,0 +1,146 @@
+//! One endpoint: how it does, what was tried, by which settings.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    http::StatusCode,
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        attempt::Attempt,
+        endpoint::{Endpoint, EndpointState},
+        signature::SigningSecret,
+        user::UserRole,
+    },
+    store::Page,
+};
+
+use crate::{
+    Dashboard,
+    endpoint_form::{EndpointForm, Fault},
+    endpoints::EndpointFormPage,
+    health::{EndpointLine, LogLine},
+    moment::Moment,
+    page::{Frame, Refusal, Section, Shown, base, show, show_with},
+    visit::{Deed, Visit},
+};
+
+const ROWS: u32 = 50;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/endpoints/{id}", get(endpoint)).route("/endpoints/{id}/edit", get(edit).post(update))
+}
+
+#[derive(Template)]
+#[template(path = "endpoint.html")]
+struct EndpointPage {
+    frame: Frame,
+    line: EndpointLine,
+    paused: bool,
+    disabled: bool,
+    settings: EndpointForm,
+    headers: Vec<String>,
+    metadata: Option<String>,
+    created: Moment,
+    updated: Moment,
+    attempts: Vec<LogLine>,
+    older: Option<String>,
+}
+
+/// What is shown once.
+#[derive(Template)]
+#[template(path = "endpoint_secret.html")]
+pub(crate) struct SecretPage {
+    frame: Frame,
+    secret: String,
+    next: String,
+    /// Until when the one before it signs too.
+    old_until: Option<String>,
+}
+
+impl SecretPage {
+    pub(crate) fn of(
+        visit: &Visit,
+        title: &str,
+        secret: &SigningSecret,
+        next: String,
+        old_until: Option<UnixMs>,
+    ) -> Self {
+        let frame = Frame::of(visit, Section::Endpoints, title);
+        Self { frame, secret: secret.reveal(), next, old_until: old_until.map(|until| until.to_string()) }
+    }
+}
+
+async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    let (scope, now) = (visit.scope(), visit.now);
+    let endpoint = find(&visit, &id).await?;
+    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Attempt>>().ok());
+    let listed = scope.endpoint_attempts(endpoint.id, &Page { before, limit: ROWS }).await?;
+    let health = scope.health(&[endpoint.id]).await?;
+    let settings = &endpoint.settings;
+    let metadata = serde_json::to_string_pretty(&settings.metadata).ok().filter(|_| !settings.metadata.is_empty());
+    let page = EndpointPage {
+        frame: Frame::of(&visit, Section::Endpoints, settings.url.as_str()),
+        line: EndpointLine::of(&endpoint, health.get(&endpoint.id), now),
+        paused: endpoint.state == EndpointState::Paused,
+        disabled: endpoint.state == EndpointState::Disabled,
+        settings: EndpointForm::of(settings),
+        headers: settings.headers.iter().map(|(name, _)| name.clone()).collect(),
+        metadata,
+        created: Moment::of(endpoint.created_at, now),
+        updated: Moment::of(endpoint.updated_at, now),
+        older: listed.next.map(|next| visit.query.query_with("before", &next.to_string())),
+        attempts: listed.rows.into_iter().map(|attempt| LogLine::of(attempt, now)).collect(),
+    };
+    show(&page)
+}
+
+async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let endpoint = find(&visit, &id).await?;
+    show(&form_page(&visit, &endpoint, EndpointForm::of(&endpoint.settings), Vec::new()))
+}
+
+async fn update(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let endpoint = find(&visit, &id).await?;
+    let form = EndpointForm::read(&fields);
+    let change = match form.change(&EndpointForm::of(&endpoint.settings), &visit.dashboard.settings.egress) {
+        Ok(change) => change,
+        Err(faults) => {
+            return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, &endpoint, form, faults));
+        }
+    };
+    let changed = visit.scope().update_endpoint(endpoint.id, UnixMs::now(), |settings| change.apply(settings)).await?;
+    let changed = changed.ok_or(Refusal::NotFound("endpoint"))?;
+    visit.dashboard.dispatcher.tell(&changed.lane(), &changed.lane_settings()).await;
+    Ok(Redirect::to(&endpoint_path(&visit, changed.id)).into_response())
+}
+
+fn form_page(visit: &Visit, endpoint: &Endpoint, form: EndpointForm, faults: Vec<Fault>) -> EndpointFormPage {
+    let back = endpoint_path(visit, endpoint.id);
+    EndpointFormPage {
+        frame: Frame::of(visit, Section::Endpoints, "Settings of an endpoint"),
+        heading: "Settings of an endpoint",
+        action: format!("{back}/edit"),
+        back,
+        button: "Save",
+        form,
+        faults,
+    }
+}
+
+pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Endpoint, Refusal> {
+    let missing = Refusal::NotFound("endpoint");
+    let Ok(id) = id.parse::<Id<Endpoint>>() else { return Err(missing) };
+    visit.scope().endpoint(id).await?.ok_or(missing)
+}
+
+pub(crate) fn endpoint_path(visit: &Visit, id: Id<Endpoint>) -> String {
+    format!("{}/endpoints/{id}", base(&visit.tenant))
+}

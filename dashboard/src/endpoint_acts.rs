@@ -1,0 +1,227 @@
+//! What operators do to an endpoint: pause, resume, test, another secret, recovery, deletion.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        attempt::AttemptClass,
+        endpoint::{Endpoint, EndpointState},
+        lane::{LaneKey, LaneName, LaneSettings},
+        signature::SigningSecret,
+        user::UserRole,
+    },
+    endpoint_test::{TestError, Tested, Testing},
+    store::{EndpointChange, OperationKind, Replay, Scope},
+};
+
+use crate::{
+    Dashboard,
+    body::Body,
+    endpoint::{SecretPage, endpoint_path, find},
+    fields::Fields,
+    moment::length,
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+/// Hours for which an old secret may sign on, as the API has them in seconds.
+const GRACE_HOURS_MAX: u64 = 30 * 24;
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new()
+        .route("/endpoints/{id}/pause", post(pause))
+        .route("/endpoints/{id}/resume", post(resume))
+        .route("/endpoints/{id}/test", post(test))
+        .route("/endpoints/{id}/rotate-secret", post(rotate))
+        .route("/endpoints/{id}/recover", post(recover))
+        .route("/endpoints/{id}/delete", get(confirm_delete).post(delete))
+}
+
+/// What a test came to.
+pub(crate) struct TestLine {
+    pub(crate) event: String,
+    pub(crate) job: String,
+    pub(crate) failed: bool,
+    pub(crate) outcome: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) duration: String,
+    pub(crate) address: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) answer: Option<Body>,
+}
+
+impl TestLine {
+    pub(crate) fn of(tested: Tested, body: impl Fn(&[u8]) -> Body) -> Self {
+        let attempt = tested.attempt;
+        Self {
+            event: tested.event_id.to_string(),
+            job: tested.job_id.to_string(),
+            failed: attempt.outcome != AttemptClass::Succeeded.as_str(),
+            outcome: attempt.outcome,
+            status: attempt.status_code,
+            duration: length(attempt.duration_ms.into()),
+            address: attempt.address,
+            error: attempt.error,
+            answer: attempt.response_body.map(|answer| body(answer.as_bytes())),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_test.html")]
+struct TestPage {
+    frame: Frame,
+    url: String,
+    back: String,
+    test: TestLine,
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_delete.html")]
+struct DeletePage {
+    frame: Frame,
+    url: String,
+    back: String,
+}
+
+async fn pause(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    let reason = format!("paused by {}", visit.user.name);
+    let endpoint = turn(&visit.dashboard, &visit.scope(), find(&visit, &id).await?.id, Turn::Pause { reason }).await?;
+    Ok(Redirect::to(&endpoint_path(&visit, endpoint.id)).into_response())
+}
+
+async fn resume(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    let endpoint = turn(&visit.dashboard, &visit.scope(), find(&visit, &id).await?.id, Turn::Resume).await?;
+    Ok(Redirect::to(&endpoint_path(&visit, endpoint.id)).into_response())
+}
+
+/// Whether deliveries wait.
+pub(crate) enum Turn {
+    Pause { reason: String },
+    Resume,
+}
+
+/// Pauses or resumes an endpoint, and tells the queue.
+pub(crate) async fn turn(
+    dashboard: &Dashboard,
+    scope: &Scope<'_>,
+    id: Id<Endpoint>,
+    turn: Turn,
+) -> Result<Endpoint, Refusal> {
+    use EndpointState::{Active, Disabled, Failing, Paused};
+    let now = UnixMs::now();
+    let (from, change): (&[EndpointState], _) = match turn {
+        Turn::Pause { reason } => (&[Active, Failing], EndpointChange { state: Paused, reason: Some(reason), now }),
+        Turn::Resume => (&[Paused, Failing, Disabled], EndpointChange { state: Active, reason: None, now }),
+    };
+    let endpoint = scope.change_endpoint_state(id, from, &change).await?.ok_or(Refusal::NotFound("endpoint"))?;
+    dashboard.dispatcher.tell(&endpoint.lane(), &endpoint.lane_settings()).await;
+    match (change.state, endpoint.state) {
+        (Paused, Disabled) => Err(disabled("It gets nothing as it is: it is disabled, so there is nothing to pause.")),
+        _ => Ok(endpoint),
+    }
+}
+
+fn disabled(words: &str) -> Refusal {
+    Refusal::Conflict(format!("{words} Resume the endpoint once its receiver works."))
+}
+
+async fn test(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    let endpoint = find(&visit, &id).await?;
+    let tested = run_test(&visit.dashboard, &visit.scope(), &endpoint).await?;
+    let page = TestPage {
+        frame: Frame::of(&visit, Section::Endpoints, "Test of an endpoint"),
+        url: endpoint.settings.url.as_str().to_owned(),
+        back: endpoint_path(&visit, endpoint.id),
+        test: TestLine::of(tested, |bytes| visit.body(bytes)),
+    };
+    show(&page)
+}
+
+/// Sends one event to the endpoint and waits for what comes of it.
+pub(crate) async fn run_test(dashboard: &Dashboard, scope: &Scope<'_>, endpoint: &Endpoint) -> Result<Tested, Refusal> {
+    let testing = Testing { scope, queue: &dashboard.queue, dispatcher: &dashboard.dispatcher };
+    testing.run(endpoint).await.map_err(|error| match error {
+        TestError::Store(error) => error.into(),
+        TestError::NotActive(state) => Refusal::Conflict(format!("The endpoint is {state}. Resume it to test it.")),
+        TestError::NoAttempt => Refusal::Conflict(
+            "No attempt was made in time. Is a worker running, and is there room in the endpoint's lane?".to_owned(),
+        ),
+    })
+}
+
+async fn rotate(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let endpoint = find(&visit, &id).await?;
+    let (secret, old_until) = rotate_secret(&visit.scope(), endpoint.id, &fields).await?;
+    let next = endpoint_path(&visit, endpoint.id);
+    show(&SecretPage::of(&visit, "The secret is changed", &secret, next, Some(old_until)))
+}
+
+/// Another secret, and until when the one before it signs too: for as many hours as the form says.
+pub(crate) async fn rotate_secret(
+    scope: &Scope<'_>,
+    id: Id<Endpoint>,
+    fields: &Fields,
+) -> Result<(SigningSecret, UnixMs), Refusal> {
+    let text = fields.text("grace_hours").unwrap_or("24");
+    let hours = text.parse::<u32>().ok().filter(|hours| u64::from(*hours) <= GRACE_HOURS_MAX);
+    let hours = hours.ok_or_else(|| {
+        Refusal::Bad(format!("{text:?} is no number of hours from 0 to {GRACE_HOURS_MAX}. Go back and mend it."))
+    })?;
+    let secret = SigningSecret::from_random(rand::random());
+    let now = UnixMs::now();
+    let old_until = now + HOUR * hours;
+    match scope.rotate_secret(id, &secret, old_until, now).await? {
+        true => Ok((secret, old_until)),
+        false => Err(Refusal::NotFound("endpoint")),
+    }
+}
+
+async fn recover(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let endpoint = find(&visit, &id).await?;
+    if endpoint.state == EndpointState::Disabled {
+        return Err(disabled("Its endpoint is disabled, so what is recovered would die at once."));
+    }
+    let now = UnixMs::now();
+    let since = fields
+        .time("since")?
+        .ok_or_else(|| Refusal::Bad("Since when? Go back and write it like 2026-01-31T12:00, in UTC.".to_owned()))?;
+    let until = fields.time("until")?.map_or(now, |until| until.min(now));
+    if since > until {
+        return Err(Refusal::Bad(format!("{since} is after {until}. Go back and mend the times.")));
+    }
+    let kind = OperationKind::RecoverEndpoint { endpoint: endpoint.id, since, until };
+    let total = Some(visit.scope().count_events(since, until).await?);
+    let operation = visit.scope().create_operation(&Replay { kind, total, rate_per_second: None }, now).await?;
+    Ok(Redirect::to(&format!("{}/operations/{}", base(&visit.tenant), operation.id)).into_response())
+}
+
+async fn confirm_delete(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let endpoint = find(&visit, &id).await?;
+    let url = endpoint.settings.url.as_str().to_owned();
+    let frame = Frame::of(&visit, Section::Endpoints, "Delete an endpoint");
+    show(&DeletePage { frame, url, back: endpoint_path(&visit, endpoint.id) })
+}
+
+async fn delete(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    let id = find(&visit, &id).await?.id;
+    if !visit.scope().delete_endpoint(id, UnixMs::now()).await? {
+        return Err(Refusal::NotFound("endpoint"));
+    }
+    // What is still queued for it runs out as cancelled, which a paused lane would hold up.
+    let lane = LaneKey { tenant: visit.tenant.id, name: LaneName::of_endpoint(id) };
+    visit.dashboard.dispatcher.tell(&lane, &LaneSettings::default()).await;
+    Ok(Redirect::to(&format!("{}/endpoints", base(&visit.tenant))).into_response())
+}

@@ -1,0 +1,99 @@
+//! The list of endpoints, how each does, and a form that makes one.
+
+use askama::Template;
+use axum::{Router, http::StatusCode, routing::get};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        endpoint::{Endpoint, EndpointSettings},
+        limits::ENDPOINTS_PER_TENANT_MAX,
+        signature::SigningSecret,
+        user::UserRole,
+    },
+    store::Page,
+};
+
+use crate::{
+    Dashboard,
+    endpoint::{SecretPage, endpoint_path},
+    endpoint_form::{EndpointForm, Fault},
+    health::EndpointLine,
+    page::{Frame, Refusal, Section, Shown, show, show_with},
+    visit::{Deed, Visit},
+};
+
+/// Each has its health, by up to a hundred attempts.
+const ROWS: u32 = 25;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/endpoints", get(endpoints).post(create)).route("/endpoints/new", get(new))
+}
+
+#[derive(Template)]
+#[template(path = "endpoints.html")]
+struct EndpointsPage {
+    frame: Frame,
+    rows: Vec<EndpointLine>,
+    older: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "endpoint_form.html")]
+pub(crate) struct EndpointFormPage {
+    pub(crate) frame: Frame,
+    pub(crate) heading: &'static str,
+    /// Where the form goes, and back.
+    pub(crate) action: String,
+    pub(crate) back: String,
+    pub(crate) button: &'static str,
+    pub(crate) form: EndpointForm,
+    pub(crate) faults: Vec<Fault>,
+}
+
+async fn endpoints(visit: Visit) -> Shown {
+    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Endpoint>>().ok());
+    let listed = visit.scope().endpoints(&Page { before, limit: ROWS }).await?;
+    let ids: Vec<_> = listed.rows.iter().map(|endpoint| endpoint.id).collect();
+    let health = visit.scope().health(&ids).await?;
+    let line = |endpoint: &Endpoint| EndpointLine::of(endpoint, health.get(&endpoint.id), visit.now);
+    let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
+    let rows = listed.rows.iter().map(line).collect();
+    show(&EndpointsPage { frame: Frame::of(&visit, Section::Endpoints, "Endpoints"), rows, older })
+}
+
+async fn new(visit: Visit) -> Shown {
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let form = EndpointForm::fresh(&visit.dashboard.settings.retry_schedule);
+    show(&form_page(&visit, form, Vec::new()))
+}
+
+fn form_page(visit: &Visit, form: EndpointForm, faults: Vec<Fault>) -> EndpointFormPage {
+    let frame = Frame::of(visit, Section::Endpoints, "A new endpoint");
+    let path = format!("{}/endpoints", frame.base());
+    let (action, back) = (path.clone(), path);
+    EndpointFormPage { frame, heading: "A new endpoint", action, back, button: "Make this endpoint", form, faults }
+}
+
+async fn create(Deed { visit, fields }: Deed) -> Shown {
+    let settings = &visit.dashboard.settings;
+    let form = EndpointForm::read(&fields);
+    let fresh = EndpointForm::fresh(&settings.retry_schedule);
+    let change = match form.change(&fresh, &settings.egress) {
+        Ok(change) => change,
+        Err(faults) => return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, form, faults)),
+    };
+    let known = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+    if known.len() >= ENDPOINTS_PER_TENANT_MAX {
+        let most = format!("A tenant has at most {ENDPOINTS_PER_TENANT_MAX} endpoints. Delete one first.");
+        return Err(Refusal::Conflict(most));
+    }
+    let url = change.url.clone().ok_or_else(|| Refusal::Bad("An endpoint has an address.".to_owned()))?;
+    let mut made = EndpointSettings::new(url, settings.retry_schedule.clone());
+    change.apply(&mut made);
+    let secret = SigningSecret::from_random(rand::random());
+    let endpoint = visit.scope().create_endpoint(&made, &secret, UnixMs::now()).await?;
+    let next = endpoint_path(&visit, endpoint.id);
+    show_with(StatusCode::CREATED, &SecretPage::of(&visit, "The endpoint is made", &secret, next, None))
+}
