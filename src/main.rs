@@ -6,6 +6,7 @@ mod callers;
 mod client;
 mod connections;
 mod dead;
+mod demo;
 mod doctor;
 mod first_start;
 mod http;
@@ -47,7 +48,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the API, the worker and the dashboard in one process (this is what happens without a command).
-    Serve,
+    Serve {
+        /// Show a live system: with receivers that do well, fail, dawdle or are gone, and events that come by themselves. Its
+        /// data is in a temporary folder, unless data_dir or database_url names another place.
+        #[arg(long)]
+        demo: bool,
+    },
     /// Serve the API alone; any number of processes over one PostgreSQL and one Redis.
     Api,
     /// Run jobs alone; any number of processes over one PostgreSQL and one Redis.
@@ -90,8 +96,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let config = cli.config;
     let settings = || Settings::load(config.clone()).map_err(anyhow::Error::from);
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => block_on(serve::run(settings()?, serve::Roles::ALL)),
+    match cli.command.unwrap_or(Command::Serve { demo: false }) {
+        Command::Serve { demo: true } => block_on(demo::run(settings()?)),
+        Command::Serve { demo: false } => block_on(serve::run(settings()?, serve::Roles::ALL)),
         Command::Api => block_on(serve::run(settings()?, serve::Roles::API)),
         Command::Worker => block_on(serve::run(settings()?, serve::Roles::WORKER)),
         Command::Dashboard => block_on(serve::run(settings()?, serve::Roles::DASHBOARD)),

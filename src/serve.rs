@@ -24,7 +24,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connections, first_start,
+    connections,
+    demo::{Demo, Stage},
+    first_start,
     http::{self, Ending},
     logs, open_files, traces,
 };
@@ -53,6 +55,15 @@ impl Roles {
 
 /// Serves until SIGTERM or SIGINT; a second one hurries.
 pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    run_with(settings, roles, None).await
+}
+
+/// As [`run`] with all roles, and with something to look at.
+pub(crate) async fn run_demo(settings: Settings, demo: Demo) -> anyhow::Result<()> {
+    run_with(settings, Roles::ALL, Some(demo)).await
+}
+
+async fn run_with(settings: Settings, roles: Roles, demo: Option<Demo>) -> anyhow::Result<()> {
     logs::start(&settings.log)?;
     for name in Settings::unknown_variables() {
         tracing::warn!(name, "this variable means nothing to Postrider; `postrider config` lists those that do");
@@ -65,12 +76,15 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
     let callers_max = open_files::raise_limit(&settings);
     let store = first_start::open_store(&settings, first_start::START_PATIENCE).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
+    if let Some(demo) = &demo {
+        demo.admit(&store).await?;
+    }
     let queue = open_queue(&settings)?;
     if let Err(error) = queue.ready().await {
         tracing::warn!(%error, "starting without the queue: events are accepted, and deliveries wait for it");
     }
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
-    let parts = Parts { settings, callers_max, store, queue, dispatcher, offering, tenant };
+    let parts = Parts { settings, callers_max, store, queue, dispatcher, offering, tenant, demo };
     // Before anybody is told that it runs: who reads that may send a signal at once.
     let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
@@ -85,7 +99,7 @@ pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> 
         true => Some(postrider_dashboard::welcome_path(&parts.store)),
         false => None,
     };
-    welcome(&parts.settings, roles, address, &News { new_token, first_user })?;
+    welcome(&parts.settings, roles, address, &News { new_token, first_user, demo: parts.demo.as_ref() })?;
     serve(parts, roles, listener, signals).await
 }
 
@@ -98,9 +112,10 @@ struct Parts {
     /// Ends once nothing is left that could hand over jobs.
     offering: JoinHandle<()>,
     tenant: Tenant,
+    demo: Option<Demo>,
 }
 
-async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signals) -> anyhow::Result<()> {
+async fn serve(mut parts: Parts, roles: Roles, listener: TcpListener, signals: Signals) -> anyhow::Result<()> {
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let signals = tokio::spawn(signals.watch(stop.clone(), hurry.clone()));
@@ -119,11 +134,14 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
     };
     let router = router(&parts, roles, registry, tracer)?;
     let ending = Ending { stop: stop.clone(), hurry: hurry.clone(), grace: parts.settings.shutdown_grace() };
-    let callers_max = parts.callers_max;
+    let (callers_max, address) = (parts.callers_max, listener.local_addr()?);
     tasks.spawn(async move {
         http::serve(listener, callers_max, router, ending).await;
         Ok(())
     });
+    if let Some(demo) = parts.demo.take() {
+        tasks.spawn(demo.run(stage(&parts, address), stop.clone()));
+    }
     if let Some(worker) = worker {
         let (stop, hurry) = (stop.clone(), hurry.clone());
         tasks.spawn(async move { postrider_worker::run(worker, stop, hurry).await.context("the worker ended") });
@@ -152,6 +170,11 @@ async fn serve(parts: Parts, roles: Roles, listener: TcpListener, signals: Signa
     }
     tracing::info!("everything that was accepted is stored; goodbye");
     ended
+}
+
+fn stage(parts: &Parts, address: SocketAddr) -> Stage {
+    let policy = parts.settings.egress_policy();
+    Stage { store: parts.store.clone(), tenant: parts.tenant.clone(), address, policy }
 }
 
 fn router(parts: &Parts, roles: Roles, mut registry: Registry, tracer: Tracer) -> anyhow::Result<Router> {
@@ -273,13 +296,14 @@ fn write_address(folder: &Path, address: SocketAddr) -> io::Result<()> {
 }
 
 /// What is shown at a first start.
-struct News {
+struct News<'d> {
     new_token: Option<String>,
     /// The path of the page that makes the first user, while there is none.
     first_user: Option<String>,
+    demo: Option<&'d Demo>,
 }
 
-fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, news: &News) -> anyhow::Result<()> {
+fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, news: &News<'_>) -> anyhow::Result<()> {
     let mut lines = vec![format!("Postrider {} is running.", env!("CARGO_PKG_VERSION"))];
     if roles.api {
         lines.push(format!("  API        http://{address}/v1   (how to call it: http://{address}/docs)"));
@@ -299,5 +323,6 @@ fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, news: &News) 
         lines.push("The administrator's token, shown this once and kept only as a hash:".to_owned());
         lines.push(format!("  {token}"));
     }
+    lines.extend(news.demo.map(Demo::words).unwrap_or_default());
     logs::say(&lines.join("\n"))
 }

@@ -241,6 +241,12 @@ impl Settings {
             .collect()
     }
 
+    /// The data folder where none is named.
+    #[must_use]
+    pub fn usual_data_dir() -> PathBuf {
+        PathBuf::from("./postrider-data")
+    }
+
     /// The database's URL, with its default.
     #[must_use]
     pub fn database_url(&self) -> String {

@@ -24,13 +24,13 @@ const CITIES: [&str; 6] = ["Antwerp", "Kraków", "Osaka", "São Paulo", "Tallinn
 /// Bytes of one line of an order, about.
 const LINE_BYTES: usize = 90;
 
-pub(super) fn kind(dice: &mut StdRng) -> Option<EventType> {
+pub(crate) fn kind(dice: &mut StdRng) -> Option<EventType> {
     let (name, _) = TYPES.choose_weighted(dice, |(_, weight)| *weight).ok()?;
     name.parse().ok()
 }
 
 /// Most are some hundred bytes, one in fifty some kilobytes, one in two thousand sixty.
-pub(super) fn payload(kind: &EventType, at: UnixMs, dice: &mut StdRng) -> Vec<u8> {
+pub(crate) fn payload(kind: &EventType, at: UnixMs, dice: &mut StdRng) -> Vec<u8> {
     let bytes = match dice.random_range(0..2_000) {
         0 => 60_000,
         1..40 => dice.random_range(2_000..12_000),

@@ -165,7 +165,9 @@ impl<'w> Story<'w> {
     fn call(&mut self, place: &'w Place, at: UnixMs, batch: &mut Past) {
         let tasks = ["sitemap/rebuild", "feed/refresh", "search/reindex", "thumbnails/render"];
         let task = tasks.choose(&mut self.dice).copied().unwrap_or_default();
-        let (Ok(lane), Ok(retry_schedule)) = (place.host.parse(), RetrySchedule::from_seconds(&CALL_DELAYS_S)) else {
+        let (Ok(lane), Ok(retry_schedule)) =
+            (format!("host:{}", place.host).parse(), RetrySchedule::from_seconds(&CALL_DELAYS_S))
+        else {
             return;
         };
         let request = HttpRequest {

@@ -22,6 +22,7 @@ mod dashboard_jobs;
 mod dead_letters;
 mod deliveries;
 mod deliveries_in_trouble;
+mod demo;
 mod doctor;
 mod durability;
 mod endpoints;

@@ -20,9 +20,14 @@ pub(crate) struct Page {
 
 impl Browser {
     pub(crate) fn new(app: &App) -> Self {
+        Self::at(&app.url())
+    }
+
+    /// At a server that is no [`App`].
+    pub(crate) fn at(url: &str) -> Self {
         install_tls_provider();
         let http = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().expect("an HTTP client");
-        Self { http, base: app.url(), cookie: None }
+        Self { http, base: url.to_owned(), cookie: None }
     }
 
     /// Somebody who is signed in with this password.

@@ -59,7 +59,7 @@ fn raw(text: &str) -> Box<RawValue> {
 }
 
 impl Client {
-    pub(super) fn new(address: Arc<RwLock<String>>, token: &str) -> Self {
+    pub(crate) fn new(address: Arc<RwLock<String>>, token: &str) -> Self {
         install_tls_provider();
         let http = reqwest::Client::builder().timeout(CALL).no_proxy().build().expect("an HTTP client");
         Self { http, address, token: token.to_owned() }
