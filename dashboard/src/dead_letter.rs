@@ -10,8 +10,8 @@ use axum::{
 use postrider_core::{
     domain::{
         Id,
-        dead_letter::{DeadLetter, DeadLetterState, PastAttempt},
-        job::JobKind,
+        dead_letter::{DeadLetter, DeadLetterState},
+        job::{JobKind, JobView},
         line::judge_line,
     },
     store::Resolved,
@@ -20,8 +20,12 @@ use serde_json::value::RawValue;
 
 use crate::{
     Dashboard,
+    attempts::{self, AttemptLine},
     body::Body,
-    moment::{Moment, length},
+    diagram::{Diagram, Life},
+    exchange::{Delivery, Exchange},
+    lineage::{self, Kin},
+    moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
     visit::{Deed, Visit},
 };
@@ -39,6 +43,7 @@ pub(crate) fn router() -> Router<Dashboard> {
 struct DeadLetterPage {
     frame: Frame,
     id: String,
+    job: String,
     state: &'static str,
     open: bool,
     cause: &'static str,
@@ -56,33 +61,22 @@ struct DeadLetterPage {
     first_error: Option<String>,
     last_error: Option<String>,
     payload: Body,
+    diagram: Diagram,
+    exchange: Option<Exchange>,
     attempts: Vec<AttemptLine>,
+    lineage: Vec<Kin>,
     editing: bool,
-}
-
-struct AttemptLine {
-    n: u32,
-    outcome: String,
-    failed: bool,
-    late: bool,
-    status: Option<u16>,
-    duration: String,
-    started: Moment,
-    worker: String,
-    address: String,
-    error: String,
-    response: Option<Body>,
 }
 
 async fn dead_letter(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let letter = find(&visit, &id).await?;
-    show(&page(&visit, letter, false))
+    show(&page(&visit, letter, false).await?)
 }
 
 async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let letter = find(&visit, &id).await?;
     match letter.state {
-        DeadLetterState::Open => show(&page(&visit, letter, true)),
+        DeadLetterState::Open => show(&page(&visit, letter, true).await?),
         state => Err(Refusal::Conflict(format!("It was {} already; what was done is on its page.", state.as_str()))),
     }
 }
@@ -165,12 +159,21 @@ fn refused<T>(resolved: Resolved<T>) -> Refusal {
     }
 }
 
-fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> DeadLetterPage {
+async fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> Result<DeadLetterPage, Refusal> {
     let now = visit.now;
-    let mut attempts: Vec<AttemptLine> =
-        letter.history.into_iter().map(|attempt| attempt_line(visit, attempt)).collect();
-    attempts.reverse();
-    DeadLetterPage {
+    Ok(DeadLetterPage {
+        exchange: exchange(visit, &letter).await?,
+        lineage: lineage::of(visit, letter.job_id, letter.replay_of, &letter.id.to_string()).await?,
+        diagram: Diagram::of(&Life {
+            made_at: letter.job_id.made_at(),
+            finished_at: Some(letter.created_at),
+            view: JobView::Dead,
+            attempts: &letter.history,
+            planned: None,
+            now,
+        }),
+        attempts: attempts::lines(visit, letter.history),
+        job: letter.job_id.to_string(),
         frame: Frame::of(visit, Section::DeadLetters, format!("Dead letter {}", letter.id)),
         id: letter.id.to_string(),
         state: letter.state.as_str(),
@@ -190,23 +193,21 @@ fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> DeadLetterPage {
         first_error: letter.first_error,
         last_error: letter.last_error,
         payload: visit.body(&letter.payload),
-        attempts,
         editing: editing && takes_other_payload(letter.kind),
-    }
+    })
 }
 
-fn attempt_line(visit: &Visit, attempt: PastAttempt) -> AttemptLine {
-    AttemptLine {
-        n: attempt.n,
-        failed: attempt.outcome != "succeeded",
-        outcome: attempt.outcome,
-        late: attempt.late,
-        status: attempt.status_code,
-        duration: length(attempt.duration_ms.into()),
-        started: Moment::of(attempt.started_at, visit.now),
-        worker: attempt.worker.unwrap_or_default(),
-        address: attempt.address.unwrap_or_default(),
-        error: attempt.error.unwrap_or_default(),
-        response: attempt.response_body.map(|text| visit.body(text.as_bytes())),
+/// What was sent, as far as the snapshot has it: an endpoint's own headers are those of now.
+async fn exchange(visit: &Visit, letter: &DeadLetter) -> Result<Option<Exchange>, Refusal> {
+    if letter.kind == JobKind::HttpRequest {
+        return Ok(Exchange::of_call(visit, &letter.payload, &letter.history));
     }
+    let (Some(url), Some(message_id), Some(endpoint)) =
+        (letter.endpoint_url.clone(), letter.message_id.clone(), letter.endpoint_id)
+    else {
+        return Ok(None);
+    };
+    let own_headers = visit.scope().endpoint(endpoint).await?.map(|endpoint| endpoint.settings.headers);
+    let delivery = Delivery { url, message_id, payload: &letter.payload, own_headers: own_headers.unwrap_or_default() };
+    Ok(Some(Exchange::of_delivery(visit, delivery, &letter.history)))
 }

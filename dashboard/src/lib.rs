@@ -2,24 +2,30 @@
 //! and the queue by their nouns: no SQL text, no HTTP client.
 
 mod assets;
+mod attempts;
 mod audit;
 mod body;
 mod chart;
 mod dead_letter;
 mod dead_letters;
+mod diagram;
 mod endpoint;
 mod endpoint_acts;
 mod endpoint_form;
 mod endpoints;
+mod exchange;
 mod failures;
 mod fields;
 mod health;
+mod job;
 mod jobs;
+mod lineage;
 mod moment;
 mod overview;
 mod page;
 mod password;
 mod session;
+mod shell;
 mod sign_in;
 mod throttle;
 mod visit;
@@ -100,6 +106,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(endpoints::router())
         .merge(endpoint::router())
         .merge(endpoint_acts::router())
+        .merge(job::router())
         .merge(audit::router())
         .fallback(async |_: Visit| Refusal::NotFound("page"));
     let pages = Router::new()

@@ -5,11 +5,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    dashboard::{PASSWORD, with_user},
+    dashboard::{PASSWORD, die, with_user},
     harness::{App, Browser, Page, Receiver, SOON, Script, Stack, eventually},
 };
 
-on_both_stacks!(jobs_are_found_by_each_filter, a_job_s_tags_are_kept_by_its_dead_letter_and_its_replay,);
+on_both_stacks!(
+    jobs_are_found_by_each_filter,
+    a_job_s_tags_are_kept_by_its_dead_letter_and_its_replay,
+    a_delivery_s_page_shows_what_was_sent_beside_the_answer_and_what_is_still_ahead,
+    an_operator_runs_a_job_now_and_cancels_another_and_both_are_noted,
+    a_viewer_sees_no_action_on_a_job_and_may_do_none,
+    replays_are_followed_both_ways,
+    what_strangers_wrote_is_text_on_a_job_s_page,
+);
 
 async fn jobs_are_found_by_each_filter(stack: Stack) {
     let (app, receiver) = (with_user(stack, "viewer").await, Receiver::start().await);
@@ -18,7 +26,7 @@ async fn jobs_are_found_by_each_filter(stack: Stack) {
     let event = app.client.publish("a.b", r#"{"order": "needle-1"}"#).await;
     let broken =
         job(&app, json!({ "args": call(&receiver, "/broken"), "max_attempts": 1, "tags": ["red", "a_b"] })).await;
-    let later = json!({ "args": call(&receiver, "/later"), "run_at": (jiff::Timestamp::now() + Duration::from_secs(86_400)).to_string(), "lane": "reports", "tags": ["red"] });
+    let later = json!({ "args": call(&receiver, "/later"), "run_at": tomorrow(), "lane": "reports", "tags": ["red"] });
     let later = job(&app, later).await;
     let ended = async || {
         let jobs = app.client.all("/v1/jobs").await;
@@ -84,6 +92,132 @@ async fn a_job_s_tags_are_kept_by_its_dead_letter_and_its_replay(stack: Stack) {
     ada.send(&format!("{path}/replay"), &[("token", &token)]).await.expect(200, "replayed");
     let jobs = app.client.all("/v1/jobs?tag=red").await;
     assert_eq!((jobs.len(), &jobs[0]["tags"]), (2, &json!(["red", "team:a"])), "the replay has them too");
+}
+
+async fn a_delivery_s_page_shows_what_was_sent_beside_the_answer_and_what_is_still_ahead(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "viewer").await, Receiver::start().await);
+    receiver.always("/hook", Script::Answer { status: 503, headers: Vec::new(), body: r#"{"why":"busy"}"#.into() });
+    let extras = json!({ "retry_schedule_seconds": [3600, 7200, 40000],
+        "headers": { "authorization": "Bearer hush", "x-api-key": "hush", "x-plain": "it's" } });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    let event = app.client.publish("a.b", r#"{"order": "a'b"}"#).await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    let retrying = async || app.client.all("/v1/jobs?state=retrying").await.pop();
+    let job = eventually("it waits for its retry", SOON, retrying).await;
+    let path = format!("/t/default/jobs/{}", job["id"].as_str().unwrap());
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let text = ada.open(&path).await.expect(200, "Request").text;
+    for part in [
+        "<span class=\"state retrying\">retrying</span>",
+        "this one is retrying",
+        "<g class=\"node retrying here\">",
+        "<th scope=\"row\">webhook-id</th>",
+        "<th scope=\"row\">authorization</th><td class=\"text\">(hidden)</td>",
+        "<th scope=\"row\">x-plain</th><td class=\"text\">it&#39;s</td>",
+        "v1,(hidden)",
+        "&#34;order&#34;: &#34;a&#39;b&#34;",
+        "data-copy",
+        "--header &#39;webhook-id: ",
+        "<dt>Status</dt><dd>503</dd>",
+        "&#34;why&#34;: &#34;busy&#34;",
+        "Attempts, newest first",
+        "<h2 id=\"ahead\">Still ahead</h2>",
+        "<th scope=\"row\" class=\"n\">4</th>",
+        "First error",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for link in [format!("/endpoints/{}", endpoint.id), format!("/events/{event}"), format!("/lanes/{}", endpoint.id)] {
+        assert!(text.contains(&format!("href=\"/t/default{link}\"")), "{link}: {text}");
+    }
+    assert!(!text.contains("hush") && !text.contains(&endpoint.secret), "{text}");
+    ada.open("/t/default/jobs/job_00000000000000000000000000").await.expect(404, "no job");
+}
+
+async fn an_operator_runs_a_job_now_and_cancels_another_and_both_are_noted(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    let later = json!({ "args": call(&receiver, "/now"), "run_at": tomorrow() });
+    let (hurried, cancelled) = (job(&app, later.clone()).await, job(&app, later).await);
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&format!("/t/default/jobs/{hurried}")).await.expect(200, "Run now");
+    let token = page.field("token");
+    ada.send(&format!("/t/default/jobs/{hurried}/run-now"), &[("token", &token)]).await.expect(200, "Where it is");
+    receiver.wait_for("/now", 1, SOON).await;
+    let cancel = format!("/t/default/jobs/{cancelled}/cancel");
+    ada.send(&cancel, &[("token", "AAAA")]).await.expect(403, "Nothing was done");
+    let page = ada.send(&cancel, &[("token", &token)]).await.expect(200, "state cancelled");
+    assert!(!page.text.contains("name=\"token\""), "nothing is left to do: {}", page.text);
+    ada.send(&cancel, &[("token", &token)]).await.expect(409, "it is cancelled");
+    let audit = ada.open("/t/default/audit").await.expect(200, "job.run_now").expect(200, "job.cancel");
+    assert!(audit.text.contains(&hurried) && audit.text.contains(&cancelled), "{}", audit.text);
+}
+
+async fn a_viewer_sees_no_action_on_a_job_and_may_do_none(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "viewer").await, Receiver::start().await);
+    let id = job(&app, json!({ "args": call(&receiver, "/never"), "run_at": tomorrow() })).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&format!("/t/default/jobs/{id}")).await.expect(200, "scheduled");
+    assert!(!page.text.contains("/run-now") && !page.text.contains("/cancel"), "{}", page.text);
+    for act in ["run-now", "cancel"] {
+        ada.send(&format!("/t/default/jobs/{id}/{act}"), &[]).await.expect(403, "the role operator may");
+    }
+    assert_eq!(app.client.all("/v1/jobs?state=scheduled").await.len(), 1);
+}
+
+async fn replays_are_followed_both_ways(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    let [letter] = die(&app, &receiver, ["1"]).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let token = ada.open(&letter).await.field("token");
+    ada.send(&format!("{letter}/replay"), &[("token", &token)]).await.expect(200, "replayed");
+    let again = async || Some(app.client.all("/v1/dead-letters").await).filter(|letters| letters.len() == 2);
+    let letters = eventually("the replay died too", SOON, again).await;
+    let jobs = app.client.all("/v1/jobs").await;
+    let mut paths: Vec<String> = Vec::new();
+    for (kind, of) in [("jobs", &jobs), ("dead-letters", &letters)] {
+        paths.extend(of.iter().map(|one| format!("/t/default/{kind}/{}", one["id"].as_str().unwrap())));
+    }
+    assert_eq!(paths.len(), 4);
+    for path in &paths {
+        let page = ada.open(path).await.expect(200, "Replays, oldest first");
+        let (_, line) = page.text.split_once("class=\"lineage\"").unwrap();
+        for other in paths.iter().filter(|other| *other != path) {
+            assert!(line.contains(&format!("href=\"{other}\"")), "{other} on {path}: {line}");
+        }
+    }
+}
+
+async fn what_strangers_wrote_is_text_on_a_job_s_page(stack: Stack) {
+    const SCRIPT: &str = "</code></pre></textarea><script>alert(1)</script>'\"><img src=x onerror=alert(1)>";
+    let (app, receiver) = (with_user(stack, "admin").await, Receiver::start().await);
+    receiver.always("/job", Script::Answer { status: 500, headers: Vec::new(), body: SCRIPT.into() });
+    receiver.always("/hook", Script::Answer { status: 500, headers: Vec::new(), body: SCRIPT.into() });
+    let headers = json!({ "x-mine": SCRIPT });
+    let args = json!({ "url": receiver.url("/job"), "method": "POST", "body": SCRIPT, "headers": headers });
+    job(&app, json!({ "args": args, "max_attempts": 1, "unique_key": SCRIPT })).await;
+    let extras = json!({ "retry_schedule_seconds": [], "headers": headers, "description": SCRIPT });
+    app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    app.client.publish("a.b", &json!({ "x": SCRIPT }).to_string()).await;
+    let dead = async || Some(app.client.all("/v1/dead-letters").await).filter(|letters| letters.len() == 2);
+    let letters = eventually("both are dead", SOON, dead).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let search: String = url::form_urlencoded::byte_serialize(SCRIPT.as_bytes()).collect();
+    let mut paths: Vec<String> =
+        ["q", "payload", "id", "tag", "since", "state"].map(|name| format!("/t/default/jobs?{name}={search}")).into();
+    for letter in &letters {
+        paths.push(format!("/t/default/dead-letters/{}", letter["id"].as_str().unwrap()));
+        paths.push(format!("/t/default/jobs/{}", letter["job_id"].as_str().unwrap()));
+    }
+    for path in paths {
+        let Page { text, .. } = ada.open(&path).await;
+        for part in ["<script", "<img", "</code></pre></textarea>"] {
+            assert!(!text.contains(part), "{part} on {path}: {text}");
+        }
+    }
+}
+
+fn tomorrow() -> String {
+    (jiff::Timestamp::now() + Duration::from_secs(86_400)).to_string()
 }
 
 /// The ids of the jobs that a page lists, in order.

@@ -179,6 +179,14 @@ impl RetrySchedule {
     }
 }
 
+impl RetrySchedule {
+    /// The shortest and the longest wait before attempt `next`, where the receiver asks for none.
+    #[must_use]
+    pub fn bounds(&self, next: u32) -> Option<(Duration, Duration)> {
+        Some((self.delay(next, 0.0, None)?, self.delay(next, 1.0, None)?))
+    }
+}
+
 /// Waits between tries to reach a database or a queue again: doubling from the first to the longest, without end.
 #[derive(Debug)]
 pub struct ReconnectDelays(ExponentialBackoff);
@@ -291,6 +299,13 @@ mod tests {
         ] {
             assert_eq!(RetrySchedule::exponential(given).unwrap_err().part(), part, "{given:?}");
         }
+    }
+
+    #[test]
+    fn the_bounds_of_a_wait_are_those_of_its_jitter() {
+        let schedule = RetrySchedule::from_seconds(&[4.0, 8.0, 10.0]).unwrap();
+        let seconds = |next| schedule.bounds(next).map(|(least, most)| (least.as_secs(), most.as_secs()));
+        assert_eq!([1, 2, 3, 4, 5].map(seconds), [None, Some((2, 4)), Some((4, 8)), Some((0, 10)), None]);
     }
 
     #[test]

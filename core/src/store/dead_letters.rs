@@ -16,6 +16,7 @@ use crate::domain::{
     dead_letter::{DeadLetter, DeadLetterState},
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
+    job::Job,
     tag::Tag,
     tenant::Tenant,
 };
@@ -161,6 +162,16 @@ impl Scope<'_> {
     /// When the database does not answer.
     pub async fn dead_letter(&self, id: Id<DeadLetter>) -> Result<Option<DeadLetter>, StoreError> {
         let row: Option<Row> = self.store.pool.fetch_one(self.one(id)).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// What became of a job that died.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn dead_letter_of_job(&self, job: Id<Job>) -> Result<Option<DeadLetter>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE job_id = ", job).and(" AND tenant_id = ", self.tenant);
+        let row: Option<Row> = self.store.pool.fetch_one(select.then(" ORDER BY created_at DESC LIMIT 1")).await?;
         row.map(Row::read).transpose()
     }
 
