@@ -142,7 +142,7 @@ const fn takes_other_payload(kind: JobKind) -> bool {
     matches!(kind, JobKind::WebhookDeliver | JobKind::WebhookTest)
 }
 
-fn refused<T>(resolved: Resolved<T>) -> Refusal {
+pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
     match resolved {
         Resolved::Done(_) | Resolved::NotFound => Refusal::NotFound("dead letter"),
         Resolved::Already(letter) => {

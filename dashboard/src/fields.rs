@@ -49,6 +49,11 @@ impl Fields {
         read.map(Some).map_err(refused)
     }
 
+    /// Every value of a name that is filled in.
+    pub(crate) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
     /// The same fields as a query, without those of these names; begins with `?` where there are any.
     pub(crate) fn query_without(&self, names: &[&str]) -> String {
         let kept = self.0.iter().filter(|(name, value)| !names.contains(&name.as_str()) && !value.is_empty());

@@ -13,6 +13,8 @@ mod endpoint;
 mod endpoint_acts;
 mod endpoint_form;
 mod endpoints;
+mod event;
+mod events;
 mod exchange;
 mod failures;
 mod fields;
@@ -24,6 +26,9 @@ mod moment;
 mod overview;
 mod page;
 mod password;
+mod portal;
+mod portal_acts;
+mod portal_visit;
 mod session;
 mod shell;
 mod sign_in;
@@ -107,6 +112,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(endpoint::router())
         .merge(endpoint_acts::router())
         .merge(job::router())
+        .merge(events::router())
+        .merge(event::router())
         .merge(audit::router())
         .fallback(async |_: Visit| Refusal::NotFound("page"));
     let pages = Router::new()
@@ -114,6 +121,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(sign_in::router())
         .merge(assets::router())
         .nest("/t/{tenant}", tenant)
+        .merge(portal::router())
+        .merge(portal_acts::router())
         .layer(CompressionLayer::new());
     Ok(pages.with_state(dashboard))
 }
