@@ -9,12 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use postrider_api::TokenText;
 use postrider_core::{
     config::Settings,
     domain::{
         Id, UnixMs,
         tenant::{Tenant, Token},
+        token_text::TokenText,
     },
     store::{Cipher, Store, StoreError, StoreOptions},
 };

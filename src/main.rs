@@ -98,10 +98,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let settings = || Settings::load(config.clone()).map_err(anyhow::Error::from);
     match cli.command.unwrap_or(Command::Serve { demo: false }) {
         Command::Serve { demo: true } => block_on(demo::run(settings()?)),
-        Command::Serve { demo: false } => block_on(serve::run(settings()?, serve::Roles::ALL)),
-        Command::Api => block_on(serve::run(settings()?, serve::Roles::API)),
-        Command::Worker => block_on(serve::run(settings()?, serve::Roles::WORKER)),
-        Command::Dashboard => block_on(serve::run(settings()?, serve::Roles::DASHBOARD)),
+        Command::Serve { demo: false } => block_on(serve::run(settings()?, config.clone(), serve::Roles::ALL)),
+        Command::Api => block_on(serve::run(settings()?, config.clone(), serve::Roles::API)),
+        Command::Worker => block_on(serve::run(settings()?, config.clone(), serve::Roles::WORKER)),
+        Command::Dashboard => block_on(serve::run(settings()?, config.clone(), serve::Roles::DASHBOARD)),
         Command::Migrate => block_on(migrate::run(settings()?)),
         Command::Token(args) => block_on(token::run(settings()?, args)),
         Command::User(args) => block_on(user::run(settings()?, args)),

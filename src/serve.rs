@@ -1,12 +1,18 @@
 //! Puts the roles together into one process, and ends it so that nothing is lost.
 
-use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::Router;
 use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, HealthState};
 use postrider_core::{
-    config::Settings,
+    config::{InForce, Settings},
     dispatch::Dispatcher,
     domain::{redaction::Redaction, tenant::Tenant},
     queue::{Queue, QueueGauges},
@@ -54,16 +60,18 @@ impl Roles {
 }
 
 /// Serves until SIGTERM or SIGINT; a second one hurries.
-pub(crate) async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
-    run_with(settings, roles, None).await
+pub(crate) async fn run(settings: Settings, file: Option<PathBuf>, roles: Roles) -> anyhow::Result<()> {
+    let in_force = Settings::in_force(file.as_deref());
+    run_with(settings, in_force, roles, None).await
 }
 
 /// As [`run`] with all roles, and with something to look at.
 pub(crate) async fn run_demo(settings: Settings, demo: Demo) -> anyhow::Result<()> {
-    run_with(settings, Roles::ALL, Some(demo)).await
+    let in_force = Settings::in_force(None);
+    run_with(settings, in_force, Roles::ALL, Some(demo)).await
 }
 
-async fn run_with(settings: Settings, roles: Roles, demo: Option<Demo>) -> anyhow::Result<()> {
+async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo: Option<Demo>) -> anyhow::Result<()> {
     logs::start(&settings.log)?;
     for name in Settings::unknown_variables() {
         tracing::warn!(name, "this variable means nothing to Postrider; `postrider config` lists those that do");
@@ -84,7 +92,7 @@ async fn run_with(settings: Settings, roles: Roles, demo: Option<Demo>) -> anyho
         tracing::warn!(%error, "starting without the queue: events are accepted, and deliveries wait for it");
     }
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
-    let parts = Parts { settings, callers_max, store, queue, dispatcher, offering, tenant, demo };
+    let parts = Parts { settings, in_force, callers_max, store, queue, dispatcher, offering, tenant, demo };
     // Before anybody is told that it runs: who reads that may send a signal at once.
     let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
@@ -105,6 +113,7 @@ async fn run_with(settings: Settings, roles: Roles, demo: Option<Demo>) -> anyho
 
 struct Parts {
     settings: Settings,
+    in_force: Vec<InForce>,
     callers_max: usize,
     store: Store,
     queue: Queue,
@@ -132,7 +141,7 @@ async fn serve(mut parts: Parts, roles: Roles, listener: TcpListener, signals: S
         true => Some(worker(&parts, WorkerMetrics::register(&mut registry), tracer.clone())?),
         false => None,
     };
-    let router = router(&parts, roles, registry, tracer)?;
+    let router = router(&parts, roles, Shown { registry, tracer, stop: &stop })?;
     let ending = Ending { stop: stop.clone(), hurry: hurry.clone(), grace: parts.settings.shutdown_grace() };
     let (callers_max, address) = (parts.callers_max, listener.local_addr()?);
     tasks.spawn(async move {
@@ -177,7 +186,15 @@ fn stage(parts: &Parts, address: SocketAddr) -> Stage {
     Stage { store: parts.store.clone(), tenant: parts.tenant.clone(), address, policy }
 }
 
-fn router(parts: &Parts, roles: Roles, mut registry: Registry, tracer: Tracer) -> anyhow::Result<Router> {
+/// What the routes show or are told beside the parts.
+struct Shown<'s> {
+    registry: Registry,
+    tracer: Tracer,
+    stop: &'s CancellationToken,
+}
+
+fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Router> {
+    let Shown { mut registry, tracer, stop } = shown;
     let metrics = ApiMetrics::register(&mut registry);
     let health = HealthState {
         store: parts.store.clone(),
@@ -190,7 +207,7 @@ fn router(parts: &Parts, roles: Roles, mut registry: Registry, tracer: Tracer) -
         router = router.merge(postrider_api::router(api(parts, metrics.clone(), tracer)?));
     }
     if roles.dashboard {
-        router = router.merge(postrider_dashboard::router(dashboard(parts)?)?);
+        router = router.merge(postrider_dashboard::router(dashboard(parts, stop)?)?);
     }
     Ok(postrider_api::surrounded(router, metrics))
 }
@@ -212,12 +229,11 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<Api
             admin_token: settings.admin_token.clone(),
             retry_schedule: settings.retry_schedule()?,
             administrator_tenant: parts.tenant.id,
-            public_url: settings.public_url.clone(),
         },
     }))
 }
 
-fn dashboard(parts: &Parts) -> anyhow::Result<DashboardParts> {
+fn dashboard(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<DashboardParts> {
     let settings = &parts.settings;
     Ok(DashboardParts {
         store: parts.store.clone(),
@@ -231,7 +247,9 @@ fn dashboard(parts: &Parts) -> anyhow::Result<DashboardParts> {
             payload_bytes_max: settings.payload_bytes_max,
             egress: settings.egress_policy(),
             retry_schedule: settings.retry_schedule()?,
+            in_force: parts.in_force.clone(),
         },
+        stop: stop.clone(),
     })
 }
 

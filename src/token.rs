@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use postrider_api::TokenText;
 use postrider_core::{
     config::Settings,
     domain::{
@@ -12,6 +11,7 @@ use postrider_core::{
         limits::PAGE_ROWS_MAX,
         line::{judge_line, visible},
         tenant::{DEFAULT_TENANT, Role, TenantSlug, Token},
+        token_text::TokenText,
     },
     store::{Page, Store},
 };

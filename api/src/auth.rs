@@ -11,17 +11,17 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use moka::future::Cache;
 use postrider_core::{
     domain::{
         Id, UnixMs,
         rate::RateMark,
         tenant::{Right, Role, Tenant, TenantSlug, Token},
+        token_text::token_hash,
     },
     store::{Scope, StoreError},
 };
-use ring::{digest, hmac};
+use ring::hmac;
 
 use crate::{
     header::only,
@@ -35,48 +35,11 @@ const BELIEVED: Duration = Duration::from_secs(1);
 const KNOWN_MAX: u64 = 10_000;
 /// How long a token that is not used keeps its bucket, which is full long before.
 const RATE_IDLE: Duration = Duration::from_secs(60);
-const TOKEN_PREFIX: &str = "pr_";
 const TOKEN_BYTES_MAX: usize = 512;
 const TENANT_HEADER: &str = "Postrider-Tenant";
 const AUTHORIZATION: &str = "Authorization";
 
 type Hash = [u8; 32];
-
-/// A new token's text, shown once.
-pub struct TokenText(String);
-
-impl TokenText {
-    /// `pr_` and 43 characters of base64url, from 32 random bytes.
-    #[must_use]
-    pub fn from_random(random: [u8; 32]) -> Self {
-        Self(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
-    }
-
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// What is stored in its place.
-    #[must_use]
-    pub fn hash(&self) -> Vec<u8> {
-        token_hash(&self.0).to_vec()
-    }
-}
-
-impl fmt::Debug for TokenText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("pr_(hidden)")
-    }
-}
-
-/// The SHA-256 of a token's text, which is what SQL keeps of it.
-#[must_use]
-pub fn token_hash(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
-}
 
 /// Knows tokens for a second, and how fast each calls.
 pub(crate) struct Gatekeeper {

@@ -203,6 +203,7 @@ impl FilterJson {
             until: self.until.map(|Time(at)| at),
             state: Some(DeadLetterState::Open),
             tag,
+            ..DeadLetterFilter::default()
         })
     }
 }
@@ -219,6 +220,7 @@ fn filter(params: &mut Params) -> Result<DeadLetterFilter, Problem> {
         until: params.parsed("until", UnixMs::parse)?,
         state: params.parsed("state", str::parse::<DeadLetterState>)?,
         tag: params.parsed("tag", str::parse::<Tag>)?,
+        ..DeadLetterFilter::default()
     })
 }
 

@@ -27,7 +27,6 @@ use crate::{
     operations::OperationJson,
     page::{Listing, Paging, Params},
     path::Ref,
-    portal_link,
     problem::{Code, Faults, Problem},
     retries::RetryBackoffJson,
     state::ApiState,
@@ -47,7 +46,6 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(rotate_secret))
         .routes(routes!(recover))
         .merge(endpoint_test::router())
-        .merge(portal_link::router())
 }
 
 /// A receiver of events.

@@ -33,6 +33,9 @@ pub(crate) struct FailureJson {
     count: u64,
     first_seen_at: Time,
     last_seen_at: Time,
+    /// What operators say of it: `open`, `acknowledged`, `resolved`, or `regressed` where it came back after it was resolved.
+    state: &'static str,
+    note: Option<String>,
     example: FailureExample,
 }
 
@@ -46,6 +49,7 @@ pub(crate) struct FailureExample {
 
 impl From<FailureGroup> for FailureJson {
     fn from(group: FailureGroup) -> Self {
+        let state = if group.is_regressed() { "regressed" } else { group.verdict.as_str() };
         Self {
             fingerprint: group.fingerprint.to_string(),
             kind: group.kind.as_str(),
@@ -54,6 +58,8 @@ impl From<FailureGroup> for FailureJson {
             count: group.count,
             first_seen_at: Time(group.first_seen_at),
             last_seen_at: Time(group.last_seen_at),
+            state,
+            note: group.note,
             example: FailureExample { error: group.error, job_id: group.job_id },
         }
     }

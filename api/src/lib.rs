@@ -22,7 +22,6 @@ mod operations;
 mod own_object;
 mod page;
 mod path;
-mod portal_link;
 mod problem;
 mod publish;
 mod retries;
@@ -35,7 +34,6 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{TokenText, token_hash};
 pub use context::surrounded;
 pub use health::{HealthState, health_router};
 pub use metrics::ApiMetrics;

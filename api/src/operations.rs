@@ -29,7 +29,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 pub(crate) struct OperationJson {
     #[schema(value_type = String)]
     id: Id<Operation>,
-    /// `recover_endpoint` or `replay_dead_letters`.
+    /// `recover_endpoint`, `replay_dead_letters` or `discard_dead_letters`.
     kind: &'static str,
     /// `running`, `succeeded`, `failed` or `cancelled`.
     state: &'static str,
@@ -39,7 +39,9 @@ pub(crate) struct OperationJson {
     seen: u64,
     /// Jobs made.
     replayed: u64,
-    /// Rows that needed none.
+    /// Dead letters discarded.
+    discarded: u64,
+    /// Rows that needed nothing.
     skipped: u64,
     rate_per_second: Option<u32>,
     error: Option<String>,
@@ -53,7 +55,7 @@ pub(crate) struct OperationJson {
     since: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Time>,
-    /// Of a bulk replay.
+    /// Of a bulk replay or discard.
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<FilterJson>,
 }
@@ -63,7 +65,9 @@ impl From<Operation> for OperationJson {
         let name = operation.kind.as_str();
         let (range, filter): (_, Option<DeadLetterFilter>) = match operation.kind {
             OperationKind::RecoverEndpoint { endpoint, since, until } => (Some((endpoint, since, until)), None),
-            OperationKind::ReplayDeadLetters { filter } => (None, Some(filter)),
+            OperationKind::ReplayDeadLetters { filter } | OperationKind::DiscardDeadLetters { filter, .. } => {
+                (None, Some(filter))
+            }
         };
         Self {
             id: operation.id,
@@ -72,6 +76,7 @@ impl From<Operation> for OperationJson {
             total: operation.total,
             seen: operation.seen,
             replayed: operation.replayed,
+            discarded: operation.discarded,
             skipped: operation.skipped,
             rate_per_second: operation.rate_per_second,
             error: operation.error,

@@ -4,13 +4,14 @@ use axum::{Json as Answer, http::StatusCode, response::Response};
 use postrider_core::domain::{
     Id, UnixMs,
     tenant::{Role, Token},
+    token_text::TokenText,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    auth::{Caller, ManageTokens, TokenText},
+    auth::{Caller, ManageTokens},
     json::Json,
     page::{Listing, Paging, Params},
     path::Ref,

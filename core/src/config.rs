@@ -1,6 +1,7 @@
 //! Every setting: its name, default, bounds and meaning. Each stands in `postrider.toml` and in an environment
 //! variable; the variable wins. `postrider config` prints this file's documentation as a template.
 
+mod in_force;
 mod lists;
 mod refusal;
 
@@ -9,7 +10,10 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 use confique::{Config as _, toml::FormatOptions};
 use ipnet::IpNet;
 
-pub use self::refusal::SettingsError;
+pub use self::{
+    in_force::{From, InForce},
+    refusal::SettingsError,
+};
 use crate::domain::{egress::EgressPolicy, redaction::Pointer, retry::RetrySchedule};
 
 /// The file that is read when no other is named.

@@ -1,4 +1,4 @@
-//! What pages load: one stylesheet, inside the program, at an address that changes with its content.
+//! What pages load: one stylesheet and one script, inside the program, at addresses that change with their content.
 
 use std::sync::LazyLock;
 
@@ -11,23 +11,40 @@ use axum::{
 use ring::digest;
 
 const STYLE: &str = include_str!("../assets/postrider.css");
+const SCRIPT: &str = include_str!("../assets/postrider.js");
 
 /// The stylesheet's address.
 pub(crate) static STYLE_PATH: LazyLock<String> = LazyLock::new(|| format!("/assets/{}.css", hash(STYLE)));
+/// The script's address.
+pub(crate) static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| format!("/assets/{}.js", hash(SCRIPT)));
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route(&STYLE_PATH, get(style))
+    Router::new()
+        .route(&STYLE_PATH, get(async || asset("text/css; charset=utf-8", STYLE)))
+        .route(&SCRIPT_PATH, get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
 }
 
-async fn style() -> impl IntoResponse {
+fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (headers, STYLE)
+    (headers, text)
 }
 
 fn hash(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assets_stay_small() {
+        assert!(SCRIPT.len() < 6 * 1024, "{} bytes of script", SCRIPT.len());
+        assert!(STYLE.len() < 25 * 1024, "{} bytes of style", STYLE.len());
+    }
 }

@@ -3,7 +3,10 @@
 use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
-    domain::{Id, UnixMs},
+    domain::{
+        Id, UnixMs,
+        user::{Reach, UserRole},
+    },
     store::{AuditEntry, Page},
 };
 
@@ -26,6 +29,8 @@ struct AuditPage {
     frame: Frame,
     rows: Vec<Line>,
     older: Option<String>,
+    sees_installation: bool,
+    of_installation: bool,
 }
 
 struct Line {
@@ -39,10 +44,17 @@ struct Line {
 
 async fn audit(visit: Visit) -> Shown {
     let before = visit.query.text("before").and_then(|id| id.parse::<Id<AuditEntry>>().ok());
-    let listed = visit.scope().audit(&Page { before, limit: ROWS }).await?;
+    let page = Page { before, limit: ROWS };
+    let sees_installation = visit.may(UserRole::Admin) && visit.user.reach == Reach::Every;
+    let of_installation = sees_installation && visit.query.text("of") == Some("installation");
+    let listed = match of_installation {
+        true => visit.dashboard.store.installation_audit(&page).await?,
+        false => visit.scope().audit(&page).await?,
+    };
     let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
     let rows = listed.rows.into_iter().map(|entry| line(entry, visit.now)).collect();
-    show(&AuditPage { frame: Frame::of(&visit, Section::Audit, "Audit"), rows, older })
+    let frame = Frame::of(&visit, Section::Audit, "Audit");
+    show(&AuditPage { frame, rows, older, sees_installation, of_installation })
 }
 
 fn line(entry: AuditEntry, now: UnixMs) -> Line {

@@ -33,7 +33,6 @@ use crate::{
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new()
         .route("/dead-letters/{id}", get(dead_letter))
-        .route("/dead-letters/{id}/edit", get(edit))
         .route("/dead-letters/{id}/replay", post(replay))
         .route("/dead-letters/{id}/discard", post(discard))
 }
@@ -65,20 +64,12 @@ struct DeadLetterPage {
     exchange: Option<Exchange>,
     attempts: Vec<AttemptLine>,
     lineage: Vec<Kin>,
-    editing: bool,
+    takes_other_payload: bool,
 }
 
 async fn dead_letter(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let letter = find(&visit, &id).await?;
-    show(&page(&visit, letter, false).await?)
-}
-
-async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
-    let letter = find(&visit, &id).await?;
-    match letter.state {
-        DeadLetterState::Open => show(&page(&visit, letter, true).await?),
-        state => Err(Refusal::Conflict(format!("It was {} already; what was done is on its page.", state.as_str()))),
-    }
+    show(&page(&visit, letter).await?)
 }
 
 /// As it is, or with the payload that the form brings.
@@ -108,7 +99,7 @@ async fn discard(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: 
     }
 }
 
-async fn find(visit: &Visit, id: &str) -> Result<DeadLetter, Refusal> {
+pub(crate) async fn find(visit: &Visit, id: &str) -> Result<DeadLetter, Refusal> {
     let missing = Refusal::NotFound("dead letter");
     let Ok(id) = id.parse::<Id<DeadLetter>>() else { return Err(missing) };
     visit.scope().dead_letter(id).await?.ok_or(missing)
@@ -119,9 +110,9 @@ fn back(visit: &Visit, id: Id<DeadLetter>) -> Redirect {
 }
 
 /// `None` where it is the payload that the letter has.
-fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) -> Result<Option<Vec<u8>>, Refusal> {
+pub(crate) fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) -> Result<Option<Vec<u8>>, Refusal> {
     let (bytes, max) = (text.len(), visit.dashboard.settings.payload_bytes_max);
-    if String::from_utf8_lossy(&letter.payload) == text {
+    if String::from_utf8_lossy(&letter.payload).replace("\r\n", "\n") == text {
         return Ok(None);
     }
     if bytes > max {
@@ -138,11 +129,11 @@ fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) -> Result<Opt
 }
 
 /// A delivery's payload is any JSON. Arguments of other kinds have rules that the API judges.
-const fn takes_other_payload(kind: JobKind) -> bool {
+pub(crate) const fn takes_other_payload(kind: JobKind) -> bool {
     matches!(kind, JobKind::WebhookDeliver | JobKind::WebhookTest)
 }
 
-pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
+fn refused<T>(resolved: Resolved<T>) -> Refusal {
     match resolved {
         Resolved::Done(_) | Resolved::NotFound => Refusal::NotFound("dead letter"),
         Resolved::Already(letter) => {
@@ -159,7 +150,7 @@ pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
     }
 }
 
-async fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> Result<DeadLetterPage, Refusal> {
+async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refusal> {
     let now = visit.now;
     Ok(DeadLetterPage {
         exchange: exchange(visit, &letter).await?,
@@ -193,7 +184,7 @@ async fn page(visit: &Visit, letter: DeadLetter, editing: bool) -> Result<DeadLe
         first_error: letter.first_error,
         last_error: letter.last_error,
         payload: visit.body(&letter.payload),
-        editing: editing && takes_other_payload(letter.kind),
+        takes_other_payload: takes_other_payload(letter.kind),
     })
 }
 

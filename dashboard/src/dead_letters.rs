@@ -1,4 +1,4 @@
-//! The list of dead letters, by filter.
+//! The list of dead letters by filter, and their export.
 
 use askama::Template;
 use axum::{Router, routing::get};
@@ -9,6 +9,7 @@ use postrider_core::{
         endpoint::Endpoint,
         job::JobKind,
         tag::Tag,
+        user::UserRole,
     },
     store::{DeadLetterFilter, Page},
 };
@@ -34,6 +35,10 @@ struct DeadLettersPage {
     form: Form,
     rows: Vec<Line>,
     older: Option<String>,
+    /// The search ended before the page was full.
+    is_short: bool,
+    /// Down to which time it looked.
+    looked_to: String,
 }
 
 /// What the filter's fields hold.
@@ -45,51 +50,73 @@ struct Form {
     fingerprint: String,
     status: String,
     q: String,
+    payload: String,
+    /// What may be hidden from whoever looks is not to be found out by searching either.
+    may_search_payloads: bool,
     since: String,
     until: String,
     tag: String,
     is_set: bool,
+    /// Some of those that match may be acted on.
+    has_open: bool,
+    /// The filter as the rest of a query.
+    rest: String,
 }
 
-struct Line {
-    id: String,
-    state: &'static str,
-    cause: &'static str,
-    what: String,
-    to: String,
-    status: Option<u16>,
-    error: String,
-    attempts: u32,
-    died: Moment,
+/// A dead letter, as lists show it.
+pub(crate) struct Line {
+    pub(crate) id: String,
+    pub(crate) state: &'static str,
+    pub(crate) is_open: bool,
+    pub(crate) cause: &'static str,
+    pub(crate) what: String,
+    pub(crate) to: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) error: String,
+    pub(crate) attempts: u32,
+    pub(crate) died: Moment,
 }
 
 async fn dead_letters(visit: Visit) -> Shown {
     let fields = &visit.query;
-    let filter = filter(fields)?;
+    let filter = filter(&visit, fields)?;
     let before = fields.parsed::<Id<DeadLetter>>("before", "id of a dead letter")?;
     let listed = visit.scope().dead_letters(&filter, &Page { before, limit: ROWS }).await?;
     let older = listed.next.map(|next| fields.query_with("before", &next.to_string()));
-    let rows = listed.rows.into_iter().map(|letter| line(letter, visit.now)).collect();
+    let is_short = listed.rows.len() < ROWS as usize;
+    let looked_to = listed.next.map(|next| next.made_at().to_string()).unwrap_or_default();
+    let rows = listed.rows.into_iter().map(|letter| Line::of(letter, visit.now)).collect();
     let frame = Frame::of(&visit, Section::DeadLetters, "Dead letters");
-    show(&DeadLettersPage { frame, form: form(fields, &filter), rows, older })
+    show(&DeadLettersPage { frame, form: form(&visit, &filter), rows, older, is_short, looked_to })
 }
 
-fn line(letter: DeadLetter, now: UnixMs) -> Line {
-    Line {
-        id: letter.id.to_string(),
-        state: letter.state.as_str(),
-        cause: letter.cause.as_str(),
-        what: letter.event_type.unwrap_or_else(|| letter.kind.to_string()),
-        to: letter.endpoint_url.unwrap_or_else(|| letter.lane.to_string()),
-        status: letter.status_code,
-        error: letter.last_error.unwrap_or_else(|| "it never ran".to_owned()),
-        attempts: letter.attempts,
-        died: Moment::of(letter.created_at, now),
+impl Line {
+    pub(crate) fn of(letter: DeadLetter, now: UnixMs) -> Self {
+        Self {
+            id: letter.id.to_string(),
+            state: letter.state.as_str(),
+            is_open: letter.state == DeadLetterState::Open,
+            cause: letter.cause.as_str(),
+            what: letter.event_type.unwrap_or_else(|| letter.kind.to_string()),
+            to: letter.endpoint_url.unwrap_or_else(|| letter.lane.to_string()),
+            status: letter.status_code,
+            error: letter.last_error.unwrap_or_else(|| "it never ran".to_owned()),
+            attempts: letter.attempts,
+            died: Moment::of(letter.created_at, now),
+        }
     }
 }
 
 /// Open ones, unless another state is asked for.
-fn filter(fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
+pub(crate) fn filter(visit: &Visit, fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
+    let filter = read_filter(fields)?;
+    match filter.payload {
+        Some(_) if !visit.sees_all() => Err(Refusal::Role(UserRole::Operator)),
+        _ => Ok(filter),
+    }
+}
+
+fn read_filter(fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
     let text = |name: &str| fields.text(name).map(str::to_owned);
     let state = match fields.text("state") {
         Some("any") => None,
@@ -105,12 +132,21 @@ fn filter(fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
         q: text("q"),
         since: fields.time("since")?,
         until: fields.time("until")?,
+        payload: fields.raw("payload").filter(|text| !text.is_empty()).map(str::to_owned),
+        ids: ids(fields)?,
         state,
         tag: fields.parsed::<Tag>("tag", "tag")?,
     })
 }
 
-fn form(fields: &Fields, filter: &DeadLetterFilter) -> Form {
+/// Those that are ticked.
+fn ids(fields: &Fields) -> Result<Vec<Id<DeadLetter>>, Refusal> {
+    let refused = |text: &str| Refusal::Bad(format!("{text:?} is no id of a dead letter. Go back and select again."));
+    fields.all("id").map(|text| text.parse().map_err(|_| refused(text))).collect()
+}
+
+fn form(visit: &Visit, filter: &DeadLetterFilter) -> Form {
+    let fields = &visit.query;
     let text = |name: &str| fields.text(name).unwrap_or_default().to_owned();
     let kinds = JobKind::ALL.iter().map(|kind| kind.as_str());
     let states = DeadLetterState::ALL.iter().map(|state| state.as_str()).chain(["any"]);
@@ -123,10 +159,14 @@ fn form(fields: &Fields, filter: &DeadLetterFilter) -> Form {
         fingerprint: text("fingerprint"),
         status: text("status"),
         q: text("q"),
+        payload: text("payload"),
+        may_search_payloads: visit.sees_all(),
         since: text("since"),
         until: text("until"),
         tag: text("tag"),
         is_set: !fields.query_without(&["before"]).is_empty(),
+        has_open: filter.state.is_none_or(|state| state == DeadLetterState::Open),
+        rest: fields.query_without(&["before"]).replacen('?', "&", 1),
     }
 }
 
@@ -136,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_read_from_an_address_and_open_by_default() {
-        let of = |query: &str| filter(&Fields::parse(query.as_bytes()));
+        let of = |query: &str| read_filter(&Fields::parse(query.as_bytes()));
         assert_eq!(of("").unwrap().state, Some(DeadLetterState::Open));
         let asked = of("state=any&status=503&since=2026-01-31T12:00&until=2026-02-01T00:00:00Z&q=+time+out").unwrap();
         assert_eq!((asked.state, asked.status_code, asked.q.as_deref()), (None, Some(503), Some("time out")));

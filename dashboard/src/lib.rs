@@ -5,34 +5,38 @@ mod assets;
 mod attempts;
 mod audit;
 mod body;
+mod bulk;
 mod chart;
 mod dead_letter;
 mod dead_letters;
 mod diagram;
+mod edit;
 mod endpoint;
 mod endpoint_acts;
 mod endpoint_form;
 mod endpoints;
-mod event;
-mod events;
 mod exchange;
+mod export;
 mod failures;
 mod fields;
 mod health;
 mod job;
 mod jobs;
 mod lineage;
+mod live;
 mod moment;
+mod operations;
 mod overview;
 mod page;
 mod password;
-mod portal;
-mod portal_acts;
-mod portal_visit;
 mod session;
+mod settings;
 mod shell;
 mod sign_in;
+mod spark;
 mod throttle;
+mod tokens;
+mod users;
 mod visit;
 
 use std::sync::Arc;
@@ -40,11 +44,14 @@ use std::sync::Arc;
 use axum::{Router, response::Redirect, routing::get};
 use ipnet::IpNet;
 use postrider_core::{
+    config::InForce,
     dispatch::Dispatcher,
     domain::{egress::EgressPolicy, redaction::Redaction, retry::RetrySchedule},
     queue::Queue,
     store::Store,
 };
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 pub use self::password::{HashError, password_hash};
@@ -57,6 +64,8 @@ pub struct DashboardParts {
     pub queue: Queue,
     pub dispatcher: Dispatcher,
     pub settings: DashboardSettings,
+    /// Ends what would not end by itself.
+    pub stop: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -75,6 +84,8 @@ pub struct DashboardSettings {
     pub egress: EgressPolicy,
     /// Of endpoints that bring none.
     pub retry_schedule: RetrySchedule,
+    /// All settings, to be shown.
+    pub in_force: Vec<InForce>,
 }
 
 /// What every page has at hand.
@@ -86,6 +97,9 @@ pub(crate) struct Dashboard {
     settings: Arc<DashboardSettings>,
     passwords: Passwords,
     throttle: Throttle,
+    /// Pages that are kept up to date.
+    streams: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 /// The pages below `/`.
@@ -93,7 +107,7 @@ pub(crate) struct Dashboard {
 /// # Errors
 /// When the machine does not give the memory that hashing a password takes.
 pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
-    let DashboardParts { store, queue, dispatcher, settings } = parts;
+    let DashboardParts { store, queue, dispatcher, settings, stop } = parts;
     let dashboard = Dashboard {
         store,
         queue,
@@ -101,6 +115,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         settings: Arc::new(settings),
         passwords: Passwords::new()?,
         throttle: Throttle::default(),
+        streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
+        stop,
     };
     let tenant = Router::new()
         .merge(overview::router())
@@ -112,17 +128,21 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(endpoint::router())
         .merge(endpoint_acts::router())
         .merge(job::router())
-        .merge(events::router())
-        .merge(event::router())
+        .merge(bulk::router())
+        .merge(edit::router())
+        .merge(export::router())
+        .merge(operations::router())
         .merge(audit::router())
+        .merge(users::router())
+        .merge(tokens::router())
+        .merge(settings::router())
+        .merge(live::router())
         .fallback(async |_: Visit| Refusal::NotFound("page"));
     let pages = Router::new()
         .route("/", get(async || Redirect::to("/t")))
         .merge(sign_in::router())
         .merge(assets::router())
         .nest("/t/{tenant}", tenant)
-        .merge(portal::router())
-        .merge(portal_acts::router())
         .layer(CompressionLayer::new());
     Ok(pages.with_state(dashboard))
 }

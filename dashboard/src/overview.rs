@@ -4,12 +4,13 @@ use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
     domain::{UnixMs, endpoint::EndpointState},
-    store::{DeadLetterFilter, FailureGroup, Page, Tally},
+    store::{DeadLetterFilter, Page, Tally},
 };
 
 use crate::{
     Dashboard,
     chart::Chart,
+    failures::FailureLine,
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, show},
     visit::Visit,
@@ -19,6 +20,8 @@ use crate::{
 const BARS: u16 = 60;
 /// What a page shows of each list.
 const ROWS: usize = 8;
+/// Groups among which the largest are shown.
+const ROWS_OF_FAILURES: u32 = 50;
 /// Lanes that are asked for, of all tenants.
 const LANES_MAX: usize = 250;
 /// A job that has waited for so long while it was due is trouble.
@@ -74,31 +77,6 @@ struct WorkerLine {
     seen: Moment,
 }
 
-pub(crate) struct FailureLine {
-    pub(crate) fingerprint: String,
-    pub(crate) kind: &'static str,
-    pub(crate) what: String,
-    pub(crate) error: String,
-    pub(crate) count: u64,
-    pub(crate) first: Moment,
-    pub(crate) last: Moment,
-}
-
-impl FailureLine {
-    pub(crate) fn of(group: FailureGroup, now: UnixMs) -> Self {
-        let status = group.status_code.map(|status| format!(" {status}")).unwrap_or_default();
-        Self {
-            fingerprint: group.fingerprint.to_string(),
-            kind: group.kind.as_str(),
-            what: format!("{}{status}", group.class),
-            error: group.error,
-            count: group.count,
-            first: Moment::of(group.first_seen_at, now),
-            last: Moment::of(group.last_seen_at, now),
-        }
-    }
-}
-
 async fn overview(visit: Visit) -> Shown {
     let (scope, now) = (visit.scope(), visit.now);
     let asked = visit.query.text("range").unwrap_or(RANGES[0].0);
@@ -106,8 +84,10 @@ async fn overview(visit: Visit) -> Shown {
     let tallies = scope.tallies(minutes, BARS, now).await?;
     let figures = tallies.iter().fold(Tally::default(), |sum, (_, tally)| sum.plus(tally));
     let queue = queue_now(&visit).await;
-    let failures = scope.failures(None, 50).await?;
-    let recent = failures.into_iter().filter(|group| now.0 - group.last_seen_at.0 < HOUR_MS).take(ROWS);
+    let failures = scope.unresolved_failures(None, ROWS_OF_FAILURES).await?;
+    let mut recent: Vec<_> = failures.into_iter().filter(|group| now.0 - group.last_seen_at.0 < HOUR_MS).collect();
+    recent.sort_by_key(|group| std::cmp::Reverse(group.count));
+    recent.truncate(ROWS);
     let bound = |part: f64| figures.duration_within_ms(part).map_or_else(|| "–".to_owned(), |ms| length(ms.into()));
     let page = OverviewPage {
         frame: Frame::of(&visit, Section::Overview, "Overview"),
@@ -118,7 +98,7 @@ async fn overview(visit: Visit) -> Shown {
         chart: Chart::of(tallies),
         figures,
         queue,
-        failures: recent.map(|group| FailureLine::of(group, now)).collect(),
+        failures: FailureLine::of(&visit, recent).await?,
     };
     show(&page)
 }

@@ -7,16 +7,19 @@ use axum::{
 };
 use postrider_core::{
     domain::{tenant::Tenant, user::UserRole},
-    store::{NoPortal, StoreError},
+    store::StoreError,
 };
 
-use crate::{assets::STYLE_PATH, visit::Visit};
+use crate::{
+    assets::{SCRIPT_PATH, STYLE_PATH},
+    visit::Visit,
+};
 
-/// Nothing is loaded from elsewhere, nothing is framed, no script runs.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-    base-uri 'none'; frame-ancestors 'none'";
+/// Nothing is loaded from elsewhere, nothing is framed, and no script runs but the one of this host.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+    img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// Pages show what receivers and publishers sent, and change from one moment to the next.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
+pub(crate) const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
@@ -24,7 +27,7 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// The part of the dashboard that a page belongs to, for the navigation.
+/// The part of the dashboard that a page belongs to, in the order of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section {
     Overview,
@@ -32,36 +35,48 @@ pub(crate) enum Section {
     DeadLetters,
     Jobs,
     Endpoints,
-    Events,
+    Operations,
     Audit,
+    Users,
+    Tokens,
+    Settings,
 }
 
 impl Section {
-    const ALL: [Self; 7] =
-        [Self::Overview, Self::Failures, Self::DeadLetters, Self::Jobs, Self::Endpoints, Self::Events, Self::Audit];
+    const ALL: [Self; 10] = [
+        Self::Overview,
+        Self::Failures,
+        Self::DeadLetters,
+        Self::Jobs,
+        Self::Endpoints,
+        Self::Operations,
+        Self::Audit,
+        Self::Users,
+        Self::Tokens,
+        Self::Settings,
+    ];
 
-    const fn name(self) -> &'static str {
+    /// Its name, its path behind the tenant's own, and the key that leads there after a `g`.
+    const fn about(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Overview => "Overview",
-            Self::Failures => "Failures",
-            Self::DeadLetters => "Dead letters",
-            Self::Jobs => "Jobs",
-            Self::Endpoints => "Endpoints",
-            Self::Events => "Events",
-            Self::Audit => "Audit",
+            Self::Overview => ("Overview", "", "o"),
+            Self::Failures => ("Failures", "/failures", "f"),
+            Self::DeadLetters => ("Dead letters", "/dead-letters", "d"),
+            Self::Jobs => ("Jobs", "/jobs", "j"),
+            Self::Endpoints => ("Endpoints", "/endpoints", "e"),
+            Self::Operations => ("Operations", "/operations", "p"),
+            Self::Audit => ("Audit", "/audit", "a"),
+            Self::Users => ("Users", "/users", "u"),
+            Self::Tokens => ("Tokens", "/tokens", "t"),
+            Self::Settings => ("Settings", "/settings", "s"),
         }
     }
 
-    /// Behind the tenant's own path.
-    const fn path(self) -> &'static str {
+    /// Who sees it.
+    const fn role(self) -> UserRole {
         match self {
-            Self::Overview => "",
-            Self::Failures => "/failures",
-            Self::DeadLetters => "/dead-letters",
-            Self::Jobs => "/jobs",
-            Self::Endpoints => "/endpoints",
-            Self::Events => "/events",
-            Self::Audit => "/audit",
+            Self::Users | Self::Tokens | Self::Settings => UserRole::Admin,
+            _ => UserRole::Viewer,
         }
     }
 }
@@ -106,11 +121,24 @@ impl Frame {
         self.role.may(UserRole::Operator)
     }
 
-    pub(crate) fn sections(&self) -> impl Iterator<Item = (&'static str, String, bool)> {
-        Section::ALL
-            .into_iter()
-            .map(|section| (section.name(), format!("{}{}", self.base(), section.path()), section == self.section))
+    pub(crate) fn script(&self) -> &'static str {
+        &SCRIPT_PATH
     }
+
+    pub(crate) fn sections(&self) -> impl Iterator<Item = Link> {
+        Section::ALL.into_iter().filter(|section| self.role.may(section.role())).map(|section| {
+            let (name, path, key) = section.about();
+            Link { name, path: format!("{}{path}", self.base()), key, is_here: section == self.section }
+        })
+    }
+}
+
+/// A section in the navigation.
+pub(crate) struct Link {
+    pub(crate) name: &'static str,
+    pub(crate) path: String,
+    pub(crate) key: &'static str,
+    pub(crate) is_here: bool,
 }
 
 /// Where a tenant's pages begin.
@@ -154,8 +182,6 @@ pub(crate) enum Refusal {
     UnknownToUs {
         name: String,
     },
-    /// A link for integrators that opens nothing, or opens nothing any more.
-    NoPortal(NoPortal),
     Store(StoreError),
     Broken(String),
 }
@@ -178,27 +204,10 @@ struct RefusalPage<'a> {
     style: &'a str,
     title: &'a str,
     detail: &'a str,
-    /// Where to go on, and what that is called.
-    home: Option<(&'a str, &'a str)>,
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.leading_to(Some(("/", "To the overview")))
-    }
-}
-
-fn no_portal(why: NoPortal) -> String {
-    let happened = match why {
-        NoPortal::Expired => "Its time is over.",
-        NoPortal::Forged => "It is cut off or was changed, or this browser has opened none yet.",
-    };
-    format!("{happened} Ask whoever sent it to you for a new one; nothing that was sent to you is lost meanwhile.")
-}
-
-impl Refusal {
-    /// As a page from which people go on to `home`.
-    pub(crate) fn leading_to(self, home: Option<(&str, &str)>) -> Response {
         let (status, title, detail) = match self {
             Self::SignIn { next } => return Redirect::to(&sign_in_path(&next)).into_response(),
             Self::NotFound(what) => (
@@ -221,7 +230,7 @@ impl Refusal {
             Self::TooSoon { seconds } => {
                 let detail = format!("There were too many tries. Try again in {seconds} s.");
                 let mut response =
-                    refusal(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &detail, home);
+                    refusal(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &detail);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 return response;
             }
@@ -230,7 +239,6 @@ impl Refusal {
                 "You are no user here",
                 format!("The proxy in front of this dashboard says that you are {name}, and there is no user of that name. An administrator can make one: postrider user create {name}"),
             ),
-            Self::NoPortal(why) => (StatusCode::FORBIDDEN, "This link does not open anything", no_portal(why)),
             Self::Store(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "a page is not shown");
                 (
@@ -248,12 +256,12 @@ impl Refusal {
                 (StatusCode::INTERNAL_SERVER_ERROR, "This page failed", "The log of this process has the reason.".to_owned())
             }
         };
-        refusal(status, title, &detail, home)
+        refusal(status, title, &detail)
     }
 }
 
-fn refusal(status: StatusCode, title: &str, detail: &str, home: Option<(&str, &str)>) -> Response {
-    let page = RefusalPage { style: &STYLE_PATH, title, detail, home };
+fn refusal(status: StatusCode, title: &str, detail: &str) -> Response {
+    let page = RefusalPage { style: &STYLE_PATH, title, detail };
     match page.render() {
         Ok(page) => (status, HEADERS, Html(page)).into_response(),
         Err(_) => (status, detail.to_owned()).into_response(),

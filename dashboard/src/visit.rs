@@ -100,6 +100,13 @@ pub(crate) struct Deed {
     pub(crate) fields: Fields,
 }
 
+impl Deed {
+    /// Refuses where the user's role may not do this.
+    pub(crate) fn needs(&self, role: UserRole) -> Result<(), Refusal> {
+        if self.visit.may(role) { Ok(()) } else { Err(Refusal::Role(role)) }
+    }
+}
+
 impl FromRequest<Dashboard> for Deed {
     type Rejection = Refusal;
 
@@ -155,7 +162,7 @@ async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Opti
         Err(_) => None,
     };
     let user = known.ok_or(Refusal::UnknownToUs { name })?;
-    let session = Session::of_key(&dashboard.store.proxied_user_key(&user.name));
+    let session = Session::of_proxy(&dashboard.store.proxied_user_key(&user.name));
     Ok(Some((session, user)))
 }
 

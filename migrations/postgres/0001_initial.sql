@@ -290,7 +290,12 @@ CREATE TABLE failure_groups (
     count BIGINT NOT NULL,
     first_seen_at BIGINT NOT NULL,
     last_seen_at BIGINT NOT NULL,
-    CONSTRAINT failure_groups_pk PRIMARY KEY (tenant_id, fingerprint)
+    state TEXT NOT NULL,
+    state_at BIGINT NULL,
+    state_by TEXT NULL,
+    note TEXT NULL,
+    CONSTRAINT failure_groups_pk PRIMARY KEY (tenant_id, fingerprint),
+    CONSTRAINT failure_groups_state_known CHECK (state IN ('open', 'acknowledged', 'resolved'))
 );
 COMMENT ON TABLE failure_groups IS 'Failures that are one failure.';
 COMMENT ON COLUMN failure_groups.tenant_id IS 'owner';
@@ -303,7 +308,27 @@ COMMENT ON COLUMN failure_groups.job_id IS 'the job of the example';
 COMMENT ON COLUMN failure_groups.count IS 'failed attempts';
 COMMENT ON COLUMN failure_groups.first_seen_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN failure_groups.last_seen_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN failure_groups.state IS 'open, acknowledged or resolved';
+COMMENT ON COLUMN failure_groups.state_at IS 'when somebody said so, milliseconds since 1970 UTC; NULL: nobody has';
+COMMENT ON COLUMN failure_groups.state_by IS 'the user who said so; NULL: nobody has';
+COMMENT ON COLUMN failure_groups.note IS 'what somebody wrote for the others; NULL: nothing';
 CREATE INDEX failure_groups_by_last_seen ON failure_groups (tenant_id, last_seen_at, fingerprint);
+
+CREATE TABLE failure_hours (
+    tenant_id UUID NOT NULL,
+    fingerprint TEXT NOT NULL,
+    hour BIGINT NOT NULL,
+    endpoint_id UUID NOT NULL,
+    count BIGINT NOT NULL,
+    CONSTRAINT failure_hours_pk PRIMARY KEY (tenant_id, fingerprint, hour, endpoint_id)
+);
+COMMENT ON TABLE failure_hours IS 'How often a failure happened in each hour, and at whom.';
+COMMENT ON COLUMN failure_hours.tenant_id IS 'owner';
+COMMENT ON COLUMN failure_hours.fingerprint IS 'the group';
+COMMENT ON COLUMN failure_hours.hour IS 'hours since 1970 UTC';
+COMMENT ON COLUMN failure_hours.endpoint_id IS 'the endpoint; the nil UUID: another kind of job';
+COMMENT ON COLUMN failure_hours.count IS 'failed attempts';
+CREATE INDEX failure_hours_by_hour ON failure_hours (hour);
 
 CREATE TABLE job_stats (
     minute BIGINT NOT NULL,
@@ -349,12 +374,14 @@ CREATE TABLE operations (
     total BIGINT NULL,
     seen BIGINT NOT NULL,
     replayed BIGINT NOT NULL,
+    discarded BIGINT NOT NULL,
     skipped BIGINT NOT NULL,
     position UUID NULL,
     rate_per_second BIGINT NULL,
     owner TEXT NULL,
     owner_until BIGINT NOT NULL,
     error TEXT NULL,
+    created_by TEXT NULL,
     created_at BIGINT NOT NULL,
     finished_at BIGINT NULL,
     CONSTRAINT operations_pk PRIMARY KEY (id),
@@ -363,18 +390,20 @@ CREATE TABLE operations (
 COMMENT ON TABLE operations IS 'Long work that a person asked for: recoveries and bulk replays.';
 COMMENT ON COLUMN operations.id IS 'UUIDv7';
 COMMENT ON COLUMN operations.tenant_id IS 'owner';
-COMMENT ON COLUMN operations.kind IS 'recover_endpoint or replay_dead_letters';
+COMMENT ON COLUMN operations.kind IS 'recover_endpoint, replay_dead_letters or discard_dead_letters';
 COMMENT ON COLUMN operations.params IS 'what to do, as JSON';
 COMMENT ON COLUMN operations.state IS 'running, succeeded, failed or cancelled';
 COMMENT ON COLUMN operations.total IS 'how much there is to look at; NULL: not counted';
 COMMENT ON COLUMN operations.seen IS 'how much was looked at';
 COMMENT ON COLUMN operations.replayed IS 'jobs made';
-COMMENT ON COLUMN operations.skipped IS 'what needed none';
+COMMENT ON COLUMN operations.discarded IS 'dead letters discarded';
+COMMENT ON COLUMN operations.skipped IS 'what needed nothing';
 COMMENT ON COLUMN operations.position IS 'the last id looked at; NULL: at the start';
 COMMENT ON COLUMN operations.rate_per_second IS 'jobs a second at most; NULL: as fast as it goes';
 COMMENT ON COLUMN operations.owner IS 'the process that works on it; NULL: none';
 COMMENT ON COLUMN operations.owner_until IS 'until when it is the owner''s, milliseconds since 1970 UTC';
 COMMENT ON COLUMN operations.error IS 'why it failed; NULL: it did not';
+COMMENT ON COLUMN operations.created_by IS 'the user who asked for it; NULL: a token did';
 COMMENT ON COLUMN operations.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN operations.finished_at IS 'milliseconds since 1970 UTC; NULL: running';
 CREATE INDEX operations_running ON operations (owner_until) WHERE state = 'running';

@@ -188,9 +188,25 @@ CREATE TABLE failure_groups (
     count INTEGER NOT NULL, -- failed attempts
     first_seen_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     last_seen_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
-    CONSTRAINT failure_groups_pk PRIMARY KEY (tenant_id, fingerprint)
+    state TEXT NOT NULL, -- open, acknowledged or resolved
+    state_at INTEGER NULL, -- when somebody said so, milliseconds since 1970 UTC; NULL: nobody has
+    state_by TEXT NULL, -- the user who said so; NULL: nobody has
+    note TEXT NULL, -- what somebody wrote for the others; NULL: nothing
+    CONSTRAINT failure_groups_pk PRIMARY KEY (tenant_id, fingerprint),
+    CONSTRAINT failure_groups_state_known CHECK (state IN ('open', 'acknowledged', 'resolved'))
 ) STRICT;
 CREATE INDEX failure_groups_by_last_seen ON failure_groups (tenant_id, last_seen_at, fingerprint);
+
+-- How often a failure happened in each hour, and at whom.
+CREATE TABLE failure_hours (
+    tenant_id BLOB NOT NULL, -- owner
+    fingerprint TEXT NOT NULL, -- the group
+    hour INTEGER NOT NULL, -- hours since 1970 UTC
+    endpoint_id BLOB NOT NULL, -- the endpoint; the nil UUID: another kind of job
+    count INTEGER NOT NULL, -- failed attempts
+    CONSTRAINT failure_hours_pk PRIMARY KEY (tenant_id, fingerprint, hour, endpoint_id)
+) STRICT;
+CREATE INDEX failure_hours_by_hour ON failure_hours (hour);
 
 -- Counts by minute, so that no page counts a big table. Sum over nodes.
 CREATE TABLE job_stats (
@@ -219,18 +235,20 @@ CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
 CREATE TABLE operations (
     id BLOB NOT NULL, -- UUIDv7
     tenant_id BLOB NOT NULL, -- owner
-    kind TEXT NOT NULL, -- recover_endpoint or replay_dead_letters
+    kind TEXT NOT NULL, -- recover_endpoint, replay_dead_letters or discard_dead_letters
     params TEXT NOT NULL, -- what to do, as JSON
     state TEXT NOT NULL, -- running, succeeded, failed or cancelled
     total INTEGER NULL, -- how much there is to look at; NULL: not counted
     seen INTEGER NOT NULL, -- how much was looked at
     replayed INTEGER NOT NULL, -- jobs made
-    skipped INTEGER NOT NULL, -- what needed none
+    discarded INTEGER NOT NULL, -- dead letters discarded
+    skipped INTEGER NOT NULL, -- what needed nothing
     position BLOB NULL, -- the last id looked at; NULL: at the start
     rate_per_second INTEGER NULL, -- jobs a second at most; NULL: as fast as it goes
     owner TEXT NULL, -- the process that works on it; NULL: none
     owner_until INTEGER NOT NULL, -- until when it is the owner's, milliseconds since 1970 UTC
     error TEXT NULL, -- why it failed; NULL: it did not
+    created_by TEXT NULL, -- the user who asked for it; NULL: a token did
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     finished_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: running
     CONSTRAINT operations_pk PRIMARY KEY (id),

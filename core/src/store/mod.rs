@@ -24,7 +24,6 @@ mod operations;
 mod outcomes;
 mod page;
 mod pool;
-mod portal;
 mod publish;
 mod reach;
 mod recover;
@@ -60,8 +59,8 @@ pub use self::{
     due::DueJob,
     endpoints::EndpointChange,
     error::StoreError,
-    events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
-    failures::FailureGroup,
+    events::{Delivery, EventFilter, EventSummary},
+    failures::{FailureGroup, FailureVerdict, RetryingJob},
     gates::Gate,
     inspect::{Inspection, Tables},
     job_list::JobFilter,
@@ -69,7 +68,6 @@ pub use self::{
     operations::{Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
-    portal::NoPortal,
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
     replays::NoReplay,
     retention::{Removed, RetentionAges},

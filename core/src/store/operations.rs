@@ -3,10 +3,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    DueJob, Scope, Store, StoreError,
+    DueJob, Listed, Page, Scope, Store, StoreError,
     dead_letters::{self, DeadLetterFilter},
     endpoints::TAKES_DELIVERIES,
     jobs::small,
@@ -34,10 +35,14 @@ pub struct Operation {
     pub seen: u64,
     /// Jobs made.
     pub replayed: u64,
-    /// Rows that needed none.
+    /// Dead letters discarded.
+    pub discarded: u64,
+    /// Rows that needed nothing.
     pub skipped: u64,
     pub rate_per_second: Option<u32>,
     pub error: Option<String>,
+    /// The user who asked for it; `None` where a token did.
+    pub created_by: Option<String>,
     pub created_at: UnixMs,
     pub finished_at: Option<UnixMs>,
     position: Option<Uuid>,
@@ -55,6 +60,8 @@ pub enum OperationKind {
     RecoverEndpoint { endpoint: Id<Endpoint>, since: UnixMs, until: UnixMs },
     /// Replays every open dead letter that the filter takes.
     ReplayDeadLetters { filter: DeadLetterFilter },
+    /// Discards every open dead letter that the filter takes.
+    DiscardDeadLetters { filter: DeadLetterFilter, reason: String },
 }
 
 impl OperationKind {
@@ -63,6 +70,7 @@ impl OperationKind {
         match self {
             Self::RecoverEndpoint { .. } => "recover_endpoint",
             Self::ReplayDeadLetters { .. } => "replay_dead_letters",
+            Self::DiscardDeadLetters { .. } => "discard_dead_letters",
         }
     }
 }
@@ -120,15 +128,18 @@ struct Row {
     total: Option<i64>,
     seen: i64,
     replayed: i64,
+    discarded: i64,
     skipped: i64,
     position: Option<Uuid>,
     rate_per_second: Option<i64>,
     error: Option<String>,
+    created_by: Option<String>,
     created_at: i64,
     finished_at: Option<i64>,
 }
 
-const COLUMNS: &str = "id, tenant_id, params, state, total, seen, replayed, skipped, position, rate_per_second, error, created_at, finished_at";
+const COLUMNS: &str = "id, tenant_id, params, state, total, seen, replayed, discarded, skipped, position, \
+    rate_per_second, error, created_by, created_at, finished_at";
 
 fn count(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
@@ -144,9 +155,11 @@ impl Row {
             total: self.total.map(count),
             seen: count(self.seen),
             replayed: count(self.replayed),
+            discarded: count(self.discarded),
             skipped: count(self.skipped),
             rate_per_second: self.rate_per_second.map(small),
             error: self.error,
+            created_by: self.created_by,
             created_at: UnixMs(self.created_at),
             finished_at: self.finished_at.map(UnixMs),
             position: self.position,
@@ -166,37 +179,52 @@ impl Scope<'_> {
             total: replay.total,
             seen: 0,
             replayed: 0,
+            discarded: 0,
             skipped: 0,
             rate_per_second: replay.rate_per_second,
             error: None,
+            created_by: self.actor.map(|actor| actor.name.to_string()),
             created_at: now,
             finished_at: None,
             position: None,
         };
-        let params = serde_json::to_string(&replay.kind).map_err(|error| StoreError::unreadable("operation", error))?;
+        let params = serde_json::to_value(&replay.kind).map_err(|error| StoreError::unreadable("operation", error))?;
         let total = replay.total.map(|total| i64::try_from(total).unwrap_or(i64::MAX));
-        let insert = sql("INSERT INTO operations (id, tenant_id, kind, params, state, total, seen, replayed, skipped, rate_per_second, owner_until, created_at) VALUES (")
+        let insert = sql("INSERT INTO operations (id, tenant_id, kind, params, state, total, seen, replayed, discarded, skipped, rate_per_second, owner_until, created_by, created_at) VALUES (")
             .list(vec![
                 operation.id.into(),
                 self.tenant.into(),
                 replay.kind.as_str().into(),
-                params.into(),
+                params.to_string().into(),
                 OperationState::Running.as_str().into(),
                 total.into(),
                 0i64.into(),
                 0i64.into(),
                 0i64.into(),
+                0i64.into(),
                 replay.rate_per_second.into(),
                 0i64.into(),
+                operation.created_by.clone().into(),
                 now.into(),
             ])
             .then(")");
         let mut tx = self.store.pool.begin().await?;
         tx.execute(insert).await?;
-        let after = serde_json::to_value(&replay.kind).map_err(|error| StoreError::unreadable("operation", error))?;
+        let after = json!({ "total": replay.total, "rate_per_second": replay.rate_per_second, "what": params });
         self.note(&mut tx, "operation.start", operation.id.to_string(), Some(after)).await?;
         tx.commit().await?;
         Ok(operation)
+    }
+
+    /// Those that run and those that ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn operations(&self, page: &Page<Operation>) -> Result<Listed<Operation, Operation>, StoreError> {
+        let select = sql("SELECT ").then(COLUMNS).and(" FROM operations WHERE tenant_id = ", self.tenant);
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
+        let operations = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(operations, |operation: &Operation| operation.id))
     }
 
     /// # Errors
@@ -216,7 +244,14 @@ impl Scope<'_> {
             .and(", finished_at = ", now)
             .and(" WHERE state = 'running' AND tenant_id = ", self.tenant)
             .and(" AND id = ", id);
-        Ok(self.store.pool.execute(update).await? > 0)
+        let mut tx = self.store.pool.begin().await?;
+        let cancelled = tx.execute(update).await? > 0;
+        if cancelled {
+            let after = json!({ "state": "cancelled" });
+            self.note(&mut tx, "operation.cancel", id.to_string(), Some(after)).await?;
+        }
+        tx.commit().await?;
+        Ok(cancelled)
     }
 
     /// How many events a recovery would look at.
@@ -281,6 +316,9 @@ impl Store {
             OperationKind::ReplayDeadLetters { filter } => {
                 replay_page(&mut tx, &operation, filter, rows_max, now).await?
             }
+            OperationKind::DiscardDeadLetters { filter, reason } => {
+                discard_page(&mut tx, &operation, (filter, reason), rows_max, now).await?
+            }
         };
         let state = match page.failed {
             Some(_) => OperationState::Failed,
@@ -290,7 +328,8 @@ impl Store {
         let update = sql("UPDATE operations SET")
             .and(" seen = seen + ", i64::from(page.seen))
             .and(", replayed = replayed + ", i64::try_from(page.jobs.len()).unwrap_or(i64::MAX))
-            .and(", skipped = skipped + ", i64::from(page.seen) - i64::try_from(page.jobs.len()).unwrap_or(0))
+            .and(", discarded = discarded + ", i64::from(page.discarded))
+            .and(", skipped = skipped + ", page.skipped())
             .and(", position = ", page.position.or(operation.position))
             .and(", state = ", state.as_str())
             .and(", error = ", page.failed)
@@ -318,11 +357,18 @@ impl Store {
 /// What one page came to.
 pub(super) struct Done {
     pub(super) jobs: Vec<DueJob>,
+    pub(super) discarded: u32,
     pub(super) seen: u32,
     pub(super) position: Option<Uuid>,
     pub(super) more: bool,
     /// Why it cannot go on, in words for whoever asked for it.
     pub(super) failed: Option<&'static str>,
+}
+
+impl Done {
+    fn skipped(&self) -> i64 {
+        i64::from(self.seen) - i64::from(self.discarded) - i64::try_from(self.jobs.len()).unwrap_or(0)
+    }
 }
 
 async fn replay_page(
@@ -343,8 +389,35 @@ async fn replay_page(
     }
     Ok(Done {
         jobs: made,
+        discarded: 0,
         seen: u32::try_from(rows.len()).unwrap_or(rows_max),
         position: rows.last().map(dead_letters::Row::id),
+        more: rows.len() == rows_max as usize,
+        failed: None,
+    })
+}
+
+async fn discard_page(
+    tx: &mut Tx<'_>,
+    operation: &Operation,
+    (filter, reason): (&DeadLetterFilter, &str),
+    rows_max: u32,
+    now: UnixMs,
+) -> Result<Done, StoreError> {
+    let until = operation.created_at;
+    let rows = dead_letters::next_open(tx, operation.tenant_id, filter, operation.position, until, rows_max).await?;
+    let ids: Vec<Uuid> = rows.iter().map(dead_letters::Row::id).collect();
+    let update = sql("UPDATE dead_letters SET state = 'discarded'")
+        .and(", resolved_at = ", now)
+        .and(", resolved_reason = ", reason)
+        .then(" WHERE id")
+        .any(ids.iter().copied());
+    let discarded = if ids.is_empty() { 0 } else { tx.execute(update).await? };
+    Ok(Done {
+        jobs: Vec::new(),
+        discarded: u32::try_from(discarded).unwrap_or(rows_max),
+        seen: u32::try_from(rows.len()).unwrap_or(rows_max),
+        position: ids.last().copied(),
         more: rows.len() == rows_max as usize,
         failed: None,
     })

@@ -245,7 +245,7 @@ async fn insert_dead_letter(
     let status_code = history.last().and_then(|attempt| attempt.status_code);
     let insert = sql("INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, \
         event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, tags, created_at) ")
-        .and("SELECT ", Id::<DeadLetter>::new())
+        .and("SELECT ", Id::<DeadLetter>::at(one.now, rand::random()))
         .and(", j.tenant_id, j.id, j.kind, j.lane, j.priority, j.max_attempts, ", cause.as_str())
         .then(", 'open', COALESCE(j.message_id, e.own_id")
         .and(", ", one.message_id.clone())

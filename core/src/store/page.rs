@@ -30,6 +30,16 @@ impl<T> Page<T> {
         sql.then(format!(" ORDER BY {column} DESC")).and(" LIMIT ", Value::from(i64::from(self.limit) + 1))
     }
 
+    /// The same with another limit, for rows that are searched.
+    pub(super) fn within(&self, sql: Sql, column: &str, rows: u32) -> Sql {
+        Self { before: self.before, limit: rows.saturating_sub(1) }.finish(sql, column)
+    }
+
+    /// The last of so many rows, where there are as many.
+    pub(super) fn last_within(&self, sql: Sql, column: &str, rows: u32) -> Sql {
+        Self { before: self.before, limit: 0 }.finish(sql, column).and(" OFFSET ", rows.saturating_sub(1))
+    }
+
     /// Cuts the one row too many that tells whether there is more.
     pub(super) fn cut<R>(&self, mut rows: Vec<R>, id: impl Fn(&R) -> Id<T>) -> Listed<R, T> {
         let more = rows.len() > self.limit as usize;

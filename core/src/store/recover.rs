@@ -38,7 +38,7 @@ pub(super) async fn page(
 ) -> Result<Done, StoreError> {
     let lock = tx.for_update();
     let select = endpoints::select_live(tenant, endpoint).then(lock);
-    let ended = Done { jobs: Vec::new(), seen: 0, position: None, more: false, failed: None };
+    let ended = Done { jobs: Vec::new(), discarded: 0, seen: 0, position: None, more: false, failed: None };
     let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else {
         return Ok(Done { failed: Some("the endpoint was deleted meanwhile"), ..ended });
     };
@@ -58,6 +58,7 @@ pub(super) async fn page(
     let Some(last) = found.last() else { return Ok(ended) };
     let done = Done {
         jobs: Vec::new(),
+        discarded: 0,
         seen: u32::try_from(found.len()).unwrap_or(range.rows_max),
         position: Some(last.id.uuid()),
         more: found.len() == range.rows_max as usize,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Store, StoreError, sql::sql};
-use crate::domain::UnixMs;
+use crate::domain::{Id, UnixMs, event::Event};
 
 /// Rows removed in one transaction.
 const BATCH_ROWS: u32 = 500;
 const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// How long things are kept after they have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Store {
         let none_pending = "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.event_id = events.id AND jobs.state = 'pending')";
         let payloads =
             sql("UPDATE events SET payload = NULL WHERE id IN (SELECT id FROM events WHERE payload IS NOT NULL")
-                .and(" AND id < ", oldest_kept(now - ages.payloads))
+                .and(" AND id < ", Id::<Event>::first_of(now - ages.payloads))
                 .and(" AND deliver_at < ", now - ages.payloads)
                 .then(" AND ")
                 .then(none_pending)
@@ -64,7 +65,7 @@ impl Store {
                 .then(")");
         removed.payloads = self.pool.execute(payloads).await?;
         let events = sql("DELETE FROM events WHERE id IN (SELECT id FROM events")
-            .and(" WHERE id < ", oldest_kept(now - ages.jobs))
+            .and(" WHERE id < ", Id::<Event>::first_of(now - ages.jobs))
             .and(" AND deliver_at < ", now - ages.jobs)
             .then(" AND ")
             .then(no_jobs_left)
@@ -82,7 +83,7 @@ impl Store {
 
     async fn remove_jobs(&self, before: UnixMs) -> Result<(u64, u64), StoreError> {
         let select = sql("SELECT id FROM jobs WHERE state <> 'pending'")
-            .and(" AND id < ", oldest_kept(before))
+            .and(" AND id < ", Id::<Event>::first_of(before))
             .and(" AND finished_at < ", before)
             .and(" ORDER BY id LIMIT ", BATCH_ROWS);
         let ids: Vec<(Uuid,)> = self.pool.fetch(select).await?;
@@ -102,15 +103,12 @@ impl Store {
         let mut removed =
             self.pool.execute(sql("DELETE FROM job_stats").and(" WHERE minute < ", before.0 / MINUTE_MS)).await?;
         removed += self.pool.execute(sql("DELETE FROM failure_groups").and(" WHERE last_seen_at < ", before)).await?;
+        removed +=
+            self.pool.execute(sql("DELETE FROM failure_hours").and(" WHERE hour < ", before.0 / HOUR_MS)).await?;
         removed += self.pool.execute(sql("DELETE FROM idempotency_keys").and(" WHERE expires_at < ", now)).await?;
         let operations =
             sql("DELETE FROM operations WHERE state <> 'running'").and(" AND finished_at < ", now - ages.jobs);
         removed += self.pool.execute(operations).await?;
         Ok(removed)
     }
-}
-
-/// The smallest UUIDv7 of a time: ids below it are older (RFC 9562 §5.7).
-fn oldest_kept(time: UnixMs) -> Uuid {
-    Uuid::from_u128(u128::from(time.0.max(0).unsigned_abs()) << 80)
 }

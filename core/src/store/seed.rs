@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    AuditEntry, Store, StoreError, attempts,
+    AuditEntry, FailureVerdict, Store, StoreError, attempts,
     attempts::NewAttempt,
     audit, endpoints,
+    failures::Hours,
     jobs::write_tags,
     pool::Tx,
     sql::{Value, sql},
@@ -244,10 +245,12 @@ struct Group<'p> {
 
 async fn add_groups(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreError> {
     let mut groups: BTreeMap<(Id<Tenant>, Fingerprint), Group<'_>> = BTreeMap::new();
+    let mut hours = Hours::default();
     for past in jobs {
         let (tenant, kind, job) = (past.job.tenant_id, past.job.kind, past.job.id);
         for (example, class, error, at) in past.failures() {
             let key = (tenant, fingerprint::of(kind, class, example.status_code, error));
+            hours.add(tenant, &key.1, at, past.job.endpoint_id);
             let fresh = || Group { kind, class, example, job, count: 0, first: at, last: at };
             let group = groups.entry(key).or_insert_with(fresh);
             group.count += 1;
@@ -269,10 +272,11 @@ async fn add_groups(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreError>
             group.count.into(),
             group.first.into(),
             group.last.into(),
+            FailureVerdict::Open.as_str().into(),
         ]
     };
     for run in tx.dialect().runs(groups.into_iter().collect()) {
-        let add = sql("INSERT INTO failure_groups (tenant_id, fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at) ")
+        let add = sql("INSERT INTO failure_groups (tenant_id, fingerprint, kind, class, status_code, error, job_id, count, first_seen_at, last_seen_at, state) ")
             .rows(run.into_iter().map(row).collect())
             .then(" ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET count = failure_groups.count + excluded.count, \
                 first_seen_at = CASE WHEN excluded.first_seen_at < failure_groups.first_seen_at THEN excluded.first_seen_at \
@@ -282,7 +286,7 @@ async fn add_groups(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreError>
                 error = excluded.error, job_id = excluded.job_id");
         tx.execute(add).await?;
     }
-    Ok(())
+    hours.write(tx).await
 }
 
 /// As accepting and recording would have counted.

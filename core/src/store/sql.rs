@@ -128,6 +128,7 @@ enum Piece {
     Value(Value),
     Rows(Vec<Vec<Value>>),
     Any(Vec<Value>),
+    Holds(&'static str, Value),
 }
 
 pub(super) fn sql(text: &'static str) -> Sql {
@@ -162,7 +163,7 @@ impl Sql {
     }
 
     /// Adds another statement.
-    pub(super) fn append(mut self, other: Self) -> Self {
+    fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
@@ -192,6 +193,12 @@ impl Sql {
         self
     }
 
+    /// Adds the condition that a column of bytes has these in it.
+    pub(super) fn holds(mut self, column: &'static str, bytes: &[u8]) -> Self {
+        self.0.push(Piece::Holds(column, bytes.into()));
+        self
+    }
+
     /// Adds as many binds, with commas between them.
     pub(super) fn list(mut self, values: Vec<Value>) -> Self {
         for (place, value) in values.into_iter().enumerate() {
@@ -213,6 +220,10 @@ impl Sql {
                     text.push_str(" IN ");
                     push_row(&mut text, values.len());
                     values.into_iter().try_for_each(|value| value.add_sqlite(&mut arguments))?;
+                }
+                Piece::Holds(column, value) => {
+                    text.push_str(&format!("INSTR({column}, ?) > 0"));
+                    value.add_sqlite(&mut arguments)?;
                 }
                 Piece::Rows(rows) => {
                     text.push_str("VALUES ");
@@ -247,6 +258,12 @@ impl Sql {
                     bind(&mut text);
                     text.push(')');
                     Column::of(values).add_postgres(&mut arguments)?;
+                }
+                Piece::Holds(column, value) => {
+                    text.push_str("POSITION(");
+                    bind(&mut text);
+                    text.push_str(&format!(" IN {column}) > 0"));
+                    value.add_postgres(&mut arguments)?;
                 }
                 Piece::Rows(rows) => {
                     let columns = columns(rows);

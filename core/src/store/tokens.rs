@@ -1,5 +1,7 @@
 //! API tokens, kept as hashes.
 
+use serde_json::json;
+
 use super::{Listed, Page, Scope, Store, StoreError, connect::soon, sql::sql};
 use crate::domain::{
     Id, UnixMs,
@@ -69,7 +71,12 @@ impl Scope<'_> {
                 token.created_at.into(),
             ])
             .then(")");
-        self.store.pool.execute(insert).await.map(drop).map_err(|error| error.or_exists("this token"))
+        let mut tx = self.store.pool.begin().await?;
+        tx.execute(insert).await.map_err(|error| error.or_exists("this token"))?;
+        let role = token.role.map(|role| role.as_str());
+        let after = json!({ "name": token.name, "role": role, "expires_at": token.expires_at });
+        self.note(&mut tx, "token.create", token.id.to_string(), Some(after)).await?;
+        tx.commit().await
     }
 
     /// # Errors
@@ -89,7 +96,13 @@ impl Scope<'_> {
         let delete = sql("DELETE FROM tokens WHERE role IS NOT NULL")
             .and(" AND tenant_id = ", self.tenant)
             .and(" AND id = ", id);
-        Ok(self.store.pool.execute(delete).await? > 0)
+        let mut tx = self.store.pool.begin().await?;
+        let revoked = tx.execute(delete).await? > 0;
+        if revoked {
+            self.note(&mut tx, "token.revoke", id.to_string(), None).await?;
+        }
+        tx.commit().await?;
+        Ok(revoked)
     }
 
     /// The tenant of this scope.

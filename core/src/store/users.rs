@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     Id, UnixMs,
     tenant::Tenant,
-    user::{Actor, Reach, User, UserName},
+    user::{Actor, Reach, User, UserName, UserRole},
 };
 
 /// What the link means by which an installation's first user is made.
@@ -162,6 +162,42 @@ impl Store {
         Ok(true)
     }
 
+    /// Gives a user other rights. False when there is no such user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn change_user(
+        &self,
+        name: &UserName,
+        role: UserRole,
+        reach: &Reach,
+        actor: &Actor,
+    ) -> Result<bool, StoreError> {
+        let Some(before) = self.user(name).await? else { return Ok(false) };
+        let after = User { role, reach: reach.clone(), ..before.clone() };
+        let mut tx = self.pool.begin().await?;
+        let update = sql("UPDATE users SET role = ")
+            .and("", role.as_str())
+            .and(", every_tenant = ", i64::from(*reach == Reach::Every))
+            .and(" WHERE id = ", after.id);
+        if tx.execute(update).await? == 0 {
+            return Ok(false);
+        }
+        tx.execute(sql("DELETE FROM user_tenants").and(" WHERE user_id = ", after.id)).await?;
+        insert_reach(&mut tx, &after).await?;
+        let note = Note {
+            tenant: None,
+            actor,
+            action: "user.change",
+            subject: name.to_string(),
+            before: Some(rights(&before)),
+            after: Some(rights(&after)),
+        };
+        audit::note(&mut tx, note).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// Removes a user, who is signed out everywhere. False when there is no such user.
     ///
     /// # Errors
@@ -216,6 +252,10 @@ async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), Stor
         ])
         .then(")");
     tx.execute(insert).await.map_err(|error| error.or_exists("a user with this name"))?;
+    insert_reach(tx, user).await
+}
+
+async fn insert_reach(tx: &mut Tx<'_>, user: &User) -> Result<(), StoreError> {
     if let Reach::Some(tenants) = &user.reach
         && !tenants.is_empty()
     {
@@ -226,7 +266,11 @@ async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), Stor
 }
 
 fn rights(user: &User) -> Value {
-    json!({ "role": user.role.as_str(), "every_tenant": user.reach == Reach::Every })
+    let tenants: Option<Vec<String>> = match &user.reach {
+        Reach::Every => None,
+        Reach::Some(tenants) => Some(tenants.iter().map(ToString::to_string).collect()),
+    };
+    json!({ "role": user.role.as_str(), "every_tenant": user.reach == Reach::Every, "tenants": tenants })
 }
 
 async fn note(

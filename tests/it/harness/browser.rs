@@ -8,6 +8,8 @@ pub(crate) struct Browser {
     http: Client,
     base: String,
     cookie: Option<String>,
+    /// What a proxy in front of it adds to each request.
+    added: Vec<(&'static str, String)>,
 }
 
 /// What a browser shows after an answer and the redirects behind it.
@@ -27,7 +29,20 @@ impl Browser {
     pub(crate) fn at(url: &str) -> Self {
         install_tls_provider();
         let http = Client::builder().no_proxy().redirect(redirect::Policy::none()).build().expect("an HTTP client");
-        Self { http, base: url.to_owned(), cookie: None }
+        Self { http, base: url.to_owned(), cookie: None, added: Vec::new() }
+    }
+
+    /// The same behind a proxy that adds this header.
+    pub(crate) fn telling(mut self, name: &'static str, value: &str) -> Self {
+        self.added.push((name, value.to_owned()));
+        self
+    }
+
+    /// An answer that does not end.
+    pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let request = self.http.get(format!("{}{path}", self.base)).header(header::COOKIE, cookie);
+        request.send().await.expect("an answer")
     }
 
     /// Somebody who is signed in with this password.
@@ -64,6 +79,7 @@ impl Browser {
                     .body(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()),
                 None => self.http.get(&url),
             };
+            request = self.added.iter().fold(request, |request, (name, value)| request.header(*name, value));
             request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
             if let Some(cookie) = &self.cookie {
                 request = request.header(header::COOKIE, cookie);

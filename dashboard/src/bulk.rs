@@ -1,0 +1,114 @@
+//! What is done to many dead letters at once: how many there are is shown first, then an operation does it.
+
+use askama::Template;
+use axum::{
+    Router,
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
+use postrider_core::{
+    domain::{line::judge_line, user::UserRole},
+    store::{DeadLetterFilter, OpenCount, OperationKind, Replay},
+};
+
+use crate::{
+    Dashboard,
+    dead_letters::filter,
+    fields::Fields,
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+/// Fields of a query that are no part of the filter.
+const NOT_FILTER: [&str; 8] = ["act", "before", "format", "picked", "rate", "reason", "state", "token"];
+const RATE_MAX: u32 = 10_000;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/dead-letters/bulk", get(ask).post(start))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Replay,
+    Discard,
+}
+
+impl Act {
+    fn of(fields: &Fields) -> Result<Self, Refusal> {
+        match fields.text("act") {
+            Some("replay") => Ok(Self::Replay),
+            Some("discard") => Ok(Self::Discard),
+            _ => Err(Refusal::Bad("It is not said what to do. Go back to the list and choose.".to_owned())),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "bulk.html")]
+struct BulkPage {
+    frame: Frame,
+    replays: bool,
+    act: &'static str,
+    count: OpenCount,
+    /// What is asked for, as names and values, also for the form.
+    asked: Vec<(String, String)>,
+    picked: bool,
+    rate_max: u32,
+}
+
+async fn ask(visit: Visit) -> Shown {
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let (act, filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query)?);
+    let count = visit.scope().count_open_dead_letters(&filter).await?;
+    let title = if act == Act::Replay { "Replay dead letters" } else { "Discard dead letters" };
+    let asked = visit.query.pairs().filter(|(name, value)| !NOT_FILTER.contains(name) && !value.is_empty());
+    let page = BulkPage {
+        asked: asked.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        frame: Frame::of(&visit, Section::DeadLetters, title),
+        replays: act == Act::Replay,
+        act: if act == Act::Replay { "replay" } else { "discard" },
+        count,
+        picked: !filter.ids.is_empty(),
+        rate_max: RATE_MAX,
+    };
+    show(&page)
+}
+
+async fn start(Deed { visit, fields }: Deed) -> Shown {
+    let filter = asked_for(&visit, &fields)?;
+    let count = visit.scope().count_open_dead_letters(&filter).await?;
+    let replay = match Act::of(&fields)? {
+        Act::Replay => {
+            let kind = OperationKind::ReplayDeadLetters { filter };
+            Replay { kind, total: Some(count.all), rate_per_second: rate(&fields)? }
+        }
+        Act::Discard => {
+            let reason = fields.text("reason").unwrap_or_default();
+            judge_line(reason).map_err(|error| {
+                Refusal::Bad(format!("The reason {error}. Go back and write why they need no replay."))
+            })?;
+            let kind = OperationKind::DiscardDeadLetters { filter, reason: reason.to_owned() };
+            Replay { kind, total: Some(count.all), rate_per_second: None }
+        }
+    };
+    let operation = visit.scope().create_operation(&replay, visit.now).await?;
+    Ok(Redirect::to(&format!("{}/operations/{}", base(&visit.tenant), operation.id)).into_response())
+}
+
+/// The open dead letters that are meant.
+fn asked_for(visit: &Visit, fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
+    let filter = filter(visit, fields)?;
+    if fields.text("picked").is_some() && filter.ids.is_empty() {
+        return Err(Refusal::Bad("Nothing is selected. Go back and tick what you mean.".to_owned()));
+    }
+    Ok(filter)
+}
+
+fn rate(fields: &Fields) -> Result<Option<u32>, Refusal> {
+    let Some(text) = fields.text("rate") else { return Ok(None) };
+    let rate = text.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+    let refused = || Refusal::Bad(format!("{text:?} is no rate: 1 to {RATE_MAX} a second. Go back and mend it."));
+    rate.map(Some).ok_or_else(refused)
+}

@@ -1,0 +1,137 @@
+//! A dead letter with another payload: edited, compared with what died, and only then replayed.
+
+use askama::Template;
+use axum::{Router, extract::Path, routing::get};
+use postrider_core::domain::{
+    dead_letter::{DeadLetter, DeadLetterState},
+    user::UserRole,
+};
+use similar::{ChangeTag, TextDiff};
+
+use crate::{
+    Dashboard,
+    body::lay_out,
+    dead_letter::{find, other_payload, takes_other_payload},
+    page::{Frame, Refusal, Section, Shown, show},
+    visit::{Deed, Visit},
+};
+
+/// Unchanged lines around those that have changed.
+const AROUND: usize = 3;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/dead-letters/{id}/edit", get(edit).post(compare))
+}
+
+#[derive(Template)]
+#[template(path = "dead_letter_edit.html")]
+struct EditPage {
+    frame: Frame,
+    id: String,
+    payload: String,
+    error: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "dead_letter_change.html")]
+struct ChangePage {
+    frame: Frame,
+    id: String,
+    payload: String,
+    is_laid_out: bool,
+    /// Groups of lines, each with its sign.
+    groups: Vec<Vec<(Sign, String)>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Same,
+    Gone,
+    New,
+}
+
+async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    let letter = open_letter(&visit, &id).await?;
+    let payload = String::from_utf8_lossy(&letter.payload).into_owned();
+    show(&edit_page(&visit, &letter, payload, None))
+}
+
+/// Shows what would change; the same form again where it cannot be sent, or where it is to be edited further.
+async fn compare(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let letter = open_letter(&visit, &id).await?;
+    // Browsers write the ends of lines as CRLF (HTML, section 4.10.21.7), whatever they were.
+    let text = fields.raw("payload").unwrap_or_default().replace("\r\n", "\n");
+    if fields.text("again").is_some() {
+        return show(&edit_page(&visit, &letter, text, None));
+    }
+    match other_payload(&visit, &letter, text.clone()) {
+        Ok(Some(_)) => show(&change_page(&visit, &letter, text)),
+        Ok(None) => {
+            let error = "Nothing is changed. Change it here, or replay the dead letter as it is.".to_owned();
+            show(&edit_page(&visit, &letter, text, Some(error)))
+        }
+        Err(Refusal::Bad(error)) => show(&edit_page(&visit, &letter, text, Some(error))),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// One that can be replayed with another payload, for somebody who sees all of it.
+async fn open_letter(visit: &Visit, id: &str) -> Result<DeadLetter, Refusal> {
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let letter = find(visit, id).await?;
+    match letter.state {
+        DeadLetterState::Open if takes_other_payload(letter.kind) => Ok(letter),
+        DeadLetterState::Open => {
+            Err(Refusal::Conflict(format!("A job of the kind {} is replayed as it is.", letter.kind)))
+        }
+        state => Err(Refusal::Conflict(format!("It was {} already; what was done is on its page.", state.as_str()))),
+    }
+}
+
+fn edit_page(visit: &Visit, letter: &DeadLetter, payload: String, error: Option<String>) -> EditPage {
+    let frame = Frame::of(visit, Section::DeadLetters, format!("Edit {}", letter.id));
+    EditPage { frame, id: letter.id.to_string(), payload, error }
+}
+
+fn change_page(visit: &Visit, letter: &DeadLetter, payload: String) -> ChangePage {
+    let old = String::from_utf8_lossy(&letter.payload).into_owned();
+    let laid_out = lay_out(&old).zip(lay_out(&payload)).filter(|(old, new)| old != new);
+    let is_laid_out = laid_out.is_some();
+    let (old, new) = laid_out.unwrap_or_else(|| (old, payload.clone()));
+    ChangePage {
+        frame: Frame::of(visit, Section::DeadLetters, format!("Change of {}", letter.id)),
+        id: letter.id.to_string(),
+        payload,
+        is_laid_out,
+        groups: difference(&old, &new),
+    }
+}
+
+fn difference(old: &str, new: &str) -> Vec<Vec<(Sign, String)>> {
+    let diff = TextDiff::from_lines(old, new);
+    let line = |change: similar::Change<&str>| {
+        let sign = match change.tag() {
+            ChangeTag::Equal => Sign::Same,
+            ChangeTag::Delete => Sign::Gone,
+            ChangeTag::Insert => Sign::New,
+        };
+        (sign, change.value().trim_end_matches('\n').to_owned())
+    };
+    let group = |ops: Vec<similar::DiffOp>| ops.iter().flat_map(|op| diff.iter_changes(op)).map(line).collect();
+    diff.grouped_ops(AROUND).into_iter().map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_shows_what_goes_what_comes_and_what_is_around() {
+        let groups = difference("a\nb\nc\n", "a\nx\nc\n");
+        let lines: Vec<(Sign, &str)> = groups[0].iter().map(|(sign, text)| (*sign, text.as_str())).collect();
+        assert!(lines == [(Sign::Same, "a"), (Sign::Gone, "b"), (Sign::New, "x"), (Sign::Same, "c")]);
+        assert!(difference("a", "a").is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! Operations: what somebody asked to be done to many things, its progress and its end.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use postrider_core::{
+    domain::{Id, UnixMs},
+    store::{DeadLetterFilter, Operation, OperationKind, OperationState, Page},
+};
+
+use crate::{
+    Dashboard,
+    moment::Moment,
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+const ROWS: u32 = 50;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new()
+        .route("/operations", get(operations))
+        .route("/operations/{id}", get(operation))
+        .route("/operations/{id}/cancel", post(cancel))
+}
+
+struct Line {
+    id: String,
+    what: &'static str,
+    state: &'static str,
+    runs: bool,
+    failed: Option<String>,
+    total: Option<u64>,
+    seen: u64,
+    /// What was done to those that were looked at, in words.
+    result: String,
+    rate: Option<u32>,
+    by: String,
+    began: Moment,
+    ended: Option<Moment>,
+}
+
+impl Line {
+    fn of(operation: &Operation, now: UnixMs) -> Self {
+        let skipped = match operation.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} left as they were"),
+        };
+        let result = match operation.kind {
+            OperationKind::DiscardDeadLetters { .. } => format!("{} discarded{skipped}", operation.discarded),
+            _ => format!("{} replayed{skipped}", operation.replayed),
+        };
+        Self {
+            id: operation.id.to_string(),
+            what: match operation.kind {
+                OperationKind::RecoverEndpoint { .. } => "Recover an endpoint",
+                OperationKind::ReplayDeadLetters { .. } => "Replay dead letters",
+                OperationKind::DiscardDeadLetters { .. } => "Discard dead letters",
+            },
+            state: operation.state.as_str(),
+            runs: operation.state == OperationState::Running,
+            failed: operation.error.clone(),
+            total: operation.total,
+            seen: operation.seen,
+            result,
+            rate: operation.rate_per_second,
+            by: operation.created_by.clone().unwrap_or_else(|| "an API token".to_owned()),
+            began: Moment::of(operation.created_at, now),
+            ended: operation.finished_at.map(|at| Moment::of(at, now)),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "operations.html")]
+struct OperationsPage {
+    frame: Frame,
+    rows: Vec<Line>,
+    older: Option<String>,
+}
+
+async fn operations(visit: Visit) -> Shown {
+    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Operation>>().ok());
+    let listed = visit.scope().operations(&Page { before, limit: ROWS }).await?;
+    let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
+    let rows = listed.rows.iter().map(|operation| Line::of(operation, visit.now)).collect();
+    show(&OperationsPage { frame: Frame::of(&visit, Section::Operations, "Operations"), rows, older })
+}
+
+#[derive(Template)]
+#[template(path = "operation.html")]
+struct OperationPage {
+    frame: Frame,
+    line: Line,
+    asked: Vec<(&'static str, String)>,
+}
+
+async fn operation(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    let operation = find(&visit, &id).await?;
+    let frame = Frame::of(&visit, Section::Operations, "Operation");
+    show(&OperationPage { frame, line: Line::of(&operation, visit.now), asked: asked(&operation.kind) })
+}
+
+async fn cancel(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    let operation = find(&visit, &id).await?;
+    match visit.scope().cancel_operation(operation.id, visit.now).await? {
+        true => Ok(Redirect::to(&format!("{}/operations/{id}", base(&visit.tenant))).into_response()),
+        false => Err(Refusal::Conflict("It has ended already; its page says how.".to_owned())),
+    }
+}
+
+async fn find(visit: &Visit, id: &str) -> Result<Operation, Refusal> {
+    let missing = Refusal::NotFound("operation");
+    let Ok(id) = id.parse::<Id<Operation>>() else { return Err(missing) };
+    visit.scope().operation(id).await?.ok_or(missing)
+}
+
+/// What an operation takes, as names and values.
+fn asked(kind: &OperationKind) -> Vec<(&'static str, String)> {
+    match kind {
+        OperationKind::RecoverEndpoint { endpoint, since, until } => {
+            vec![("Endpoint", endpoint.to_string()), ("Since", since.to_string()), ("Until", until.to_string())]
+        }
+        OperationKind::ReplayDeadLetters { filter } => asked_of(filter),
+        OperationKind::DiscardDeadLetters { filter, reason } => {
+            let mut asked = asked_of(filter);
+            asked.push(("Reason", reason.clone()));
+            asked
+        }
+    }
+}
+
+fn asked_of(filter: &DeadLetterFilter) -> Vec<(&'static str, String)> {
+    let ids = (!filter.ids.is_empty()).then(|| format!("{} that were ticked", filter.ids.len()));
+    let pairs = [
+        ("Dead letters", ids),
+        ("Kind", filter.kind.clone()),
+        ("Endpoint", filter.endpoint.map(|id| id.to_string())),
+        ("Event type", filter.event_type.clone()),
+        ("Fingerprint", filter.fingerprint.clone()),
+        ("Last status", filter.status_code.map(|status| status.to_string())),
+        ("Text in the error", filter.q.clone()),
+        ("Text in the payload", filter.payload.clone()),
+        ("Died since", filter.since.map(|at| at.to_string())),
+        ("Died before", filter.until.map(|at| at.to_string())),
+    ];
+    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}

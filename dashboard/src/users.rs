@@ -1,0 +1,227 @@
+//! People who use the dashboard: who they are, what they may do, and at which tenants.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        tenant::Tenant,
+        user::{Reach, User, UserName, UserRole},
+    },
+    store::StoreError,
+};
+use rand::distr::{Alphanumeric, SampleString};
+
+use crate::{
+    Dashboard,
+    fields::Fields,
+    moment::Moment,
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+/// Characters of a password that is made here: 119 bits.
+const PASSWORD_CHARS: usize = 20;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new()
+        .route("/users", get(users).post(create))
+        .route("/users/{name}/change", post(change))
+        .route("/users/{name}/password", post(new_password))
+        .route("/users/{name}/remove", post(remove))
+}
+
+#[derive(Template)]
+#[template(path = "users.html")]
+struct UsersPage {
+    frame: Frame,
+    rows: Vec<Line>,
+    roles: [&'static str; 3],
+    every: bool,
+}
+
+struct Line {
+    name: String,
+    role: &'static str,
+    every: bool,
+    tenants: String,
+    /// Slug, name, and whether the user sees it.
+    choice: Vec<(String, String, bool)>,
+    made: Moment,
+    is_self: bool,
+    may_change: bool,
+}
+
+async fn users(visit: Visit) -> Shown {
+    if !visit.may(UserRole::Admin) {
+        return Err(Refusal::Role(UserRole::Admin));
+    }
+    let users = visit.dashboard.store.users().await?;
+    let seen = users.into_iter().filter(|user| covers(&visit.user.reach, &user.reach) || shares(&visit, user));
+    show(&UsersPage {
+        rows: seen.map(|user| line(&visit, &user)).collect(),
+        frame: Frame::of(&visit, Section::Users, "Users"),
+        roles: UserRole::ALL.map(UserRole::as_str),
+        every: visit.user.reach == Reach::Every,
+    })
+}
+
+fn line(visit: &Visit, user: &User) -> Line {
+    let sees = |tenant: &Tenant| user.reach.includes(tenant.id);
+    let names: Vec<&str> =
+        visit.tenants.iter().filter(|tenant| sees(tenant)).map(|tenant| tenant.name.as_str()).collect();
+    Line {
+        name: user.name.to_string(),
+        role: user.role.as_str(),
+        every: user.reach == Reach::Every,
+        tenants: if user.reach == Reach::Every { "all".to_owned() } else { names.join(", ") },
+        choice: visit
+            .tenants
+            .iter()
+            .map(|tenant| (tenant.slug.to_string(), tenant.name.clone(), sees(tenant)))
+            .collect(),
+        made: Moment::of(user.created_at, visit.now),
+        is_self: user.name == visit.user.name,
+        may_change: covers(&visit.user.reach, &user.reach),
+    }
+}
+
+/// Whether somebody who sees the one may decide about somebody who sees the other.
+fn covers(own: &Reach, other: &Reach) -> bool {
+    match (own, other) {
+        (Reach::Every, _) => true,
+        (Reach::Some(_), Reach::Every) => false,
+        (Reach::Some(own), Reach::Some(other)) => other.iter().all(|tenant| own.contains(tenant)),
+    }
+}
+
+fn shares(visit: &Visit, user: &User) -> bool {
+    user.reach != Reach::Every && visit.tenants.iter().any(|tenant| user.reach.includes(tenant.id))
+}
+
+#[derive(Template)]
+#[template(path = "secret_once.html")]
+struct SecretPage {
+    frame: Frame,
+    title: String,
+    text: &'static str,
+    secret: String,
+    back: String,
+}
+
+async fn create(deed: Deed) -> Shown {
+    deed.needs(UserRole::Admin)?;
+    let Deed { visit, fields } = deed;
+    let name: UserName = fields
+        .text("name")
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| Refusal::Bad(format!("{error}. Go back and mend it.")))?;
+    let user =
+        User { id: Id::new(), name, role: role(&fields)?, reach: reach(&visit, &fields)?, created_at: UnixMs::now() };
+    let (password, hash) = password(&visit).await?;
+    match visit.dashboard.store.create_user(&user, &hash, &visit.actor).await {
+        Ok(()) => shown_once(&visit, &user.name, password),
+        Err(StoreError::Exists(_)) => {
+            Err(Refusal::Conflict(format!("There is a user {} already. Go back and take another name.", user.name)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn change(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
+    let (visit, fields, user) = of_another(deed, &name).await?;
+    let (role, reach) = (role(&fields)?, reach(&visit, &fields)?);
+    visit.dashboard.store.change_user(&user.name, role, &reach, &visit.actor).await?;
+    Ok(back(&visit).into_response())
+}
+
+async fn new_password(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
+    let (visit, _, user) = of_another(deed, &name).await?;
+    let (password, hash) = password(&visit).await?;
+    visit.dashboard.store.set_password(&user.name, &hash, &visit.actor).await?;
+    shown_once(&visit, &user.name, password)
+}
+
+async fn remove(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
+    let (visit, _, user) = of_another(deed, &name).await?;
+    visit.dashboard.store.remove_user(&user.name, &visit.actor).await?;
+    Ok(back(&visit).into_response())
+}
+
+/// Somebody else, whom the administrator may decide about: nobody locks oneself out.
+async fn of_another(deed: Deed, name: &str) -> Result<(Visit, Fields, User), Refusal> {
+    deed.needs(UserRole::Admin)?;
+    let Deed { visit, fields } = deed;
+    let known = match name.parse::<UserName>() {
+        Ok(name) => visit.dashboard.store.user(&name).await?,
+        Err(_) => None,
+    };
+    let user = known.filter(|user| covers(&visit.user.reach, &user.reach)).ok_or(Refusal::NotFound("user"))?;
+    if user.name == visit.user.name {
+        let detail = "This is you: another administrator has to do it, or `postrider user` on the server.";
+        return Err(Refusal::Conflict(detail.to_owned()));
+    }
+    Ok((visit, fields, user))
+}
+
+fn role(fields: &Fields) -> Result<UserRole, Refusal> {
+    let role = fields.text("role").unwrap_or_default().parse();
+    role.map_err(|error| Refusal::Bad(format!("{error}. Go back and choose one.")))
+}
+
+/// Tenants within what the administrator sees.
+fn reach(visit: &Visit, fields: &Fields) -> Result<Reach, Refusal> {
+    if fields.text("every").is_some() {
+        return match visit.user.reach {
+            Reach::Every => Ok(Reach::Every),
+            Reach::Some(_) => Err(Refusal::Bad("You do not see all tenants, so you cannot give them all.".to_owned())),
+        };
+    }
+    let chosen: Vec<Id<Tenant>> = fields
+        .all("tenant")
+        .filter_map(|slug| visit.tenants.iter().find(|tenant| tenant.slug.as_str() == slug).map(|tenant| tenant.id))
+        .collect();
+    match chosen.is_empty() {
+        true => Err(Refusal::Bad("No tenant is chosen, so the user would see nothing. Go back and choose.".to_owned())),
+        false => Ok(Reach::Some(chosen)),
+    }
+}
+
+async fn password(visit: &Visit) -> Result<(String, String), Refusal> {
+    let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARS);
+    let hash = visit.dashboard.passwords.hash(password.clone()).await;
+    Ok((password, hash.map_err(|error| Refusal::Broken(error.to_string()))?))
+}
+
+fn shown_once(visit: &Visit, name: &UserName, password: String) -> Shown {
+    show(&SecretPage {
+        frame: Frame::of(visit, Section::Users, "Password"),
+        title: format!("The password of {name}"),
+        text: "Give it to them by a way that nobody else reads. It is not shown again; a new one can be made at any time.",
+        secret: password,
+        back: format!("{}/users", base(&visit.tenant)),
+    })
+}
+
+fn back(visit: &Visit) -> Redirect {
+    Redirect::to(&format!("{}/users", base(&visit.tenant)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_decides_about_somebody_who_sees_more() {
+        let [a, b] = [Id::new(), Id::new()];
+        let of = |tenants: &[Id<Tenant>]| Reach::Some(tenants.to_vec());
+        assert!(covers(&Reach::Every, &Reach::Every) && covers(&of(&[a, b]), &of(&[b])));
+        assert!(!covers(&of(&[a]), &Reach::Every) && !covers(&of(&[a]), &of(&[a, b])));
+    }
+}
