@@ -229,6 +229,7 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<Api
             admin_token: settings.admin_token.clone(),
             retry_schedule: settings.retry_schedule()?,
             administrator_tenant: parts.tenant.id,
+            public_url: settings.public_url.clone(),
         },
     }))
 }

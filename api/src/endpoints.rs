@@ -27,6 +27,7 @@ use crate::{
     operations::OperationJson,
     page::{Listing, Paging, Params},
     path::Ref,
+    portal_link,
     problem::{Code, Faults, Problem},
     retries::RetryBackoffJson,
     state::ApiState,
@@ -46,6 +47,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(rotate_secret))
         .routes(routes!(recover))
         .merge(endpoint_test::router())
+        .merge(portal_link::router())
 }
 
 /// A receiver of events.

@@ -22,6 +22,7 @@ mod operations;
 mod own_object;
 mod page;
 mod path;
+mod portal_link;
 mod problem;
 mod publish;
 mod retries;

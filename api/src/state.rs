@@ -38,6 +38,8 @@ pub struct ApiSettings {
     pub retry_schedule: RetrySchedule,
     /// The tenant that the administrator acts for when no other is named: `default`.
     pub administrator_tenant: Id<Tenant>,
+    /// Where browsers reach the dashboard; `None`: where callers reach this.
+    pub public_url: Option<String>,
 }
 
 impl fmt::Debug for ApiSettings {

@@ -143,6 +143,7 @@ fn settings(tenant: Id<postrider_core::domain::tenant::Tenant>) -> ApiSettings {
         admin_token: Some(ADMIN.to_owned()),
         retry_schedule: RetrySchedule::default(),
         administrator_tenant: tenant,
+        public_url: None,
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) const fn takes_other_payload(kind: JobKind) -> bool {
     matches!(kind, JobKind::WebhookDeliver | JobKind::WebhookTest)
 }
 
-fn refused<T>(resolved: Resolved<T>) -> Refusal {
+pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
     match resolved {
         Resolved::Done(_) | Resolved::NotFound => Refusal::NotFound("dead letter"),
         Resolved::Already(letter) => {

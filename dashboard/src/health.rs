@@ -60,6 +60,7 @@ impl EndpointLine {
 
 /// An attempt in the log of its endpoint.
 pub(crate) struct LogLine {
+    pub(crate) id: String,
     pub(crate) job: String,
     pub(crate) n: u32,
     pub(crate) outcome: String,
@@ -75,6 +76,7 @@ impl LogLine {
     pub(crate) fn of(logged: LoggedAttempt, now: UnixMs) -> Self {
         let attempt = logged.attempt;
         Self {
+            id: logged.id.to_string(),
             job: logged.job_id.to_string(),
             n: attempt.n,
             failed: attempt.outcome != AttemptClass::Succeeded.as_str(),

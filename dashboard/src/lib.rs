@@ -15,6 +15,8 @@ mod endpoint;
 mod endpoint_acts;
 mod endpoint_form;
 mod endpoints;
+mod event;
+mod events;
 mod exchange;
 mod export;
 mod failures;
@@ -29,6 +31,9 @@ mod operations;
 mod overview;
 mod page;
 mod password;
+mod portal;
+mod portal_acts;
+mod portal_visit;
 mod session;
 mod settings;
 mod shell;
@@ -132,6 +137,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(edit::router())
         .merge(export::router())
         .merge(operations::router())
+        .merge(events::router())
+        .merge(event::router())
         .merge(audit::router())
         .merge(users::router())
         .merge(tokens::router())
@@ -143,6 +150,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(sign_in::router())
         .merge(assets::router())
         .nest("/t/{tenant}", tenant)
+        .merge(portal::router())
+        .merge(portal_acts::router())
         .layer(CompressionLayer::new());
     Ok(pages.with_state(dashboard))
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use postrider_core::{
     domain::{tenant::Tenant, user::UserRole},
-    store::StoreError,
+    store::{NoPortal, StoreError},
 };
 
 use crate::{
@@ -35,6 +35,7 @@ pub(crate) enum Section {
     DeadLetters,
     Jobs,
     Endpoints,
+    Events,
     Operations,
     Audit,
     Users,
@@ -43,12 +44,13 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Overview,
         Self::Failures,
         Self::DeadLetters,
         Self::Jobs,
         Self::Endpoints,
+        Self::Events,
         Self::Operations,
         Self::Audit,
         Self::Users,
@@ -64,6 +66,7 @@ impl Section {
             Self::DeadLetters => ("Dead letters", "/dead-letters", "d"),
             Self::Jobs => ("Jobs", "/jobs", "j"),
             Self::Endpoints => ("Endpoints", "/endpoints", "e"),
+            Self::Events => ("Events", "/events", "v"),
             Self::Operations => ("Operations", "/operations", "p"),
             Self::Audit => ("Audit", "/audit", "a"),
             Self::Users => ("Users", "/users", "u"),
@@ -182,6 +185,8 @@ pub(crate) enum Refusal {
     UnknownToUs {
         name: String,
     },
+    /// A link for integrators that opens nothing, or opens nothing any more.
+    NoPortal(NoPortal),
     Store(StoreError),
     Broken(String),
 }
@@ -204,10 +209,27 @@ struct RefusalPage<'a> {
     style: &'a str,
     title: &'a str,
     detail: &'a str,
+    /// Where to go on, and what that is called.
+    home: Option<(&'a str, &'a str)>,
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        self.leading_to(Some(("/", "To the overview")))
+    }
+}
+
+fn no_portal(why: NoPortal) -> String {
+    let happened = match why {
+        NoPortal::Expired => "Its time is over.",
+        NoPortal::Forged => "It is cut off or was changed, or this browser has opened none yet.",
+    };
+    format!("{happened} Ask whoever sent it to you for a new one; nothing that was sent to you is lost meanwhile.")
+}
+
+impl Refusal {
+    /// As a page from which people go on to `home`.
+    pub(crate) fn leading_to(self, home: Option<(&str, &str)>) -> Response {
         let (status, title, detail) = match self {
             Self::SignIn { next } => return Redirect::to(&sign_in_path(&next)).into_response(),
             Self::NotFound(what) => (
@@ -230,7 +252,7 @@ impl IntoResponse for Refusal {
             Self::TooSoon { seconds } => {
                 let detail = format!("There were too many tries. Try again in {seconds} s.");
                 let mut response =
-                    refusal(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &detail);
+                    refusal(StatusCode::TOO_MANY_REQUESTS, "Wait a moment", &detail, home);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
                 return response;
             }
@@ -239,6 +261,7 @@ impl IntoResponse for Refusal {
                 "You are no user here",
                 format!("The proxy in front of this dashboard says that you are {name}, and there is no user of that name. An administrator can make one: postrider user create {name}"),
             ),
+            Self::NoPortal(why) => (StatusCode::FORBIDDEN, "This link does not open anything", no_portal(why)),
             Self::Store(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "a page is not shown");
                 (
@@ -256,12 +279,12 @@ impl IntoResponse for Refusal {
                 (StatusCode::INTERNAL_SERVER_ERROR, "This page failed", "The log of this process has the reason.".to_owned())
             }
         };
-        refusal(status, title, &detail)
+        refusal(status, title, &detail, home)
     }
 }
 
-fn refusal(status: StatusCode, title: &str, detail: &str) -> Response {
-    let page = RefusalPage { style: &STYLE_PATH, title, detail };
+fn refusal(status: StatusCode, title: &str, detail: &str, home: Option<(&str, &str)>) -> Response {
+    let page = RefusalPage { style: &STYLE_PATH, title, detail, home };
     match page.render() {
         Ok(page) => (status, HEADERS, Html(page)).into_response(),
         Err(_) => (status, detail.to_owned()).into_response(),

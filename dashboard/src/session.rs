@@ -29,8 +29,8 @@ impl Session {
         URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
-    /// In the place of a session of our own, for somebody whom a proxy has signed in.
-    pub(crate) fn of_proxy(key: &str) -> Self {
+    /// In the place of a session of our own: of somebody whom a proxy has signed in, or of a link's bearer.
+    pub(crate) fn of_key(key: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, key.as_bytes());
         Self(std::array::from_fn(|place| hash.as_ref().get(place).copied().unwrap_or_default()))
     }

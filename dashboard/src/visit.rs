@@ -162,7 +162,7 @@ async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Opti
         Err(_) => None,
     };
     let user = known.ok_or(Refusal::UnknownToUs { name })?;
-    let session = Session::of_proxy(&dashboard.store.proxied_user_key(&user.name));
+    let session = Session::of_key(&dashboard.store.proxied_user_key(&user.name));
     Ok(Some((session, user)))
 }
 

@@ -60,6 +60,11 @@ impl TenantEndpoints {
         self.all.binary_search_by_key(&id, |live| live.endpoint.id).ok().map(|place| &self.all[place])
     }
 
+    /// In the order of their ids, oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Endpoint> {
+        self.all.iter().map(|live| &live.endpoint)
+    }
+
     /// The endpoints that an event goes to. Disabled ones get nothing.
     pub fn wanting<'a>(
         &'a self,

@@ -1,5 +1,7 @@
 //! Events and where they went.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
+    dead_letter::{DeadLetter, DeadLetterState},
     endpoint::Endpoint,
     event::{Event, EventType, OwnId},
     job::{Job, JobState},
@@ -26,6 +29,25 @@ pub struct Delivery {
     pub max_attempts: u32,
     pub run_at: UnixMs,
     pub last_error: Option<String>,
+    /// The dead letter that it replays.
+    pub replay_of: Option<Id<DeadLetter>>,
+}
+
+/// What became of an event's deliveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    pub pending: u64,
+    pub succeeded: u64,
+    pub dead: u64,
+    pub cancelled: u64,
+}
+
+/// The dead letter of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryLetter {
+    pub job_id: Id<Job>,
+    pub id: Id<DeadLetter>,
+    pub state: DeadLetterState,
 }
 
 /// An event with its deliveries.
@@ -55,6 +77,12 @@ pub(super) struct Row {
     created_at: i64,
 }
 
+/// Events that one page looks at where no index leads to what is asked for.
+const LOOKED_AT_MAX: u32 = 10_000;
+/// An id is made a moment before or after the time that its event is given.
+const ID_SKEW_MS: i64 = 10_000;
+const COLUMNS_ALONE: &str =
+    "SELECT id, tenant_id, own_id, kind, channels, NULL AS payload, deliver_at, created_at FROM events";
 pub(super) const COLUMNS: &str =
     "SELECT id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at FROM events";
 
@@ -85,6 +113,7 @@ struct DeliveryRow {
     max_attempts: i64,
     run_at: i64,
     last_error: Option<String>,
+    replay_of: Option<Uuid>,
 }
 
 impl DeliveryRow {
@@ -98,6 +127,7 @@ impl DeliveryRow {
             max_attempts: small(self.max_attempts),
             run_at: UnixMs(self.run_at),
             last_error: self.last_error,
+            replay_of: self.replay_of.map(Id::from_uuid),
         })
     }
 }
@@ -118,6 +148,8 @@ impl Scope<'_> {
         Ok(self.with_deliveries(vec![row.read()?]).await?.pop())
     }
 
+    /// A page of events with their deliveries, as [`Self::events_alone`].
+    ///
     /// # Errors
     /// When the database does not answer.
     pub async fn events(
@@ -125,20 +157,88 @@ impl Scope<'_> {
         filter: &EventFilter,
         page: &Page<Event>,
     ) -> Result<Listed<EventSummary, Event>, StoreError> {
-        let mut select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
-        if let Some(kind) = &filter.kind {
-            select = select.and(" AND kind = ", kind.as_str());
-        }
-        if let Some(since) = filter.since {
-            select = select.and(" AND created_at >= ", since);
-        }
-        if let Some(until) = filter.until {
-            select = select.and(" AND created_at < ", until);
-        }
+        let Listed { rows, next } = self.events_alone(filter, page).await?;
+        Ok(Listed { rows: self.with_deliveries(rows).await?, next })
+    }
+
+    /// A page of events without their payloads. One that is shorter than its limit and has a next one was cut off by what
+    /// may be looked at.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn events_alone(
+        &self,
+        filter: &EventFilter,
+        page: &Page<Event>,
+    ) -> Result<Listed<Event, Event>, StoreError> {
+        let floor = self.last_event(filter, page).await?;
+        let select = filter.finish(sql(COLUMNS_ALONE).and(" WHERE tenant_id = ", self.tenant));
+        let select = match floor {
+            Some(floor) => select.and(" AND id >= ", floor),
+            None => select,
+        };
         let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
         let events: Vec<Event> = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
-        let Listed { rows, next } = page.cut(events, |event: &Event| event.id);
-        Ok(Listed { rows: self.with_deliveries(rows).await?, next })
+        let listed = page.cut(events, |event: &Event| event.id);
+        Ok(Listed { next: listed.next.or(floor), ..listed })
+    }
+
+    /// The last event that a page looks at; `None` where it may look at all.
+    async fn last_event(&self, filter: &EventFilter, page: &Page<Event>) -> Result<Option<Id<Event>>, StoreError> {
+        if filter.kind.is_none() {
+            return Ok(None);
+        }
+        let select = filter.indexed(sql("SELECT id FROM events").and(" WHERE tenant_id = ", self.tenant));
+        let select = match page.before {
+            Some(before) => select.and(" AND id < ", before),
+            None => select,
+        };
+        let last = select.then(" ORDER BY id DESC LIMIT 1").and(" OFFSET ", LOOKED_AT_MAX - 1);
+        let found: Option<(Uuid,)> = self.store.pool.fetch_one(last).await?;
+        Ok(found.map(|(id,)| Id::from_uuid(id)))
+    }
+
+    /// What became of the deliveries of these events. One without any is not among them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delivery_counts(
+        &self,
+        events: &[Id<Event>],
+    ) -> Result<HashMap<Id<Event>, DeliveryCounts>, StoreError> {
+        let mut counts: HashMap<Id<Event>, DeliveryCounts> = HashMap::new();
+        if events.is_empty() {
+            return Ok(counts);
+        }
+        let select = sql("SELECT j.event_id, j.state, COUNT(*)")
+            .append(deliveries_of(self.tenant, events.iter().copied()))
+            .then(" GROUP BY j.event_id, j.state");
+        let rows: Vec<(Uuid, String, i64)> = self.store.pool.fetch(select).await?;
+        for (event, state, count) in rows {
+            let counts = counts.entry(Id::from_uuid(event)).or_default();
+            let count = u64::try_from(count).unwrap_or(0);
+            match state.as_str() {
+                "succeeded" => counts.succeeded = count,
+                "dead" => counts.dead = count,
+                "cancelled" => counts.cancelled = count,
+                _ => counts.pending = count,
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The dead letters of these deliveries.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn letters_of(&self, jobs: impl Iterator<Item = Id<Job>>) -> Result<Vec<DeliveryLetter>, StoreError> {
+        let select = sql("SELECT job_id, id, state FROM dead_letters").and(" WHERE tenant_id = ", self.tenant);
+        let rows: Vec<(Uuid, Uuid, String)> = self.store.pool.fetch(select.then(" AND job_id").any(jobs)).await?;
+        let read = |(job, id, state): (Uuid, Uuid, String)| {
+            let state = state.parse().map_err(|error: String| StoreError::unreadable("dead letter's state", error))?;
+            Ok(DeliveryLetter { job_id: Id::from_uuid(job), id: Id::from_uuid(id), state })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     async fn with_deliveries(&self, events: Vec<Event>) -> Result<Vec<EventSummary>, StoreError> {
@@ -156,15 +256,48 @@ impl Scope<'_> {
     }
 }
 
+impl EventFilter {
+    /// What the index leads to, in the order of ids.
+    fn indexed(&self, select: Sql) -> Sql {
+        let skewed = |time: UnixMs, ms: i64| Id::<Event>::first_of(UnixMs(time.0.saturating_add(ms)));
+        let select = match self.since {
+            Some(since) => select.and(" AND id >= ", skewed(since, -ID_SKEW_MS)),
+            None => select,
+        };
+        match self.until {
+            Some(until) => select.and(" AND id < ", skewed(until, ID_SKEW_MS)),
+            None => select,
+        }
+    }
+
+    fn finish(&self, select: Sql) -> Sql {
+        let mut select = self.indexed(select);
+        if let Some(kind) = &self.kind {
+            select = select.and(" AND kind = ", kind.as_str());
+        }
+        if let Some(since) = self.since {
+            select = select.and(" AND created_at >= ", since);
+        }
+        if let Some(until) = self.until {
+            select = select.and(" AND created_at < ", until);
+        }
+        select
+    }
+}
+
+fn select_deliveries(tenant: Id<Tenant>, events: impl Iterator<Item = Id<Event>>) -> Sql {
+    sql("SELECT j.event_id, j.id, j.endpoint_id, j.state, j.attempt, j.max_attempts, j.run_at, j.last_error, j.replay_of")
+        .append(deliveries_of(tenant, events))
+        .then(" ORDER BY j.id")
+}
+
 /// Told by their events: by their tenant, SQLite would read all of its jobs to find those of a few events. It reads tables
 /// that are joined by CROSS JOIN in the order in which they stand here.
-fn select_deliveries(tenant: Id<Tenant>, events: impl Iterator<Item = Id<Event>>) -> Sql {
-    sql("SELECT j.event_id, j.id, j.endpoint_id, j.state, j.attempt, j.max_attempts, j.run_at, j.last_error \
-        FROM events e CROSS JOIN jobs j WHERE j.event_id = e.id AND j.endpoint_id IS NOT NULL")
-    .and(" AND e.tenant_id = ", tenant)
-    .then(" AND e.id")
-    .any(events)
-    .then(" ORDER BY j.id")
+fn deliveries_of(tenant: Id<Tenant>, events: impl Iterator<Item = Id<Event>>) -> Sql {
+    sql(" FROM events e CROSS JOIN jobs j WHERE j.event_id = e.id AND j.endpoint_id IS NOT NULL")
+        .and(" AND e.tenant_id = ", tenant)
+        .then(" AND e.id")
+        .any(events)
 }
 
 #[cfg(test)]
@@ -176,5 +309,13 @@ mod tests {
     async fn deliveries_are_found_by_their_events_and_not_among_all_of_a_tenant_s_jobs() {
         let plan = sqlite_plan(select_deliveries(Id::new(), (0..50).map(|_| Id::new()))).await;
         assert!(plan.contains("INDEX jobs_by_event (event_id=?)"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn events_of_a_time_are_found_by_their_ids() {
+        let filter = EventFilter { kind: None, since: Some(UnixMs(0)), until: Some(UnixMs(60_000)) };
+        let select = filter.finish(sql(COLUMNS_ALONE).and(" WHERE tenant_id = ", Id::<Tenant>::new()));
+        let plan = sqlite_plan(Page::<Event> { before: None, limit: 50 }.finish(select, "id")).await;
+        assert!(plan.contains("INDEX events_by_tenant (tenant_id=? AND id>? AND id<?)"), "{plan}");
     }
 }

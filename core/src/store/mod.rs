@@ -24,6 +24,7 @@ mod operations;
 mod outcomes;
 mod page;
 mod pool;
+mod portal;
 mod publish;
 mod reach;
 mod recover;
@@ -59,7 +60,7 @@ pub use self::{
     due::DueJob,
     endpoints::EndpointChange,
     error::StoreError,
-    events::{Delivery, EventFilter, EventSummary},
+    events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
     failures::{FailureGroup, FailureVerdict, RetryingJob},
     gates::Gate,
     inspect::{Inspection, Tables},
@@ -68,6 +69,7 @@ pub use self::{
     operations::{Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
+    portal::NoPortal,
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
     replays::NoReplay,
     retention::{Removed, RetentionAges},

@@ -163,7 +163,7 @@ impl Sql {
     }
 
     /// Adds another statement.
-    fn append(mut self, other: Self) -> Self {
+    pub(super) fn append(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }

@@ -1,0 +1,232 @@
+//! One event: its payload, where it went as a tree, and sending it once more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        dead_letter::DeadLetter,
+        endpoint::{Endpoint, EndpointState},
+        job::{Job, JobView},
+        lane::{LaneKey, LaneName},
+    },
+    running::running,
+    store::{Delivery, DeliveryLetter, EventSummary, Item, NoReplay, Publication, TenantEndpoints},
+};
+use serde_json::json;
+
+use crate::{
+    Dashboard,
+    body::Body,
+    moment::Moment,
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+/// Endpoints that a page shows deliveries of, or lets somebody choose among.
+const BRANCHES_MAX: usize = 200;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/events/{id}", get(event)).route("/events/{id}/replay", post(replay))
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage {
+    frame: Frame,
+    id: String,
+    public_id: String,
+    kind: String,
+    channels: String,
+    published: Moment,
+    deliver_at: Moment,
+    /// `None` once retention has removed it.
+    payload: Option<Body>,
+    branches: Vec<Branch>,
+    /// Endpoints beyond those that are shown.
+    more: usize,
+    choices: Vec<Choice>,
+}
+
+/// Deliveries to one endpoint.
+struct Branch {
+    endpoint: String,
+    /// `None` where it is deleted.
+    url: Option<String>,
+    deliveries: Vec<Vec<Twig>>,
+}
+
+/// A delivery, or the replay of the dead letter of the one before it.
+struct Twig {
+    job: String,
+    state: &'static str,
+    attempts: String,
+    due: Option<Moment>,
+    error: Option<String>,
+    letter: Option<(String, &'static str)>,
+}
+
+/// An endpoint that the event can be sent to once more.
+struct Choice {
+    id: String,
+    url: String,
+    wants: bool,
+}
+
+async fn event(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    let summary = find(&visit, &id).await?;
+    let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+    let letters = visit.scope().letters_of(summary.deliveries.iter().map(|delivery| delivery.job_id)).await?;
+    let keys: Vec<(LaneKey, Id<Job>)> = summary.deliveries.iter().map(|delivery| key(&visit, delivery)).collect();
+    let runs = running(&visit.dashboard.queue, &keys).await;
+    let mut tree = Tree::of(&summary.deliveries, &letters, &runs, visit.now);
+    let event = &summary.event;
+    let channels: Vec<String> = event.channels.iter().map(ToString::to_string).collect();
+    let mut branches = tree.branches(&endpoints);
+    let more = branches.len().saturating_sub(BRANCHES_MAX);
+    branches.truncate(BRANCHES_MAX);
+    let page = EventPage {
+        frame: Frame::of(&visit, Section::Events, format!("Event {}", event.public_id())),
+        id: event.id.to_string(),
+        public_id: event.public_id(),
+        kind: event.kind.to_string(),
+        channels: channels.join(", "),
+        published: Moment::of(event.created_at, visit.now),
+        deliver_at: Moment::of(event.deliver_at, visit.now),
+        payload: event.payload.as_deref().map(|payload| visit.body(payload)),
+        branches,
+        more,
+        choices: choices(&summary, &endpoints),
+    };
+    show(&page)
+}
+
+fn key(visit: &Visit, delivery: &Delivery) -> (LaneKey, Id<Job>) {
+    let name = LaneName::of_endpoint(delivery.endpoint_id);
+    (LaneKey { tenant: visit.tenant.id, name }, delivery.job_id)
+}
+
+/// Those that had it or want it now, as far as they take anything.
+fn choices(summary: &EventSummary, endpoints: &TenantEndpoints) -> Vec<Choice> {
+    let event = &summary.event;
+    let had = summary.deliveries.iter().map(|delivery| delivery.endpoint_id);
+    let wanting = endpoints.wanting(&event.kind, &event.channels).map(|live| live.endpoint.id);
+    let ids: BTreeSet<Id<Endpoint>> = had.chain(wanting).collect();
+    let takes = |endpoint: &Endpoint| endpoint.state != EndpointState::Disabled;
+    let found = ids.into_iter().filter_map(|id| endpoints.get(id)).map(|live| &live.endpoint);
+    let choice = |endpoint: &Endpoint| Choice {
+        id: endpoint.id.to_string(),
+        url: endpoint.settings.url.as_str().to_owned(),
+        wants: endpoint.wants(&event.kind, &event.channels),
+    };
+    found.filter(|endpoint| takes(endpoint)).take(BRANCHES_MAX).map(choice).collect()
+}
+
+/// Deliveries by what they came from: their endpoint, or the dead letter that they replay.
+struct Tree<'d> {
+    letters: HashMap<Id<Job>, DeliveryLetter>,
+    replays: HashMap<Id<DeadLetter>, (&'d Delivery, bool)>,
+    roots: BTreeMap<Id<Endpoint>, Vec<(&'d Delivery, bool)>>,
+    now: UnixMs,
+}
+
+impl<'d> Tree<'d> {
+    fn of(deliveries: &'d [Delivery], letters: &[DeliveryLetter], runs: &[bool], now: UnixMs) -> Self {
+        let known: BTreeSet<Id<DeadLetter>> = letters.iter().map(|letter| letter.id).collect();
+        let letters = letters.iter().map(|letter| (letter.job_id, *letter)).collect();
+        let mut tree = Self { letters, replays: HashMap::new(), roots: BTreeMap::new(), now };
+        for (delivery, runs) in deliveries.iter().zip(runs.iter().copied()) {
+            match delivery.replay_of.filter(|letter| known.contains(letter)) {
+                Some(letter) => drop(tree.replays.insert(letter, (delivery, runs))),
+                None => tree.roots.entry(delivery.endpoint_id).or_default().push((delivery, runs)),
+            }
+        }
+        tree
+    }
+
+    fn branches(&mut self, endpoints: &TenantEndpoints) -> Vec<Branch> {
+        let roots = std::mem::take(&mut self.roots);
+        let branch = |(endpoint, deliveries): (Id<Endpoint>, Vec<(&'d Delivery, bool)>)| Branch {
+            endpoint: endpoint.to_string(),
+            url: endpoints.get(endpoint).map(|live| live.endpoint.settings.url.as_str().to_owned()),
+            deliveries: deliveries.into_iter().map(|root| self.chain(root)).collect(),
+        };
+        roots.into_iter().map(branch).collect()
+    }
+
+    /// A dead letter is replayed once at most, so what follows a delivery is a chain.
+    fn chain(&mut self, root: (&'d Delivery, bool)) -> Vec<Twig> {
+        let (mut chain, mut next) = (Vec::new(), Some(root));
+        while let Some((delivery, runs)) = next {
+            let letter = self.letters.get(&delivery.job_id).copied();
+            chain.push(twig(delivery, runs, letter, self.now));
+            next = letter.and_then(|letter| self.replays.remove(&letter.id));
+        }
+        chain
+    }
+}
+
+fn twig(delivery: &Delivery, runs: bool, letter: Option<DeliveryLetter>, now: UnixMs) -> Twig {
+    let view = JobView::derived(delivery.state, delivery.attempt, delivery.run_at, runs, now);
+    Twig {
+        job: delivery.job_id.to_string(),
+        state: view.as_str(),
+        attempts: format!("{} of {}", delivery.attempt, delivery.max_attempts),
+        due: matches!(view, JobView::Scheduled | JobView::Retrying).then(|| Moment::of(delivery.run_at, now)),
+        error: delivery.last_error.clone(),
+        letter: letter.map(|letter| (letter.id.to_string(), letter.state.as_str())),
+    }
+}
+
+async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let event = find(&visit, &id).await?.event;
+    let named = match fields.text("to") {
+        Some("all") => None,
+        _ => Some(chosen(fields.all("endpoint"))?),
+    };
+    let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+    let now = UnixMs::now();
+    let jobs = endpoints.replays(&event, named.as_deref(), now).map_err(refused)?;
+    if jobs.is_empty() {
+        return Err(Refusal::Conflict("No endpoint wants this event now, so it was sent to nobody.".to_owned()));
+    }
+    let due: Vec<_> = jobs.iter().map(|job| job.due(visit.tenant.id)).collect();
+    let note = json!({ "jobs": jobs.iter().map(|job| job.id).collect::<Vec<_>>(), "endpoints": named });
+    let item = Item { gate: None, answer: String::new(), event: None, jobs };
+    let publication = Publication::plain(vec![item], now).noting("event.replay", event.id.to_string(), note);
+    visit.scope().publish(publication).await?;
+    visit.dashboard.dispatcher.offer(&due);
+    Ok(Redirect::to(&format!("{}/events/{}", base(&visit.tenant), event.id)).into_response())
+}
+
+fn chosen<'f>(texts: impl Iterator<Item = &'f str>) -> Result<Vec<Id<Endpoint>>, Refusal> {
+    let parsed = |text: &str| text.parse().map_err(|_| Refusal::NotFound("endpoint"));
+    let named = texts.map(parsed).collect::<Result<Vec<_>, _>>()?;
+    match named.is_empty() {
+        true => Err(Refusal::Bad("No endpoint was chosen. Go back and choose those that shall have it.".to_owned())),
+        false => Ok(named),
+    }
+}
+
+fn refused(refused: NoReplay) -> Refusal {
+    match refused {
+        NoReplay::PayloadGone => {
+            Refusal::Conflict("Retention has removed this event's payload, so there is nothing to send.".to_owned())
+        }
+        NoReplay::NoEndpoint(_) => Refusal::NotFound("endpoint"),
+        NoReplay::EndpointDisabled(endpoint) => {
+            Refusal::Conflict(format!("The endpoint {} is disabled. Resume it first.", endpoint.settings.url.as_str()))
+        }
+    }
+}
+
+async fn find(visit: &Visit, id: &str) -> Result<EventSummary, Refusal> {
+    visit.scope().event(id).await?.ok_or(Refusal::NotFound("event"))
+}
