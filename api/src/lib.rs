@@ -16,6 +16,7 @@ mod http_request;
 mod job_list;
 mod jobs;
 mod json;
+mod lanes;
 mod metrics;
 mod openapi;
 mod operations;

@@ -18,7 +18,9 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{context, dead_letters, endpoints, events, failures, jobs, operations, state::ApiState, tenants, tokens};
+use crate::{
+    context, dead_letters, endpoints, events, failures, jobs, lanes, operations, state::ApiState, tenants, tokens,
+};
 
 const DOCS: &str = include_str!("docs.html");
 const BEARER: &str = "bearer";
@@ -53,6 +55,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(endpoints::router())
         .merge(events::router())
         .merge(jobs::router())
+        .merge(lanes::router())
         .merge(dead_letters::router())
         .merge(operations::router())
         .merge(failures::router());

@@ -244,8 +244,7 @@ impl Dispatcher {
 
     /// Tells settings that differ from what was last told here.
     async fn tell_changed(&self, jobs: &[&DueJob]) -> Result<(), DispatchError> {
-        let lanes: HashSet<&LaneKey> =
-            jobs.iter().filter(|job| job.endpoint_id.is_some()).map(|job| &job.lane).collect();
+        let lanes: HashSet<&LaneKey> = jobs.iter().map(|job| &job.lane).collect();
         for lane in lanes {
             let settings = self.settings(lane).await?;
             if self.told.lock().await.get(lane) != Some(&settings) {
@@ -255,9 +254,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// What holds for a lane now: what its endpoint says, and the defaults for all others.
+    /// What holds for a lane now: what its endpoint says, and what is set for it where it is no endpoint's.
     async fn settings(&self, lane: &LaneKey) -> Result<LaneSettings, StoreError> {
-        let Ok(endpoint) = lane.name.as_str().parse() else { return Ok(LaneSettings::default()) };
+        let Ok(endpoint) = lane.name.as_str().parse() else { return self.store.directory().lane(lane).await };
         let live = self.store.directory().endpoint(lane.tenant, endpoint).await?;
         Ok(live.map_or_else(LaneSettings::default, |live| live.endpoint.lane_settings()))
     }

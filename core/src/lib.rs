@@ -4,6 +4,7 @@ pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod endpoint_test;
+pub mod lane_control;
 pub mod queue;
 pub mod running;
 pub mod store;

@@ -24,6 +24,7 @@ mod fields;
 mod health;
 mod job;
 mod jobs;
+mod lanes;
 mod lineage;
 mod live;
 mod moment;
@@ -43,6 +44,7 @@ mod throttle;
 mod tokens;
 mod users;
 mod visit;
+mod workers;
 
 use std::sync::Arc;
 
@@ -133,6 +135,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(endpoint::router())
         .merge(endpoint_acts::router())
         .merge(job::router())
+        .merge(lanes::router())
+        .merge(workers::router())
         .merge(bulk::router())
         .merge(edit::router())
         .merge(export::router())

@@ -34,6 +34,8 @@ pub(crate) enum Section {
     Failures,
     DeadLetters,
     Jobs,
+    Lanes,
+    Workers,
     Endpoints,
     Events,
     Operations,
@@ -44,11 +46,13 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Overview,
         Self::Failures,
         Self::DeadLetters,
         Self::Jobs,
+        Self::Lanes,
+        Self::Workers,
         Self::Endpoints,
         Self::Events,
         Self::Operations,
@@ -65,6 +69,8 @@ impl Section {
             Self::Failures => ("Failures", "/failures", "f"),
             Self::DeadLetters => ("Dead letters", "/dead-letters", "d"),
             Self::Jobs => ("Jobs", "/jobs", "j"),
+            Self::Lanes => ("Lanes", "/lanes", "l"),
+            Self::Workers => ("Workers", "/workers", "w"),
             Self::Endpoints => ("Endpoints", "/endpoints", "e"),
             Self::Events => ("Events", "/events", "v"),
             Self::Operations => ("Operations", "/operations", "p"),

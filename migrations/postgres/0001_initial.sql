@@ -81,6 +81,27 @@ CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
 CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 CREATE INDEX endpoints_undrained ON endpoints (id) WHERE deleted_at IS NOT NULL AND drained_at IS NULL;
 
+CREATE TABLE lanes (
+    tenant_id UUID NOT NULL,
+    name TEXT NOT NULL,
+    paused BIGINT NOT NULL,
+    concurrency_max BIGINT NULL,
+    rate_per_second BIGINT NULL,
+    settings_epoch BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CONSTRAINT lanes_pk PRIMARY KEY (tenant_id, name),
+    CONSTRAINT lanes_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+COMMENT ON TABLE lanes IS 'What is set for lanes that are no endpoint''s; a lane without a row has the defaults.';
+COMMENT ON COLUMN lanes.tenant_id IS 'owner';
+COMMENT ON COLUMN lanes.name IS 'the lane''s, within the tenant';
+COMMENT ON COLUMN lanes.paused IS '1: nothing starts';
+COMMENT ON COLUMN lanes.concurrency_max IS 'in flight at most; NULL: what the receiver bears';
+COMMENT ON COLUMN lanes.rate_per_second IS 'starts in one second at most; NULL: any number';
+COMMENT ON COLUMN lanes.settings_epoch IS 'settings_clock at the last change of this lane';
+COMMENT ON COLUMN lanes.updated_at IS 'milliseconds since 1970 UTC';
+CREATE INDEX lanes_by_settings_epoch ON lanes (tenant_id, settings_epoch);
+
 CREATE TABLE endpoint_secrets (
     id UUID NOT NULL,
     endpoint_id UUID NOT NULL,

@@ -55,6 +55,20 @@ CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
 CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 CREATE INDEX endpoints_undrained ON endpoints (id) WHERE deleted_at IS NOT NULL AND drained_at IS NULL;
 
+-- What is set for lanes that are no endpoint's; a lane without a row has the defaults.
+CREATE TABLE lanes (
+    tenant_id BLOB NOT NULL, -- owner
+    name TEXT NOT NULL, -- the lane's, within the tenant
+    paused INTEGER NOT NULL, -- 1: nothing starts
+    concurrency_max INTEGER NULL, -- in flight at most; NULL: what the receiver bears
+    rate_per_second INTEGER NULL, -- starts in one second at most; NULL: any number
+    settings_epoch INTEGER NOT NULL, -- settings_clock at the last change of this lane
+    updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT lanes_pk PRIMARY KEY (tenant_id, name),
+    CONSTRAINT lanes_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+) STRICT;
+CREATE INDEX lanes_by_settings_epoch ON lanes (tenant_id, settings_epoch);
+
 -- Signing secrets of endpoints, encrypted; during a rotation an endpoint has several.
 CREATE TABLE endpoint_secrets (
     id BLOB NOT NULL, -- UUIDv7; the newest is the current secret

@@ -21,6 +21,7 @@ mod dashboard_bulk;
 mod dashboard_endpoints;
 mod dashboard_events;
 mod dashboard_jobs;
+mod dashboard_lanes;
 mod dashboard_portal;
 mod dashboard_users;
 mod dead_letters;

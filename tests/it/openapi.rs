@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Stack};
 
 /// Every call of the HTTP contract.
-const CALLS: [&str; 37] = [
+const CALLS: [&str; 42] = [
     "post /v1/tenants",
     "get /v1/tenants",
     "post /v1/tokens",
@@ -33,6 +33,11 @@ const CALLS: [&str; 37] = [
     "get /v1/jobs/{id}",
     "post /v1/jobs/{id}/cancel",
     "post /v1/jobs/{id}/run-now",
+    "get /v1/lanes",
+    "get /v1/lanes/{name}",
+    "patch /v1/lanes/{name}",
+    "post /v1/lanes/{name}/pause",
+    "post /v1/lanes/{name}/resume",
     "get /v1/dead-letters",
     "get /v1/dead-letters/{id}",
     "post /v1/dead-letters/{id}/replay",

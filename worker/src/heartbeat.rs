@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use postrider_core::{
     domain::{Id, job::Job, lane::Health},
-    queue::{HEARTBEAT, Lease, Next, Queue, QueueError, Verdict, WorkerId},
+    queue::{HEARTBEAT, Lease, Next, Queue, QueueError, Verdict, WorkerAbout, WorkerId},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{leases::Leases, pace::rest};
 
 /// Renews until `stop`, which comes after the last verdict.
-pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: CancellationToken) {
-    let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: false, orphans: Vec::new() };
+pub(crate) async fn run(queue: Queue, leases: Leases, about: WorkerAbout, sweep: Arc<Notify>, stop: CancellationToken) {
+    let mut heart = Heart { queue, leases, about, known: Vec::new(), forgotten: false, orphans: Vec::new() };
     loop {
         if heart.renew().await {
             sweep.notify_one();
@@ -29,6 +29,7 @@ pub(crate) async fn run(queue: Queue, leases: Leases, sweep: Arc<Notify>, stop: 
 struct Heart {
     queue: Queue,
     leases: Leases,
+    about: WorkerAbout,
     /// The first heartbeat of an id registers it.
     known: Vec<WorkerId>,
     /// The queue had forgotten a worker, and was not told yet what runs.
@@ -44,8 +45,12 @@ impl Heart {
         for worker in self.leases.workers() {
             match self.queue.renew(&worker).await {
                 Ok(true) => {}
-                Ok(false) if !self.known.contains(&worker) => self.known.push(worker),
+                Ok(false) if !self.known.contains(&worker) => {
+                    self.introduce(&worker).await;
+                    self.known.push(worker);
+                }
                 Ok(false) => {
+                    self.introduce(&worker).await;
                     tracing::warn!(%worker, "the queue had forgotten this worker; everything undone is offered again");
                     any = true;
                 }
@@ -57,6 +62,12 @@ impl Heart {
             self.leases.doubt();
         }
         any
+    }
+
+    async fn introduce(&self, worker: &WorkerId) {
+        if let Err(error) = self.queue.introduce(worker, &self.about).await {
+            tracing::debug!(%error, %worker, "the queue was not told what this worker is");
+        }
     }
 
     /// Tells the queue what runs, where it forgot that. All of it goes on under a new id: a queue that went back to old data
@@ -120,7 +131,10 @@ fn ended(told: &[Lease], held: &[Lease]) -> Vec<Verdict> {
 #[cfg(test)]
 mod tests {
     use postrider_core::{
-        domain::lane::{LaneKey, Standing},
+        domain::{
+            UnixMs,
+            lane::{LaneKey, Standing},
+        },
         queue::EmbeddedOptions,
     };
 
@@ -135,7 +149,8 @@ mod tests {
         let told = [ran, runs.clone()];
         queue.reassert(&leases.worker(), &told).await.unwrap();
         let orphans = ended(&told, std::slice::from_ref(&runs));
-        let mut heart = Heart { queue, leases, known: Vec::new(), forgotten: false, orphans };
+        let about = WorkerAbout { host: String::new(), version: String::new(), slots: 2, since: UnixMs(0) };
+        let mut heart = Heart { queue, leases, about, known: Vec::new(), forgotten: false, orphans };
         heart.settle_orphans().await.unwrap();
         let held = told.map(|lease| (lease.lane, lease.job));
         assert_eq!(heart.queue.held(&held).await.unwrap(), [false, true]);

@@ -7,6 +7,7 @@ use apalis_core::{
     monitor::{Monitor, MonitorError},
     worker::{builder::WorkerBuilder, ext::parallelize::ParallelizeLayer},
 };
+use postrider_core::{domain::UnixMs, queue::WorkerAbout};
 use tokio::{
     sync::{Notify, mpsc},
     task::{JoinError, JoinSet},
@@ -47,6 +48,7 @@ pub async fn run(parts: WorkerParts, shutdown: CancellationToken, hurry: Cancell
 
 struct Worker {
     leases: Leases,
+    about: WorkerAbout,
     recorder: Recorder,
     verdicts: settle::Verdicts,
     sweep: Arc<Notify>,
@@ -67,6 +69,12 @@ impl Worker {
         let slots = concurrency + prefetch;
         parts.metrics.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
         Self {
+            about: WorkerAbout {
+                host: parts.settings.host.clone(),
+                version: parts.settings.version.clone(),
+                slots: u32::try_from(slots).unwrap_or(u32::MAX),
+                since: UnixMs::now(),
+            },
             leases: Leases::new(&parts.settings.host, slots).shown_by(parts.metrics.in_flight.clone()),
             recorder: Recorder {
                 store: parts.store.clone(),
@@ -96,6 +104,7 @@ impl Worker {
         output.spawn(heartbeat::run(
             parts.queue.clone(),
             self.leases.clone(),
+            self.about,
             Arc::clone(&self.sweep),
             self.silence.clone(),
         ));

@@ -11,6 +11,7 @@ use crate::domain::{
     Id,
     job::Job,
     lane::{LaneKey, LaneSettings, SILENCE_MAX},
+    tenant::Tenant,
 };
 
 mod embedded;
@@ -29,12 +30,15 @@ pub use metrics::QueueGauges;
 pub use redis::{Redis, RedisOptions, RedisUrl};
 pub use room::{Held, Places, Room};
 pub use ticket::{Claimed, Epoch, Lease, LostLease, Next, Offered, Rest, Settled, Ticket, Verdict, WorkerId};
-pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerView};
+pub use view::{LaneView, QueueTotals, QueueView, SpilledLane, WorkerAbout, WorkerView};
 
 /// A worker without a heartbeat for this long has lost its leases.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// Tickets of one lane that a queue holds; the rest waits in SQL.
 pub const WINDOW: u64 = 10_000;
+
+/// Lanes that are looked at for those of one tenant: the deepest of all.
+const LOOKED_AT_MAX: usize = 5_000;
 
 /// A worker's heartbeat. Often, since a queue that was emptied must hear what runs before it is offered again.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -310,5 +314,37 @@ impl Queue {
     /// When the queue is not available.
     pub async fn view(&self, lanes_max: usize) -> Result<QueueView, QueueError> {
         on_backend!(self, backend => backend.view(lanes_max))
+    }
+
+    /// The deepest `lanes_max` lanes of one tenant, as far as they are among the deepest of all.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn lanes_of(&self, tenant: Id<Tenant>, lanes_max: usize) -> Result<Vec<LaneView>, QueueError> {
+        on_backend!(self, backend => backend.lanes_of(tenant, lanes_max))
+    }
+
+    /// One lane; `None` where the queue knows nothing of it.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn lane_view(&self, key: &LaneKey) -> Result<Option<LaneView>, QueueError> {
+        on_backend!(self, backend => backend.lane_view(key))
+    }
+
+    /// A worker says what it is, after its first heartbeat. Nothing but what people are shown hangs on it.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn introduce(&self, worker: &WorkerId, about: &WorkerAbout) -> Result<(), QueueError> {
+        on_backend!(self, backend => backend.introduce(worker, about))
+    }
+
+    /// What a worker holds, `max` jobs at most.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn held_by(&self, worker: &WorkerId, max: usize) -> Result<Vec<(LaneKey, Id<Job>)>, QueueError> {
+        on_backend!(self, backend => backend.held_by(worker, max))
     }
 }

@@ -1,5 +1,7 @@
 //! What a queue shows of itself to operators and to the sweep. Knows no backend.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     domain::{
         UnixMs,
@@ -27,9 +29,21 @@ pub struct LaneView {
     pub settings: LaneSettings,
 }
 
+/// What a worker says of itself when it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerAbout {
+    pub host: String,
+    pub version: String,
+    /// Jobs that it holds at most.
+    pub slots: u32,
+    pub since: UnixMs,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerView {
     pub id: WorkerId,
+    /// `None` where it has not said so yet.
+    pub about: Option<WorkerAbout>,
     pub in_flight: u64,
     pub last_seen: UnixMs,
     pub expires_at: UnixMs,

@@ -1,4 +1,4 @@
-//! Endpoints as they are now, in memory. Owns how a change made anywhere is seen here within two seconds:
+//! Endpoints and lanes as they are now, in memory. Owns how a change made anywhere is seen here within two seconds:
 //! the settings' clock is read twice a second, and what could not be checked for a while is read from SQL.
 
 use std::{
@@ -9,11 +9,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Cipher, StoreError, connect::soon, endpoints, pool::Pool, sql::sql};
+use super::{Cipher, StoreError, connect::soon, endpoints, lanes, pool::Pool, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::{Endpoint, EndpointState},
     event::{Channel, EventType},
+    lane::{LaneKey, LaneName, LaneSettings},
     signature::SigningSecret,
     tenant::Tenant,
 };
@@ -45,16 +46,25 @@ impl LiveEndpoint {
     }
 }
 
-/// A tenant's endpoints that are not deleted.
+/// A tenant's endpoints that are not deleted, and what is set for its other lanes.
 #[derive(Debug, Default)]
 pub struct TenantEndpoints {
     /// In the order of their ids.
     all: Vec<Arc<LiveEndpoint>>,
     /// The settings' clock at the latest change among them; `None` when they have never changed.
     epoch: Option<i64>,
+    lanes: Arc<HashMap<LaneName, LaneSettings>>,
+    /// The clock at the latest change among the lanes.
+    lanes_epoch: Option<i64>,
 }
 
 impl TenantEndpoints {
+    /// What is set for a lane that is no endpoint's.
+    #[must_use]
+    pub fn lane(&self, name: &LaneName) -> LaneSettings {
+        self.lanes.get(name).cloned().unwrap_or_default()
+    }
+
     #[must_use]
     pub fn get(&self, id: Id<Endpoint>) -> Option<&Arc<LiveEndpoint>> {
         self.all.binary_search_by_key(&id, |live| live.endpoint.id).ok().map(|place| &self.all[place])
@@ -89,7 +99,13 @@ impl TenantEndpoints {
                 (Err(_), None) => {}
             }
         }
-        Self { all, epoch }
+        Self { all, epoch, lanes: Arc::clone(&self.lanes), lanes_epoch: self.lanes_epoch }
+    }
+
+    fn with_lanes(&self, changed: Vec<(LaneName, LaneSettings)>, lanes_epoch: Option<i64>) -> Self {
+        let mut lanes = HashMap::clone(&self.lanes);
+        lanes.extend(changed);
+        Self { all: self.all.clone(), epoch: self.epoch, lanes: Arc::new(lanes), lanes_epoch }
     }
 
     #[must_use]
@@ -198,7 +214,11 @@ impl Directory {
         let was_known = before.is_some();
         let before = before.unwrap_or_default();
         let changes = endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
-        let endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
+        let (lanes, lanes_epoch) = lanes::changes(&self.pool, tenant, before.lanes_epoch).await?;
+        let mut endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
+        if !lanes.is_empty() {
+            endpoints = Arc::new(endpoints.with_lanes(lanes, lanes_epoch));
+        }
         let mut known = self.known();
         // Where it was forgotten meanwhile, what is built on it may lack something.
         if !was_known || known.tenants.contains_key(&tenant) {
@@ -226,6 +246,14 @@ impl Directory {
             Some(live) => Ok(Some(Arc::clone(live))),
             None => self.endpoint_now(tenant, id).await,
         }
+    }
+
+    /// What is set for a lane that is no endpoint's, at most two seconds old.
+    ///
+    /// # Errors
+    /// As [`Self::endpoints`].
+    pub async fn lane(&self, key: &LaneKey) -> Result<LaneSettings, StoreError> {
+        Ok(self.endpoints(key.tenant).await?.lane(&key.name))
     }
 
     /// One endpoint as SQL has it now.

@@ -1,6 +1,8 @@
 //! Lists of jobs. Newest first, and never more work than a page may take: where no index leads to what is asked for, the
 //! newest jobs are looked at up to a bound, and the next page goes on from there.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -65,6 +67,20 @@ impl Scope<'_> {
         let jobs = rows.into_iter().map(Row::detail).collect::<Result<_, _>>()?;
         let listed = page.cut(jobs, |detail: &JobDetail| detail.job.id);
         Ok(Listed { next: listed.next.or(floor), ..listed })
+    }
+
+    /// The kinds of these jobs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn kinds_of(&self, jobs: &[Id<Job>]) -> Result<HashMap<Id<Job>, JobKind>, StoreError> {
+        if jobs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let select = sql("SELECT id, kind FROM jobs").and(" WHERE tenant_id = ", self.tenant).then(" AND id");
+        let rows: Vec<(Uuid, String)> = self.store.pool.fetch(select.any(jobs.iter().copied())).await?;
+        let kind = |(id, kind): (Uuid, String)| Some((Id::from_uuid(id), kind.parse().ok()?));
+        Ok(rows.into_iter().filter_map(kind).collect())
     }
 
     /// The last job that a page looks at; `None` where it may look at all.

@@ -19,6 +19,7 @@ mod gates;
 mod inspect;
 mod job_list;
 mod jobs;
+mod lanes;
 mod metrics;
 mod operations;
 mod outcomes;

@@ -4,6 +4,7 @@ use super::{Listed, Page, Store, StoreError, connect::soon, pool::Tx, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::Endpoint,
+    lane::LaneName,
     limits::PAGE_ROWS_MAX,
     tenant::{DEFAULT_TENANT, Tenant, TenantSlug},
 };
@@ -88,10 +89,7 @@ impl Store {
 /// Moves the settings' clock on for endpoints, within the transaction that changes them, after it has. The clock's row
 /// is locked until the commit, so that epochs become visible in their order.
 pub(super) async fn touch_settings(tx: &mut Tx<'_>, changed: &[(Id<Tenant>, Id<Endpoint>)]) -> Result<(), StoreError> {
-    let tick = sql("UPDATE settings_clock SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch");
-    let Some((epoch,)) = tx.fetch_one::<(i64,)>(tick).await? else {
-        return Err(StoreError::unreadable("settings' clock", "its row is missing"));
-    };
+    let epoch = tick(tx).await?;
     for run in tx.dialect().runs(changed.to_vec()) {
         let touch =
             |table: &'static str| sql("UPDATE ").then(table).and(" SET settings_epoch = ", epoch).then(" WHERE id");
@@ -99,4 +97,20 @@ pub(super) async fn touch_settings(tx: &mut Tx<'_>, changed: &[(Id<Tenant>, Id<E
         tx.execute(touch("endpoints").any(run.iter().map(|(_, endpoint)| *endpoint))).await?;
     }
     Ok(())
+}
+
+/// As [`touch_settings`], for a lane that is no endpoint's.
+pub(super) async fn touch_lane(tx: &mut Tx<'_>, tenant: Id<Tenant>, lane: &LaneName) -> Result<(), StoreError> {
+    let epoch = tick(tx).await?;
+    tx.execute(sql("UPDATE tenants SET").and(" settings_epoch = ", epoch).and(" WHERE id = ", tenant)).await?;
+    let touch = sql("UPDATE lanes SET").and(" settings_epoch = ", epoch).and(" WHERE tenant_id = ", tenant);
+    tx.execute(touch.and(" AND name = ", lane.as_str())).await.map(drop)
+}
+
+async fn tick(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let tick = sql("UPDATE settings_clock SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch");
+    let Some((epoch,)) = tx.fetch_one::<(i64,)>(tick).await? else {
+        return Err(StoreError::unreadable("settings' clock", "its row is missing"));
+    };
+    Ok(epoch)
 }

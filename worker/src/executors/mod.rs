@@ -81,8 +81,28 @@ impl Executors {
         crate::tests::panic_if_told(&work);
         match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::run(&self, &work).await,
+            JobKind::HttpRequest | JobKind::Noop if self.is_paused(&work).await => self.hold(&work).await,
             JobKind::HttpRequest => http_request::run(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
+        }
+    }
+
+    /// Whether the job's lane is paused, although the queue gave the job out: it may not have heard of it.
+    async fn is_paused(&self, work: &Work) -> bool {
+        let set = self.0.store.directory().lane(&work.job.lane_key()).await;
+        set.is_ok_and(|settings| settings.paused)
+    }
+
+    /// Gives the ticket of a paused lane back. The lane is told before, or the ticket would come again at once; told what
+    /// SQL says now, since what is in memory may be older than a resume.
+    async fn hold(&self, work: &Work) -> Execution {
+        let lane = work.job.lane_key();
+        match self.0.store.tenant(lane.tenant).lane_settings(&lane.name).await {
+            Ok(settings) => {
+                self.0.dispatcher.tell(&lane, &settings).await;
+                Execution::NotNow(Next::Release)
+            }
+            Err(_) => Execution::not_now(work, LOOK_AGAIN),
         }
     }
 

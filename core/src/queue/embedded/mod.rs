@@ -17,13 +17,14 @@ use self::{
     state::{Now, State},
 };
 use super::{
-    Claimed, Epoch, Lease, LostLease, Offered, QueueError, QueueLimits, QueueView, Room, Settled, SpilledLane, Ticket,
-    Verdict, WorkerId,
+    Claimed, Epoch, LaneView, Lease, LostLease, Offered, QueueError, QueueLimits, QueueView, Room, Settled,
+    SpilledLane, Ticket, Verdict, WorkerAbout, WorkerId,
 };
 use crate::domain::{
     Id, UnixMs,
     job::Job,
     lane::{LaneKey, LaneSettings},
+    tenant::Tenant,
 };
 
 mod journal;
@@ -188,6 +189,23 @@ impl Embedded {
             () = self.0.stirred.notified() => {}
             () = tokio::time::sleep(timeout) => {}
         }
+    }
+
+    pub(super) fn lanes_of(&self, tenant: Id<Tenant>, lanes_max: usize) -> Result<Vec<LaneView>, QueueError> {
+        Ok(self.lock().lanes_of(tenant, lanes_max))
+    }
+
+    pub(super) fn lane_view(&self, key: &LaneKey) -> Result<Option<LaneView>, QueueError> {
+        Ok(self.lock().lane_view(key))
+    }
+
+    pub(super) fn introduce(&self, worker: &WorkerId, about: &WorkerAbout) -> Result<(), QueueError> {
+        self.lock().workers.introduce(worker, about);
+        Ok(())
+    }
+
+    pub(super) fn held_by(&self, worker: &WorkerId, max: usize) -> Result<Vec<(LaneKey, Id<Job>)>, QueueError> {
+        Ok(self.lock().held_by(worker, max))
     }
 
     pub(super) fn view(&self, lanes_max: usize) -> Result<QueueView, QueueError> {

@@ -6,8 +6,9 @@ use crate::{
         Id,
         job::{Job, Priority},
         lane::{LaneKey, LaneSettings},
+        tenant::Tenant,
     },
-    queue::{QueueTotals, QueueView, SpilledLane, WorkerId, rank::Rank},
+    queue::{LOOKED_AT_MAX, LaneView, QueueTotals, QueueView, SpilledLane, WorkerId, rank::Rank},
 };
 
 impl State {
@@ -113,6 +114,24 @@ impl State {
         self.spilled.remove(&index);
         self.seat(index, now);
         true
+    }
+
+    pub(super) fn lanes_of(&self, tenant: Id<Tenant>, lanes_max: usize) -> Vec<LaneView> {
+        let deepest = self.by_depth.iter().rev().take(LOOKED_AT_MAX);
+        let lanes = deepest.filter_map(|&(_, index)| self.lanes.get(index as usize)?.as_ref());
+        lanes.filter(|lane| lane.key.tenant == tenant).take(lanes_max).map(super::lane::Lane::view).collect()
+    }
+
+    pub(super) fn lane_view(&self, key: &LaneKey) -> Option<LaneView> {
+        self.lanes.get(self.find(key)? as usize)?.as_ref().map(super::lane::Lane::view)
+    }
+
+    pub(super) fn held_by(&self, worker: &WorkerId, max: usize) -> Vec<(LaneKey, Id<Job>)> {
+        let held = |job: Id<Job>| {
+            let index = self.tickets.get(&job)?.lane();
+            Some((self.lanes.get(index as usize)?.as_ref()?.key.clone(), job))
+        };
+        self.workers.held_by(worker).take(max).filter_map(held).collect()
     }
 
     pub(super) fn view(&self, lanes_max: usize) -> QueueView {

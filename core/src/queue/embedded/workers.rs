@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::state::Now;
 use crate::{
     domain::{Id, UnixMs, job::Job},
-    queue::{WorkerId, WorkerView},
+    queue::{WorkerAbout, WorkerId, WorkerView},
 };
 
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ struct Worker {
     /// It has sent a heartbeat of its own; a claim alone is none.
     registered: bool,
     leases: HashSet<Id<Job>>,
+    about: Option<WorkerAbout>,
 }
 
 impl Workers {
@@ -38,6 +39,16 @@ impl Workers {
     /// Whether it was registered before.
     pub(super) fn register(&mut self, id: &WorkerId) -> bool {
         self.by_id.get_mut(id).is_some_and(|worker| std::mem::replace(&mut worker.registered, true))
+    }
+
+    pub(super) fn introduce(&mut self, id: &WorkerId, about: &WorkerAbout) {
+        if let Some(worker) = self.by_id.get_mut(id) {
+            worker.about = Some(about.clone());
+        }
+    }
+
+    pub(super) fn held_by(&self, id: &WorkerId) -> impl Iterator<Item = Id<Job>> {
+        self.by_id.get(id).into_iter().flat_map(|worker| worker.leases.iter().copied())
     }
 
     pub(super) fn hold(&mut self, id: &WorkerId, job: Id<Job>) {
@@ -78,6 +89,7 @@ impl Workers {
             .iter()
             .map(|(id, worker)| WorkerView {
                 id: id.clone(),
+                about: worker.about.clone(),
                 in_flight: worker.leases.len() as u64,
                 last_seen: UnixMs(worker.last_seen_ms),
                 expires_at: UnixMs(worker.expires_at_ms),

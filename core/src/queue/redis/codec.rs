@@ -174,10 +174,12 @@ pub(super) fn view(answer: Value, lease: Duration) -> Option<ShardView> {
     let (totals, workers, lanes): (Vec<u64>, Rows, Rows) = parsed(answer)?;
     let &[lanes_total, tickets] = totals.as_slice() else { return None };
     let worker = |row: Vec<Value>| {
-        let [id, in_flight, expires_at] = row.try_into().ok()?;
+        let [id, in_flight, expires_at, about] = row.try_into().ok()?;
+        // Another version may say other things of itself.
+        let about = serde_json::from_slice(&parsed::<Vec<u8>>(about)?).ok();
         let expires_at = UnixMs(ascii(&parsed::<Vec<u8>>(expires_at)?)?);
         let id = WorkerId::known(&parsed::<String>(id)?);
-        Some(WorkerView { id, in_flight: parsed(in_flight)?, last_seen: expires_at - lease, expires_at })
+        Some(WorkerView { id, about, in_flight: parsed(in_flight)?, last_seen: expires_at - lease, expires_at })
     };
     Some(ShardView {
         lanes_total,
@@ -185,6 +187,15 @@ pub(super) fn view(answer: Value, lease: Duration) -> Option<ShardView> {
         workers: workers.into_iter().map(worker).collect::<Option<_>>()?,
         lanes: lanes.into_iter().map(lane_view).collect::<Option<_>>()?,
     })
+}
+
+pub(super) fn held_by(answer: Value) -> Option<Vec<(LaneKey, Id<Job>)>> {
+    let members: Vec<Vec<u8>> = parsed(answer)?;
+    let held = |member: Vec<u8>| {
+        let (job, lane) = member.split_at_checked(ID_BYTES)?;
+        Some((lane_key(lane)?, job_id(job)?))
+    };
+    members.into_iter().map(held).collect()
 }
 
 fn lane_view(row: Vec<Value>) -> Option<LaneView> {

@@ -25,13 +25,14 @@ use self::{
     wake::Wake,
 };
 use super::{
-    Claimed, Epoch, HEARD_AFTER, LostLease, QueueError, QueueLimits, QueueView, Rest, Room, SpilledLane, WorkerId,
-    WorkerView,
+    Claimed, Epoch, HEARD_AFTER, LOOKED_AT_MAX, LaneView, LostLease, QueueError, QueueLimits, QueueView, Rest, Room,
+    SpilledLane, WorkerAbout, WorkerId, WorkerView,
 };
 use crate::domain::{
     Id,
     job::Job,
     lane::{LaneKey, LaneSettings},
+    tenant::Tenant,
 };
 
 mod authorities;
@@ -282,12 +283,50 @@ impl Redis {
         self.epoch().await.map(drop)
     }
 
+    pub(super) async fn lanes_of(&self, tenant: Id<Tenant>, lanes_max: usize) -> Result<Vec<LaneView>, QueueError> {
+        let args = [number(lanes_max), tenant.uuid().as_bytes().to_vec(), number(LOOKED_AT_MAX)];
+        let mut lanes = Vec::new();
+        for base in &self.0.shards {
+            lanes.extend(self.view_in(base, &args).await?.lanes);
+        }
+        lanes.sort_by_key(|lane| std::cmp::Reverse(lane.ready + lane.delayed + lane.in_flight));
+        lanes.truncate(lanes_max);
+        Ok(lanes)
+    }
+
+    pub(super) async fn lane_view(&self, key: &LaneKey) -> Result<Option<LaneView>, QueueError> {
+        let shard = &self.0.shards[shard_of(key, self.0.shards.len())];
+        let view = self.view_in(shard, &[number(1), Vec::new(), number(0), lane_bytes(key)]).await?;
+        Ok(view.lanes.into_iter().next())
+    }
+
+    /// In the first shard alone, as a worker is one worker.
+    pub(super) async fn introduce(&self, worker: &WorkerId, about: &WorkerAbout) -> Result<(), QueueError> {
+        let about = serde_json::to_vec(about).unwrap_or_default();
+        self.ask::<u8>(&scripts::INTRODUCE, 0, &[worker.as_str().into(), about]).await.map(drop)
+    }
+
+    pub(super) async fn held_by(&self, worker: &WorkerId, max: usize) -> Result<Vec<(LaneKey, Id<Job>)>, QueueError> {
+        let mut all = Vec::new();
+        for base in &self.0.shards {
+            let args = [worker.as_str().into(), number(max)];
+            let answer = self.0.server.run(&scripts::HELD_BY, base, &args).await?;
+            let held = codec::held_by(answer);
+            all.extend(held.ok_or_else(|| self.0.server.unexpected("leases in another form"))?);
+        }
+        all.truncate(max);
+        Ok(all)
+    }
+
+    async fn view_in(&self, base: &str, args: &[Vec<u8>]) -> Result<codec::ShardView, QueueError> {
+        let answer = self.0.server.run(&scripts::VIEW, base, args).await?;
+        codec::view(answer, self.0.limits.lease).ok_or_else(|| self.0.server.unexpected("a view in another form"))
+    }
+
     pub(super) async fn view(&self, lanes_max: usize) -> Result<QueueView, QueueError> {
         let mut whole = QueueView::default();
         for base in &self.0.shards {
-            let answer = self.0.server.run(&scripts::VIEW, base, &[number(lanes_max)]).await?;
-            let shard = codec::view(answer, self.0.limits.lease)
-                .ok_or_else(|| self.0.server.unexpected("a view in another form"))?;
+            let shard = self.view_in(base, &[number(lanes_max)]).await?;
             whole.totals.lanes += shard.lanes_total;
             whole.totals.tickets += shard.tickets;
             whole.lanes.extend(shard.lanes);
@@ -346,6 +385,7 @@ fn add_worker(workers: &mut Vec<WorkerView>, worker: WorkerView) {
     match workers.iter_mut().find(|known| known.id == worker.id) {
         Some(known) => {
             known.in_flight += worker.in_flight;
+            known.about = known.about.take().or(worker.about);
             known.last_seen = known.last_seen.max(worker.last_seen);
             known.expires_at = known.expires_at.max(worker.expires_at);
         }

@@ -32,6 +32,8 @@ scripts! {
     CANCEL => "lua/cancel.lua",
     RUN_NOW => "lua/run_now.lua",
     HELD => "lua/held.lua",
+    HELD_BY => "lua/held_by.lua",
+    INTRODUCE => "lua/introduce.lua",
     SPILLED => "lua/spilled.lua",
     SPILL => "lua/spill.lua",
     UNSPILL => "lua/unspill.lua",

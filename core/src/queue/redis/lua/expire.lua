@@ -31,6 +31,7 @@ end
 if #held < max then
   call('ZREM', base .. 'workers', vanished)
   call('HDEL', base .. 'claims', vanished)
+  call('HDEL', base .. 'about', vanished)
 end
 finish()
 return answer

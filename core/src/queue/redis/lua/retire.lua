@@ -6,6 +6,7 @@ if held < max then
   call('ZREM', base .. 'workers', ARGV[1])
   call('SREM', base .. 'known', ARGV[1])
   call('HDEL', base .. 'claims', ARGV[1])
+  call('HDEL', base .. 'about', ARGV[1])
 end
 finish()
 return held

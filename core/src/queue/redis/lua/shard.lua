@@ -10,6 +10,7 @@
 --   depth       zset   lanes by number of tickets       spilled     zset  the same, of spilled lanes
 --   workers     zset   workers by the end of their lease   known    set   those that registered
 --   w:<worker>  set    job .. lane of its leases        claims      hash  worker -> its last claim
+--   about       hash   worker -> what it says of itself
 --   serial, tickets, epoch, run, looked  strings        wake        list  one token for one idle worker
 local base = KEYS[1]
 local call = redis.call

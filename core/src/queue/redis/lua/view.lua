@@ -1,9 +1,11 @@
--- ARGV: most lanes. Returns { lanes, tickets }, workers as { id, leases, end of lease }, then each lane's row.
+-- ARGV: most lanes, then for those of one tenant that tenant and how many of all are looked at, or for one lane '', 0 and
+-- its name. Returns { lanes, tickets }, workers as { id, leases, end of lease, about }, then each lane's row.
 local totals = { call('ZCARD', base .. 'depth'), tonumber(call('GET', base .. 'tickets') or 0) }
 local workers, rows = {}, {}
 local all = call('ZRANGE', base .. 'workers', 0, 9999, 'WITHSCORES')
 for at = 1, #all, 2 do
-  workers[#workers + 1] = { all[at], call('SCARD', base .. 'w:' .. all[at]), all[at + 1] }
+  workers[#workers + 1] = { all[at], call('SCARD', base .. 'w:' .. all[at]), all[at + 1],
+    call('HGET', base .. 'about', all[at]) or '' }
 end
 
 -- The first of each priority is the oldest of it; -1 is the front.
@@ -21,7 +23,17 @@ local function oldest(name)
 end
 
 local most = tonumber(ARGV[1])
-local names = most > 0 and call('ZREVRANGE', base .. 'depth', 0, most - 1) or {}
+local tenant, one = ARGV[2] or '', ARGV[4]
+local names = {}
+if one then
+  if call('EXISTS', base .. 'l:' .. one) == 1 then names = { one } end
+elseif tenant ~= '' then
+  for _, name in ipairs(call('ZREVRANGE', base .. 'depth', 0, tonumber(ARGV[3]) - 1)) do
+    if #names < most and string.sub(name, 1, 16) == tenant then names[#names + 1] = name end
+  end
+elseif most > 0 then
+  names = call('ZREVRANGE', base .. 'depth', 0, most - 1)
+end
 for _, name in ipairs(names) do
   local lane = open(name)
   rows[#rows + 1] = { name, lane.ready, lane.delayed, lane.flying, in_flight_max(lane), int(lane.rest), lane.pause,

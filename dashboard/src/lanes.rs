@@ -1,0 +1,201 @@
+//! Lanes: what shares one concurrency, rate and order. How each stands in the queue, and what operators set for it.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        endpoint::Endpoint,
+        endpoint_settings::{CONCURRENCY, RATE_PER_SECOND, judge_number},
+        lane::{BAD_STREAK_MAX, Breaker, LaneKey, LaneName, LaneSettings},
+    },
+    lane_control::{LaneChange, LaneError, Lanes},
+    queue::{LaneView, QueueError},
+};
+
+use crate::{
+    Dashboard,
+    fields::Fields,
+    moment::{Moment, length},
+    page::{Frame, Refusal, Section, Shown, base, show},
+    visit::{Deed, Visit},
+};
+
+/// Lanes of one page.
+const LANES_MAX: usize = 100;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new()
+        .route("/lanes", get(lanes))
+        .route("/lanes/{name}", get(lane))
+        .route("/lanes/{name}/pause", post(pause))
+        .route("/lanes/{name}/resume", post(resume))
+        .route("/lanes/{name}/limits", post(limits))
+}
+
+#[derive(Template)]
+#[template(path = "lanes.html")]
+struct LanesPage {
+    frame: Frame,
+    /// The queue answered.
+    told: bool,
+    rows: Vec<Line>,
+}
+
+#[derive(Template)]
+#[template(path = "lane.html")]
+struct LanePage {
+    frame: Frame,
+    told: bool,
+    line: Line,
+    endpoint: Option<String>,
+    bad_streak: u32,
+    concurrency_bounds: String,
+    rate_bounds: String,
+}
+
+/// A lane, in a list or by itself.
+struct Line {
+    name: String,
+    state: &'static str,
+    concurrency_max: Option<u32>,
+    rate_per_second: Option<u32>,
+    ordered: bool,
+    now: Option<Now>,
+}
+
+/// How a lane stands in the queue.
+struct Now {
+    ready: u64,
+    delayed: u64,
+    in_flight: u64,
+    limit: u32,
+    oldest: Option<String>,
+    breaker: Option<Moment>,
+    spilled: bool,
+}
+
+impl Line {
+    fn of(name: &LaneName, set: &LaneSettings, view: Option<&LaneView>, now: UnixMs) -> Self {
+        Self {
+            name: name.to_string(),
+            state: if set.paused { "paused" } else { "active" },
+            concurrency_max: set.concurrency_max,
+            rate_per_second: set.rate_per_second,
+            ordered: set.ordered,
+            now: view.map(|view| Now::of(view, now)),
+        }
+    }
+
+    fn paused(&self) -> bool {
+        self.state == "paused"
+    }
+}
+
+impl Now {
+    fn of(view: &LaneView, now: UnixMs) -> Self {
+        Self {
+            ready: view.ready,
+            delayed: view.delayed,
+            in_flight: view.in_flight,
+            limit: view.limit,
+            oldest: view.oldest.map(|at| length(u64::try_from(now.0 - at.0).unwrap_or(0))),
+            breaker: match view.breaker {
+                Breaker::Closed => None,
+                Breaker::Open { rest_until } => Some(Moment::of(rest_until, now)),
+            },
+            spilled: view.spilled,
+        }
+    }
+}
+
+async fn lanes(visit: Visit) -> Shown {
+    let views = told(visit.dashboard.queue.lanes_of(visit.tenant.id, LANES_MAX).await);
+    let set = visit.scope().lanes_set().await?;
+    let busy = views.iter().flatten().map(|view| Line::of(&view.key.name, &view.settings, Some(view), visit.now));
+    let known = |name: &LaneName| views.iter().flatten().any(|view| view.key.name == *name);
+    let idle = set.iter().filter(|(name, _)| !known(name)).take(LANES_MAX);
+    let rows = busy.chain(idle.map(|(name, settings)| Line::of(name, settings, None, visit.now))).collect();
+    show(&LanesPage { frame: Frame::of(&visit, Section::Lanes, "Lanes"), told: views.is_some(), rows })
+}
+
+async fn lane(visit: Visit, Path((_, name)): Path<(String, String)>) -> Shown {
+    let name = parse(&name)?;
+    let scope = visit.scope();
+    let settings = of(&visit, &scope).settings(&name).await.map_err(refused)?;
+    let key = LaneKey { tenant: visit.tenant.id, name };
+    let view = told(visit.dashboard.queue.lane_view(&key).await);
+    let endpoint = key.name.as_str().parse::<Id<Endpoint>>().ok();
+    let bounds = |range: &std::ops::RangeInclusive<u32>| format!("{} to {}", range.start(), range.end());
+    let page = LanePage {
+        frame: Frame::of(&visit, Section::Lanes, format!("Lane {}", key.name)),
+        told: view.is_some(),
+        line: Line::of(&key.name, &settings, view.flatten().as_ref(), visit.now),
+        endpoint: endpoint.map(|id| id.to_string()),
+        bad_streak: BAD_STREAK_MAX,
+        concurrency_bounds: bounds(&CONCURRENCY),
+        rate_bounds: bounds(&RATE_PER_SECOND),
+    };
+    show(&page)
+}
+
+async fn pause(Path((_, name)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    change(&visit, &name, LaneChange { paused: Some(true), ..LaneChange::default() }).await
+}
+
+async fn resume(Path((_, name)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    change(&visit, &name, LaneChange { paused: Some(false), ..LaneChange::default() }).await
+}
+
+async fn limits(Path((_, name)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let number = |field: &str, label: &str, bounds| -> Result<Option<Option<u32>>, Refusal> {
+        let number = parsed(&fields, field)?;
+        if let Some(number) = number {
+            judge_number(number, bounds)
+                .map_err(|error| Refusal::Bad(format!("{label}: {error}. Go back and mend it, or leave it empty.")))?;
+        }
+        Ok(Some(number))
+    };
+    let concurrency_max = number("concurrency_max", "In flight at most", &CONCURRENCY)?;
+    let rate_per_second = number("rate_per_second", "Starts a second", &RATE_PER_SECOND)?;
+    change(&visit, &name, LaneChange { paused: None, concurrency_max, rate_per_second }).await
+}
+
+fn parsed(fields: &Fields, name: &str) -> Result<Option<u32>, Refusal> {
+    fields.parsed::<u32>(name, "whole number")
+}
+
+async fn change(visit: &Visit, name: &str, change: LaneChange) -> Shown {
+    let name = parse(name)?;
+    let scope = visit.scope();
+    of(visit, &scope).change(&name, &change, visit.user.name.as_str()).await.map_err(refused)?;
+    Ok(Redirect::to(&format!("{}/lanes/{name}", base(&visit.tenant))).into_response())
+}
+
+fn of<'a>(visit: &'a Visit, scope: &'a postrider_core::store::Scope<'a>) -> Lanes<'a> {
+    Lanes { scope, tenant: visit.tenant.id, dispatcher: &visit.dashboard.dispatcher }
+}
+
+fn parse(name: &str) -> Result<LaneName, Refusal> {
+    name.parse().map_err(|_| Refusal::NotFound("lane"))
+}
+
+fn refused(error: LaneError) -> Refusal {
+    match error {
+        LaneError::NoEndpoint => Refusal::NotFound("endpoint"),
+        LaneError::Store(error) => error.into(),
+        error @ (LaneError::Disabled(_) | LaneError::TooMany) => {
+            Refusal::Conflict(format!("Nothing was changed: {error}."))
+        }
+    }
+}
+
+/// `None` while the queue does not answer.
+fn told<T>(answer: Result<T, QueueError>) -> Option<T> {
+    answer.inspect_err(|error| tracing::warn!(%error, "lanes are shown without the queue")).ok()
+}

@@ -1,0 +1,111 @@
+//! Workers: which run, where, since when, and what each of them does now. A tenant's page names its own jobs alone.
+
+use askama::Template;
+use axum::{Router, routing::get};
+use postrider_core::{
+    domain::UnixMs,
+    queue::{LEASE, WorkerView},
+};
+
+use crate::{
+    Dashboard,
+    moment::{Moment, length},
+    page::{Frame, Section, Shown, show},
+    visit::Visit,
+};
+
+/// Workers of one page; those that are late first.
+const WORKERS_MAX: usize = 100;
+/// Jobs that are asked for of each, and those that are named.
+const HELD_MAX: usize = 2_000;
+const NAMED_MAX: usize = 20;
+/// A heartbeat comes each second; one that did not come for so long is late.
+const LATE_MS: u64 = 4_000;
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/workers", get(workers))
+}
+
+#[derive(Template)]
+#[template(path = "workers.html")]
+struct WorkersPage {
+    frame: Frame,
+    /// The queue answered.
+    told: bool,
+    rows: Vec<Line>,
+    lease: String,
+}
+
+struct Line {
+    id: String,
+    host: String,
+    version: String,
+    since: Option<Moment>,
+    seen: Moment,
+    late: bool,
+    /// Until another worker takes over what it runs.
+    left: String,
+    in_flight: u64,
+    slots: Option<u32>,
+    /// This tenant's, and how many more of it.
+    jobs: Vec<Running>,
+    more: usize,
+    /// Those of other tenants.
+    others: u64,
+}
+
+struct Running {
+    id: String,
+    kind: &'static str,
+    lane: String,
+}
+
+async fn workers(visit: Visit) -> Shown {
+    let view = visit.dashboard.queue.view(0).await;
+    let view =
+        view.inspect_err(|error| tracing::warn!(%error, "workers are not shown: the queue does not answer")).ok();
+    let told = view.is_some();
+    let mut views = view.map(|view| view.workers).unwrap_or_default();
+    views.sort_by_key(|worker| worker.last_seen.0.min(visit.now.0 - i64::try_from(LATE_MS).unwrap_or(0)));
+    views.truncate(WORKERS_MAX);
+    let mut rows = Vec::with_capacity(views.len());
+    for worker in views {
+        rows.push(line(&visit, worker).await?);
+    }
+    let frame = Frame::of(&visit, Section::Workers, "Workers");
+    show(&WorkersPage { frame, told, rows, lease: length(u64::try_from(LEASE.as_millis()).unwrap_or(0)) })
+}
+
+async fn line(visit: &Visit, worker: WorkerView) -> Result<Line, crate::page::Refusal> {
+    let now = visit.now;
+    let held = visit.dashboard.queue.held_by(&worker.id, HELD_MAX).await.unwrap_or_default();
+    let own: Vec<_> = held.into_iter().filter(|(lane, _)| lane.tenant == visit.tenant.id).collect();
+    let ids: Vec<_> = own.iter().take(NAMED_MAX).map(|(_, job)| *job).collect();
+    let kinds = visit.scope().kinds_of(&ids).await?;
+    let jobs: Vec<Running> = own
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(lane, job)| Running {
+            id: job.to_string(),
+            kind: kinds.get(job).map_or("job", |kind| kind.as_str()),
+            lane: lane.name.to_string(),
+        })
+        .collect();
+    let silent_ms = u64::try_from(now.0 - worker.last_seen.0).unwrap_or(0);
+    let left = |until: UnixMs| u64::try_from(until.0 - now.0).unwrap_or(0);
+    let about = worker.about;
+    Ok(Line {
+        id: worker.id.to_string(),
+        host: about.as_ref().map(|about| about.host.clone()).unwrap_or_default(),
+        version: about.as_ref().map(|about| about.version.clone()).unwrap_or_default(),
+        since: about.as_ref().map(|about| Moment::of(about.since, now)),
+        slots: about.as_ref().map(|about| about.slots),
+        seen: Moment::of(worker.last_seen, now),
+        late: silent_ms > LATE_MS,
+        left: length(left(worker.expires_at)),
+        in_flight: worker.in_flight,
+        more: own.len() - jobs.len(),
+        others: worker.in_flight.saturating_sub(own.len() as u64),
+        jobs,
+    })
+}
