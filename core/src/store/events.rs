@@ -78,7 +78,7 @@ pub(super) struct Row {
 }
 
 /// Events that one page looks at where no index leads to what is asked for.
-const LOOKED_AT_MAX: u32 = 10_000;
+const LOOKED_AT_MAX: u32 = 5_000;
 /// An id is made a moment before or after the time that its event is given.
 const ID_SKEW_MS: i64 = 10_000;
 const COLUMNS_ALONE: &str =
