@@ -6,6 +6,7 @@ mod figures;
 mod isolation;
 mod jobs;
 mod lanes;
+mod pages;
 mod process;
 mod publisher;
 mod receiver;
@@ -38,6 +39,8 @@ enum Case {
     Isolation(isolation::IsolationArgs),
     /// One tenant has a backlog on many lanes: what an event of another tenant notices of it.
     Lanes(lanes::LanesArgs),
+    /// Open each page of the dashboard, over a past that is made up.
+    Pages(pages::PagesArgs),
 }
 
 #[derive(Args, Clone)]
@@ -63,5 +66,6 @@ pub(crate) async fn run(settings: Settings, args: BenchArgs) -> anyhow::Result<(
         Case::Jobs(args) => jobs::run(&settings, args).await,
         Case::Isolation(args) => isolation::run(&settings, args).await,
         Case::Lanes(args) => lanes::run(&settings, args).await,
+        Case::Pages(args) => pages::run(&settings, args).await,
     }
 }

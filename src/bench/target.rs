@@ -75,7 +75,8 @@ impl Target {
         Ok(Self { address, token, api, http, stack, own })
     }
 
-    async fn start(settings: &Settings) -> anyhow::Result<Self> {
+    /// A server of the run's own.
+    pub(super) async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let name = format!("bench-{}", Alphanumeric.sample_string(&mut rand::rng(), 10).to_lowercase());
         let folder = settings.data_dir.join(&name);
         // On the disk that a server of these settings would write to: its speed is part of what is measured.
@@ -105,6 +106,18 @@ impl Target {
                 Err(error)
             }
         }
+    }
+
+    /// Runs this program with other arguments on what the server of its own works on, and gives what it prints.
+    pub(super) fn command(&self, args: &[&str]) -> anyhow::Result<String> {
+        let own = self.own.as_ref().context("the server is not one of the run's own")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(args).envs(variables(&own.settings, &self.token)).stdin(Stdio::null()).stderr(Stdio::inherit());
+        let output = command.output().context("the program cannot be started")?;
+        if !output.status.success() {
+            bail!("postrider {} ended with {}", args.join(" "), output.status);
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Makes an endpoint for each of these types of events, at the receiver's places in this order.

@@ -107,6 +107,7 @@ async fn seed(store: &Store, settings: &Settings, args: &SeedArgs) -> anyhow::Re
     }
     making.await.context("what makes it up panicked")?;
     progress.end();
+    store.settle_down().await?;
     Ok(began.elapsed())
 }
 

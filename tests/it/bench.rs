@@ -32,6 +32,11 @@ async fn each_case_prints_its_figures_and_leaves_nothing(stack: Stack) {
     assert_eq!(isolation["lost"], 0, "{isolation}");
     let lanes = figures(&["lanes", "--lanes", "5", "--backlog", "3", "--tries", "2"]);
     assert_eq!((&lanes["lost"], &lanes["tries"]), (&0.into(), &2.into()), "{lanes}");
+    let pages = figures(&["pages", "--jobs", "200", "--dead", "40", "--times", "2"]);
+    let pages: Vec<_> = pages.as_array().unwrap().iter().map(|page| page["page"].as_str().unwrap()).collect();
+    for page in ["/t/default", "/t/default/dead-letters", "/t/default/dead-letters/*", "/t/default/failures"] {
+        assert!(pages.contains(&page), "{page} in {pages:?}");
+    }
     let running = figures(&["webhooks", "--events", "10", "--url", &app.url()]);
     assert_eq!((&running["delivered"], &running["server_peak_memory_mb"]), (&10.into(), &Value::Null));
     let refused = bad(app.shell(&["bench", "webhooks", "--url", "https://example.com", "--events", "1"]));

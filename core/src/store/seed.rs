@@ -10,7 +10,7 @@ use super::{
     audit, endpoints,
     failures::Hours,
     jobs::write_tags,
-    pool::Tx,
+    pool::{Pool, Tx},
     sql::{Value, sql},
     stats,
     tenants::touch_settings,
@@ -104,6 +104,20 @@ impl Store {
         tx.execute_all(counts).await?;
         audit::insert(&mut tx, &past.audit).await?;
         tx.commit().await
+    }
+}
+
+impl Store {
+    /// Has PostgreSQL look at what it has, as it does by itself within minutes: plans then fit the rows at once.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn settle_down(&self) -> Result<(), StoreError> {
+        match &self.pool {
+            Pool::Postgres(pool) => sqlx::raw_sql("VACUUM (ANALYZE)").execute(pool).await.map(drop)?,
+            Pool::Sqlite { .. } => {}
+        }
+        Ok(())
     }
 }
 
