@@ -42,7 +42,8 @@ struct OverviewPage {
     ranges: Vec<(&'static str, bool)>,
     figures: Tally,
     success: String,
-    durations: [(&'static str, String); 3],
+    /// Name of the part, how long so many attempts took, and how long they had waited.
+    parts: [(&'static str, String, String); 3],
     chart: Chart,
     queue: Option<QueueNow>,
     failures: Vec<FailureLine>,
@@ -88,13 +89,16 @@ async fn overview(visit: Visit) -> Shown {
     let mut recent: Vec<_> = failures.into_iter().filter(|group| now.0 - group.last_seen_at.0 < HOUR_MS).collect();
     recent.sort_by_key(|group| std::cmp::Reverse(group.count));
     recent.truncate(ROWS);
-    let bound = |part: f64| figures.duration_within_ms(part).map_or_else(|| "–".to_owned(), |ms| length(ms.into()));
+    let part = |name, part| {
+        let words = |ms: Option<u32>| ms.map_or_else(|| "–".to_owned(), |ms| length(ms.into()));
+        (name, words(figures.duration_within_ms(part)), words(figures.wait_within_ms(part)))
+    };
     let page = OverviewPage {
         frame: Frame::of(&visit, Section::Overview, "Overview"),
         troubles: troubles(&visit, queue.as_ref()).await?,
         ranges: RANGES.map(|(name, _)| (name, name == range)).into(),
         success: figures.success_rate().map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0)),
-        durations: [("p50", bound(0.5)), ("p95", bound(0.95)), ("p99", bound(0.99))],
+        parts: [part("p50", 0.5), part("p95", 0.95), part("p99", 0.99)],
         chart: Chart::of(tallies),
         figures,
         queue,
@@ -167,9 +171,9 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
     let endpoints = visit.scope().endpoints(&Page { before: None, limit: 250 }).await?.rows;
     for (state, words) in [(EndpointState::Failing, "is failing"), (EndpointState::Disabled, "is disabled")] {
         for endpoint in endpoints.iter().filter(|endpoint| endpoint.state == state).take(ROWS) {
-            let since = Moment::of(endpoint.state_since, visit.now).near;
-            let path = format!("{base}/dead-letters?endpoint={}", endpoint.id);
-            add(format!("{} {words}, since {since}.", endpoint.settings.url.as_str()), path);
+            let age = length(visit.now.since(endpoint.state_since).as_millis().try_into().unwrap_or(u64::MAX));
+            let path = format!("{base}/endpoints/{}", endpoint.id);
+            add(format!("{} {words}, for {age} now.", endpoint.settings.url.as_str()), path);
         }
     }
     let newest = DeadLetterFilter { since: Some(UnixMs(visit.now.0 - HOUR_MS)), ..DeadLetterFilter::default() };

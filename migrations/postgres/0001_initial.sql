@@ -363,9 +363,9 @@ CREATE TABLE job_stats (
 COMMENT ON TABLE job_stats IS 'Counts by minute, so that no page counts a big table. Sum over nodes.';
 COMMENT ON COLUMN job_stats.minute IS 'minutes since 1970 UTC';
 COMMENT ON COLUMN job_stats.tenant_id IS 'owner';
-COMMENT ON COLUMN job_stats.kind IS 'kind of the jobs';
+COMMENT ON COLUMN job_stats.kind IS 'kind of the jobs; empty: any';
 COMMENT ON COLUMN job_stats.node IS 'the process that counted, so that processes do not wait for each other''s rows';
-COMMENT ON COLUMN job_stats.metric IS 'accepted, succeeded, failed, dead, or le_N: attempts of at most N milliseconds';
+COMMENT ON COLUMN job_stats.metric IS 'accepted, succeeded, failed, dead, repaired, le_N: attempts of at most N milliseconds, or wait_le_N: that waited so long at most';
 COMMENT ON COLUMN job_stats.count IS 'how many';
 
 CREATE TABLE idempotency_keys (

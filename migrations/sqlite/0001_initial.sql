@@ -226,9 +226,9 @@ CREATE INDEX failure_hours_by_hour ON failure_hours (hour);
 CREATE TABLE job_stats (
     minute INTEGER NOT NULL, -- minutes since 1970 UTC
     tenant_id BLOB NOT NULL, -- owner
-    kind TEXT NOT NULL, -- kind of the jobs
+    kind TEXT NOT NULL, -- kind of the jobs; empty: any
     node TEXT NOT NULL, -- the process that counted, so that processes do not wait for each other's rows
-    metric TEXT NOT NULL, -- accepted, succeeded, failed, dead, or le_N: attempts of at most N milliseconds
+    metric TEXT NOT NULL, -- accepted, succeeded, failed, dead, repaired, le_N: attempts of at most N milliseconds, or wait_le_N: that waited so long at most
     count INTEGER NOT NULL, -- how many
     CONSTRAINT job_stats_pk PRIMARY KEY (minute, tenant_id, kind, node, metric)
 ) STRICT;

@@ -143,6 +143,7 @@ impl Fixture {
             endpoint: Some(endpoint.id),
             message_id: Some("message".to_owned()),
             attempt,
+            due_at: self.now,
             lost_workers: 0,
             report: Some(report),
             outcome,

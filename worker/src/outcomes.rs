@@ -80,6 +80,7 @@ fn finished(job: &Job, message_id: Option<String>, report: Option<AttemptReport>
         message_id,
         attempt: job.attempt,
         lost_workers: job.lost_workers,
+        due_at: job.run_at,
         report: report.map(presentable),
         outcome,
         endpoint_state: None,

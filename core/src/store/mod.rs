@@ -77,7 +77,7 @@ pub use self::{
     scratch::Scratch,
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
-    stats::{DURATION_BOUNDS_MS, Tally},
+    stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
     work::Work,
 };
 use self::{

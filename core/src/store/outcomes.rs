@@ -39,6 +39,8 @@ pub struct Finished {
     /// The job's `lost_workers` when it was loaded. Where more are counted by now, this worker was one of them, and only
     /// its success counts: the receiver has had the call, while a failure would speak for what another runs since.
     pub lost_workers: u32,
+    /// From when on it could run.
+    pub due_at: UnixMs,
     /// `None` where nothing was tried, for example because the endpoint is gone.
     pub report: Option<AttemptReport>,
     pub outcome: Outcome,
@@ -290,6 +292,7 @@ fn count(dialect: Dialect, current: &[&Finished]) -> Vec<Sql> {
         }
         if let Some(report) = one.ended_attempt() {
             counts.add_duration(one.now, one.tenant, one.kind, report.duration_ms);
+            counts.add_wait(one.now, one.tenant, one.kind, report.started_at.since(one.due_at));
         }
     }
     counts.write(dialect)

@@ -132,7 +132,13 @@ async fn page(sweeper: &Sweeper, after: Option<(UnixMs, Id<Job>)>, until: UnixMs
     let taken = || jobs.iter().zip(&offered).filter(|(_, offered)| **offered == Offered::Taken);
     // Jobs that are due later come into the queue this way on purpose.
     let overdue = UnixMs::now() - OFFERED_BY;
-    sweeper.recorder.metrics.repairs.inc_by(taken().filter(|(job, _)| job.run_at <= overdue).count() as u64);
+    let repaired: Vec<_> = taken().filter(|(job, _)| job.run_at <= overdue).map(|(job, _)| job.lane.tenant).collect();
+    if !repaired.is_empty() {
+        sweeper.recorder.metrics.repairs.inc_by(repaired.len() as u64);
+        if let Err(error) = sweeper.store.count_repaired(&repaired, UnixMs::now()).await {
+            tracing::warn!(%error, jobs = repaired.len(), "jobs that the queue had lost were offered again and are not counted");
+        }
+    }
     Ok(Swept { taken: taken().count(), next: jobs.last().filter(|_| full).map(|job| (job.run_at, job.id)) })
 }
 
