@@ -35,6 +35,7 @@ mod password;
 mod portal;
 mod portal_acts;
 mod portal_visit;
+mod queue_now;
 mod session;
 mod settings;
 mod shell;

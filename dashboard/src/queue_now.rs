@@ -1,0 +1,112 @@
+//! What the overview shows of the queue: a tenant's lanes, and the workers.
+
+use postrider_core::{
+    domain::{UnixMs, lane::Breaker},
+    queue::{LaneView, QueueError, WorkerView},
+};
+
+use crate::{
+    moment::{Moment, length},
+    overview::ROWS,
+    page::Refusal,
+    visit::Visit,
+};
+
+/// Lanes that are asked for.
+const LANES_MAX: usize = 250;
+/// A job that has waited for so long while it was due is trouble.
+const WAIT_MAX_MS: i64 = 60_000;
+
+pub(crate) struct QueueNow {
+    pub(crate) waiting: u64,
+    pub(crate) in_flight: u64,
+    /// How long the oldest job has waited that could run.
+    pub(crate) oldest: Option<String>,
+    pub(crate) late: bool,
+    pub(crate) lanes: Vec<LaneLine>,
+    pub(crate) workers: Vec<WorkerLine>,
+}
+
+pub(crate) struct LaneLine {
+    pub(crate) name: String,
+    /// An endpoint's address.
+    pub(crate) to: Option<String>,
+    pub(crate) waiting: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) oldest: Option<String>,
+    pub(crate) state: &'static str,
+}
+
+pub(crate) struct WorkerLine {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) in_flight: u64,
+    pub(crate) slots: Option<u32>,
+    pub(crate) seen: Moment,
+}
+
+impl QueueNow {
+    /// `None` while the queue does not answer.
+    pub(crate) async fn of(visit: &Visit) -> Result<Option<Self>, Refusal> {
+        match look(visit).await {
+            Ok((lanes, workers)) => Self::shown(visit, lanes, workers).await.map(Some),
+            Err(error) => {
+                tracing::warn!(%error, "the overview is shown without the queue");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn shown(visit: &Visit, mut lanes: Vec<LaneView>, workers: Vec<WorkerView>) -> Result<Self, Refusal> {
+        let now = visit.now;
+        let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+        let address = |lane: &LaneView| {
+            let live = endpoints.get(lane.key.name.as_str().parse().ok()?)?;
+            Some(live.endpoint.settings.url.as_str().to_owned())
+        };
+        lanes.sort_by_key(|lane| lane.oldest.unwrap_or(UnixMs(i64::MAX)));
+        let oldest = lanes.iter().filter(|lane| !lane.paused).find_map(|lane| lane.oldest);
+        let line = |lane: &LaneView| LaneLine {
+            name: lane.key.name.to_string(),
+            to: address(lane),
+            waiting: lane.ready + lane.delayed,
+            in_flight: lane.in_flight,
+            oldest: age(lane.oldest, now),
+            state: match lane.breaker {
+                _ if lane.paused => "paused",
+                Breaker::Closed => "open",
+                _ => "breaker open",
+            },
+        };
+        Ok(Self {
+            waiting: lanes.iter().map(|lane| lane.ready + lane.delayed).sum(),
+            in_flight: lanes.iter().map(|lane| lane.in_flight).sum(),
+            oldest: age(oldest, now),
+            late: oldest.is_some_and(|at| now.0 - at.0 > WAIT_MAX_MS),
+            lanes: lanes.iter().take(ROWS).map(line).collect(),
+            workers: workers.into_iter().map(|worker| WorkerLine::of(worker, now)).collect(),
+        })
+    }
+}
+
+async fn look(visit: &Visit) -> Result<(Vec<LaneView>, Vec<WorkerView>), QueueError> {
+    let queue = &visit.dashboard.queue;
+    let lanes = queue.lanes_of(visit.tenant.id, LANES_MAX).await?;
+    Ok((lanes, queue.view(0).await?.workers))
+}
+
+impl WorkerLine {
+    fn of(worker: WorkerView, now: UnixMs) -> Self {
+        Self {
+            id: worker.id.to_string(),
+            version: worker.about.as_ref().map(|about| about.version.clone()).unwrap_or_default(),
+            slots: worker.about.as_ref().map(|about| about.slots),
+            in_flight: worker.in_flight,
+            seen: Moment::of(worker.last_seen, now),
+        }
+    }
+}
+
+fn age(at: Option<UnixMs>, now: UnixMs) -> Option<String> {
+    at.map(|at| length(u64::try_from(now.0 - at.0).unwrap_or(0)))
+}
