@@ -33,6 +33,7 @@ mod durability;
 mod endpoints;
 mod faults;
 mod idempotency;
+mod in_chromium;
 mod jobs;
 mod large_bodies;
 mod logs;

@@ -7,6 +7,7 @@
 mod app;
 mod books;
 mod browser;
+mod chromium;
 mod client;
 mod clock;
 mod cluster;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 pub(crate) use app::{ADMIN_TOKEN, App, bad, good, postrider, signal};
 pub(crate) use books::Books;
 pub(crate) use browser::{Browser, Page};
+pub(crate) use chromium::{Chromium, View};
 pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
 pub(crate) use clock::clock_ahead;
 pub(crate) use cluster::{RedisCluster, shared_cluster};
