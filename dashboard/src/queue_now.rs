@@ -49,7 +49,7 @@ impl QueueNow {
     /// `None` while the queue does not answer.
     pub(crate) async fn of(visit: &Visit) -> Result<Option<Self>, Refusal> {
         match look(visit).await {
-            Ok((lanes, workers)) => Self::shown(visit, lanes, workers).await.map(Some),
+            Ok((lanes, workers)) => Self::shown(visit, lanes, &workers).await.map(Some),
             Err(error) => {
                 tracing::warn!(%error, "the overview is shown without the queue");
                 Ok(None)
@@ -57,7 +57,7 @@ impl QueueNow {
         }
     }
 
-    async fn shown(visit: &Visit, mut lanes: Vec<LaneView>, workers: Vec<WorkerView>) -> Result<Self, Refusal> {
+    async fn shown(visit: &Visit, mut lanes: Vec<LaneView>, workers: &[WorkerView]) -> Result<Self, Refusal> {
         let now = visit.now;
         let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
         let address = |lane: &LaneView| {
@@ -84,7 +84,7 @@ impl QueueNow {
             oldest: age(oldest, now),
             late: oldest.is_some_and(|at| now.0 - at.0 > WAIT_MAX_MS),
             lanes: lanes.iter().take(ROWS).map(line).collect(),
-            workers: workers.into_iter().map(|worker| WorkerLine::of(worker, now)).collect(),
+            workers: workers.iter().map(|worker| WorkerLine::of(worker, now)).collect(),
         })
     }
 }
@@ -96,7 +96,7 @@ async fn look(visit: &Visit) -> Result<(Vec<LaneView>, Vec<WorkerView>), QueueEr
 }
 
 impl WorkerLine {
-    fn of(worker: WorkerView, now: UnixMs) -> Self {
+    fn of(worker: &WorkerView, now: UnixMs) -> Self {
         Self {
             id: worker.id.to_string(),
             version: worker.about.as_ref().map(|about| about.version.clone()).unwrap_or_default(),

@@ -77,7 +77,7 @@ async fn fill(app: &App) -> String {
 }
 
 /// One page of each kind that links lead to, from the overview on, within the sections that the navigation has.
-async fn walk(chromium: &Chromium) -> Vec<String> {
+pub(crate) async fn walk(chromium: &Chromium) -> Vec<String> {
     let mut found = vec![START.to_owned()];
     chromium.open(START).await;
     let sections = chromium.links("header nav a").await;

@@ -34,6 +34,7 @@ mod endpoints;
 mod faults;
 mod idempotency;
 mod in_chromium;
+mod in_chromium_acts;
 mod jobs;
 mod large_bodies;
 mod logs;
