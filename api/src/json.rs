@@ -9,7 +9,10 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use postrider_core::domain::limits::body_bytes_max;
+use postrider_core::domain::{
+    limits::body_bytes_max,
+    nesting::{DEPTH_MAX, too_deep},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -24,8 +27,6 @@ use crate::{
 
 /// A body that takes longer than this is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Arrays and objects within each other; serde_json's own limit, which raw parts of a body would pass by.
-const DEPTH_MAX: usize = 127;
 
 /// A body of the call's own form.
 #[derive(Debug)]
@@ -183,22 +184,6 @@ fn malformed_at(bytes: &[u8], offset: usize) -> Problem {
     let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
     let detail = format!("line {line}, column {column}: arrays and objects are nested deeper than {DEPTH_MAX}");
     Problem::new(Code::MalformedJson, detail)
-}
-
-/// Where a JSON text is nested too deeply. Raw parts are kept unread, so no parser would tell.
-fn too_deep(bytes: &[u8]) -> Option<usize> {
-    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
-    bytes.iter().position(|&byte| {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => depth += 1,
-            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth > DEPTH_MAX
-    })
 }
 
 fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -8,7 +8,7 @@
   // --- Live: the server says that something has changed, and the page's live parts are read again.
   const regions = () => all('[data-live]');
   const busy = () => window.scrollY > 300
-    || regions().some((region) => region.contains(document.activeElement) && document.activeElement.matches('input, select, textarea')
+    || regions().some((region) => region.contains(document.activeElement) && document.activeElement.matches('input:not([type=checkbox]), select, textarea')
       || region.querySelector('input:checked') || region.contains(window.getSelection().anchorNode) && !window.getSelection().isCollapsed);
   let source, missed = false, reading = false;
   const refresh = async () => {
@@ -21,13 +21,15 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const old of regions()) {
         const now = fresh.getElementById(old.id);
-        if (!now || busy()) continue;
+        if (!now) throw new Error('it is gone');
+        if (busy()) continue;
         const open = all('details', old).map((one) => one.open);
         all('details', now).forEach((one, place) => { one.open = open[place] || one.open; });
         const focus = old.contains(document.activeElement) && document.activeElement.getAttribute('href');
         if (old.innerHTML !== now.innerHTML) old.replaceChildren(...now.childNodes);
         if (focus) { const link = all('a', old).find((one) => one.getAttribute('href') === focus); if (link) link.focus(); }
       }
+      offerAll();
       missed = false;
       say('Live');
     } catch { say('Not live: reload to see what is new'); } finally { reading = false; }
@@ -60,15 +62,14 @@
   }
 
   // --- Ticking all rows
-  for (const table of all('form table')) {
-    const boxes = all('input[type=checkbox][name=id]', table);
-    const head = table.querySelector('thead th .hidden');
-    if (!boxes.length || !head) continue;
+  const offerAll = () => all('form table thead th .hidden').forEach((words) => {
     const box = Object.assign(document.createElement('input'), { type: 'checkbox' });
     box.setAttribute('aria-label', 'Select all on this page');
-    box.addEventListener('change', () => all('input[type=checkbox][name=id]', table).forEach((one) => { one.checked = box.checked; }));
-    head.replaceWith(box);
-  }
+    box.addEventListener('change', () => all('input[name=id]', box.closest('table')).forEach((one) => { one.checked = box.checked; }));
+    words.replaceWith(box);
+  });
+  offerAll();
+  document.addEventListener('change', () => { if (missed && !busy()) refresh(); });
 
   // --- Keys: ? lists them
   const keys = document.getElementById('keys');

@@ -39,6 +39,6 @@ fn line(visit: &Visit, attempt: PastAttempt) -> AttemptLine {
         worker: attempt.worker.unwrap_or_default(),
         address: attempt.address.unwrap_or_default(),
         error: attempt.error.unwrap_or_default(),
-        response: attempt.response_body.map(|text| visit.body(text.as_bytes())),
+        response: attempt.response_body.map(|text| visit.answer(&text)),
     }
 }

@@ -5,6 +5,9 @@ use serde_json::value::RawValue;
 /// Bytes up to which JSON is laid out: a page is to stay light.
 const LAID_OUT_BYTES_MAX: usize = 64 * 1024;
 const INDENT: &str = "  ";
+/// Beyond these it is not laid out: a few brackets would make a page of megabytes.
+const DEPTH_MAX: usize = 40;
+const GROWTH_MAX: usize = 6;
 
 pub(crate) struct Body {
     /// What was not UTF-8 is replaced, and what may not be seen is hidden.
@@ -47,6 +50,9 @@ pub(crate) fn lay_out(json: &str) -> Option<String> {
                     out.push(end);
                 } else {
                     depth += 1;
+                    if depth > DEPTH_MAX {
+                        return None;
+                    }
                     line(&mut out, depth);
                 }
             }
@@ -61,6 +67,9 @@ pub(crate) fn lay_out(json: &str) -> Option<String> {
             }
             ':' => out.push_str(": "),
             _ => out.push(c),
+        }
+        if out.len() > json.len() * GROWTH_MAX + LAID_OUT_BYTES_MAX {
+            return None;
         }
     }
     Some(out)
@@ -89,6 +98,7 @@ mod tests {
         let expected = "{\n  \"b\": 1.10,\n  \"a\": [],\n  \"s\": \"x, {\\\"y\\\": [1]}\\\\\",\n  \"l\": [\n    1,\n    {\n      \"z\": null\n    }\n  ],\n  \"e\": {}\n}";
         assert_eq!(laid_out, expected);
         assert_eq!(lay_out(&laid_out).unwrap(), laid_out);
+        assert_eq!(lay_out(&format!("{}{}", "[".repeat(2_000), "]".repeat(2_000))), None);
         assert_eq!((lay_out("1").as_deref(), lay_out("no").as_deref()), (Some("1"), None));
     }
 

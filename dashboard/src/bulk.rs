@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Fields of a query that are no part of the filter.
-const NOT_FILTER: [&str; 8] = ["act", "before", "format", "picked", "rate", "reason", "state", "token"];
+const NOT_FILTER: [&str; 9] = ["act", "before", "counted_at", "format", "picked", "rate", "reason", "state", "token"];
 const RATE_MAX: u32 = 10_000;
 
 pub(crate) fn router() -> Router<Dashboard> {
@@ -54,13 +54,17 @@ struct BulkPage {
     asked: Vec<(String, String)>,
     picked: bool,
     rate_max: u32,
+    counted_at: String,
+    /// The list that it came from.
+    back: String,
 }
 
 async fn ask(visit: Visit) -> Shown {
     if !visit.may(UserRole::Operator) {
         return Err(Refusal::Role(UserRole::Operator));
     }
-    let (act, filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query)?);
+    let (act, mut filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query)?);
+    filter.until = Some(filter.until.map_or(visit.now, |until| until.min(visit.now)));
     let count = visit.scope().count_open_dead_letters(&filter).await?;
     let title = if act == Act::Replay { "Replay dead letters" } else { "Discard dead letters" };
     let asked = visit.query.pairs().filter(|(name, value)| !NOT_FILTER.contains(name) && !value.is_empty());
@@ -72,12 +76,17 @@ async fn ask(visit: Visit) -> Shown {
         count,
         picked: !filter.ids.is_empty(),
         rate_max: RATE_MAX,
+        counted_at: visit.now.to_string(),
+        back: format!("{}/dead-letters{}", base(&visit.tenant), visit.query.query_without(&["act", "picked", "id"])),
     };
     show(&page)
 }
 
 async fn start(Deed { visit, fields }: Deed) -> Shown {
-    let filter = asked_for(&visit, &fields)?;
+    let mut filter = asked_for(&visit, &fields)?;
+    // What died since it was counted is not part of it.
+    let counted_at = fields.time("counted_at")?.unwrap_or(visit.now);
+    filter.until = Some(filter.until.map_or(counted_at, |until| until.min(counted_at)));
     let count = visit.scope().count_open_dead_letters(&filter).await?;
     let replay = match Act::of(&fields)? {
         Act::Replay => {

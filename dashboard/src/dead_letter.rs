@@ -13,6 +13,7 @@ use postrider_core::{
         dead_letter::{DeadLetter, DeadLetterState},
         job::{JobKind, JobView},
         line::judge_line,
+        nesting::{DEPTH_MAX, too_deep},
     },
     store::Resolved,
 };
@@ -120,6 +121,9 @@ pub(crate) fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) ->
     }
     if !takes_other_payload(letter.kind) {
         return Err(Refusal::Bad(format!("A job of the kind {} is replayed as it is.", letter.kind)));
+    }
+    if too_deep(text.as_bytes()).is_some() {
+        return Err(Refusal::Bad(format!("The payload is nested deeper than {DEPTH_MAX} arrays and objects.")));
     }
     let json: Result<&RawValue, _> = serde_json::from_str(&text);
     match json {

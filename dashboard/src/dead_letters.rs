@@ -23,6 +23,8 @@ use crate::{
 };
 
 const ROWS: u32 = 50;
+/// Dead letters that are ticked at most.
+const TICKED_MAX: usize = 1_000;
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/dead-letters", get(dead_letters))
@@ -142,7 +144,14 @@ fn read_filter(fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
 /// Those that are ticked.
 fn ids(fields: &Fields) -> Result<Vec<Id<DeadLetter>>, Refusal> {
     let refused = |text: &str| Refusal::Bad(format!("{text:?} is no id of a dead letter. Go back and select again."));
-    fields.all("id").map(|text| text.parse().map_err(|_| refused(text))).collect()
+    let mut ids: Vec<_> =
+        fields.all("id").map(|text| text.parse().map_err(|_| refused(text))).collect::<Result<_, _>>()?;
+    ids.sort_unstable();
+    ids.dedup();
+    match ids.len() > TICKED_MAX {
+        true => Err(Refusal::Bad(format!("More than {TICKED_MAX} are ticked. Go back and take a filter instead."))),
+        false => Ok(ids),
+    }
 }
 
 fn form(visit: &Visit, filter: &DeadLetterFilter) -> Form {

@@ -1,5 +1,7 @@
 //! A dead letter with another payload: edited, compared with what died, and only then replayed.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{Router, extract::Path, routing::get};
 use postrider_core::domain::{
@@ -18,6 +20,10 @@ use crate::{
 
 /// Unchanged lines around those that have changed.
 const AROUND: usize = 3;
+/// What is not compared by then is shown as gone and new.
+const COMPARED_WITHIN: Duration = Duration::from_millis(200);
+/// Lines that are shown.
+const LINES_MAX: usize = 2_000;
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/dead-letters/{id}/edit", get(edit).post(compare))
@@ -36,9 +42,16 @@ struct EditPage {
 #[template(path = "dead_letter_change.html")]
 struct ChangePage {
     frame: Frame,
+    change: Change,
+}
+
+struct Change {
     id: String,
     payload: String,
     is_laid_out: bool,
+    only_blanks: bool,
+    /// There is more than is shown.
+    is_cut: bool,
     /// Groups of lines, each with its sign.
     groups: Vec<Vec<(Sign, String)>>,
 }
@@ -65,7 +78,13 @@ async fn compare(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: 
         return show(&edit_page(&visit, &letter, text, None));
     }
     match other_payload(&visit, &letter, text.clone()) {
-        Ok(Some(_)) => show(&change_page(&visit, &letter, text)),
+        Ok(Some(_)) => {
+            let frame = Frame::of(&visit, Section::DeadLetters, format!("Change of {}", letter.id));
+            // It takes a moment of a processor, which the other pages are not to wait for.
+            let change = tokio::task::spawn_blocking(move || Change::of(&letter, text)).await;
+            let change = change.map_err(|error| Refusal::Broken(error.to_string()))?;
+            show(&ChangePage { frame, change })
+        }
         Ok(None) => {
             let error = "Nothing is changed. Change it here, or replay the dead letter as it is.".to_owned();
             show(&edit_page(&visit, &letter, text, Some(error)))
@@ -95,22 +114,26 @@ fn edit_page(visit: &Visit, letter: &DeadLetter, payload: String, error: Option<
     EditPage { frame, id: letter.id.to_string(), payload, error }
 }
 
-fn change_page(visit: &Visit, letter: &DeadLetter, payload: String) -> ChangePage {
-    let old = String::from_utf8_lossy(&letter.payload).into_owned();
-    let laid_out = lay_out(&old).zip(lay_out(&payload)).filter(|(old, new)| old != new);
-    let is_laid_out = laid_out.is_some();
-    let (old, new) = laid_out.unwrap_or_else(|| (old, payload.clone()));
-    ChangePage {
-        frame: Frame::of(visit, Section::DeadLetters, format!("Change of {}", letter.id)),
-        id: letter.id.to_string(),
-        payload,
-        is_laid_out,
-        groups: difference(&old, &new),
+impl Change {
+    fn of(letter: &DeadLetter, payload: String) -> Self {
+        let old = String::from_utf8_lossy(&letter.payload).into_owned();
+        let laid_out = lay_out(&old).zip(lay_out(&payload));
+        let only_blanks = laid_out.as_ref().is_some_and(|(old, new)| old == new);
+        let is_laid_out = laid_out.is_some();
+        let (old, new) = laid_out.unwrap_or_else(|| (old, payload.clone()));
+        let mut groups = difference(&old, &new);
+        let mut left = LINES_MAX;
+        for group in &mut groups {
+            group.truncate(left);
+            left -= group.len();
+        }
+        groups.retain(|group| !group.is_empty());
+        Self { id: letter.id.to_string(), payload, is_laid_out, only_blanks, is_cut: left == 0, groups }
     }
 }
 
 fn difference(old: &str, new: &str) -> Vec<Vec<(Sign, String)>> {
-    let diff = TextDiff::from_lines(old, new);
+    let diff = TextDiff::configure().timeout(COMPARED_WITHIN).diff_lines(old, new);
     let line = |change: similar::Change<&str>| {
         let sign = match change.tag() {
             ChangeTag::Equal => Sign::Same,

@@ -6,9 +6,8 @@ use postrider_core::domain::{UnixMs, attempt::AttemptClass, dead_letter::PastAtt
 use crate::{body::Body, moment::length, shell::quoted, visit::Visit};
 
 const HIDDEN: &str = "(hidden)";
-/// A header whose name has one of these says something secret.
-const SECRET_NAMES: [&str; 8] =
-    ["auth", "cookie", "token", "key", "secret", "password", "credential", "webhook-signature"];
+/// Headers whose values are shown: any other may be what a receiver knows us by.
+const PLAIN_NAMES: [&str; 6] = ["accept", "content-type", "user-agent", "webhook-id", "webhook-timestamp", "host"];
 /// A longer body stands in a file beside the command.
 const CURL_BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -66,7 +65,7 @@ impl Exchange {
             status: attempt.status_code,
             duration: length(attempt.duration_ms.into()),
             error: attempt.error.clone(),
-            body: attempt.response_body.as_ref().map(|body| visit.body(body.as_bytes())),
+            body: attempt.response_body.as_ref().map(|body| visit.answer(body)),
         });
         Self { answer, ..self }
     }
@@ -97,9 +96,27 @@ fn without_secret((name, value): (String, String)) -> (String, String) {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "webhook-signature" => (name, format!("v1,{HIDDEN}")),
-        _ if SECRET_NAMES.iter().any(|secret| lower.contains(secret)) => (name, HIDDEN.to_owned()),
-        _ => (name, value),
+        plain if PLAIN_NAMES.contains(&plain) => (name, value),
+        _ => (name, HIDDEN.to_owned()),
     }
+}
+
+/// The arguments of a call as somebody may see them who is not to see its headers: their values hidden, and the body as
+/// payloads are.
+pub(crate) fn arguments_shown(visit: &Visit, args: &[u8]) -> String {
+    let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(args) else { return HIDDEN.to_owned() };
+    if let Some(body) = json.get("body").and_then(serde_json::Value::as_str) {
+        json["body"] = visit.body(body.as_bytes()).raw.into();
+    }
+    if let Some(headers) = json.get_mut("headers").and_then(serde_json::Value::as_array_mut) {
+        for header in headers {
+            let name = header.get(0).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+            let value = header.get(1).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+            let (name, value) = without_secret((name, value));
+            *header = serde_json::json!([name, value]);
+        }
+    }
+    json.to_string()
 }
 
 fn curl(method: &str, url: &str, headers: &Vec<(String, String)>, body: Option<&Body>) -> String {
@@ -122,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_secret_in_headers_is_hidden_and_an_own_one_takes_the_place_of_ours() {
-        let own = [("Authorization", "Bearer abc"), ("X-Api-Key", "abc"), ("User-Agent", "Acme"), ("x-plain", "it's")];
+        let own = [("Authorization", "Bearer abc"), ("X-Api-Key", "abc"), ("User-Agent", "It's")];
         let own = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let headers = sent_headers("evt_1".to_owned(), UnixMs(1_700_000_000_999), own);
         let body = Body::of("{}".to_owned(), 2);
@@ -132,7 +149,7 @@ mod tests {
             "curl --globoff --request 'POST' --url 'https://a.example/?a[]=1' \\\n  --header 'content-type: application/json' \\\n  \
             --header 'webhook-id: evt_1' \\\n  --header 'webhook-timestamp: 1700000000' \\\n  \
             --header 'webhook-signature: v1,(hidden)' \\\n  --header 'Authorization: (hidden)' \\\n  \
-            --header 'X-Api-Key: (hidden)' \\\n  --header 'User-Agent: Acme' \\\n  --header 'x-plain: it'\\''s' \\\n  --data-raw '{}'"
+            --header 'X-Api-Key: (hidden)' \\\n  --header 'User-Agent: It'\\''s' \\\n  --data-raw '{}'"
         );
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::stream;
 use postrider_core::{
-    domain::{Id, dead_letter::DeadLetter},
+    domain::{Id, dead_letter::DeadLetter, job::JobKind},
     store::{DeadLetterFilter, Page},
 };
 use serde::Serialize;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::{
     Dashboard,
     dead_letters::filter,
+    exchange::arguments_shown,
     page::{HEADERS, Refusal, Shown},
     visit::Visit,
 };
@@ -121,14 +122,24 @@ fn line(visit: &Visit, letter: DeadLetter) -> Line {
         first_error: letter.first_error,
         last_error: letter.last_error,
         fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
-        payload: visit.body(&letter.payload).raw,
+        payload: match letter.kind {
+            JobKind::WebhookDeliver | JobKind::WebhookTest => visit.body(&letter.payload).raw,
+            _ => arguments_shown(visit, &letter.payload),
+        },
     }
 }
 
 fn csv_lines(lines: impl Iterator<Item = Line>, with_names: bool) -> Result<Vec<u8>, std::io::Error> {
     let mut writer = csv::WriterBuilder::new().has_headers(with_names).from_writer(Vec::new());
     for mut line in lines {
-        for text in [&mut line.event_type, &mut line.event_id, &mut line.first_error, &mut line.last_error] {
+        let texts = [
+            &mut line.event_type,
+            &mut line.event_id,
+            &mut line.endpoint_url,
+            &mut line.first_error,
+            &mut line.last_error,
+        ];
+        for text in texts {
             *text = text.take().map(no_formula);
         }
         line.payload = no_formula(line.payload);

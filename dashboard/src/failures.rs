@@ -128,7 +128,12 @@ async fn failures(visit: Visit) -> Shown {
 /// The place of a group in the list: its last time in milliseconds, and its fingerprint.
 fn read_place(text: &str) -> Option<(UnixMs, Fingerprint)> {
     let (ms, fingerprint) = text.split_once('-')?;
-    Some((UnixMs(ms.parse().ok()?), Fingerprint::stored(fingerprint.to_owned())))
+    Some((UnixMs(ms.parse().ok()?), read_fingerprint(fingerprint)?))
+}
+
+fn read_fingerprint(text: &str) -> Option<Fingerprint> {
+    let is_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| Fingerprint::stored(text.to_owned()))
 }
 
 #[derive(Template)]
@@ -191,8 +196,9 @@ async fn failure(visit: Visit, Path((_, fingerprint)): Path<(String, String)>) -
 }
 
 async fn find(visit: &Visit, fingerprint: String) -> Result<(Fingerprint, FailureGroup), Refusal> {
-    let fingerprint = Fingerprint::stored(fingerprint);
-    let group = visit.scope().failure(&fingerprint).await?.ok_or(Refusal::NotFound("failure"))?;
+    let missing = || Refusal::NotFound("failure");
+    let fingerprint = read_fingerprint(&fingerprint).ok_or_else(missing)?;
+    let group = visit.scope().failure(&fingerprint).await?.ok_or_else(missing)?;
     Ok((fingerprint, group))
 }
 

@@ -7,6 +7,9 @@ use url::form_urlencoded;
 
 use crate::page::Refusal;
 
+/// Fields of a query or a form at most; the rest is left out.
+const FIELDS_MAX: usize = 1_100;
+
 /// Names and values as they came. Of several values of one name the first counts, unless all are asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(Vec<(String, String)>);
@@ -14,7 +17,13 @@ pub(crate) struct Fields(Vec<(String, String)>);
 impl Fields {
     /// Of a query, or of a form's body (`application/x-www-form-urlencoded`).
     pub(crate) fn parse(text: &[u8]) -> Self {
-        Self(form_urlencoded::parse(text).into_owned().collect())
+        // PostgreSQL keeps no NUL in a text, and nothing that somebody means has one.
+        let clean = |text: std::borrow::Cow<'_, str>| match text.contains('\0') {
+            true => text.replace('\0', ""),
+            false => text.into_owned(),
+        };
+        let pairs = form_urlencoded::parse(text).take(FIELDS_MAX);
+        Self(pairs.map(|(name, value)| (clean(name), clean(value))).collect())
     }
 
     /// A value without the blanks around it; `None` where it is absent or empty, as a form's field is that nobody filled in.

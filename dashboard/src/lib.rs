@@ -58,7 +58,6 @@ use postrider_core::{
     queue::Queue,
     store::Store,
 };
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
@@ -106,7 +105,7 @@ pub(crate) struct Dashboard {
     passwords: Passwords,
     throttle: Throttle,
     /// Pages that are kept up to date.
-    streams: Arc<Semaphore>,
+    streams: live::Streams,
     stop: CancellationToken,
 }
 
@@ -123,7 +122,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         settings: Arc::new(settings),
         passwords: Passwords::new()?,
         throttle: Throttle::default(),
-        streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
+        streams: live::Streams::default(),
         stop,
     };
     let tenant = Router::new()

@@ -1,7 +1,12 @@
 //! Tells an open page that what it shows has changed, by server-sent events (HTML, section 9.2). The page itself is read
 //! again by its script, so there is one way to draw it.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -13,7 +18,8 @@ use axum::{
     routing::get,
 };
 use futures::{Stream, stream};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use postrider_core::domain::{UnixMs, user::UserName};
+use tokio::time::Instant;
 
 use crate::{
     Dashboard,
@@ -22,7 +28,9 @@ use crate::{
 };
 
 /// Pages that one process keeps up to date at once.
-pub(crate) const STREAMS_MAX: usize = 500;
+const STREAMS_MAX: usize = 500;
+/// Those of one user among them.
+const STREAMS_OF_USER_MAX: usize = 12;
 /// How often is looked whether something has changed.
 const LOOK: Duration = Duration::from_secs(1);
 /// A page is read again after so long in any case: that time goes by is a change where something waits.
@@ -37,11 +45,43 @@ pub(crate) fn router() -> Router<Dashboard> {
 }
 
 async fn live(visit: Visit) -> Shown {
-    let permit = visit.dashboard.streams.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Refusal::TooSoon { seconds: 60 })?;
-    let watch = Watch { pulse: None, told_at: Instant::now(), began: Instant::now(), visit, _permit: permit };
+    let place = visit.dashboard.streams.enter(&visit.user.name).ok_or(Refusal::TooSoon { seconds: 60 })?;
+    let watch = Watch { pulse: None, told_at: Instant::now(), began: Instant::now(), visit, _place: place };
     let stream = Sse::new(changes(watch)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(([(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], stream).into_response())
+}
+
+/// Who is kept up to date, and on how many pages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streams(Arc<Mutex<HashMap<UserName, usize>>>);
+
+impl Streams {
+    /// `None` where there are too many.
+    fn enter(&self, user: &UserName) -> Option<Place> {
+        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, own) = (users.values().sum::<usize>(), users.get(user).copied().unwrap_or(0));
+        if all >= STREAMS_MAX || own >= STREAMS_OF_USER_MAX {
+            return None;
+        }
+        users.insert(user.clone(), own + 1);
+        Some(Place { streams: self.clone(), user: user.clone() })
+    }
+}
+
+/// Given back when the stream ends.
+struct Place {
+    streams: Streams,
+    user: UserName,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut users = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match users.get_mut(&self.user) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(users.remove(&self.user)),
+        }
+    }
 }
 
 struct Watch {
@@ -49,7 +89,7 @@ struct Watch {
     pulse: Option<i64>,
     told_at: Instant,
     began: Instant,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 fn changes(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -64,7 +104,7 @@ fn changes(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
                 return None;
             }
             // While the database does not answer the page stays as it is, and is read again at the next change.
-            let pulse = watch.visit.scope().pulse(postrider_core::domain::UnixMs::now()).await.ok();
+            let pulse = watch.visit.scope().pulse(UnixMs::now()).await.ok();
             if pulse == watch.pulse && watch.told_at.elapsed() < AT_LEAST {
                 continue;
             }
@@ -75,4 +115,19 @@ fn changes(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_does_not_take_the_streams_of_all() {
+        let streams = Streams::default();
+        let (ada, bob): (UserName, UserName) = ("ada".parse().unwrap(), "bob".parse().unwrap());
+        let mut places: Vec<_> = (0..STREAMS_OF_USER_MAX).map(|_| streams.enter(&ada).unwrap()).collect();
+        assert!(streams.enter(&ada).is_none() && streams.enter(&bob).is_some());
+        places.pop();
+        assert!(streams.enter(&ada).is_some());
+    }
 }

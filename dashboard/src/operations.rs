@@ -102,7 +102,11 @@ struct OperationPage {
 async fn operation(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let operation = find(&visit, &id).await?;
     let frame = Frame::of(&visit, Section::Operations, "Operation");
-    show(&OperationPage { frame, line: Line::of(&operation, visit.now), asked: asked(&operation.kind) })
+    show(&OperationPage {
+        frame,
+        line: Line::of(&operation, visit.now),
+        asked: asked(&operation.kind, visit.sees_all()),
+    })
 }
 
 async fn cancel(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
@@ -120,33 +124,49 @@ async fn find(visit: &Visit, id: &str) -> Result<Operation, Refusal> {
 }
 
 /// What an operation takes, as names and values.
-fn asked(kind: &OperationKind) -> Vec<(&'static str, String)> {
+fn asked(kind: &OperationKind, sees_all: bool) -> Vec<(&'static str, String)> {
     match kind {
         OperationKind::RecoverEndpoint { endpoint, since, until } => {
             vec![("Endpoint", endpoint.to_string()), ("Since", since.to_string()), ("Until", until.to_string())]
         }
-        OperationKind::ReplayDeadLetters { filter } => asked_of(filter),
+        OperationKind::ReplayDeadLetters { filter } => asked_of(filter, sees_all),
         OperationKind::DiscardDeadLetters { filter, reason } => {
-            let mut asked = asked_of(filter);
+            let mut asked = asked_of(filter, sees_all);
             asked.push(("Reason", reason.clone()));
             asked
         }
     }
 }
 
-fn asked_of(filter: &DeadLetterFilter) -> Vec<(&'static str, String)> {
-    let ids = (!filter.ids.is_empty()).then(|| format!("{} that were ticked", filter.ids.len()));
+fn asked_of(filter: &DeadLetterFilter, sees_all: bool) -> Vec<(&'static str, String)> {
+    // Each by its name, so that none is forgotten here.
+    let DeadLetterFilter {
+        kind,
+        endpoint,
+        event_type,
+        fingerprint,
+        status_code,
+        q,
+        payload,
+        ids,
+        since,
+        until,
+        state: _,
+        tag,
+    } = filter;
+    let hidden = |text: &String| if sees_all { text.clone() } else { "(hidden)".to_owned() };
     let pairs = [
-        ("Dead letters", ids),
-        ("Kind", filter.kind.clone()),
-        ("Endpoint", filter.endpoint.map(|id| id.to_string())),
-        ("Event type", filter.event_type.clone()),
-        ("Fingerprint", filter.fingerprint.clone()),
-        ("Last status", filter.status_code.map(|status| status.to_string())),
-        ("Text in the error", filter.q.clone()),
-        ("Text in the payload", filter.payload.clone()),
-        ("Died since", filter.since.map(|at| at.to_string())),
-        ("Died before", filter.until.map(|at| at.to_string())),
+        ("Dead letters", (!ids.is_empty()).then(|| format!("{} that were ticked", ids.len()))),
+        ("Kind", kind.clone()),
+        ("Endpoint", endpoint.map(|id| id.to_string())),
+        ("Event type", event_type.clone()),
+        ("Fingerprint", fingerprint.clone()),
+        ("Last status", status_code.map(|status| status.to_string())),
+        ("Text in the error", q.clone()),
+        ("Text in the payload", payload.as_ref().map(hidden)),
+        ("Died since", since.map(|at| at.to_string())),
+        ("Died before", until.map(|at| at.to_string())),
+        ("Tag", tag.as_ref().map(ToString::to_string)),
     ];
     pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

@@ -1,7 +1,10 @@
 //! What the overview shows of the queue: a tenant's lanes, and the workers.
 
 use postrider_core::{
-    domain::{UnixMs, lane::Breaker},
+    domain::{
+        UnixMs,
+        lane::{Breaker, Standing},
+    },
     queue::{LaneView, QueueError, WorkerView},
 };
 
@@ -65,7 +68,10 @@ impl QueueNow {
             Some(live.endpoint.settings.url.as_str().to_owned())
         };
         lanes.sort_by_key(|lane| lane.oldest.unwrap_or(UnixMs(i64::MAX)));
-        let oldest = lanes.iter().filter(|lane| !lane.paused).find_map(|lane| lane.oldest);
+        // One that waits for its receiver, or for the job before it, says nothing of the workers.
+        let waits_for_worker =
+            |lane: &&LaneView| !lane.paused && matches!(lane.seat, Some(Standing::Answering | Standing::Unknown));
+        let oldest = lanes.iter().filter(waits_for_worker).find_map(|lane| lane.oldest);
         let line = |lane: &LaneView| LaneLine {
             name: lane.key.name.to_string(),
             to: address(lane),
@@ -74,7 +80,7 @@ impl QueueNow {
             oldest: age(lane.oldest, now),
             state: match lane.breaker {
                 _ if lane.paused => "paused",
-                Breaker::Closed => "open",
+                Breaker::Closed => "active",
                 _ => "breaker open",
             },
         };

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
     config::{From, InForce},
-    domain::user::UserRole,
+    domain::user::{Reach, UserRole},
 };
 
 use crate::{
@@ -34,7 +34,8 @@ struct Line {
 }
 
 async fn settings(visit: Visit) -> Shown {
-    if !visit.may(UserRole::Admin) {
+    // They are everybody's, so that who sees some tenants only has no business with them.
+    if !visit.may(UserRole::Admin) || visit.user.reach != Reach::Every {
         return Err(Refusal::Role(UserRole::Admin));
     }
     let rows = visit.dashboard.settings.in_force.iter().map(line).collect();

@@ -173,7 +173,8 @@ fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response 
 /// Where to go on: a path of this host, whoever wrote the link. What browsers take for another host is not.
 fn here(next: Option<&str>) -> &str {
     let next = next.unwrap_or_default();
-    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\t', '\r', '\n']);
+    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
+    let is_path = is_path && next.bytes().all(|byte| byte.is_ascii_graphic());
     if is_path { next } else { "/t" }
 }
 

@@ -63,6 +63,14 @@ impl Visit {
         }
     }
 
+    /// What a receiver answered. It may repeat any of a payload, so nobody sees it who does not see all of payloads.
+    pub(crate) fn answer(&self, text: &str) -> Body {
+        match self.sees_all() {
+            true => Body::of(text.to_owned(), text.len()),
+            false => Body::of("(hidden: an answer may repeat what is hidden of payloads)".to_owned(), text.len()),
+        }
+    }
+
     /// Whether nothing of payloads is hidden from whoever looks.
     pub(crate) fn sees_all(&self) -> bool {
         self.may(UserRole::Operator) || self.dashboard.settings.redaction.is_empty()

@@ -234,6 +234,6 @@ pub(crate) async fn die<const N: usize>(app: &App, receiver: &Receiver, payloads
     std::array::from_fn(|place| page(&events[place]))
 }
 
-fn path_of(letter: &Value) -> String {
+pub(crate) fn path_of(letter: &Value) -> String {
     format!("/t/default/dead-letters/{}", letter["id"].as_str().unwrap())
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    dashboard::{PASSWORD, die, with_user},
+    dashboard::{PASSWORD, die, path_of, with_user},
     harness::{App, Browser, Page, Receiver, SOON, Script, Stack, eventually},
 };
 
@@ -47,6 +47,7 @@ async fn what_is_ticked_is_discarded_and_nothing_ticked_is_nothing(stack: Stack)
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let list = ada.open("/t/default/dead-letters").await.expect(200, "Discard selected");
     assert_eq!(list.text.matches("name=\"id\"").count(), 3, "{}", list.text);
+    assert_eq!(list.field("picked"), "1", "nothing ticked is not everything");
     ada.open(&format!("{BULK}?act=discard&picked=1")).await.expect(422, "Nothing is selected");
     let [first, second] = [0, 1].map(|place: usize| letters[place].rsplit('/').next().unwrap().to_owned());
     let asked = format!("{BULK}?act=discard&picked=1&id={first}&id={second}");
@@ -107,12 +108,32 @@ async fn dead_letters_are_found_by_what_was_to_be_sent(stack: Stack) {
     assert!(found.text.contains(&letter) && found.text.matches("name=\"id\"").count() == 1, "{}", found.text);
     ada.open("/t/default/dead-letters?payload=none").await.expect(200, "No dead letter is like that");
     ada.open(&letter).await.expect(200, "4111");
+    call_and_die(&app, &receiver).await;
     let mut vic = Browser::signed_in(&app, "vic", PASSWORD).await;
     let page = vic.open(&letter).await.expect(200, "(hidden)");
     assert!(!page.text.contains("4111"), "{}", page.text);
     vic.open("/t/default/dead-letters?payload=4111").await.expect(403, "the role operator may");
-    let export = vic.open("/t/default/dead-letters/export?format=jsonl").await.expect(200, "(hidden)");
-    assert!(!export.text.contains("4111"), "{}", export.text);
+    let mut paths: Vec<String> = app.client.all("/v1/dead-letters").await.iter().map(path_of).collect();
+    paths.extend(
+        app.client.all("/v1/jobs").await.iter().map(|job| format!("/t/default/jobs/{}", job["id"].as_str().unwrap())),
+    );
+    paths.extend(["jsonl", "csv"].map(|format| format!("/t/default/dead-letters/export?format={format}")));
+    assert_eq!(paths.len(), 8);
+    for path in paths {
+        let page = vic.open(&path).await.expect(200, "(hidden");
+        assert!(!page.text.contains("4111") && !page.text.contains("HEADER SECRET"), "{path}: {}", page.text);
+    }
+}
+
+/// A call with a header of its own dies, whose receiver repeats what it was sent.
+async fn call_and_die(app: &App, receiver: &Receiver) {
+    receiver.always("/job", Script::Answer { status: 500, headers: Vec::new(), body: r#"{"had":"4111"}"#.into() });
+    let args = json!({ "url": receiver.url("/job"), "method": "POST", "headers": { "x-us": "HEADER SECRET" },
+        "body": r#"{"card":"4111"}"# });
+    let job = json!({ "kind": "http.request", "max_attempts": 1, "args": args });
+    app.client.post("/v1/jobs").json(&job).send().await.expect(202);
+    let dead = async || (app.client.all("/v1/dead-letters").await.len() == 3).then_some(());
+    eventually("the call is dead", SOON, dead).await;
 }
 
 async fn a_failure_is_acknowledged_resolved_and_comes_back(stack: Stack) {

@@ -113,7 +113,7 @@ async fn a_delivery_s_page_shows_what_was_sent_beside_the_answer_and_what_is_sti
         "<g class=\"node retrying here\">",
         "<th scope=\"row\">webhook-id</th>",
         "<th scope=\"row\">authorization</th><td class=\"text\">(hidden)</td>",
-        "<th scope=\"row\">x-plain</th><td class=\"text\">it&#39;s</td>",
+        "<th scope=\"row\">x-plain</th><td class=\"text\">(hidden)</td>",
         "v1,(hidden)",
         "&#34;order&#34;: &#34;a&#39;b&#34;",
         "data-copy",

@@ -56,6 +56,9 @@ async fn an_admin_of_one_tenant_decides_about_nobody_who_sees_more(stack: Stack)
     bob.send("/t/acme/users", &every).await.expect(422, "You do not see all tenants");
     let other = [token, ("name", "eve"), ("role", "admin"), ("tenant", "default")];
     bob.send("/t/acme/users", &other).await.expect(422, "No tenant is chosen");
+    bob.open("/t/acme/settings").await.expect(403, "the role admin may");
+    let reserved = [token, ("name", "portal"), ("role", "viewer"), ("tenant", "acme")];
+    bob.send("/t/acme/users", &reserved).await.expect(409, "already");
     let audit = bob.open("/t/acme/audit?of=installation").await;
     assert!(!audit.text.contains("user.create"), "{}", audit.text);
 }

@@ -38,7 +38,9 @@ impl FromStr for LaneName {
     type Err = LaneNameError;
     fn from_str(text: &str) -> Result<Self, LaneNameError> {
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.:-".contains(&byte);
-        let fits = (1..=LANE_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(known);
+        // Names of dots alone are places in a path, which no address can end in.
+        let fits =
+            (1..=LANE_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(known) && !matches!(text, "." | "..");
         if fits { Ok(Self(text.to_owned())) } else { Err(LaneNameError) }
     }
 }

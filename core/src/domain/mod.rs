@@ -14,6 +14,7 @@ pub mod job;
 pub mod lane;
 pub mod limits;
 pub mod line;
+pub mod nesting;
 pub mod portal;
 pub mod rate;
 pub mod redaction;

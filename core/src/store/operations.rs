@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -210,7 +210,7 @@ impl Scope<'_> {
             .then(")");
         let mut tx = self.store.pool.begin().await?;
         tx.execute(insert).await?;
-        let after = json!({ "total": replay.total, "rate_per_second": replay.rate_per_second, "what": params });
+        let after = json!({ "total": replay.total, "rate_per_second": replay.rate_per_second, "what": noted(params) });
         self.note(&mut tx, "operation.start", operation.id.to_string(), Some(after)).await?;
         tx.commit().await?;
         Ok(operation)
@@ -352,6 +352,19 @@ impl Store {
             .and(" WHERE state = 'running' AND id = ", id);
         self.pool.execute(update).await.map(drop)
     }
+}
+
+/// What an operation takes, as the audit log keeps it: not every id, and no part of a payload.
+fn noted(mut params: Value) -> Value {
+    if let Some(filter) = params.get_mut("filter").and_then(Value::as_object_mut) {
+        if let Some(ids) = filter.remove("ids") {
+            filter.insert("ids".to_owned(), json!(ids.as_array().map_or(0, Vec::len)));
+        }
+        if filter.contains_key("payload") {
+            filter.insert("payload".to_owned(), json!("(hidden)"));
+        }
+    }
+    params
 }
 
 /// What one page came to.

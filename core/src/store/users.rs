@@ -19,6 +19,8 @@ use crate::domain::{
 };
 
 /// What the link means by which an installation's first user is made.
+/// What the audit log calls those who act and are no users.
+const RESERVED: [&str; 2] = ["portal", "command-line"];
 const FIRST_USER: &str = "first user";
 const PROXIED_USER: &str = "a user that a proxy has signed in";
 /// Users of one installation; a list of all of them has a bound by that.
@@ -240,6 +242,9 @@ impl Store {
 }
 
 async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), StoreError> {
+    if RESERVED.contains(&user.name.as_str()) {
+        return Err(StoreError::Exists("a user with this name"));
+    }
     let every = i64::from(user.reach == Reach::Every);
     let insert = sql("INSERT INTO users (id, name, password, role, every_tenant, created_at) VALUES (")
         .list(vec![

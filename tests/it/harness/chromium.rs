@@ -140,11 +140,8 @@ impl Chromium {
 
     /// The text of the page that can be seen.
     pub(crate) async fn text(&self) -> String {
-        let body = self.find("body").await;
-        let path = format!("{}/element/{body}/text", self.session);
-        let answer =
-            self.http.get(self.url(&path)).send().await.expect("chromedriver").text().await.expect("its answer");
-        value_of(&answer).expect("a text").as_str().unwrap_or_default().to_owned()
+        let text = self.script("return document.body ? document.body.innerText : ''").await;
+        text.as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until these words are on the page.
