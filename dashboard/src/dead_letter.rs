@@ -60,7 +60,8 @@ struct DeadLetterPage {
     fingerprint: Option<String>,
     first_error: Option<String>,
     last_error: Option<String>,
-    payload: Body,
+    /// Where there is no request that shows it.
+    payload: Option<Body>,
     diagram: Diagram,
     exchange: Option<Exchange>,
     attempts: Vec<AttemptLine>,
@@ -156,8 +157,10 @@ pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
 
 async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refusal> {
     let now = visit.now;
+    let exchange = exchange(visit, &letter).await?;
     Ok(DeadLetterPage {
-        exchange: exchange(visit, &letter).await?,
+        payload: exchange.is_none().then(|| visit.body(&letter.payload)),
+        exchange,
         lineage: lineage::of(visit, letter.job_id, letter.replay_of, &letter.id.to_string()).await?,
         diagram: Diagram::of(&Life {
             made_at: letter.job_id.made_at(),
@@ -187,7 +190,6 @@ async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refus
         fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
         first_error: letter.first_error,
         last_error: letter.last_error,
-        payload: visit.body(&letter.payload),
         takes_other_payload: takes_other_payload(letter.kind),
     })
 }

@@ -36,6 +36,7 @@ mod portal;
 mod portal_acts;
 mod portal_visit;
 mod queue_now;
+mod secret_once;
 mod session;
 mod settings;
 mod shell;

@@ -22,6 +22,7 @@ use crate::{
     Dashboard,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
+    secret_once::SecretPage,
     visit::{Deed, Visit},
 };
 
@@ -76,16 +77,6 @@ const fn words(role: Role) -> &'static str {
         Role::Operator => "all but tokens",
         Role::Viewer => "reads",
     }
-}
-
-#[derive(Template)]
-#[template(path = "secret_once.html")]
-struct SecretPage {
-    frame: Frame,
-    title: String,
-    text: &'static str,
-    secret: String,
-    back: String,
 }
 
 async fn create(deed: Deed) -> Shown {

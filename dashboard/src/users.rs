@@ -22,6 +22,7 @@ use crate::{
     fields::Fields,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
+    secret_once::SecretPage,
     visit::{Deed, Visit},
 };
 
@@ -102,16 +103,6 @@ fn covers(own: &Reach, other: &Reach) -> bool {
 
 fn shares(visit: &Visit, user: &User) -> bool {
     user.reach != Reach::Every && visit.tenants.iter().any(|tenant| user.reach.includes(tenant.id))
-}
-
-#[derive(Template)]
-#[template(path = "secret_once.html")]
-struct SecretPage {
-    frame: Frame,
-    title: String,
-    text: &'static str,
-    secret: String,
-    back: String,
 }
 
 async fn create(deed: Deed) -> Shown {

@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{
-    Listed, Page, Scope, StoreError,
-    attempts::status,
+    Listed, Page, Scope, StoreError, attempts,
     jobs::small,
     sql::{Sql, sql},
 };
 use crate::domain::{
-    Id, UnixMs,
+    Id,
     attempt::Attempt,
     dead_letter::PastAttempt,
     endpoint::Endpoint,
@@ -31,37 +30,14 @@ pub struct LoggedAttempt {
 #[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
-    job_id: Uuid,
-    n: i64,
-    started_at: i64,
-    duration_ms: i64,
-    class: String,
-    status_code: Option<i64>,
-    error: Option<String>,
-    response_body: Option<Vec<u8>>,
-    address: Option<String>,
-    worker: String,
-    late: i64,
+    #[sqlx(flatten)]
+    attempt: attempts::Row,
 }
 
 impl Row {
     fn read(self) -> LoggedAttempt {
-        LoggedAttempt {
-            id: Id::from_uuid(self.id),
-            job_id: Id::from_uuid(self.job_id),
-            attempt: PastAttempt {
-                n: small(self.n),
-                started_at: UnixMs(self.started_at),
-                duration_ms: small(self.duration_ms),
-                outcome: self.class,
-                status_code: self.status_code.and_then(status),
-                error: self.error,
-                response_body: self.response_body.map(|body| String::from_utf8_lossy(&body).into_owned()),
-                address: self.address,
-                worker: Some(self.worker),
-                late: self.late != 0,
-            },
-        }
+        let (job_id, attempt) = self.attempt.read();
+        LoggedAttempt { id: Id::from_uuid(self.id), job_id, attempt }
     }
 }
 

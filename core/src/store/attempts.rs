@@ -20,7 +20,7 @@ use crate::domain::{
 };
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     job_id: Uuid,
     n: i64,
     started_at: i64,
@@ -41,7 +41,7 @@ pub(super) fn status(code: i64) -> Option<u16> {
 }
 
 impl Row {
-    fn read(self) -> (Id<Job>, PastAttempt) {
+    pub(super) fn read(self) -> (Id<Job>, PastAttempt) {
         let attempt = PastAttempt {
             n: small(self.n),
             started_at: UnixMs(self.started_at),

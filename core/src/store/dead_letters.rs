@@ -212,8 +212,7 @@ impl Scope<'_> {
         let mut listed = page.cut(letters, |letter: &DeadLetter| letter.id);
         if let (Some(rows), None) = (searched, listed.next) {
             let found = filter.found(sql("SELECT id FROM dead_letters"), self.tenant);
-            let last: Option<(Uuid,)> = self.store.pool.fetch_one(page.last_within(found, "id", rows)).await?;
-            listed.next = last.map(|(id,)| Id::from_uuid(id));
+            listed.next = page.last_within(&self.store.pool, found, "id", rows).await?;
         }
         Ok(listed)
     }

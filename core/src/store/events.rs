@@ -188,14 +188,8 @@ impl Scope<'_> {
         if filter.kind.is_none() {
             return Ok(None);
         }
-        let select = filter.indexed(sql("SELECT id FROM events").and(" WHERE tenant_id = ", self.tenant));
-        let select = match page.before {
-            Some(before) => select.and(" AND id < ", before),
-            None => select,
-        };
-        let last = select.then(" ORDER BY id DESC LIMIT 1").and(" OFFSET ", LOOKED_AT_MAX - 1);
-        let found: Option<(Uuid,)> = self.store.pool.fetch_one(last).await?;
-        Ok(found.map(|(id,)| Id::from_uuid(id)))
+        let ids = filter.indexed(sql("SELECT id FROM events").and(" WHERE tenant_id = ", self.tenant));
+        page.last_within(&self.store.pool, ids, "id", LOOKED_AT_MAX).await
     }
 
     /// What became of the deliveries of these events. One without any is not among them.

@@ -86,14 +86,8 @@ impl Scope<'_> {
     /// The last job that a page looks at; `None` where it may look at all.
     async fn floor(&self, filter: &JobFilter, page: &Page<Job>) -> Result<Option<Id<Job>>, StoreError> {
         let Some(looked_at_max) = filter.looked_at_max() else { return Ok(None) };
-        let select = filter.indexed(sql("SELECT j.id FROM jobs j").and(" WHERE j.tenant_id = ", self.tenant));
-        let select = match page.before {
-            Some(before) => select.and(" AND j.id < ", before),
-            None => select,
-        };
-        let last = select.then(" ORDER BY j.id DESC LIMIT 1").and(" OFFSET ", looked_at_max - 1);
-        let found: Option<(Uuid,)> = self.store.pool.fetch_one(last).await?;
-        Ok(found.map(|(id,)| Id::from_uuid(id)))
+        let ids = filter.indexed(sql("SELECT j.id FROM jobs j").and(" WHERE j.tenant_id = ", self.tenant));
+        page.last_within(&self.store.pool, ids, "j.id", looked_at_max).await
     }
 }
 

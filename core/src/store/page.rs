@@ -1,6 +1,12 @@
 //! Lists by key, newest first. Never by offset.
 
-use super::sql::{Sql, Value};
+use uuid::Uuid;
+
+use super::{
+    StoreError,
+    pool::Pool,
+    sql::{Sql, Value},
+};
 use crate::domain::Id;
 
 /// Which part of a list is wanted.
@@ -35,9 +41,17 @@ impl<T> Page<T> {
         Self { before: self.before, limit: rows.saturating_sub(1) }.finish(sql, column)
     }
 
-    /// The last of so many rows, where there are as many.
-    pub(super) fn last_within(&self, sql: Sql, column: &str, rows: u32) -> Sql {
-        Self { before: self.before, limit: 0 }.finish(sql, column).and(" OFFSET ", rows.saturating_sub(1))
+    /// The last of so many rows that a search looks at, where there are as many. `ids` selects them all.
+    pub(super) async fn last_within(
+        &self,
+        pool: &Pool,
+        ids: Sql,
+        column: &str,
+        rows: u32,
+    ) -> Result<Option<Id<T>>, StoreError> {
+        let last = Self { before: self.before, limit: 0 }.finish(ids, column).and(" OFFSET ", rows.saturating_sub(1));
+        let found: Option<(Uuid,)> = pool.fetch_one(last).await?;
+        Ok(found.map(|(id,)| Id::from_uuid(id)))
     }
 
     /// Cuts the one row too many that tells whether there is more.

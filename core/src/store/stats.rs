@@ -134,21 +134,18 @@ impl Scope<'_> {
     /// When the database does not answer.
     pub async fn pulse(&self, now: UnixMs) -> Result<i64, StoreError> {
         let minute = now.0.div_euclid(MINUTE_MS);
-        let counted = sql("SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM job_stats")
+        let select = sql("SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM job_stats")
             .and(" WHERE tenant_id = ", self.tenant)
-            .and(" AND minute >= ", minute - 1);
-        let looked = sql("SELECT CAST(COALESCE(SUM(seen), 0) AS BIGINT) FROM (SELECT seen FROM operations")
+            .and(" AND minute >= ", minute - 1)
+            .then("), (SELECT CAST(COALESCE(SUM(seen), 0) AS BIGINT) FROM (SELECT seen FROM operations")
             .and(" WHERE tenant_id = ", self.tenant)
-            .then(" ORDER BY id DESC LIMIT 10) AS latest");
-        let noted = sql("SELECT created_at FROM audit_log")
+            .then(" ORDER BY id DESC LIMIT 10) AS latest), (SELECT created_at FROM audit_log")
             .and(" WHERE tenant_id = ", self.tenant)
-            .then(" ORDER BY id DESC LIMIT 1");
-        let mut sum = minute;
-        for select in [counted, looked, noted] {
-            let found: Option<(i64,)> = self.store.pool.fetch_one(select).await?;
-            sum = sum.wrapping_mul(31).wrapping_add(found.map_or(0, |(count,)| count));
-        }
-        Ok(sum)
+            .then(" ORDER BY id DESC LIMIT 1)");
+        let found: Option<(i64, i64, Option<i64>)> = self.store.pool.fetch_one(select).await?;
+        let (counted, looked_at, noted_at) = found.unwrap_or_default();
+        let mix = |sum: i64, part: i64| sum.wrapping_mul(31).wrapping_add(part);
+        Ok([counted, looked_at, noted_at.unwrap_or(0)].into_iter().fold(minute, mix))
     }
 
     /// Tallies of `steps` stretches of `minutes` each, oldest first. The last is the one of `now`, and is not over.
