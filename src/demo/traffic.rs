@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postrider_core::domain::UnixMs;
+use postrider_core::domain::{UnixMs, event::EventType};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{json, value::RawValue};
 
@@ -20,14 +20,18 @@ const STEPS_TO_LATER: u64 = 23;
 const LATER: Duration = Duration::from_secs(600);
 const TASKS: [&str; 3] = ["sitemap", "feed", "search-index"];
 
-/// Goes on until it is dropped.
+/// Goes on until it is dropped. Begins with one event of each type, so that every receiver is soon seen at what it does.
 pub(super) async fn run(stage: &Stage, receivers: &Receivers, token: String) -> anyhow::Result<()> {
     let server = Server::new(ServerArgs::of(format!("http://{}", stage.address), token))?;
     let mut dice = StdRng::from_os_rng();
+    let mut first = payloads::kinds();
     for step in 0u64.. {
         let sent = match step % STEPS_TO_JOB {
             0 => job(&server, receivers, step / STEPS_TO_JOB).await,
-            _ => event(&server, step.is_multiple_of(STEPS_TO_LATER), &mut dice).await,
+            _ => match first.next().or_else(|| payloads::kind(&mut dice)) {
+                Some(kind) => event(&server, &kind, step.is_multiple_of(STEPS_TO_LATER), &mut dice).await,
+                None => Ok(()),
+            },
         };
         if let Err(error) = sent {
             tracing::warn!(error = %format!("{error:#}"), "the demo's traffic is not taken");
@@ -37,10 +41,9 @@ pub(super) async fn run(stage: &Stage, receivers: &Receivers, token: String) -> 
     Ok(())
 }
 
-async fn event(server: &Server, later: bool, dice: &mut StdRng) -> anyhow::Result<()> {
+async fn event(server: &Server, kind: &EventType, later: bool, dice: &mut StdRng) -> anyhow::Result<()> {
     let now = UnixMs::now();
-    let Some(kind) = payloads::kind(dice) else { return Ok(()) };
-    let payload = String::from_utf8(payloads::payload(&kind, now, dice))?;
+    let payload = String::from_utf8(payloads::payload(kind, now, dice))?;
     let payload: &RawValue = serde_json::from_str(&payload)?;
     let mut body = json!({ "type": kind, "payload": payload });
     if later {

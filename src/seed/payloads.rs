@@ -24,6 +24,11 @@ const CITIES: [&str; 6] = ["Antwerp", "Kraków", "Osaka", "São Paulo", "Tallinn
 /// Bytes of one line of an order, about.
 const LINE_BYTES: usize = 90;
 
+/// Each of them once.
+pub(crate) fn kinds() -> impl Iterator<Item = EventType> {
+    TYPES.iter().filter_map(|(name, _)| name.parse().ok())
+}
+
 pub(crate) fn kind(dice: &mut StdRng) -> Option<EventType> {
     let (name, _) = TYPES.choose_weighted(dice, |(_, weight)| *weight).ok()?;
     name.parse().ok()

@@ -43,7 +43,7 @@ async fn the_demo_lives_fails_and_leaves_nothing() {
         ("a delivery has succeeded", "/v1/jobs?state=succeeded&kind=webhook.deliver"),
         ("a call has succeeded", "/v1/jobs?state=succeeded&kind=http.request"),
         ("something is retried", "/v1/jobs?state=retrying"),
-        ("something is dead", "/v1/dead-letters?state=open"),
+        ("what the broken receiver failed is dead", "/v1/dead-letters?state=open&status=500"),
     ] {
         eventually(what, SOON, async || Some(client.all(path).await).filter(|rows| !rows.is_empty()).map(drop)).await;
     }
