@@ -15,7 +15,7 @@ use crate::{
     Dashboard,
     dead_letters::filter,
     fields::Fields,
-    page::{Frame, Refusal, Section, Shown, base, show},
+    page::{Frame, LATER, Refusal, Section, Shown, base, show_in_parts},
     visit::{Deed, Visit},
 };
 
@@ -43,13 +43,24 @@ impl Act {
     }
 }
 
+/// What is sent before it is known how many there are.
 #[derive(Template)]
 #[template(path = "bulk.html")]
 struct BulkPage {
     frame: Frame,
+    later: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "bulk_ask.html")]
+struct Question {
+    base: String,
+    tenant: String,
+    token: String,
     replays: bool,
     act: &'static str,
-    count: OpenCount,
+    /// `None`: the database did not say.
+    count: Option<OpenCount>,
     /// What is asked for, as names and values, also for the form.
     asked: Vec<(String, String)>,
     picked: bool,
@@ -65,21 +76,35 @@ async fn ask(visit: Visit) -> Shown {
     }
     let (act, mut filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query)?);
     filter.until = Some(filter.until.map_or(visit.now, |until| until.min(visit.now)));
-    let count = visit.scope().count_open_dead_letters(&filter).await?;
     let title = if act == Act::Replay { "Replay dead letters" } else { "Discard dead letters" };
     let asked = visit.query.pairs().filter(|(name, value)| !NOT_FILTER.contains(name) && !value.is_empty());
-    let page = BulkPage {
+    let frame = Frame::of(&visit, Section::DeadLetters, title);
+    let question = Question {
         asked: asked.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        frame: Frame::of(&visit, Section::DeadLetters, title),
+        base: frame.base(),
+        tenant: frame.tenant.name.to_string(),
+        token: frame.token.clone(),
         replays: act == Act::Replay,
         act: if act == Act::Replay { "replay" } else { "discard" },
-        count,
+        count: None,
         picked: !filter.ids.is_empty(),
         rate_max: RATE_MAX,
         counted_at: visit.now.to_string(),
         back: format!("{}/dead-letters{}", base(&visit.tenant), visit.query.query_without(&["act", "picked", "id"])),
     };
-    show(&page)
+    show_in_parts(&BulkPage { frame, later: LATER }, counted(visit, filter, question))
+}
+
+/// All rows that match are read for it, which takes long where there are many or payloads are searched.
+async fn counted(visit: Visit, filter: DeadLetterFilter, mut question: Question) -> String {
+    match visit.scope().count_open_dead_letters(&filter).await {
+        Ok(count) => question.count = Some(count),
+        Err(error) => tracing::error!(%error, "dead letters cannot be counted"),
+    }
+    question.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a page cannot be drawn");
+        String::new()
+    })
 }
 
 async fn start(Deed { visit, fields }: Deed) -> Shown {

@@ -1,10 +1,14 @@
 //! What all pages have in common: the frame around them, their headers, and what is shown where there is no page.
 
+use std::convert::Infallible;
+
 use askama::Template;
 use axum::{
+    body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
+use futures::{StreamExt, stream};
 use postrider_core::{
     domain::{tenant::Tenant, user::UserRole},
     store::{NoPortal, StoreError},
@@ -165,6 +169,17 @@ pub(crate) fn show(page: &impl Template) -> Shown {
 
 pub(crate) fn show_with(status: StatusCode, page: &impl Template) -> Shown {
     Ok((status, HEADERS, Html(page.render()?)).into_response())
+}
+
+/// Where in a page stands what takes its time.
+pub(crate) const LATER: &str = "<!-- later -->";
+
+/// A page whose beginning is sent at once, and the rest of it once `later` has what stands at [`LATER`].
+pub(crate) fn show_in_parts(page: &impl Template, later: impl Future<Output = String> + Send + 'static) -> Shown {
+    let page = page.render()?;
+    let (begin, end) = page.split_once(LATER).unwrap_or((page.as_str(), ""));
+    let parts = stream::iter([begin.to_owned()]).chain(stream::once(later)).chain(stream::iter([end.to_owned()]));
+    Ok((HEADERS, Html(Body::from_stream(parts.map(Ok::<_, Infallible>)))).into_response())
 }
 
 /// Why there is no page.

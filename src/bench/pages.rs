@@ -119,15 +119,21 @@ impl Reader {
             request = request.header(header::ACCEPT_ENCODING, "gzip");
         }
         let began = Instant::now();
-        let answer = request.send().await?;
-        let first_byte = began.elapsed();
+        let mut answer = request.send().await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         if !answer.status().is_success() {
             bail!("{path} is answered with {}", answer.status());
         }
-        Ok(Some((first_byte, answer.bytes().await?.to_vec())))
+        let mut body = Vec::new();
+        let mut first_byte = None;
+        while let Some(part) = answer.chunk().await? {
+            first_byte.get_or_insert_with(|| began.elapsed());
+            body.extend_from_slice(&part);
+        }
+        let first_byte = first_byte.with_context(|| format!("{path} is answered with nothing"))?;
+        Ok(Some((first_byte, body)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Many dead letters at once, and failures as groups, as an operator uses them without a script.
 
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
     dashboard::{PASSWORD, die, path_of, with_user},
@@ -39,6 +40,26 @@ async fn all_that_match_are_counted_replayed_and_their_progress_is_shown(stack: 
     ada.open("/t/default/operations").await.expect(200, "3 replayed");
     ada.open("/t/default/audit").await.expect(200, "operation.start");
     assert_eq!(app.client.all("/v1/dead-letters?state=open").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_that_asks_begins_before_all_are_counted() {
+    let (app, receiver) = (with_user(Stack::Postgres, "operator").await, Receiver::start().await);
+    die(&app, &receiver, ["1"]).await;
+    let ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let mut connection = PgConnection::connect(app.database().url()).await.unwrap();
+    let mut lock = connection.begin().await.unwrap();
+    lock.execute("LOCK TABLE dead_letters IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut page = ada.stream(&format!("{BULK}?act=replay")).await;
+    let begin = tokio::time::timeout(SOON, page.chunk()).await.expect("it begins").unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&begin).contains("Counting what matches"));
+    lock.rollback().await.unwrap();
+    let mut rest = Vec::new();
+    while let Some(part) = page.chunk().await.unwrap() {
+        rest.extend_from_slice(&part);
+    }
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.contains("Replay 1 dead letter?") && rest.contains("</html>"), "{rest}");
 }
 
 async fn what_is_ticked_is_discarded_and_nothing_ticked_is_nothing(stack: Stack) {
