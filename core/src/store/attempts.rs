@@ -8,7 +8,8 @@ use super::{
     Scope, StoreError,
     jobs::small,
     pool::Tx,
-    sql::{Dialect, Sql, Value, sql},
+    sql::{Dialect, Sql, sql},
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,

@@ -1,4 +1,4 @@
-//! Dead letters: snapshots, found by filter, replayed once or discarded.
+//! Dead letters: snapshots, replayed once or discarded.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::{
     DueJob, Listed, NewJob, Page, Scope, StoreError,
     attempts::status,
+    dead_letter_filter::DeadLetterFilter,
     endpoints::{self, TAKES_DELIVERIES},
-    jobs::{self, like, read_tags, small, tagged},
+    jobs::{self, read_tags, small},
     pool::Tx,
     sql::{Sql, sql},
 };
@@ -17,42 +18,8 @@ use crate::domain::{
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
     job::Job,
-    tag::Tag,
     tenant::Tenant,
 };
-
-/// Which dead letters a list or a bulk replay takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeadLetterFilter {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<Id<Endpoint>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status_code: Option<u16>,
-    /// Part of the last error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub q: Option<String>,
-    /// Part of what was to be sent, letters as they are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payload: Option<String>,
-    /// These, where there are any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ids: Vec<Id<DeadLetter>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<UnixMs>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<UnixMs>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<DeadLetterState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tag: Option<Tag>,
-}
 
 /// What became of a wish to replay or discard a dead letter.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,11 +80,6 @@ const COLUMNS: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_a
 const LIGHT: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
     endpoint_id, endpoint_url, SUBSTR(payload, 1, 0) AS payload, attempts, '[]' AS history, first_error, last_error, status_code, \
     fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags FROM ";
-/// Rows that one page of a list is searched in, where no index finds what is asked for.
-const SEARCHED_ROWS: u32 = 10_000;
-/// The same where payloads have to be read for it.
-const SEARCHED_PAYLOADS: u32 = 2_000;
-
 impl Row {
     fn read(self) -> Result<DeadLetter, StoreError> {
         let unreadable = |detail: String| StoreError::unreadable("dead letter", detail);
@@ -313,84 +275,6 @@ impl Scope<'_> {
 
     fn one(&self, id: Id<DeadLetter>) -> Sql {
         sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND id = ", id)
-    }
-}
-
-impl DeadLetterFilter {
-    /// The open ones among those that it takes.
-    fn open(&self) -> Self {
-        Self { state: Some(DeadLetterState::Open), ..self.clone() }
-    }
-
-    /// All its conditions.
-    fn finish(&self, select: Sql, tenant: Id<Tenant>) -> Sql {
-        self.searched(self.found(select, tenant))
-    }
-
-    /// How many rows a page is searched in; `None` where an index finds all that is asked for.
-    fn searched_rows(&self) -> Option<u32> {
-        let indexed = [self.fingerprint.is_some(), self.endpoint.is_some(), self.state.is_some()];
-        let others = self.kind.is_some() || self.event_type.is_some() || self.status_code.is_some() || self.q.is_some();
-        match self {
-            _ if !self.ids.is_empty() => None,
-            _ if self.payload.is_some() => Some(SEARCHED_PAYLOADS),
-            _ if others || indexed.into_iter().filter(|used| *used).count() > 1 => Some(SEARCHED_ROWS),
-            _ => None,
-        }
-    }
-
-    /// What one index finds.
-    fn found(&self, select: Sql, tenant: Id<Tenant>) -> Sql {
-        let mut select = select.and(" WHERE tenant_id = ", tenant);
-        if !self.ids.is_empty() {
-            select = select.then(" AND id").any(self.ids.iter().copied());
-        } else if let Some(fingerprint) = &self.fingerprint {
-            select = select.and(" AND fingerprint = ", fingerprint.as_str());
-        } else if let Some(endpoint) = self.endpoint {
-            select = select.and(" AND endpoint_id = ", endpoint);
-        } else if let Some(state) = self.state {
-            select = select.and(" AND state = ", state.as_str());
-        }
-        // A dead letter's id is of the time at which it died.
-        if let Some(since) = self.since {
-            select = select.and(" AND id >= ", Id::<DeadLetter>::first_of(since));
-        }
-        if let Some(until) = self.until {
-            select = select.and(" AND id < ", Id::<DeadLetter>::first_of(until));
-        }
-        select
-    }
-
-    /// What has to be looked for in what is found.
-    fn searched(&self, mut select: Sql) -> Sql {
-        if let Some(state) = self.state {
-            select = select.and(" AND state = ", state.as_str());
-        }
-        if let Some(kind) = &self.kind {
-            select = select.and(" AND kind = ", kind.as_str());
-        }
-        if let Some(endpoint) = self.endpoint {
-            select = select.and(" AND endpoint_id = ", endpoint);
-        }
-        if let Some(event_type) = &self.event_type {
-            select = select.and(" AND event_type = ", event_type.as_str());
-        }
-        if let Some(fingerprint) = &self.fingerprint {
-            select = select.and(" AND fingerprint = ", fingerprint.as_str());
-        }
-        if let Some(status) = self.status_code {
-            select = select.and(" AND status_code = ", status);
-        }
-        if let Some(text) = &self.q {
-            select = select.and(" AND LOWER(last_error) LIKE ", like(text)).then(" ESCAPE '\\'");
-        }
-        if let Some(tag) = &self.tag {
-            select = tagged(select, "tags", tag);
-        }
-        if let Some(text) = &self.payload {
-            select = select.then(" AND ").holds("payload", text.as_bytes());
-        }
-        select
     }
 }
 

@@ -15,7 +15,8 @@ use super::{
     jobs::small,
     outcomes::Finished,
     pool::Tx,
-    sql::{Sql, Value, sql},
+    sql::{Sql, sql},
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,

@@ -4,11 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{
-    StoreError,
-    pool::Tx,
-    sql::{Value, sql},
-};
+use super::{StoreError, pool::Tx, sql::sql, value::Value};
 use crate::domain::{Id, UnixMs, tenant::Tenant};
 
 /// A claim to be the first with a key. Whoever comes later with the same body gets the first one's answer.

@@ -7,7 +7,8 @@ use super::{
     Scope, StoreError,
     due::{self, DueJob},
     pool::Tx,
-    sql::{Dialect, Sql, Value, sql},
+    sql::{Dialect, Sql, sql},
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,

@@ -6,6 +6,7 @@ mod audit;
 mod cipher;
 mod committer;
 mod connect;
+mod dead_letter_filter;
 mod dead_letters;
 mod directory;
 mod drain;
@@ -40,6 +41,7 @@ mod stats;
 mod tenants;
 mod tokens;
 mod users;
+mod value;
 mod work;
 
 use std::{
@@ -55,7 +57,8 @@ pub use self::{
     attempt_log::LoggedAttempt,
     audit::AuditEntry,
     cipher::{Cipher, KeyError},
-    dead_letters::{DeadLetterFilter, OpenCount, Resolved},
+    dead_letter_filter::DeadLetterFilter,
+    dead_letters::{OpenCount, Resolved},
     directory::{Directory, LiveEndpoint, TenantEndpoints},
     drain::{Deleted, ENDPOINT_DELETED},
     due::DueJob,

@@ -7,13 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    DueJob, Listed, Page, Scope, Store, StoreError,
-    dead_letters::{self, DeadLetterFilter},
-    endpoints::TAKES_DELIVERIES,
-    jobs::small,
-    pool::Tx,
-    recover,
-    sql::sql,
+    DueJob, Listed, Page, Scope, Store, StoreError, dead_letter_filter::DeadLetterFilter, dead_letters,
+    endpoints::TAKES_DELIVERIES, jobs::small, pool::Tx, recover, sql::sql,
 };
 use crate::domain::{Id, UnixMs, endpoint::Endpoint, id::Identified, tenant::Tenant};
 

@@ -11,9 +11,10 @@ use super::{
     committer::{Usual, Write},
     endpoints, failures,
     pool::Tx,
-    sql::{Dialect, Part, Sql, Value, sql},
+    sql::{Dialect, Part, Sql, sql},
     stats,
     tenants::touch_settings,
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,

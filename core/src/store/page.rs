@@ -2,11 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{
-    StoreError,
-    pool::Pool,
-    sql::{Sql, Value},
-};
+use super::{StoreError, pool::Pool, sql::Sql, value::Value};
 use crate::domain::Id;
 
 /// Which part of a list is wanted.

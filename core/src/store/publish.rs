@@ -10,8 +10,9 @@ use super::{
     gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
     pool::Tx,
-    sql::{Dialect, Part, Sql, Value, sql},
+    sql::{Dialect, Part, Sql, sql},
     stats,
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,

@@ -11,9 +11,10 @@ use super::{
     failures::Hours,
     jobs::write_tags,
     pool::{Pool, Tx},
-    sql::{Value, sql},
+    sql::sql,
     stats,
     tenants::touch_settings,
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Scope, Store, StoreError,
-    sql::{Dialect, Sql, Value, sql},
+    sql::{Dialect, Sql, sql},
+    value::Value,
 };
 use crate::domain::{Id, UnixMs, job::JobKind, tenant::Tenant};
 
