@@ -204,7 +204,7 @@ async fn exchange(visit: &Visit, letter: &DeadLetter) -> Result<Option<Exchange>
     else {
         return Ok(None);
     };
-    let own_headers = visit.scope().endpoint(endpoint).await?.map(|endpoint| endpoint.settings.headers);
-    let delivery = Delivery { url, message_id, payload: &letter.payload, own_headers: own_headers.unwrap_or_default() };
+    let endpoint = visit.scope().endpoint(endpoint).await?;
+    let delivery = Delivery { url, message_id, payload: &letter.payload, endpoint: endpoint.as_ref() };
     Ok(Some(Exchange::of_delivery(visit, delivery, &letter.history)))
 }

@@ -1,9 +1,16 @@
 //! A request beside its answer: what was sent to a receiver, with what is secret in it hidden, what came back, and the same
 //! call for a shell.
 
-use postrider_core::domain::{UnixMs, attempt::AttemptClass, dead_letter::PastAttempt, http_request::HttpRequest};
+use postrider_core::domain::{
+    UnixMs, attempt::AttemptClass, dead_letter::PastAttempt, endpoint::Endpoint, http_request::HttpRequest,
+};
 
-use crate::{body::Body, moment::length, shell::quoted, visit::Visit};
+use crate::{
+    body::Body,
+    moment::{Moment, length},
+    shell::quoted,
+    visit::Visit,
+};
 
 const HIDDEN: &str = "(hidden)";
 /// Headers whose values are shown: any other may be what a receiver knows us by.
@@ -18,6 +25,13 @@ pub(crate) struct Exchange {
     pub(crate) body: Option<Body>,
     pub(crate) curl: String,
     pub(crate) answer: Option<Answer>,
+    pub(crate) doubt: Option<Doubt>,
+}
+
+/// Why what was sent may have differed from what is shown: attempts do not keep what their endpoint adds of its own.
+pub(crate) enum Doubt {
+    Deleted,
+    ChangedSince(Moment),
 }
 
 /// What the last attempt met.
@@ -34,16 +48,25 @@ pub(crate) struct Delivery<'a> {
     pub(crate) url: String,
     pub(crate) message_id: String,
     pub(crate) payload: &'a [u8],
-    /// The endpoint's own headers as they are now.
-    pub(crate) own_headers: Vec<(String, String)>,
+    /// As it is now; `None`: it is deleted.
+    pub(crate) endpoint: Option<&'a Endpoint>,
 }
 
 impl Exchange {
     pub(crate) fn of_delivery(visit: &Visit, delivery: Delivery<'_>, history: &[PastAttempt]) -> Self {
-        let at = last_tried(history).map_or(visit.now, |attempt| attempt.started_at);
-        let Delivery { url, message_id, payload, own_headers } = delivery;
-        let headers = sent_headers(message_id, at, own_headers);
-        Self::made("POST".to_owned(), url, headers, Some(visit.body(payload))).answered(visit, history)
+        let sent = last_tried(history).map(|attempt| attempt.started_at);
+        let Delivery { url, message_id, payload, endpoint } = delivery;
+        let own_headers = endpoint.map(|endpoint| endpoint.settings.headers.clone()).unwrap_or_default();
+        let headers = sent_headers(message_id, sent.unwrap_or(visit.now), own_headers);
+        let doubt = match (endpoint, sent) {
+            (None, _) => Some(Doubt::Deleted),
+            (Some(endpoint), Some(sent)) if endpoint.updated_at > sent => {
+                Some(Doubt::ChangedSince(Moment::of(endpoint.updated_at, visit.now)))
+            }
+            _ => None,
+        };
+        let made = Self::made("POST".to_owned(), url, headers, Some(visit.body(payload)));
+        Self { doubt, ..made.answered(visit, history) }
     }
 
     /// Of a job `http.request`; `None` where its arguments cannot be read.
@@ -56,7 +79,7 @@ impl Exchange {
     fn made(method: String, url: String, headers: Vec<(String, String)>, body: Option<Body>) -> Self {
         let headers = headers.into_iter().map(without_secret).collect();
         let curl = curl(&method, &url, &headers, body.as_ref());
-        Self { method, url, headers, body, curl, answer: None }
+        Self { method, url, headers, body, curl, answer: None, doubt: None }
     }
 
     fn answered(self, visit: &Visit, history: &[PastAttempt]) -> Self {

@@ -110,12 +110,12 @@ impl Known {
         match detail.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => {
                 let payload = detail.args.as_ref().or(self.event.as_ref().and_then(|event| event.payload.as_ref()))?;
-                let settings = self.endpoint.as_ref().map(|endpoint| &endpoint.settings)?;
+                let endpoint = self.endpoint.as_ref()?;
                 let delivery = Delivery {
-                    url: settings.url.as_str().to_owned(),
+                    url: endpoint.settings.url.as_str().to_owned(),
                     message_id: detail.event.clone()?,
                     payload,
-                    own_headers: settings.headers.clone(),
+                    endpoint: Some(endpoint),
                 };
                 Some(Exchange::of_delivery(visit, delivery, &self.history))
             }

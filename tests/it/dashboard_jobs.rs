@@ -15,6 +15,7 @@ on_both_stacks!(
     a_delivery_s_page_shows_what_was_sent_beside_the_answer_and_what_is_still_ahead,
     an_operator_runs_a_job_now_and_cancels_another_and_both_are_noted,
     a_viewer_sees_no_action_on_a_job_and_may_do_none,
+    what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_changed,
     replays_are_followed_both_ways,
     what_strangers_wrote_is_text_on_a_job_s_page,
 );
@@ -162,6 +163,21 @@ async fn a_viewer_sees_no_action_on_a_job_and_may_do_none(stack: Stack) {
         ada.send(&format!("/t/default/jobs/{id}/{act}"), &[]).await.expect(403, "the role operator may");
     }
     assert_eq!(app.client.all("/v1/jobs?state=scheduled").await.len(), 1);
+}
+
+async fn what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_changed(stack: Stack) {
+    const DOUBTS: [&str; 2] = ["The endpoint was changed", "The endpoint is deleted"];
+    let (app, receiver) = (with_user(stack, "viewer").await, Receiver::start().await);
+    let [letter] = die(&app, &receiver, ["1"]).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&letter).await.expect(200, "webhook-signature");
+    assert!(DOUBTS.iter().all(|doubt| !page.text.contains(doubt)), "{}", page.text);
+    let endpoint = app.client.all("/v1/endpoints").await[0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/endpoints/{endpoint}");
+    app.client.patch(&path).json(&json!({ "headers": { "x-key": "k" } })).send().await.expect(200);
+    ada.open(&letter).await.expect(200, DOUBTS[0]);
+    app.client.delete(&path).send().await.expect(204);
+    ada.open(&letter).await.expect(200, DOUBTS[1]);
 }
 
 async fn replays_are_followed_both_ways(stack: Stack) {
