@@ -3,6 +3,7 @@
 mod arriving;
 mod bench;
 mod callers;
+mod calls;
 mod client;
 mod connections;
 mod dead;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, HealthState};
+use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, CallArguments, HealthState};
 use postrider_core::{
     config::{InForce, Settings},
     dispatch::Dispatcher,
@@ -30,6 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    calls::Calls,
     connections,
     demo::{Demo, Stage},
     first_start,
@@ -213,25 +214,29 @@ fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Route
 }
 
 fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<ApiState> {
-    let settings = &parts.settings;
     Ok(ApiState::new(ApiParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         metrics,
         tracer,
-        settings: ApiSettings {
-            egress: settings.egress_policy(),
-            payload_bytes_max: settings.payload_bytes_max,
-            idempotency_ttl: HOUR * settings.idempotency_hours,
-            own_id_ttl: DAY * settings.retention_job_days,
-            token_rate_per_second: settings.token_rate_per_second,
-            admin_token: settings.admin_token.clone(),
-            retry_schedule: settings.retry_schedule()?,
-            administrator_tenant: parts.tenant.id,
-            public_url: settings.public_url.clone(),
-        },
+        settings: api_settings(parts)?,
     }))
+}
+
+fn api_settings(parts: &Parts) -> anyhow::Result<ApiSettings> {
+    let settings = &parts.settings;
+    Ok(ApiSettings {
+        egress: settings.egress_policy(),
+        payload_bytes_max: settings.payload_bytes_max,
+        idempotency_ttl: HOUR * settings.idempotency_hours,
+        own_id_ttl: DAY * settings.retention_job_days,
+        token_rate_per_second: settings.token_rate_per_second,
+        admin_token: settings.admin_token.clone(),
+        retry_schedule: settings.retry_schedule()?,
+        administrator_tenant: parts.tenant.id,
+        public_url: settings.public_url.clone(),
+    })
 }
 
 fn dashboard(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<DashboardParts> {
@@ -248,6 +253,7 @@ fn dashboard(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<Dashboar
             payload_bytes_max: settings.payload_bytes_max,
             egress: settings.egress_policy(),
             retry_schedule: settings.retry_schedule()?,
+            calls: Arc::new(Calls(CallArguments::new(api_settings(parts)?))),
             in_force: parts.in_force.clone(),
         },
         stop: stop.clone(),

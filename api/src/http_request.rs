@@ -1,5 +1,7 @@
 //! The arguments of a job `http.request`, as callers write and read them.
 
+use std::sync::Arc;
+
 use postrider_core::domain::{
     egress::{EndpointUrl, HeadersOf},
     endpoint::{TIMEOUT_MS, TIMEOUT_MS_DEFAULT},
@@ -39,6 +41,31 @@ pub(crate) struct HttpRequestJson {
     retry_schedule_seconds: Option<Vec<f64>>,
     #[schema(value_type = Option<RetryBackoffJson>)]
     retry_backoff: Option<Object<RetryBackoffJson>>,
+}
+
+/// The arguments of calls as people write them, and as jobs keep them, for whoever else takes them from people.
+#[derive(Clone, Debug)]
+pub struct CallArguments(Arc<ApiSettings>);
+
+impl CallArguments {
+    #[must_use]
+    pub fn new(settings: ApiSettings) -> Self {
+        Self(Arc::new(settings))
+    }
+
+    /// Stored arguments as callers write them; `None` where they cannot be read.
+    #[must_use]
+    pub fn shown(&self, stored: &[u8]) -> Option<String> {
+        show(stored.to_vec()).map(|shown| shown.get().to_owned())
+    }
+
+    /// What callers wrote, as a job keeps it.
+    ///
+    /// # Errors
+    /// Every fault, in words.
+    pub fn read(&self, text: &str) -> Result<Vec<u8>, String> {
+        read(&self.0, text, "").and_then(|request| stored(&request)).map_err(|problem| problem.in_words())
+    }
 }
 
 /// Reads the arguments that are at `base` of a body.

@@ -38,6 +38,7 @@ mod tests;
 
 pub use context::surrounded;
 pub use health::{HealthState, health_router};
+pub use http_request::CallArguments;
 pub use metrics::ApiMetrics;
 pub use openapi::router;
 pub use state::{ApiParts, ApiSettings, ApiState, IDEMPOTENCY_TTL_DEFAULT, PAYLOAD_BYTES_MAX_DEFAULT};

@@ -125,6 +125,16 @@ impl Problem {
         Self::new(Code::NotFound, format_args!("there is no such {what}"))
     }
 
+    /// Each fault with its place, in one line.
+    pub(crate) fn in_words(&self) -> String {
+        let place = |fault: &Fault| match &fault.pointer {
+            Some(pointer) if !pointer.is_empty() => format!("{}: {}", pointer.trim_start_matches('/'), fault.detail),
+            _ => fault.detail.clone(),
+        };
+        let faults: Vec<String> = self.errors.iter().map(place).collect();
+        if faults.is_empty() { self.detail.clone() } else { faults.join("; ") }
+    }
+
     /// A refusal of one place in a body.
     pub(crate) fn at(code: Code, pointer: impl Into<String>, detail: impl Display) -> Self {
         let fault = Fault { pointer: Some(pointer.into()), parameter: None, detail: words(&detail) };

@@ -23,8 +23,10 @@ use crate::{
     Dashboard,
     attempts::{self, AttemptLine},
     body::Body,
+    call_arguments,
     diagram::{Diagram, Life},
     exchange::{Delivery, Exchange},
+    failures::{Similar, similar},
     lineage::{self, Kin},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -57,7 +59,7 @@ struct DeadLetterPage {
     resolved_reason: Option<String>,
     replay_of: Option<String>,
     replayed_as: Option<String>,
-    fingerprint: Option<String>,
+    similar: Option<Similar>,
     first_error: Option<String>,
     last_error: Option<String>,
     /// Where there is no request that shows it.
@@ -111,31 +113,41 @@ fn back(visit: &Visit, id: Id<DeadLetter>) -> Redirect {
     Redirect::to(&format!("{}/dead-letters/{id}", base(&visit.tenant)))
 }
 
+/// What is edited of it; `None` where there is nothing to edit, or where it cannot be read.
+pub(crate) fn editable(visit: &Visit, letter: &DeadLetter) -> Option<String> {
+    match letter.kind {
+        JobKind::WebhookDeliver | JobKind::WebhookTest => Some(String::from_utf8_lossy(&letter.payload).into_owned()),
+        JobKind::HttpRequest => call_arguments::shown(&*visit.dashboard.settings.calls, &letter.payload),
+        JobKind::Noop => None,
+    }
+}
+
 /// `None` where it is the payload that the letter has.
 pub(crate) fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) -> Result<Option<Vec<u8>>, Refusal> {
     let (bytes, max) = (text.len(), visit.dashboard.settings.payload_bytes_max);
-    if String::from_utf8_lossy(&letter.payload).replace("\r\n", "\n") == text {
+    let Some(now) = editable(visit, letter) else {
+        return Err(Refusal::Bad(format!("A job of the kind {} is replayed as it is.", letter.kind)));
+    };
+    if now.replace("\r\n", "\n") == text {
         return Ok(None);
     }
     if bytes > max {
         return Err(Refusal::Bad(format!("The payload has {bytes} bytes; it may have {max}.")));
     }
-    if !takes_other_payload(letter.kind) {
-        return Err(Refusal::Bad(format!("A job of the kind {} is replayed as it is.", letter.kind)));
-    }
     if too_deep(text.as_bytes()).is_some() {
         return Err(Refusal::Bad(format!("The payload is nested deeper than {DEPTH_MAX} arrays and objects.")));
     }
     let json: Result<&RawValue, _> = serde_json::from_str(&text);
-    match json {
-        Ok(_) => Ok(Some(text.into_bytes())),
-        Err(error) => Err(Refusal::Bad(format!("The payload is no JSON: {error}. Go back and mend it."))),
+    if let Err(error) = json {
+        return Err(Refusal::Bad(format!("The payload is no JSON: {error}. Go back and mend it.")));
     }
-}
-
-/// A delivery's payload is any JSON. Arguments of other kinds have rules that the API judges.
-pub(crate) const fn takes_other_payload(kind: JobKind) -> bool {
-    matches!(kind, JobKind::WebhookDeliver | JobKind::WebhookTest)
+    if letter.kind != JobKind::HttpRequest {
+        return Ok(Some(text.into_bytes()));
+    }
+    let edited = call_arguments::edited(&*visit.dashboard.settings.calls, &letter.payload, &text);
+    let edited =
+        edited.map_err(|error| Refusal::Bad(format!("The call cannot be made so: {error}. Go back and mend it.")));
+    Ok(Some(edited?).filter(|edited| *edited != letter.payload))
 }
 
 pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
@@ -158,6 +170,7 @@ pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
 async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refusal> {
     let now = visit.now;
     let exchange = exchange(visit, &letter).await?;
+    let takes_other_payload = editable(visit, &letter).is_some();
     Ok(DeadLetterPage {
         payload: exchange.is_none().then(|| visit.body(&letter.payload)),
         exchange,
@@ -187,10 +200,10 @@ async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refus
         resolved_reason: letter.resolved_reason,
         replay_of: letter.replay_of.map(|id| id.to_string()),
         replayed_as: letter.replayed_as.map(|id| id.to_string()),
-        fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
+        similar: similar(visit, letter.fingerprint.as_ref()).await?,
         first_error: letter.first_error,
         last_error: letter.last_error,
-        takes_other_payload: takes_other_payload(letter.kind),
+        takes_other_payload,
     })
 }
 

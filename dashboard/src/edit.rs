@@ -6,6 +6,7 @@ use askama::Template;
 use axum::{Router, extract::Path, routing::get};
 use postrider_core::domain::{
     dead_letter::{DeadLetter, DeadLetterState},
+    job::JobKind,
     user::UserRole,
 };
 use similar::{ChangeTag, TextDiff};
@@ -13,7 +14,7 @@ use similar::{ChangeTag, TextDiff};
 use crate::{
     Dashboard,
     body::lay_out,
-    dead_letter::{find, other_payload, takes_other_payload},
+    dead_letter::{editable, find, other_payload},
     page::{Frame, Refusal, Section, Shown, show},
     visit::{Deed, Visit},
 };
@@ -35,6 +36,7 @@ struct EditPage {
     frame: Frame,
     id: String,
     payload: String,
+    is_call: bool,
     error: Option<String>,
 }
 
@@ -64,14 +66,16 @@ enum Sign {
 }
 
 async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
-    let letter = open_letter(&visit, &id).await?;
-    let payload = String::from_utf8_lossy(&letter.payload).into_owned();
+    let (letter, payload) = open_letter(&visit, &id).await?;
+    // A call's arguments are one long line as they are kept; a payload is shown as it came.
+    let is_call = letter.kind == JobKind::HttpRequest;
+    let payload = if is_call { lay_out(&payload).unwrap_or(payload) } else { payload };
     show(&edit_page(&visit, &letter, payload, None))
 }
 
 /// Shows what would change; the same form again where it cannot be sent, or where it is to be edited further.
 async fn compare(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
-    let letter = open_letter(&visit, &id).await?;
+    let (letter, old) = open_letter(&visit, &id).await?;
     // Browsers write the ends of lines as CRLF (HTML, section 4.10.21.7), whatever they were.
     let text = fields.raw("payload").unwrap_or_default().replace("\r\n", "\n");
     if fields.text("again").is_some() {
@@ -81,7 +85,7 @@ async fn compare(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: 
         Ok(Some(_)) => {
             let frame = Frame::of(&visit, Section::DeadLetters, format!("Change of {}", letter.id));
             // It takes a moment of a processor, which the other pages are not to wait for.
-            let change = tokio::task::spawn_blocking(move || Change::of(&letter, text)).await;
+            let change = tokio::task::spawn_blocking(move || Change::of(letter.id.to_string(), old, text)).await;
             let change = change.map_err(|error| Refusal::Broken(error.to_string()))?;
             show(&ChangePage { frame, change })
         }
@@ -94,29 +98,30 @@ async fn compare(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: 
     }
 }
 
-/// One that can be replayed with another payload, for somebody who sees all of it.
-async fn open_letter(visit: &Visit, id: &str) -> Result<DeadLetter, Refusal> {
+/// One that can be replayed with another payload, for somebody who sees all of it, with what is edited.
+async fn open_letter(visit: &Visit, id: &str) -> Result<(DeadLetter, String), Refusal> {
     if !visit.may(UserRole::Operator) {
         return Err(Refusal::Role(UserRole::Operator));
     }
     let letter = find(visit, id).await?;
-    match letter.state {
-        DeadLetterState::Open if takes_other_payload(letter.kind) => Ok(letter),
-        DeadLetterState::Open => {
+    match (letter.state, editable(visit, &letter)) {
+        (DeadLetterState::Open, Some(payload)) => Ok((letter, payload)),
+        (DeadLetterState::Open, None) => {
             Err(Refusal::Conflict(format!("A job of the kind {} is replayed as it is.", letter.kind)))
         }
-        state => Err(Refusal::Conflict(format!("It was {} already; what was done is on its page.", state.as_str()))),
+        (state, _) => {
+            Err(Refusal::Conflict(format!("It was {} already; what was done is on its page.", state.as_str())))
+        }
     }
 }
 
 fn edit_page(visit: &Visit, letter: &DeadLetter, payload: String, error: Option<String>) -> EditPage {
     let frame = Frame::of(visit, Section::DeadLetters, format!("Edit {}", letter.id));
-    EditPage { frame, id: letter.id.to_string(), payload, error }
+    EditPage { frame, id: letter.id.to_string(), payload, is_call: letter.kind == JobKind::HttpRequest, error }
 }
 
 impl Change {
-    fn of(letter: &DeadLetter, payload: String) -> Self {
-        let old = String::from_utf8_lossy(&letter.payload).into_owned();
+    fn of(id: String, old: String, payload: String) -> Self {
         let laid_out = lay_out(&old).zip(lay_out(&payload));
         let only_blanks = laid_out.as_ref().is_some_and(|(old, new)| old == new);
         let is_laid_out = laid_out.is_some();
@@ -128,7 +133,7 @@ impl Change {
             left -= group.len();
         }
         groups.retain(|group| !group.is_empty());
-        Self { id: letter.id.to_string(), payload, is_laid_out, only_blanks, is_cut: left == 0, groups }
+        Self { id, payload, is_laid_out, only_blanks, is_cut: left == 0, groups }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     visit::Visit,
 };
 
-const HIDDEN: &str = "(hidden)";
+pub(crate) const HIDDEN: &str = "(hidden)";
 /// Headers whose values are shown: any other may be what a receiver knows us by.
 const PLAIN_NAMES: [&str; 6] = ["accept", "content-type", "user-agent", "webhook-id", "webhook-timestamp", "host"];
 /// A longer body stands in a file beside the command.
@@ -115,7 +115,7 @@ fn sent_headers(message_id: String, at: UnixMs, own: Vec<(String, String)>) -> V
     headers
 }
 
-fn without_secret((name, value): (String, String)) -> (String, String) {
+pub(crate) fn without_secret((name, value): (String, String)) -> (String, String) {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "webhook-signature" => (name, format!("v1,{HIDDEN}")),

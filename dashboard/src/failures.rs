@@ -239,3 +239,22 @@ async fn judge(Path((_, fingerprint)): Path<(String, String)>, Deed { visit, fie
     visit.scope().judge_failure(&fingerprint, verdict, note, visit.now).await?;
     Ok(Redirect::to(&format!("{}/failures/{fingerprint}", base(&visit.tenant))).into_response())
 }
+
+/// What else failed in the same way as one job.
+pub(crate) struct Similar {
+    pub(crate) fingerprint: String,
+    /// Failed attempts, this one's among them.
+    pub(crate) count: u64,
+    pub(crate) first: Moment,
+    pub(crate) last: Moment,
+}
+
+pub(crate) async fn similar(visit: &Visit, fingerprint: Option<&Fingerprint>) -> Result<Option<Similar>, Refusal> {
+    let Some(fingerprint) = fingerprint else { return Ok(None) };
+    Ok(visit.scope().failure(fingerprint).await?.map(|group| Similar {
+        fingerprint: fingerprint.to_string(),
+        count: group.count,
+        first: Moment::of(group.first_seen_at, visit.now),
+        last: Moment::of(group.last_seen_at, visit.now),
+    }))
+}

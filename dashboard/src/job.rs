@@ -27,6 +27,7 @@ use crate::{
     attempts::{self, AttemptLine},
     diagram::{Diagram, Life},
     exchange::{Delivery, Exchange},
+    failures::{Similar, similar},
     lineage::{self, Kin},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -63,7 +64,7 @@ struct JobPage {
     then: Moment,
     first_error: Option<String>,
     last_error: Option<String>,
-    fingerprint: Option<String>,
+    similar: Option<Similar>,
     diagram: Diagram,
     exchange: Option<Exchange>,
     ahead: Vec<Planned>,
@@ -86,6 +87,7 @@ struct Known {
     history: Vec<PastAttempt>,
     /// Some worker has it now.
     runs: bool,
+    similar: Option<Similar>,
 }
 
 impl Known {
@@ -103,7 +105,8 @@ impl Known {
         let held =
             if pending { running(&visit.dashboard.queue, &[(job.lane_key(), job.id)]).await } else { Vec::new() };
         let history = scope.attempts(job.id).await?;
-        Ok(Self { endpoint, event, history, runs: held.first().copied().unwrap_or(false) })
+        let similar = similar(visit, job.fingerprint.as_ref()).await?;
+        Ok(Self { endpoint, event, history, runs: held.first().copied().unwrap_or(false), similar })
     }
 
     fn exchange(&self, visit: &Visit, detail: &JobDetail) -> Option<Exchange> {
@@ -179,7 +182,7 @@ fn page(visit: &Visit, detail: &JobDetail, known: Known, letter: Option<String>,
         then: Moment::of(job.finished_at.unwrap_or(job.run_at), now),
         first_error: known.history.iter().find_map(|attempt| attempt.error.clone()),
         last_error: job.last_error.clone(),
-        fingerprint: job.fingerprint.as_ref().map(ToString::to_string),
+        similar: known.similar,
         attempts: attempts::lines(visit, known.history),
         lineage,
     }

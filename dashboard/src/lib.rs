@@ -6,6 +6,7 @@ mod attempts;
 mod audit;
 mod body;
 mod bulk;
+mod call_arguments;
 mod chart;
 mod dead_letter;
 mod dead_letters;
@@ -62,7 +63,10 @@ use postrider_core::{
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-pub use self::password::{HashError, password_hash};
+pub use self::{
+    call_arguments::CallRules,
+    password::{HashError, password_hash},
+};
 use self::{page::Refusal, password::Passwords, throttle::Throttle, visit::Visit};
 
 /// What the pages are made of.
@@ -92,6 +96,8 @@ pub struct DashboardSettings {
     pub egress: EgressPolicy,
     /// Of endpoints that bring none.
     pub retry_schedule: RetrySchedule,
+    /// Of arguments of calls.
+    pub calls: Arc<dyn CallRules>,
     /// All settings, to be shown.
     pub in_force: Vec<InForce>,
 }

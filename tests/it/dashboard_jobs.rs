@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    dashboard::{PASSWORD, die, with_user},
+    dashboard::{PASSWORD, die, path_of, with_user},
     harness::{App, Browser, Page, Receiver, SOON, Script, Stack, eventually},
 };
 
@@ -16,6 +16,7 @@ on_both_stacks!(
     an_operator_runs_a_job_now_and_cancels_another_and_both_are_noted,
     a_viewer_sees_no_action_on_a_job_and_may_do_none,
     what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_changed,
+    a_call_is_edited_and_replayed_and_its_secret_header_stays,
     replays_are_followed_both_ways,
     what_strangers_wrote_is_text_on_a_job_s_page,
 );
@@ -178,6 +179,42 @@ async fn what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_chan
     ada.open(&letter).await.expect(200, DOUBTS[0]);
     app.client.delete(&path).send().await.expect(204);
     ada.open(&letter).await.expect(200, DOUBTS[1]);
+}
+
+async fn a_call_is_edited_and_replayed_and_its_secret_header_stays(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    receiver.always("/broken", Script::status(500));
+    let mut args = call(&receiver, "/broken");
+    args["headers"] = json!({ "authorization": "Bearer sesame" });
+    job(&app, json!({ "args": args, "max_attempts": 1 })).await;
+    let dead = async || app.client.all("/v1/dead-letters").await.first().map(path_of);
+    let letter = eventually("the call is dead", SOON, dead).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    ada.open(&letter).await.expect(200, "1 in all</a>");
+    let edit = format!("{letter}/edit");
+    let form = ada.open(&edit).await.expect(200, "Arguments of the call");
+    assert!(!form.text.contains("sesame"), "{}", form.text);
+    let token = form.field("token");
+    let with = |url: &str, method: &str| {
+        json!({ "method": method, "url": url, "headers": { "authorization": "(hidden)" }, "body": "n" }).to_string()
+    };
+    for (payload, words) in [
+        (with(&receiver.url("/hook"), "FETCH"), "is not one of GET"),
+        (with("ftp://example.com/", "POST"), "url: "),
+        (
+            r#"{"method":"POST","url":"https://example.com/","headers":{"x-other":"(hidden)"}}"#.to_owned(),
+            "no value of it to keep",
+        ),
+        ("{".to_owned(), "no JSON"),
+    ] {
+        ada.send(&edit, &[("token", token.as_str()), ("payload", &payload)]).await.expect(200, words);
+    }
+    let mended = with(&receiver.url("/hook"), "PUT");
+    let form = [("token", token.as_str()), ("payload", mended.as_str())];
+    ada.send(&edit, &form).await.expect(200, "Replay with this change?");
+    ada.send(&format!("{letter}/replay"), &form).await.expect(200, "replayed");
+    let calls = receiver.wait_for("/hook", 1, SOON).await;
+    assert_eq!((calls[0].header("authorization"), calls[0].body.as_slice()), (Some("Bearer sesame"), b"n".as_slice()));
 }
 
 async fn replays_are_followed_both_ways(stack: Stack) {

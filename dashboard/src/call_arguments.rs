@@ -1,0 +1,45 @@
+//! The arguments of an HTTP call as an operator edits them: written as callers of the API write them, with the values of
+//! secret headers hidden, which stay what they were unless somebody writes others.
+
+use std::fmt::Debug;
+
+use postrider_core::domain::http_request::HttpRequest;
+
+use crate::exchange::{HIDDEN, without_secret};
+
+/// How arguments of calls are written by people, and which are refused: the API's rules.
+pub trait CallRules: Debug + Send + Sync {
+    /// Stored arguments as people write them; `None` where they cannot be read.
+    fn shown(&self, stored: &[u8]) -> Option<String>;
+
+    /// What somebody wrote, as a job keeps it.
+    ///
+    /// # Errors
+    /// Every fault, in words.
+    fn read(&self, text: &str) -> Result<Vec<u8>, String>;
+}
+
+/// As they are edited.
+pub(crate) fn shown(rules: &dyn CallRules, stored: &[u8]) -> Option<String> {
+    let mut request: HttpRequest = serde_json::from_slice(stored).ok()?;
+    request.headers = request.headers.into_iter().map(without_secret).collect();
+    rules.shown(&serde_json::to_vec(&request).ok()?)
+}
+
+/// What became of `stored` by an edit.
+///
+/// # Errors
+/// Every fault, in words.
+pub(crate) fn edited(rules: &dyn CallRules, stored: &[u8], text: &str) -> Result<Vec<u8>, String> {
+    let read = |bytes: &[u8]| serde_json::from_slice::<HttpRequest>(bytes).map_err(|error| error.to_string());
+    let (old, mut new) = (read(stored)?, read(&rules.read(text)?)?);
+    for (name, value) in &mut new.headers {
+        if value == HIDDEN {
+            let kept = old.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+            let (_, kept) =
+                kept.ok_or_else(|| format!("headers/{name}: there is no value of it to keep; write one"))?;
+            value.clone_from(kept);
+        }
+    }
+    serde_json::to_vec(&new).map_err(|error| error.to_string())
+}
