@@ -1,10 +1,12 @@
 //! Texts of strangers as words of a shell's command that somebody copies: whatever they hold, one word, and nothing that a
 //! terminal would obey.
 
+use postrider_core::domain::line::is_unseen;
+
 /// One word for bash, zsh and other shells that know `$'…'`.
 pub(crate) fn quoted(text: &str) -> String {
     // A control character, written as it is, may be a command to the terminal that it is pasted into.
-    if text.chars().any(|c| c.is_control() || is_format(c)) { escaped(text) } else { plain(text) }
+    if text.chars().any(|c| c.is_control() || is_unseen(c)) { escaped(text) } else { plain(text) }
 }
 
 fn plain(text: &str) -> String {
@@ -19,16 +21,11 @@ fn escaped(text: &str) -> String {
             '\\' => word.push_str("\\\\"),
             '\n' => word.push_str("\\n"),
             '\t' => word.push_str("\\t"),
-            c if c.is_control() || is_format(c) => word.push_str(&format!("\\U{:08x}", u32::from(c))),
+            c if c.is_control() || is_unseen(c) => word.push_str(&format!("\\U{:08x}", u32::from(c))),
             c => word.push(c),
         }
     }
     word + "'"
-}
-
-/// What turns the direction of writing or joins characters unseen, so that a command would read otherwise than it is.
-const fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::{
     egress::EndpointUrl,
     event::{Channel, TypePattern},
     limits::{DESCRIPTION_CHARS_MAX, FILTERS_MAX, METADATA_BYTES_MAX},
+    line::judge_seen,
     retry::RetrySchedule,
 };
 
@@ -123,8 +124,9 @@ impl SettingsChange {
 }
 
 /// # Errors
-/// When it is too long, in words.
+/// When it is too long or has a character that nobody sees, in words.
 pub fn judge_description(text: &str) -> Result<(), String> {
+    judge_seen(text).map_err(|refused| format!("a description {refused}"))?;
     let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX;
     if fits { Ok(()) } else { Err(format!("a description has at most {DESCRIPTION_CHARS_MAX} characters")) }
 }
@@ -179,6 +181,7 @@ mod tests {
         assert!(judge_number(1, &CONCURRENCY).is_ok() && judge_number(0, &CONCURRENCY).is_err());
         assert_eq!(judge_number(10_001, &RATE_PER_SECOND), Err("10001 is not from 1 to 10000".to_owned()));
         assert!(judge_description(&"ä".repeat(1024)).is_ok() && judge_description(&"ä".repeat(1025)).is_err());
+        assert!(judge_description("two\nlines").is_ok() && judge_description("a\u{202e}b").is_err());
         assert!(judge_filters(100).is_ok() && judge_filters(101).is_err());
     }
 }
