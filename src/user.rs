@@ -71,10 +71,11 @@ async fn act(store: &Store, command: UserCommand) -> anyhow::Result<String> {
     let actor = Actor { name: ACTOR.parse()?, address: IpAddr::from([127, 0, 0, 1]) };
     match command {
         UserCommand::Create { name, role, tenants, password_stdin } => {
-            store.default_tenant(UnixMs::now()).await?;
+            let now = UnixMs::now();
+            store.default_tenant(now).await?;
             let reach = reach(store, &tenants).await?;
             let (password, said) = password(password_stdin)?;
-            let user = User { id: Id::new(), name, role, reach, created_at: UnixMs::now() };
+            let user = User { id: Id::new(), name, role, reach, password_at: now, created_at: now };
             store.create_user(&user, &password_hash(&password)?, &actor).await?;
             Ok(said.unwrap_or_else(|| format!("{} is a user.", user.name)))
         }
@@ -87,7 +88,11 @@ async fn act(store: &Store, command: UserCommand) -> anyhow::Result<String> {
         }
         UserCommand::List => list(store).await,
         UserCommand::Remove { name } => match store.remove_user(&name, &actor).await? {
-            true => Ok(format!("{name} is removed.")),
+            true if store.has_users().await? => Ok(format!("{name} is removed.")),
+            true => Ok(format!(
+                "{name} is removed, and was the last user. Make another with `postrider user create NAME --role admin`, or \
+                start the server again: its log shows the link that makes the first user."
+            )),
             false => bail!("there is no user {name}; `postrider user list` shows those that there are"),
         },
     }

@@ -1,9 +1,9 @@
 //! `/v1/endpoints/portal-link`: a signed link that opens the integrators' portal for a while.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header, uri::Authority},
     response::Response,
 };
 use postrider_core::domain::{
@@ -17,13 +17,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, Operate},
     json::OptionalJson,
-    problem::{Faults, Problem},
+    problem::{Code, Faults, Problem},
     state::ApiState,
     wire::{Time, created},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(portal_link))
+    OpenApiRouter::new().routes(routes!(portal_link, revoke))
 }
 
 /// For how long, and for which endpoints.
@@ -46,7 +46,7 @@ pub(crate) struct PortalLink {
 }
 
 /// Makes a link with which an integrator sees its endpoints, what was sent to them and what they answered, and may test,
-/// pause and resume them, rotate their secrets and replay what died. Whoever has the link may; it cannot be taken back.
+/// pause and resume them, rotate their secrets and replay what died. Whoever has the link may, until its time is over or all links are revoked.
 #[utoipa::path(post, path = "/v1/endpoints/portal-link", tag = "endpoints", request_body = NewPortalLink,
     responses((status = 201, body = PortalLink)))]
 async fn portal_link(
@@ -54,6 +54,7 @@ async fn portal_link(
     headers: HeaderMap,
     OptionalJson(request): OptionalJson<NewPortalLink>,
 ) -> Result<Response, Problem> {
+    let base = base(&caller, &headers)?;
     let mut faults = Faults::default();
     let age = request.expires_in_seconds.map_or(PORTAL_AGE_DEFAULT, Duration::from_secs);
     let fits = !age.is_zero() && age <= PORTAL_AGE_MAX;
@@ -70,17 +71,63 @@ async fn portal_link(
     });
     faults.result()?;
     let expires_at = UnixMs::now() + age;
-    let grant = PortalGrant { tenant: caller.tenant, expires_at, endpoints: endpoints.unwrap_or_default() };
+    let epoch = caller.scope().portal_epoch().await?;
+    let grant = PortalGrant { tenant: caller.tenant, epoch, expires_at, endpoints: endpoints.unwrap_or_default() };
     let link = caller.api.store().sign_portal(&grant);
-    let url = format!("{}/portal/open?link={link}", base(&caller, &headers));
+    let url = format!("{base}/portal/open?link={link}");
     Ok(created(PortalLink { url, expires_at: Time(expires_at) }))
 }
 
-/// Where browsers reach the dashboard: as it is configured, or by the host that this caller has reached.
-fn base(caller: &Caller<Operate>, headers: &HeaderMap) -> String {
-    let configured = caller.api.settings().public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    configured.unwrap_or_else(|| {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        format!("http://{host}")
-    })
+/// Revokes all links to the portal that the tenant has given out by now. They open nothing from then on.
+#[utoipa::path(delete, path = "/v1/endpoints/portal-link", tag = "endpoints", responses((status = 204)))]
+async fn revoke(caller: Caller<Operate>) -> Result<StatusCode, Problem> {
+    caller.scope().revoke_portal_links(UnixMs::now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where browsers reach the dashboard: as it is configured, or, on the same machine, by the host that this caller has
+/// reached. Anybody can write another host into a request, and the link would carry its grant there.
+fn base(caller: &Caller<Operate>, headers: &HeaderMap) -> Result<String, Problem> {
+    if let Some(url) = &caller.api.settings().public_url {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    match is_loopback(host) {
+        true => Ok(format!("http://{host}")),
+        false => Err(Problem::new(
+            Code::NoPublicUrl,
+            "links need public_url (POSTRIDER_PUBLIC_URL), the address at which browsers reach this server; set it and \
+            start again",
+        )),
+    }
+}
+
+/// Whether a `Host` names this machine as seen from itself.
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_s_own_names_are_taken_from_a_request() {
+        for own in ["localhost", "LOCALHOST:7077", "127.0.0.1:1", "127.8.8.8", "[::1]:7077"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "a@127.0.0.1x",
+            "[::2]",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }

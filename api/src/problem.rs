@@ -62,6 +62,7 @@ codes! {
     AlreadyResolved = CONFLICT, "already_resolved", "The dead letter is dealt with";
     EndpointGone = CONFLICT, "endpoint_gone", "The endpoint is deleted";
     EndpointNotActive = CONFLICT, "endpoint_not_active", "The endpoint takes no deliveries now";
+    NoPublicUrl = CONFLICT, "no_public_url", "The server's address is not known";
     PayloadGone = CONFLICT, "payload_gone", "The payload is no longer kept";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     PayloadTooLarge = PAYLOAD_TOO_LARGE, "payload_too_large", "The payload is too large";

@@ -4,11 +4,13 @@ use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
     domain::{
-        Id, UnixMs,
+        Id,
         user::{Reach, UserRole},
     },
     store::{AuditEntry, Page},
 };
+
+use serde_json::Value;
 
 use crate::{
     Dashboard,
@@ -52,24 +54,33 @@ async fn audit(visit: Visit) -> Shown {
         false => visit.scope().audit(&page).await?,
     };
     let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
-    let rows = listed.rows.into_iter().map(|entry| line(entry, visit.now)).collect();
+    let rows = listed.rows.into_iter().map(|entry| line(&visit, entry)).collect();
     let frame = Frame::of(&visit, Section::Audit, "Audit");
     show(&AuditPage { frame, rows, older, sees_installation, of_installation })
 }
 
-fn line(entry: AuditEntry, now: UnixMs) -> Line {
-    let change = match (entry.before, entry.after) {
+fn line(visit: &Visit, entry: AuditEntry) -> Line {
+    let seen = |value: Option<Value>| value.map(|value| with_urls_seen(visit, value));
+    let change = match (seen(entry.before), seen(entry.after)) {
         (Some(before), Some(after)) => format!("{before} → {after}"),
         (None, Some(after)) => after.to_string(),
         (Some(before), None) => before.to_string(),
         (None, None) => String::new(),
     };
     Line {
-        at: Moment::of(entry.created_at, now),
+        at: Moment::of(entry.created_at, visit.now),
         actor: entry.actor,
         address: entry.address,
         action: entry.action,
         subject: entry.subject,
         change,
     }
+}
+
+/// The settings of an endpoint have its address.
+fn with_urls_seen(visit: &Visit, mut value: Value) -> Value {
+    if let Some(url) = value.get("url").and_then(Value::as_str) {
+        value["url"] = visit.url(url).into();
+    }
+    value
 }

@@ -13,7 +13,7 @@ use postrider_core::{
 
 use crate::{
     Dashboard,
-    dead_letters::filter,
+    dead_letters::{filter, label},
     fields::Fields,
     page::{Frame, LATER, Refusal, Section, Shown, base, show_in_parts},
     visit::{Deed, Visit},
@@ -43,6 +43,13 @@ impl Act {
     }
 }
 
+/// A part of the filter.
+struct Asked {
+    name: String,
+    label: String,
+    value: String,
+}
+
 /// What is sent before it is known how many there are.
 #[derive(Template)]
 #[template(path = "bulk.html")]
@@ -61,8 +68,8 @@ struct Question {
     act: &'static str,
     /// `None`: the database did not say.
     count: Option<OpenCount>,
-    /// What is asked for, as names and values, also for the form.
-    asked: Vec<(String, String)>,
+    /// What is asked for, also for the form.
+    asked: Vec<Asked>,
     picked: bool,
     rate_max: u32,
     counted_at: String,
@@ -80,7 +87,13 @@ async fn ask(visit: Visit) -> Shown {
     let asked = visit.query.pairs().filter(|(name, value)| !NOT_FILTER.contains(name) && !value.is_empty());
     let frame = Frame::of(&visit, Section::DeadLetters, title);
     let question = Question {
-        asked: asked.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        asked: asked
+            .map(|(name, value)| Asked {
+                name: name.to_owned(),
+                label: label(name).to_owned(),
+                value: value.to_owned(),
+            })
+            .collect(),
         base: frame.base(),
         tenant: frame.tenant.name.to_string(),
         token: frame.token.clone(),
@@ -110,7 +123,7 @@ async fn counted(visit: Visit, filter: DeadLetterFilter, mut question: Question)
 async fn start(Deed { visit, fields }: Deed) -> Shown {
     let mut filter = asked_for(&visit, &fields)?;
     // What died since it was counted is not part of it.
-    let counted_at = fields.time("counted_at")?.unwrap_or(visit.now);
+    let counted_at = fields.time(("counted_at", "Counted at"))?.unwrap_or(visit.now);
     filter.until = Some(filter.until.map_or(counted_at, |until| until.min(counted_at)));
     let count = visit.scope().count_open_dead_letters(&filter).await?;
     let replay = match Act::of(&fields)? {

@@ -30,7 +30,7 @@ use crate::{
     lineage::{self, Kin},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
-    visit::{Deed, Visit},
+    visit::{Deed, PayloadDeed, Visit},
 };
 
 pub(crate) fn router() -> Router<Dashboard> {
@@ -77,7 +77,7 @@ async fn dead_letter(visit: Visit, Path((_, id)): Path<(String, String)>) -> Sho
 }
 
 /// As it is, or with the payload that the form brings.
-async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+async fn replay(Path((_, id)): Path<(String, String)>, PayloadDeed(Deed { visit, fields }): PayloadDeed) -> Shown {
     let letter = find(&visit, &id).await?;
     let payload = match fields.raw("payload") {
         // Browsers write the ends of lines as CRLF (HTML, section 4.10.21.7), whatever they were.
@@ -193,7 +193,7 @@ async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refus
         kind: letter.kind.as_str(),
         event_type: letter.event_type,
         message_id: letter.message_id,
-        endpoint: letter.endpoint_id.map(|id| (id.to_string(), letter.endpoint_url.unwrap_or_default())),
+        endpoint: letter.endpoint_id.map(|id| (id.to_string(), visit.url(&letter.endpoint_url.unwrap_or_default()))),
         lane: letter.lane.to_string(),
         died: Moment::of(letter.created_at, now),
         resolved: letter.resolved_at.map(|at| Moment::of(at, now)),

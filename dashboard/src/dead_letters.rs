@@ -1,24 +1,26 @@
 //! The list of dead letters by filter, and their export.
 
 use askama::Template;
-use axum::{Router, routing::get};
+use axum::{Router, http::StatusCode, routing::get};
 use postrider_core::{
     domain::{
-        Id, UnixMs,
+        Id,
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
         job::JobKind,
         tag::Tag,
         user::UserRole,
     },
-    store::{DeadLetterFilter, Page},
+    store::{DeadLetterFilter, Listed, Page},
 };
 
 use crate::{
     Dashboard,
+    faults::{Faults, Named},
     fields::Fields,
+    filter_form::{FieldsOf, FilterForm},
     moment::Moment,
-    page::{Frame, Refusal, Section, Shown, show},
+    page::{Frame, Refusal, Section, Shown, show_with},
     visit::Visit,
 };
 
@@ -30,39 +32,39 @@ pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/dead-letters", get(dead_letters))
 }
 
+const STATE: Named = ("state", "State");
+const KIND: Named = ("kind", "Kind");
+const ENDPOINT: Named = ("endpoint", "Endpoint");
+const EVENT_TYPE: Named = ("event_type", "Event type");
+const FINGERPRINT: Named = ("fingerprint", "Fingerprint");
+const STATUS: Named = ("status", "Last status");
+const Q: Named = ("q", "Text in the error");
+const PAYLOAD: Named = ("payload", "Text in the payload");
+const SINCE: Named = ("since", "Died since (UTC)");
+const UNTIL: Named = ("until", "Died before (UTC)");
+const TAG: Named = ("tag", "Tag");
+const FIELDS: [Named; 11] = [Q, PAYLOAD, STATE, KIND, EVENT_TYPE, STATUS, SINCE, UNTIL, ENDPOINT, FINGERPRINT, TAG];
+
+/// What people read in the place of a field's name.
+pub(crate) fn label(name: &str) -> &str {
+    FIELDS.iter().find(|(known, _)| *known == name).map_or(name, |(_, label)| label)
+}
+
 #[derive(Template)]
 #[template(path = "dead_letters.html")]
 struct DeadLettersPage {
     frame: Frame,
-    form: Form,
+    form: FilterForm,
+    /// Some of those that match may be acted on.
+    has_open: bool,
+    /// The filter as the rest of a query.
+    rest: String,
     rows: Vec<Line>,
     older: Option<String>,
     /// The search ended before the page was full.
     is_short: bool,
     /// Down to which time it looked.
     looked_to: String,
-}
-
-/// What the filter's fields hold.
-struct Form {
-    kinds: Vec<(&'static str, bool)>,
-    states: Vec<(&'static str, bool)>,
-    endpoint: String,
-    event_type: String,
-    fingerprint: String,
-    status: String,
-    q: String,
-    payload: String,
-    /// What may be hidden from whoever looks is not to be found out by searching either.
-    may_search_payloads: bool,
-    since: String,
-    until: String,
-    tag: String,
-    is_set: bool,
-    /// Some of those that match may be acted on.
-    has_open: bool,
-    /// The filter as the rest of a query.
-    rest: String,
 }
 
 /// A dead letter, as lists show it.
@@ -81,63 +83,81 @@ pub(crate) struct Line {
 
 async fn dead_letters(visit: Visit) -> Shown {
     let fields = &visit.query;
-    let filter = filter(&visit, fields)?;
-    let before = fields.parsed::<Id<DeadLetter>>("before", "id of a dead letter")?;
-    let listed = visit.scope().dead_letters(&filter, &Page { before, limit: ROWS }).await?;
-    let older = listed.next.map(|next| fields.query_with("before", &next.to_string()));
-    let is_short = listed.rows.len() < ROWS as usize;
-    let looked_to = listed.next.map(|next| next.made_at().to_string()).unwrap_or_default();
-    let rows = listed.rows.into_iter().map(|letter| Line::of(letter, visit.now)).collect();
-    let frame = Frame::of(&visit, Section::DeadLetters, "Dead letters");
-    show(&DeadLettersPage { frame, form: form(&visit, &filter), rows, older, is_short, looked_to })
+    let mut faults = Faults::default();
+    let filter = judged(&visit, read_filter(fields, &mut faults)?)?;
+    let before = fields.before::<Id<DeadLetter>>()?;
+    let listed = match faults.is_empty() {
+        true => visit.scope().dead_letters(&filter, &Page { before, limit: ROWS }).await?,
+        false => Listed { rows: Vec::new(), next: None },
+    };
+    let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = DeadLettersPage {
+        frame: Frame::of(&visit, Section::DeadLetters, "Dead letters"),
+        form: form(&visit, &faults),
+        has_open: filter.state.is_none_or(|state| state == DeadLetterState::Open),
+        rest: fields.query_without(&["before"]).replacen('?', "&", 1),
+        older: listed.next.map(|next| fields.query_with("before", &next.to_string())),
+        is_short: listed.rows.len() < ROWS as usize,
+        looked_to: listed.next.map(|next| next.made_at().to_string()).unwrap_or_default(),
+        rows: listed.rows.into_iter().map(|letter| Line::of(&visit, letter)).collect(),
+    };
+    show_with(status, &page)
 }
 
 impl Line {
-    pub(crate) fn of(letter: DeadLetter, now: UnixMs) -> Self {
+    pub(crate) fn of(visit: &Visit, letter: DeadLetter) -> Self {
         Self {
             id: letter.id.to_string(),
             state: letter.state.as_str(),
             is_open: letter.state == DeadLetterState::Open,
             cause: letter.cause.as_str(),
             what: letter.event_type.unwrap_or_else(|| letter.kind.to_string()),
-            to: letter.endpoint_url.unwrap_or_else(|| letter.lane.to_string()),
+            to: letter.endpoint_url.map_or_else(|| letter.lane.to_string(), |url| visit.url(&url)),
             status: letter.status_code,
             error: letter.last_error.unwrap_or_else(|| "it never ran".to_owned()),
             attempts: letter.attempts,
-            died: Moment::of(letter.created_at, now),
+            died: Moment::of(letter.created_at, visit.now),
         }
     }
 }
 
 /// Open ones, unless another state is asked for.
 pub(crate) fn filter(visit: &Visit, fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
-    let filter = read_filter(fields)?;
+    let mut faults = Faults::default();
+    let filter = read_filter(fields, &mut faults)?;
+    faults.result()?;
+    judged(visit, filter)
+}
+
+/// What may be hidden from whoever looks is not to be found out by searching either.
+fn judged(visit: &Visit, filter: DeadLetterFilter) -> Result<DeadLetterFilter, Refusal> {
     match filter.payload {
         Some(_) if !visit.sees_all() => Err(Refusal::Role(UserRole::Operator)),
         _ => Ok(filter),
     }
 }
 
-fn read_filter(fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
-    let text = |name: &str| fields.text(name).map(str::to_owned);
-    let state = match fields.text("state") {
+fn read_filter(fields: &Fields, faults: &mut Faults) -> Result<DeadLetterFilter, Refusal> {
+    let text = |(name, _): Named| fields.text(name).map(str::to_owned);
+    let state = match fields.text(STATE.0) {
         Some("any") => None,
-        Some(_) => fields.parsed::<DeadLetterState>("state", "state")?,
+        Some(_) => faults.read(fields.parsed::<DeadLetterState>(STATE, "state of a dead letter")),
         None => Some(DeadLetterState::Open),
     };
+    let kind = faults.read(fields.parsed::<JobKind>(KIND, "kind of a job"));
     Ok(DeadLetterFilter {
-        kind: fields.parsed::<JobKind>("kind", "kind of a job")?.map(|kind| kind.as_str().to_owned()),
-        endpoint: fields.parsed::<Id<Endpoint>>("endpoint", "endpoint's id")?,
-        event_type: text("event_type"),
-        fingerprint: text("fingerprint"),
-        status_code: fields.parsed::<u16>("status", "status code")?,
-        q: text("q"),
-        since: fields.time("since")?,
-        until: fields.time("until")?,
-        payload: fields.raw("payload").filter(|text| !text.is_empty()).map(str::to_owned),
+        kind: kind.map(|kind| kind.as_str().to_owned()),
+        endpoint: faults.read(fields.parsed::<Id<Endpoint>>(ENDPOINT, "endpoint's id, which begins with ep_")),
+        event_type: text(EVENT_TYPE),
+        fingerprint: text(FINGERPRINT),
+        status_code: faults.read(fields.parsed::<u16>(STATUS, "status code like 503")),
+        q: text(Q),
+        since: faults.read(fields.time(SINCE)),
+        until: faults.read(fields.time(UNTIL)),
+        payload: fields.raw(PAYLOAD.0).filter(|text| !text.is_empty()).map(str::to_owned),
         ids: ids(fields)?,
         state,
-        tag: fields.parsed::<Tag>("tag", "tag")?,
+        tag: faults.read(fields.parsed::<Tag>(TAG, "tag: one word of a-z, 0-9, _ . : / @ + and -")),
     })
 }
 
@@ -154,44 +174,50 @@ fn ids(fields: &Fields) -> Result<Vec<Id<DeadLetter>>, Refusal> {
     }
 }
 
-fn form(visit: &Visit, filter: &DeadLetterFilter) -> Form {
-    let fields = &visit.query;
-    let text = |name: &str| fields.text(name).unwrap_or_default().to_owned();
-    let kinds = JobKind::ALL.iter().map(|kind| kind.as_str());
+fn form(visit: &Visit, faults: &Faults) -> FilterForm {
+    let of = FieldsOf { fields: &visit.query, faults };
     let states = DeadLetterState::ALL.iter().map(|state| state.as_str()).chain(["any"]);
-    let state = filter.state.map_or("any", DeadLetterState::as_str);
-    Form {
-        kinds: kinds.map(|kind| (kind, filter.kind.as_deref() == Some(kind))).collect(),
-        states: states.map(|known| (known, known == state)).collect(),
-        endpoint: text("endpoint"),
-        event_type: text("event_type"),
-        fingerprint: text("fingerprint"),
-        status: text("status"),
-        q: text("q"),
-        payload: text("payload"),
-        may_search_payloads: visit.sees_all(),
-        since: text("since"),
-        until: text("until"),
-        tag: text("tag"),
-        is_set: !fields.query_without(&["before"]).is_empty(),
-        has_open: filter.state.is_none_or(|state| state == DeadLetterState::Open),
-        rest: fields.query_without(&["before"]).replacen('?', "&", 1),
+    let open = DeadLetterState::Open.as_str();
+    let mut fields = vec![of.text(Q, "")];
+    if visit.sees_all() {
+        fields.push(of.text(PAYLOAD, ""));
     }
+    fields.extend([
+        of.choice(STATE, (open, open), states),
+        of.choice(KIND, ("", "any"), JobKind::ALL.iter().map(|kind| kind.as_str())),
+        of.text(EVENT_TYPE, ""),
+        of.text(STATUS, "503"),
+        of.text(SINCE, "2026-01-31 12:00"),
+        of.text(UNTIL, "2026-02-01"),
+        of.text(ENDPOINT, "ep_…"),
+        of.text(FINGERPRINT, ""),
+        of.text(TAG, ""),
+    ]);
+    of.form(fields, visit.now)
 }
 
 #[cfg(test)]
 mod tests {
+    use postrider_core::domain::UnixMs;
+
     use super::*;
 
     #[test]
     fn a_filter_is_read_from_an_address_and_open_by_default() {
-        let of = |query: &str| read_filter(&Fields::parse(query.as_bytes()));
-        assert_eq!(of("").unwrap().state, Some(DeadLetterState::Open));
-        let asked = of("state=any&status=503&since=2026-01-31T12:00&until=2026-02-01T00:00:00Z&q=+time+out").unwrap();
+        let of = |query: &str| {
+            let mut faults = Faults::default();
+            (read_filter(&Fields::parse(query.as_bytes()), &mut faults).unwrap(), faults)
+        };
+        assert_eq!(of("").0.state, Some(DeadLetterState::Open));
+        let (asked, faults) = of("state=any&status=503&since=2026-01-31T12:00&until=2026-02-01&q=+time+out");
         assert_eq!((asked.state, asked.status_code, asked.q.as_deref()), (None, Some(503), Some("time out")));
         assert_eq!(asked.since, Some(UnixMs::parse("2026-01-31T12:00:00Z").unwrap()));
+        assert_eq!(asked.until, Some(UnixMs::parse("2026-02-01T00:00:00Z").unwrap()));
+        assert!(faults.is_empty());
         for bad in ["state=lost", "status=abc", "since=yesterday", "endpoint=ep_1", "kind=x"] {
-            assert!(matches!(of(bad), Err(Refusal::Bad(_))), "{bad}");
+            let (field, _) = bad.split_once('=').unwrap();
+            assert!(of(bad).1.at(field).is_some(), "{bad}");
         }
+        assert_eq!((label("event_type"), label("other")), ("Event type", "other"));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     body::lay_out,
     dead_letter::{editable, find, other_payload},
     page::{Frame, Refusal, Section, Shown, show},
-    visit::{Deed, Visit},
+    visit::{Deed, PayloadDeed, Visit},
 };
 
 /// Unchanged lines around those that have changed.
@@ -74,7 +74,7 @@ async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
 }
 
 /// Shows what would change; the same form again where it cannot be sent, or where it is to be edited further.
-async fn compare(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+async fn compare(Path((_, id)): Path<(String, String)>, PayloadDeed(Deed { visit, fields }): PayloadDeed) -> Shown {
     let (letter, old) = open_letter(&visit, &id).await?;
     // Browsers write the ends of lines as CRLF (HTML, section 4.10.21.7), whatever they were.
     let text = fields.raw("payload").unwrap_or_default().replace("\r\n", "\n");

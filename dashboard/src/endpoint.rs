@@ -21,8 +21,9 @@ use postrider_core::{
 
 use crate::{
     Dashboard,
-    endpoint_form::{EndpointForm, Fault},
+    endpoint_form::EndpointForm,
     endpoints::EndpointFormPage,
+    faults::Fault,
     health::{EndpointLine, LogLine},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show, show_with},
@@ -49,6 +50,8 @@ struct EndpointPage {
     updated: Moment,
     attempts: Vec<LogLine>,
     older: Option<String>,
+    /// Which secret a new one would replace.
+    secret: String,
 }
 
 /// What is shown once.
@@ -81,11 +84,13 @@ async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown 
     let before = visit.query.text("before").and_then(|id| id.parse::<Id<Attempt>>().ok());
     let listed = scope.endpoint_attempts(endpoint.id, &Page { before, limit: ROWS }).await?;
     let health = scope.health(&[endpoint.id]).await?;
+    let secret = scope.current_secret(endpoint.id).await?;
     let settings = &endpoint.settings;
     let metadata = serde_json::to_string_pretty(&settings.metadata).ok().filter(|_| !settings.metadata.is_empty());
     let page = EndpointPage {
-        frame: Frame::of(&visit, Section::Endpoints, settings.url.as_str()),
-        line: EndpointLine::of(&endpoint, health.get(&endpoint.id), now),
+        frame: Frame::of(&visit, Section::Endpoints, visit.url(settings.url.as_str())),
+        line: EndpointLine::of(&endpoint, health.get(&endpoint.id), now).seen_by(&visit),
+        secret: secret.map(|id| id.to_string()).unwrap_or_default(),
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
         settings: EndpointForm::of(settings),
@@ -130,6 +135,7 @@ fn form_page(visit: &Visit, endpoint: &Endpoint, form: EndpointForm, faults: Vec
         action: format!("{back}/edit"),
         back,
         button: "Save",
+        once: None,
         form,
         faults,
     }

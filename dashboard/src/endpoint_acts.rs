@@ -19,21 +19,24 @@ use postrider_core::{
         user::UserRole,
     },
     endpoint_test::{TestError, Tested, Testing},
-    store::{EndpointChange, OperationKind, Replay, Scope},
+    store::{EndpointChange, OperationKind, Replay, Rotated, Rotation, Scope},
 };
 
 use crate::{
     Dashboard,
     body::Body,
     endpoint::{SecretPage, endpoint_path, find},
+    faults::{Fault, Named},
     fields::Fields,
     moment::length,
     page::{Frame, Refusal, Section, Shown, base, show},
+    secret_once::{replaced_already, replaced_by},
     visit::{Deed, Visit},
 };
 
 /// Hours for which an old secret may sign on, as the API has them in seconds.
 const GRACE_HOURS_MAX: u64 = 30 * 24;
+const GRACE_FIELD: Named = ("grace_hours", "Hours for which the old one signs too");
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn router() -> Router<Dashboard> {
@@ -172,17 +175,18 @@ pub(crate) async fn rotate_secret(
     id: Id<Endpoint>,
     fields: &Fields,
 ) -> Result<(SigningSecret, UnixMs), Refusal> {
-    let text = fields.text("grace_hours").unwrap_or("24");
+    let text = fields.text(GRACE_FIELD.0).unwrap_or("24");
     let hours = text.parse::<u32>().ok().filter(|hours| u64::from(*hours) <= GRACE_HOURS_MAX);
-    let hours = hours.ok_or_else(|| {
-        Refusal::Bad(format!("{text:?} is no number of hours from 0 to {GRACE_HOURS_MAX}. Go back and mend it."))
-    })?;
-    let secret = SigningSecret::from_random(rand::random());
+    let hours = hours
+        .ok_or_else(|| Fault::of(GRACE_FIELD, format!("{text:?} is no number of hours from 0 to {GRACE_HOURS_MAX}")))?;
+    let replaces = Some(replaced_by(fields, |text| text.parse().ok())?);
     let now = UnixMs::now();
-    let old_until = now + HOUR * hours;
-    match scope.rotate_secret(id, &secret, old_until, now).await? {
-        true => Ok((secret, old_until)),
-        false => Err(Refusal::NotFound("endpoint")),
+    let rotation =
+        Rotation { secret: SigningSecret::from_random(rand::random()), old_until: now + HOUR * hours, replaces };
+    match scope.rotate(id, &rotation, now).await? {
+        Rotated::Done => Ok((rotation.secret, rotation.old_until)),
+        Rotated::NotFound => Err(Refusal::NotFound("endpoint")),
+        Rotated::Already => Err(replaced_already("secret")),
     }
 }
 
@@ -193,9 +197,9 @@ async fn recover(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: 
     }
     let now = UnixMs::now();
     let since = fields
-        .time("since")?
+        .time(("since", "Published since"))?
         .ok_or_else(|| Refusal::Bad("Since when? Go back and write it like 2026-01-31T12:00, in UTC.".to_owned()))?;
-    let until = fields.time("until")?.map_or(now, |until| until.min(now));
+    let until = fields.time(("until", "Published until"))?.map_or(now, |until| until.min(now));
     if since > until {
         return Err(Refusal::Bad(format!("{since} is after {until}. Go back and mend the times.")));
     }

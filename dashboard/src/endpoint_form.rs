@@ -12,7 +12,10 @@ use postrider_core::domain::{
     retry::RetrySchedule,
 };
 
-use crate::fields::Fields;
+use crate::{
+    faults::{Fault, Faults},
+    fields::Fields,
+};
 
 /// The texts of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,25 +31,6 @@ pub(crate) struct EndpointForm {
     pub(crate) timeout_ms: String,
     /// Seconds before each retry.
     pub(crate) retries: String,
-}
-
-/// What is wrong with a field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The field's id on the page.
-    pub(crate) field: &'static str,
-    pub(crate) label: &'static str,
-    pub(crate) words: String,
-}
-
-#[derive(Debug, Default)]
-struct Faults(Vec<Fault>);
-
-impl Faults {
-    fn keep<T, E: Display>(&mut self, (field, label): (&'static str, &'static str), result: Result<T, E>) -> Option<T> {
-        let fault = |error: E| self.0.push(Fault { field, label, words: error.to_string() });
-        result.map_err(fault).ok()
-    }
 }
 
 impl EndpointForm {
@@ -120,7 +104,7 @@ impl EndpointForm {
             change.retry_schedule = faults.keep(("retries", "Retries"), schedule(&self.retries));
         }
         change.ordered = (self.ordered != shown.ordered).then_some(self.ordered);
-        if faults.0.is_empty() { Ok(change) } else { Err(faults.0) }
+        if faults.is_empty() { Ok(change) } else { Err(faults.into_list()) }
     }
 }
 

@@ -1,7 +1,12 @@
 //! The list of endpoints, how each does, and a form that makes one.
 
 use askama::Template;
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    http::StatusCode,
+    response::{IntoResponse, Redirect},
+    routing::{get, post},
+};
 use postrider_core::{
     domain::{
         Id, UnixMs,
@@ -10,15 +15,18 @@ use postrider_core::{
         signature::SigningSecret,
         user::UserRole,
     },
-    store::Page,
+    store::{Page, StoreError},
 };
 
 use crate::{
     Dashboard,
     endpoint::{SecretPage, endpoint_path},
-    endpoint_form::{EndpointForm, Fault},
+    endpoint_form::EndpointForm,
+    faults::Fault,
     health::EndpointLine,
-    page::{Frame, Refusal, Section, Shown, show, show_with},
+    moment::Moment,
+    page::{Frame, Refusal, Section, Shown, base, show, show_with},
+    secret_once::{id_of_form, made_already},
     visit::{Deed, Visit},
 };
 
@@ -26,7 +34,10 @@ use crate::{
 const ROWS: u32 = 25;
 
 pub(crate) fn router() -> Router<Dashboard> {
-    Router::new().route("/endpoints", get(endpoints).post(create)).route("/endpoints/new", get(new))
+    Router::new()
+        .route("/endpoints", get(endpoints).post(create))
+        .route("/endpoints/new", get(new))
+        .route("/endpoints/end-portal-links", post(end_links))
 }
 
 #[derive(Template)]
@@ -35,6 +46,8 @@ struct EndpointsPage {
     frame: Frame,
     rows: Vec<EndpointLine>,
     older: Option<String>,
+    /// When all links to the portal were ended last.
+    links_ended: Option<Moment>,
 }
 
 #[derive(Template)]
@@ -46,6 +59,8 @@ pub(crate) struct EndpointFormPage {
     pub(crate) action: String,
     pub(crate) back: String,
     pub(crate) button: &'static str,
+    /// What is made gets this id, so that a form that is sent twice makes one endpoint.
+    pub(crate) once: Option<String>,
     pub(crate) form: EndpointForm,
     pub(crate) faults: Vec<Fault>,
 }
@@ -55,10 +70,18 @@ async fn endpoints(visit: Visit) -> Shown {
     let listed = visit.scope().endpoints(&Page { before, limit: ROWS }).await?;
     let ids: Vec<_> = listed.rows.iter().map(|endpoint| endpoint.id).collect();
     let health = visit.scope().health(&ids).await?;
-    let line = |endpoint: &Endpoint| EndpointLine::of(endpoint, health.get(&endpoint.id), visit.now);
+    let line = |endpoint: &Endpoint| EndpointLine::of(endpoint, health.get(&endpoint.id), visit.now).seen_by(&visit);
     let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
     let rows = listed.rows.iter().map(line).collect();
-    show(&EndpointsPage { frame: Frame::of(&visit, Section::Endpoints, "Endpoints"), rows, older })
+    let ended = Some(visit.scope().portal_epoch().await?).filter(|epoch| *epoch > 0);
+    let links_ended = ended.map(|ms| Moment::of(UnixMs(ms), visit.now));
+    show(&EndpointsPage { frame: Frame::of(&visit, Section::Endpoints, "Endpoints"), rows, older, links_ended })
+}
+
+/// Ends all links to the portal that were given to integrators.
+async fn end_links(Deed { visit, .. }: Deed) -> Shown {
+    visit.scope().revoke_portal_links(UnixMs::now()).await?;
+    Ok(Redirect::to(&format!("{}/endpoints", base(&visit.tenant))).into_response())
 }
 
 async fn new(visit: Visit) -> Shown {
@@ -66,14 +89,23 @@ async fn new(visit: Visit) -> Shown {
         return Err(Refusal::Role(UserRole::Operator));
     }
     let form = EndpointForm::fresh(&visit.dashboard.settings.retry_schedule);
-    show(&form_page(&visit, form, Vec::new()))
+    show(&form_page(&visit, Id::<Endpoint>::new().to_string(), form, Vec::new()))
 }
 
-fn form_page(visit: &Visit, form: EndpointForm, faults: Vec<Fault>) -> EndpointFormPage {
-    let frame = Frame::of(visit, Section::Endpoints, "A new endpoint");
+fn form_page(visit: &Visit, once: String, form: EndpointForm, faults: Vec<Fault>) -> EndpointFormPage {
+    let (frame, once) = (Frame::of(visit, Section::Endpoints, "A new endpoint"), Some(once));
     let path = format!("{}/endpoints", frame.base());
     let (action, back) = (path.clone(), path);
-    EndpointFormPage { frame, heading: "A new endpoint", action, back, button: "Make this endpoint", form, faults }
+    EndpointFormPage {
+        frame,
+        heading: "A new endpoint",
+        action,
+        back,
+        button: "Make this endpoint",
+        once,
+        form,
+        faults,
+    }
 }
 
 async fn create(Deed { visit, fields }: Deed) -> Shown {
@@ -82,8 +114,12 @@ async fn create(Deed { visit, fields }: Deed) -> Shown {
     let fresh = EndpointForm::fresh(&settings.retry_schedule);
     let change = match form.change(&fresh, &settings.egress) {
         Ok(change) => change,
-        Err(faults) => return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, form, faults)),
+        Err(faults) => {
+            let once = fields.text("id").unwrap_or_default().to_owned();
+            return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, once, form, faults));
+        }
     };
+    let id = id_of_form(&fields, visit.now)?;
     let known = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     if known.len() >= ENDPOINTS_PER_TENANT_MAX {
         let most = format!("A tenant has at most {ENDPOINTS_PER_TENANT_MAX} endpoints. Delete one first.");
@@ -93,7 +129,10 @@ async fn create(Deed { visit, fields }: Deed) -> Shown {
     let mut made = EndpointSettings::new(url, settings.retry_schedule.clone());
     change.apply(&mut made);
     let secret = SigningSecret::from_random(rand::random());
-    let endpoint = visit.scope().create_endpoint(&made, &secret, UnixMs::now()).await?;
+    let endpoint = match visit.scope().create_endpoint_as(id, &made, &secret, UnixMs::now()).await {
+        Err(StoreError::Exists(_)) => return Err(made_already("endpoint", "give it another secret on its page")),
+        made => made?,
+    };
     let next = endpoint_path(&visit, endpoint.id);
     show_with(StatusCode::CREATED, &SecretPage::of(&visit, "The endpoint is made", &secret, next, None))
 }

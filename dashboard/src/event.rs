@@ -89,7 +89,7 @@ async fn event(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let mut tree = Tree::of(&summary.deliveries, &letters, &runs, visit.now);
     let event = &summary.event;
     let channels: Vec<String> = event.channels.iter().map(ToString::to_string).collect();
-    let mut branches = tree.branches(&endpoints);
+    let mut branches = tree.branches(&visit, &endpoints);
     let more = branches.len().saturating_sub(BRANCHES_MAX);
     branches.truncate(BRANCHES_MAX);
     let page = EventPage {
@@ -151,11 +151,11 @@ impl<'d> Tree<'d> {
         tree
     }
 
-    fn branches(&mut self, endpoints: &TenantEndpoints) -> Vec<Branch> {
+    fn branches(&mut self, visit: &Visit, endpoints: &TenantEndpoints) -> Vec<Branch> {
         let roots = std::mem::take(&mut self.roots);
         let branch = |(endpoint, deliveries): (Id<Endpoint>, Vec<(&'d Delivery, bool)>)| Branch {
             endpoint: endpoint.to_string(),
-            url: endpoints.get(endpoint).map(|live| live.endpoint.settings.url.as_str().to_owned()),
+            url: endpoints.get(endpoint).map(|live| visit.url(live.endpoint.settings.url.as_str())),
             deliveries: deliveries.into_iter().map(|root| self.chain(root)).collect(),
         };
         roots.into_iter().map(branch).collect()

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::{
     Router,
+    http::StatusCode,
     response::{IntoResponse, Redirect},
     routing::get,
 };
@@ -11,13 +12,15 @@ use postrider_core::{
         Id, UnixMs,
         event::{Event, EventType},
     },
-    store::{DeliveryCounts, EventFilter, Page},
+    store::{DeliveryCounts, EventFilter, Listed, Page},
 };
 
 use crate::{
     Dashboard,
+    faults::{Fault, Faults, Named},
+    filter_form::{FieldsOf, FilterForm},
     moment::Moment,
-    page::{Frame, Refusal, Section, Shown, base, show},
+    page::{Frame, Section, Shown, base, show_with},
     visit::Visit,
 };
 
@@ -27,24 +30,20 @@ pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/events", get(events))
 }
 
+const ID: Named = ("id", "Id, the publisher's own or ours");
+const TYPE: Named = ("type", "Type");
+const SINCE: Named = ("since", "Published since (UTC)");
+const UNTIL: Named = ("until", "Published before (UTC)");
+
 #[derive(Template)]
 #[template(path = "events.html")]
 struct EventsPage {
     frame: Frame,
-    form: Form,
+    form: FilterForm,
     rows: Vec<Line>,
     older: Option<String>,
     /// Where the list was cut off before it was full: how far was looked.
     looked_to: Option<Moment>,
-}
-
-/// What the filter's fields hold.
-struct Form {
-    id: String,
-    kind: String,
-    since: String,
-    until: String,
-    is_set: bool,
 }
 
 struct Line {
@@ -60,35 +59,44 @@ struct Line {
 
 async fn events(visit: Visit) -> Shown {
     let fields = &visit.query;
-    if let Some(id) = fields.text("id") {
-        let found = visit.scope().event(id).await?.ok_or(Refusal::NotFound("event with this id"))?;
-        return Ok(Redirect::to(&format!("{}/events/{}", base(&visit.tenant), found.event.id)).into_response());
-    }
+    let (mut faults, mut status) = (Faults::default(), StatusCode::OK);
     let filter = EventFilter {
-        kind: fields.parsed::<EventType>("type", "event type")?,
-        since: fields.time("since")?,
-        until: fields.time("until")?,
+        kind: faults.read(fields.parsed::<EventType>(TYPE, "event type like invoice.paid")),
+        since: faults.read(fields.time(SINCE)),
+        until: faults.read(fields.time(UNTIL)),
     };
-    let before = fields.parsed::<Id<Event>>("before", "id of an event")?;
-    let listed = visit.scope().events_alone(&filter, &Page { before, limit: ROWS }).await?;
+    if let Some(id) = fields.text(ID.0) {
+        if let Some(found) = visit.scope().event(id).await? {
+            return Ok(Redirect::to(&format!("{}/events/{}", base(&visit.tenant), found.event.id)).into_response());
+        }
+        faults.add(Fault::of(ID, format!("there is no event {id:?}")));
+        status = StatusCode::NOT_FOUND;
+    } else if !faults.is_empty() {
+        status = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    let before = fields.before::<Id<Event>>()?;
+    let listed = match faults.is_empty() {
+        true => visit.scope().events_alone(&filter, &Page { before, limit: ROWS }).await?,
+        false => Listed { rows: Vec::new(), next: None },
+    };
     let ids: Vec<Id<Event>> = listed.rows.iter().map(|event| event.id).collect();
     let counts = visit.scope().delivery_counts(&ids).await?;
     let looked_to = listed.next.filter(|_| listed.rows.len() < ROWS as usize);
-    let text = |name: &str| fields.text(name).unwrap_or_default().to_owned();
+    let of = FieldsOf { fields, faults: &faults };
+    let form_fields = vec![
+        of.text(ID, "evt_…"),
+        of.text(TYPE, "invoice.paid"),
+        of.text(SINCE, "2026-01-31 12:00"),
+        of.text(UNTIL, "2026-02-01"),
+    ];
     let page = EventsPage {
         frame: Frame::of(&visit, Section::Events, "Events"),
-        form: Form {
-            id: String::new(),
-            kind: text("type"),
-            since: text("since"),
-            until: text("until"),
-            is_set: !fields.query_without(&["before"]).is_empty(),
-        },
+        form: of.form(form_fields, visit.now),
         older: listed.next.map(|next| fields.query_with("before", &next.to_string())),
         looked_to: looked_to.map(|last| Moment::of(last.made_at(), visit.now)),
         rows: listed.rows.into_iter().map(|event| line(&event, counts.get(&event.id), visit.now)).collect(),
     };
-    show(&page)
+    show_with(status, &page)
 }
 
 fn line(event: &Event, counts: Option<&DeliveryCounts>, now: UnixMs) -> Line {

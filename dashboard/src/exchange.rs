@@ -65,7 +65,7 @@ impl Exchange {
             }
             _ => None,
         };
-        let made = Self::made("POST".to_owned(), url, headers, Some(visit.body(payload)));
+        let made = Self::made("POST".to_owned(), visit.url(&url), headers, Some(visit.body(payload)));
         Self { doubt, ..made.answered(visit, history) }
     }
 
@@ -73,7 +73,7 @@ impl Exchange {
     pub(crate) fn of_call(visit: &Visit, args: &[u8], history: &[PastAttempt]) -> Option<Self> {
         let HttpRequest { method, url, headers, body, .. } = serde_json::from_slice(args).ok()?;
         let body = body.map(|body| visit.body(body.as_bytes()));
-        Some(Self::made(method, url.as_str().to_owned(), headers, body).answered(visit, history))
+        Some(Self::made(method, visit.url(url.as_str()), headers, body).answered(visit, history))
     }
 
     fn made(method: String, url: String, headers: Vec<(String, String)>, body: Option<Body>) -> Self {
@@ -130,6 +130,9 @@ pub(crate) fn arguments_shown(visit: &Visit, args: &[u8]) -> String {
     let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(args) else { return HIDDEN.to_owned() };
     if let Some(body) = json.get("body").and_then(serde_json::Value::as_str) {
         json["body"] = visit.body(body.as_bytes()).raw.into();
+    }
+    if let Some(url) = json.get("url").and_then(serde_json::Value::as_str) {
+        json["url"] = visit.url(url).into();
     }
     if let Some(headers) = json.get_mut("headers").and_then(serde_json::Value::as_array_mut) {
         for header in headers {

@@ -18,7 +18,7 @@ use crate::{
     Dashboard,
     dead_letters::filter,
     exchange::arguments_shown,
-    page::{HEADERS, Refusal, Shown},
+    page::{Refusal, Shown},
     visit::Visit,
 };
 
@@ -82,7 +82,7 @@ async fn export(visit: Visit) -> Shown {
     let place = Place { visit, filter, format, before: None, is_first: true, is_over: false };
     let body = Body::from_stream(stream::try_unfold(place, next));
     let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)];
-    let response: Response = (HEADERS, headers, body).into_response();
+    let response: Response = (headers, body).into_response();
     Ok(response)
 }
 
@@ -114,7 +114,7 @@ fn line(visit: &Visit, letter: DeadLetter) -> Line {
         event_type: letter.event_type,
         event_id: letter.message_id,
         endpoint_id: letter.endpoint_id.map(|id| id.to_string()),
-        endpoint_url: letter.endpoint_url,
+        endpoint_url: letter.endpoint_url.map(|url| visit.url(&url)),
         lane: letter.lane.to_string(),
         job_id: letter.job_id.to_string(),
         attempts: letter.attempts,

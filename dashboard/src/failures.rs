@@ -182,7 +182,7 @@ async fn failure(visit: Visit, Path((_, fingerprint)): Path<(String, String)>) -
         group,
         endpoints,
         elsewhere,
-        letters: letters.into_iter().map(|letter| Line::of(letter, now)).collect(),
+        letters: letters.into_iter().map(|letter| Line::of(&visit, letter)).collect(),
         retrying: retrying
             .into_iter()
             .map(|job| RetryingLine {
@@ -206,7 +206,7 @@ async fn endpoints(visit: &Visit, fingerprint: &Fingerprint) -> Result<Vec<Endpo
     let failing = visit.scope().failing_endpoints(fingerprint, day_before(visit.now), SHORT_ROWS).await?;
     let known = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     let url =
-        |id| known.get(id).map_or_else(|| "deleted".to_owned(), |live| live.endpoint.settings.url.as_str().to_owned());
+        |id| known.get(id).map_or_else(|| "deleted".to_owned(), |live| visit.url(live.endpoint.settings.url.as_str()));
     Ok(failing.into_iter().map(|(id, count)| EndpointLine { id: id.to_string(), url: url(id), count }).collect())
 }
 

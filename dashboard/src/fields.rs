@@ -5,7 +5,10 @@ use std::str::FromStr;
 use postrider_core::domain::UnixMs;
 use url::form_urlencoded;
 
-use crate::page::Refusal;
+use crate::{
+    faults::{Fault, Named},
+    page::Refusal,
+};
 
 /// Fields of a query or a form at most; the rest is left out.
 const FIELDS_MAX: usize = 1_100;
@@ -37,25 +40,33 @@ impl Fields {
     }
 
     /// # Errors
-    /// When the field is filled in and is no `what`.
-    pub(crate) fn parsed<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let refused =
-            || Refusal::Bad(format!("{text:?} is no {what}. Go back and leave the field {name} empty, or mend it."));
-        text.parse().map(Some).map_err(|_| refused())
+    /// When the field is filled in and is no `what`, which reads on after "is no".
+    pub(crate) fn parsed<T: FromStr>(&self, named: Named, what: &str) -> Result<Option<T>, Fault> {
+        let Some(text) = self.text(named.0) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Fault::of(named, format!("{text:?} is no {what}")))
     }
 
-    /// RFC 3339, or as a field for date and time writes it, without seconds and in UTC.
+    /// A time as people write it, in UTC where it has no offset.
     ///
     /// # Errors
     /// When the field is filled in and is no time.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<UnixMs>, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let read = UnixMs::parse(text).or_else(|_| UnixMs::parse(&format!("{text}:00Z")));
-        let read = read.or_else(|_| UnixMs::parse(&format!("{text}Z")));
-        let refused =
-            |_| Refusal::Bad(format!("{text:?} is no time like 2026-01-31T12:00Z. Go back and mend the field {name}."));
-        read.map(Some).map_err(refused)
+    pub(crate) fn time(&self, named: Named) -> Result<Option<UnixMs>, Fault> {
+        let Some(text) = self.text(named.0) else { return Ok(None) };
+        let refused = |_| {
+            Fault::of(named, format!("{text:?} is no time like 2026-01-31, 2026-01-31 12:00 or 2026-01-31T12:00:00Z"))
+        };
+        UnixMs::parse_typed(text).map(Some).map_err(refused)
+    }
+
+    /// Where a further page of a list begins.
+    ///
+    /// # Errors
+    /// When the link to it was changed.
+    pub(crate) fn before<T: FromStr>(&self) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.text("before") else { return Ok(None) };
+        let cut_off =
+            || Refusal::Bad("The link to this page of the list is cut off. Begin with its first page.".to_owned());
+        text.parse().map(Some).map_err(|_| cut_off())
     }
 
     /// All names and values, in their order.

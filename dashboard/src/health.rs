@@ -5,7 +5,10 @@ use postrider_core::{
     store::LoggedAttempt,
 };
 
-use crate::moment::{Moment, length};
+use crate::{
+    moment::{Moment, length},
+    visit::Visit,
+};
 
 /// The figures of an endpoint's newest attempts.
 pub(crate) struct HealthFigures {
@@ -55,6 +58,11 @@ impl EndpointLine {
             reason: endpoint.state_reason.clone(),
             health: HealthFigures::of(health),
         }
+    }
+
+    /// With the address as whoever looks may see it.
+    pub(crate) fn seen_by(self, visit: &Visit) -> Self {
+        Self { url: visit.url(&self.url), ..self }
     }
 }
 

@@ -174,7 +174,7 @@ fn page(visit: &Visit, detail: &JobDetail, known: Known, letter: Option<String>,
         unique_key: job.unique_key.clone(),
         event: detail.event.clone(),
         endpoint: job.endpoint_id.map(|id| {
-            let url = known.endpoint.as_ref().map(|endpoint| endpoint.settings.url.as_str().to_owned());
+            let url = known.endpoint.as_ref().map(|endpoint| visit.url(endpoint.settings.url.as_str()));
             (id.to_string(), url.unwrap_or_else(|| "deleted".to_owned()))
         }),
         letter,

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::{
     Router,
+    http::StatusCode,
     response::{IntoResponse, Redirect},
     routing::get,
 };
@@ -13,16 +14,19 @@ use postrider_core::{
         job::{Job, JobKind, JobView},
         lane::LaneName,
         tag::Tag,
+        user::UserRole,
     },
     running::{Seen, jobs_seen},
-    store::{JobFilter, Page},
+    store::{JobFilter, Listed, Page},
 };
 
 use crate::{
     Dashboard,
+    faults::{Fault, Faults, Named},
     fields::Fields,
+    filter_form::{FieldsOf, FilterForm},
     moment::Moment,
-    page::{Frame, Refusal, Section, Shown, base, show},
+    page::{Frame, Refusal, Section, Shown, base, show_with},
     visit::Visit,
 };
 
@@ -32,42 +36,26 @@ pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/jobs", get(jobs))
 }
 
+const STATE: Named = ("state", "State");
+const KIND: Named = ("kind", "Kind");
+const ID: Named = ("id", "Job or event");
+const LANE: Named = ("lane", "Lane");
+const TAG: Named = ("tag", "Tag");
+const Q: Named = ("q", "Text in the error");
+const PAYLOAD: Named = ("payload", "Text in the payload");
+const SINCE: Named = ("since", "Made since (UTC)");
+const UNTIL: Named = ("until", "Made before (UTC)");
+
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct JobsPage {
     frame: Frame,
-    form: Form,
+    form: FilterForm,
     rows: Vec<Line>,
     older: Option<String>,
     /// Where the list was cut off before it was full: how far was looked.
     looked_to: Option<Moment>,
 }
-
-/// What the filter's fields hold.
-struct Form {
-    states: Vec<(&'static str, bool)>,
-    kinds: Vec<(&'static str, bool)>,
-    texts: Vec<Field>,
-    is_set: bool,
-}
-
-/// A field for a text: name, label, what it holds and an example.
-struct Field {
-    name: &'static str,
-    label: &'static str,
-    value: String,
-    example: &'static str,
-}
-
-const TEXTS: [(&str, &str, &str); 7] = [
-    ("id", "Job or event", "job_… or the event's id"),
-    ("lane", "Lane", "host:example.com"),
-    ("tag", "Tag", ""),
-    ("q", "Text in the error", ""),
-    ("payload", "Text in the payload", ""),
-    ("since", "Made since (UTC)", "2026-01-31T12:00"),
-    ("until", "Made before (UTC)", "2026-02-01T00:00"),
-];
 
 struct Line {
     id: String,
@@ -85,34 +73,45 @@ struct Line {
 
 async fn jobs(visit: Visit) -> Shown {
     let fields = &visit.query;
-    let mut filter = filter(fields)?;
-    if let Some(id) = fields.text("id") {
-        let base = base(&visit.tenant);
-        if let Ok(job) = id.parse::<Id<Job>>() {
-            return Ok(Redirect::to(&format!("{base}/jobs/{job}")).into_response());
+    let (mut faults, mut status) = (Faults::default(), StatusCode::OK);
+    let mut filter = filter(fields, &mut faults);
+    if let Some(id) = fields.text(ID.0) {
+        if let Some(path) = page_of(&visit, id) {
+            return Ok(Redirect::to(&path).into_response());
         }
-        if let Ok(letter) = id.parse::<Id<DeadLetter>>() {
-            return Ok(Redirect::to(&format!("{base}/dead-letters/{letter}")).into_response());
+        filter.event = visit.scope().event(id).await?.map(|found| found.event.id);
+        if filter.event.is_none() {
+            faults.add(Fault::of(ID, format!("there is no job or event {id:?}")));
+            status = StatusCode::NOT_FOUND;
         }
-        let event = visit.scope().event(id).await?;
-        filter.event = Some(event.map(|found| found.event.id).ok_or(Refusal::NotFound("job or event with this id"))?);
+    } else if !faults.is_empty() {
+        status = StatusCode::UNPROCESSABLE_ENTITY;
     }
     if filter.payload.is_some() && !visit.sees_all() {
-        let why = "Fields of payloads are hidden from you, so you cannot search in them. Ask an operator.";
-        return Err(Refusal::Bad(why.to_owned()));
+        return Err(Refusal::Role(UserRole::Operator));
     }
-    let before = fields.parsed::<Id<Job>>("before", "id of a job")?;
-    let (page, scope) = (Page { before, limit: ROWS }, visit.scope());
-    let listed = jobs_seen(&scope, &visit.dashboard.queue, &filter, page).await?;
+    let (before, scope) = (fields.before::<Id<Job>>()?, visit.scope());
+    let page = Page { before, limit: ROWS };
+    let listed = match faults.is_empty() {
+        true => jobs_seen(&scope, &visit.dashboard.queue, &filter, page).await?,
+        false => Listed { rows: Vec::new(), next: None },
+    };
     let looked_to = listed.next.filter(|_| listed.rows.len() < ROWS as usize);
     let page = JobsPage {
         frame: Frame::of(&visit, Section::Jobs, "Jobs"),
-        form: form(fields, &filter),
+        form: form(&visit, &faults),
         older: listed.next.map(|next| fields.query_with("before", &next.to_string())),
         rows: listed.rows.into_iter().map(|seen| line(seen, visit.now)).collect(),
         looked_to: looked_to.map(|last| Moment::of(last.made_at(), visit.now)),
     };
-    show(&page)
+    show_with(status, &page)
+}
+
+/// The page of the one thing that an id names.
+fn page_of(visit: &Visit, id: &str) -> Option<String> {
+    let base = base(&visit.tenant);
+    let job = id.parse::<Id<Job>>().map(|job| format!("{base}/jobs/{job}")).ok();
+    job.or_else(|| id.parse::<Id<DeadLetter>>().map(|letter| format!("{base}/dead-letters/{letter}")).ok())
 }
 
 fn line((detail, runs): Seen, now: UnixMs) -> Line {
@@ -131,27 +130,34 @@ fn line((detail, runs): Seen, now: UnixMs) -> Line {
     }
 }
 
-fn filter(fields: &Fields) -> Result<JobFilter, Refusal> {
-    Ok(JobFilter {
-        state: fields.parsed::<JobView>("state", "state of a job")?,
-        kind: fields.parsed::<JobKind>("kind", "kind of a job")?,
-        lane: fields.parsed::<LaneName>("lane", "name of a lane")?,
-        tag: fields.parsed::<Tag>("tag", "tag")?,
+fn filter(fields: &Fields, faults: &mut Faults) -> JobFilter {
+    JobFilter {
+        state: faults.read(fields.parsed::<JobView>(STATE, "state of a job")),
+        kind: faults.read(fields.parsed::<JobKind>(KIND, "kind of a job")),
+        lane: faults.read(fields.parsed::<LaneName>(LANE, "name of a lane")),
+        tag: faults.read(fields.parsed::<Tag>(TAG, "tag: one word of a-z, 0-9, _ . : / @ + and -")),
         event: None,
-        text: fields.text("q").map(str::to_owned),
-        payload: fields.text("payload").map(str::to_owned),
-        since: fields.time("since")?,
-        until: fields.time("until")?,
-    })
+        text: fields.text(Q.0).map(str::to_owned),
+        payload: fields.text(PAYLOAD.0).map(str::to_owned),
+        since: faults.read(fields.time(SINCE)),
+        until: faults.read(fields.time(UNTIL)),
+    }
 }
 
-fn form(fields: &Fields, filter: &JobFilter) -> Form {
-    let text = |name| fields.text(name).unwrap_or_default().to_owned();
-    let field = |(name, label, example)| Field { name, label, value: text(name), example };
-    Form {
-        states: JobView::ALL.iter().map(|state| (state.as_str(), filter.state == Some(*state))).collect(),
-        kinds: JobKind::ALL.iter().map(|kind| (kind.as_str(), filter.kind == Some(*kind))).collect(),
-        texts: TEXTS.map(field).into(),
-        is_set: !fields.query_without(&["before"]).is_empty(),
+fn form(visit: &Visit, faults: &Faults) -> FilterForm {
+    let of = FieldsOf { fields: &visit.query, faults };
+    let mut fields = vec![
+        of.choice(STATE, ("", "any"), JobView::ALL.iter().map(|state| state.as_str())),
+        of.choice(KIND, ("", "any"), JobKind::ALL.iter().map(|kind| kind.as_str())),
+        of.text(ID, "job_… or the event's id"),
+        of.text(LANE, "host:example.com"),
+        of.text(TAG, ""),
+        of.text(Q, ""),
+    ];
+    // What may be hidden from whoever looks is not to be found out by searching either.
+    if visit.sees_all() {
+        fields.push(of.text(PAYLOAD, ""));
     }
+    fields.extend([of.text(SINCE, "2026-01-31 12:00"), of.text(UNTIL, "2026-02-01")]);
+    of.form(fields, visit.now)
 }

@@ -1,5 +1,7 @@
 //! Lanes: what shares one concurrency, rate and order. How each stands in the queue, and what operators set for it.
 
+use std::ops::RangeInclusive;
+
 use askama::Template;
 use axum::{
     Router,
@@ -20,6 +22,7 @@ use postrider_core::{
 
 use crate::{
     Dashboard,
+    faults::{Faults, Named},
     fields::Fields,
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -28,6 +31,8 @@ use crate::{
 
 /// Lanes of one page.
 const LANES_MAX: usize = 100;
+const CONCURRENCY_FIELD: Named = ("concurrency_max", "In flight at most");
+const RATE_FIELD: Named = ("rate_per_second", "Starts a second");
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new()
@@ -131,7 +136,7 @@ async fn lane(visit: Visit, Path((_, name)): Path<(String, String)>) -> Shown {
     let key = LaneKey { tenant: visit.tenant.id, name };
     let view = told(visit.dashboard.queue.lane_view(&key).await);
     let endpoint = key.name.as_str().parse::<Id<Endpoint>>().ok();
-    let bounds = |range: &std::ops::RangeInclusive<u32>| format!("{} to {}", range.start(), range.end());
+    let bounds = |range: &RangeInclusive<u32>| format!("{} to {}", range.start(), range.end());
     let page = LanePage {
         frame: Frame::of(&visit, Section::Lanes, format!("Lane {}", key.name)),
         told: view.is_some(),
@@ -153,21 +158,20 @@ async fn resume(Path((_, name)): Path<(String, String)>, Deed { visit, .. }: Dee
 }
 
 async fn limits(Path((_, name)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
-    let number = |field: &str, label: &str, bounds| -> Result<Option<Option<u32>>, Refusal> {
-        let number = parsed(&fields, field)?;
-        if let Some(number) = number {
-            judge_number(number, bounds)
-                .map_err(|error| Refusal::Bad(format!("{label}: {error}. Go back and mend it, or leave it empty.")))?;
-        }
-        Ok(Some(number))
-    };
-    let concurrency_max = number("concurrency_max", "In flight at most", &CONCURRENCY)?;
-    let rate_per_second = number("rate_per_second", "Starts a second", &RATE_PER_SECOND)?;
-    change(&visit, &name, LaneChange { paused: None, concurrency_max, rate_per_second }).await
+    let mut faults = Faults::default();
+    let concurrency_max = number(&fields, CONCURRENCY_FIELD, &CONCURRENCY, &mut faults);
+    let rate_per_second = number(&fields, RATE_FIELD, &RATE_PER_SECOND, &mut faults);
+    faults.result()?;
+    let change =
+        LaneChange { paused: None, concurrency_max: Some(concurrency_max), rate_per_second: Some(rate_per_second) };
+    self::change(&visit, &name, change).await
 }
 
-fn parsed(fields: &Fields, name: &str) -> Result<Option<u32>, Refusal> {
-    fields.parsed::<u32>(name, "whole number")
+/// `None` where nothing is written.
+fn number(fields: &Fields, named: Named, bounds: &RangeInclusive<u32>, faults: &mut Faults) -> Option<u32> {
+    let number = faults.read(fields.parsed::<u32>(named, "whole number"))?;
+    faults.keep(named, judge_number(number, bounds))?;
+    Some(number)
 }
 
 async fn change(visit: &Visit, name: &str, change: LaneChange) -> Shown {

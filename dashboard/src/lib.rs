@@ -21,7 +21,10 @@ mod events;
 mod exchange;
 mod export;
 mod failures;
+mod faults;
 mod fields;
+mod filter_form;
+mod headers;
 mod health;
 mod job;
 mod jobs;
@@ -37,6 +40,7 @@ mod portal;
 mod portal_acts;
 mod portal_visit;
 mod queue_now;
+mod refusal;
 mod secret_once;
 mod session;
 mod settings;
@@ -51,7 +55,12 @@ mod workers;
 
 use std::sync::Arc;
 
-use axum::{Router, response::Redirect, routing::get};
+use axum::{
+    Router,
+    middleware::{from_fn, map_response},
+    response::Redirect,
+    routing::get,
+};
 use ipnet::IpNet;
 use postrider_core::{
     config::InForce,
@@ -155,7 +164,9 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(tokens::router())
         .merge(settings::router())
         .merge(live::router())
-        .fallback(async |_: Visit| Refusal::NotFound("page"));
+        .fallback(async |_: Visit| Refusal::NotFound("page"))
+        .method_not_allowed_fallback(async |_: Visit| Refusal::OnlyForms)
+        .layer(from_fn(refusal::within_layout));
     let pages = Router::new()
         .route("/", get(async || Redirect::to("/t")))
         .merge(sign_in::router())
@@ -163,7 +174,8 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .nest("/t/{tenant}", tenant)
         .merge(portal::router())
         .merge(portal_acts::router())
-        .layer(CompressionLayer::new());
+        .layer(CompressionLayer::new())
+        .layer(map_response(headers::guard));
     Ok(pages.with_state(dashboard))
 }
 

@@ -35,6 +35,8 @@ const STREAMS_OF_USER_MAX: usize = 12;
 const LOOK: Duration = Duration::from_secs(1);
 /// A page is read again after so long in any case: that time goes by is a change where something waits.
 const AT_LEAST: Duration = Duration::from_secs(10);
+/// How often is looked whether somebody is still signed in; who is not is told nothing more.
+const CHECK: Duration = Duration::from_secs(5);
 /// A stream ends after so long, and the browser's next one shows whether somebody is still signed in.
 const LIFE: Duration = Duration::from_secs(300);
 /// A browser comes back after so long.
@@ -46,9 +48,10 @@ pub(crate) fn router() -> Router<Dashboard> {
 
 async fn live(visit: Visit) -> Shown {
     let place = visit.dashboard.streams.enter(&visit.user.name).ok_or(Refusal::TooSoon { seconds: 60 })?;
-    let watch = Watch { pulse: None, told_at: Instant::now(), began: Instant::now(), visit, _place: place };
+    let began = Instant::now();
+    let watch = Watch { pulse: None, told_at: began, checked_at: began, began, visit, _place: place };
     let stream = Sse::new(changes(watch)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
-    Ok(([(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], stream).into_response())
+    Ok(([(header::CACHE_CONTROL, "no-store")], stream).into_response())
 }
 
 /// Who is kept up to date, and on how many pages.
@@ -88,6 +91,7 @@ struct Watch {
     visit: Visit,
     pulse: Option<i64>,
     told_at: Instant,
+    checked_at: Instant,
     began: Instant,
     _place: Place,
 }
@@ -102,6 +106,12 @@ fn changes(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
             }
             if watch.began.elapsed() > LIFE {
                 return None;
+            }
+            if watch.checked_at.elapsed() > CHECK {
+                watch.checked_at = Instant::now();
+                if matches!(watch.visit.goes_on().await, Ok(false)) {
+                    return None;
+                }
             }
             // While the database does not answer the page stays as it is, and is read again at the next change.
             let pulse = watch.visit.scope().pulse(UnixMs::now()).await.ok();

@@ -105,7 +105,7 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
         for endpoint in endpoints.iter().filter(|endpoint| endpoint.state == state).take(ROWS) {
             let age = length(visit.now.since(endpoint.state_since).as_millis().try_into().unwrap_or(u64::MAX));
             let path = format!("{base}/endpoints/{}", endpoint.id);
-            add(format!("{} {words}, for {age} now.", endpoint.settings.url.as_str()), path);
+            add(format!("{} {words}, for {age} now.", visit.url(endpoint.settings.url.as_str())), path);
         }
     }
     let newest = DeadLetterFilter { since: Some(UnixMs(visit.now.0 - HOUR_MS)), ..DeadLetterFilter::default() };

@@ -25,6 +25,7 @@ use crate::{
     health::{EndpointLine, LogLine},
     moment::Moment,
     page::{Refusal, show},
+    portal_acts::may_resume,
     portal_visit::{Guest, PortalFrame, PortalShown, portal_cookie},
 };
 
@@ -57,6 +58,10 @@ struct EndpointPage {
     letters: Vec<LetterLine>,
     attempts: Vec<LogLine>,
     older: Option<String>,
+    /// Which secret a new one would replace.
+    secret: String,
+    /// Whether the one who looks may lift the pause.
+    may_resume: bool,
 }
 
 /// What did not arrive.
@@ -88,7 +93,7 @@ struct AttemptPage {
 async fn open(State(dashboard): State<Dashboard>, request: Request) -> PortalShown {
     let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
     let (link, now) = (fields.text("link").unwrap_or_default(), UnixMs::now());
-    let grant = dashboard.store.portal(link, now).map_err(Refusal::NoPortal)?;
+    let grant = dashboard.store.portal(link, now).await.map_err(Refusal::from)?;
     let mut response = Redirect::to("/portal").into_response();
     let cookie = portal_cookie(link, &grant, now, dashboard.settings.tls);
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
@@ -139,6 +144,8 @@ async fn endpoint(guest: Guest) -> PortalShown {
     let page = EndpointPage {
         frame: guest.frame(endpoint.settings.url.as_str()),
         line: EndpointLine::of(&endpoint, health.get(&endpoint.id), guest.now),
+        secret: scope.current_secret(endpoint.id).await?.map(|id| id.to_string()).unwrap_or_default(),
+        may_resume: may_resume(&endpoint),
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
         letters: letters.rows.into_iter().map(letter).collect(),

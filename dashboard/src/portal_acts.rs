@@ -8,7 +8,11 @@ use axum::{
     routing::post,
 };
 use postrider_core::{
-    domain::{Id, UnixMs, dead_letter::DeadLetter, endpoint::Endpoint},
+    domain::{
+        Id, UnixMs,
+        dead_letter::DeadLetter,
+        endpoint::{Endpoint, EndpointState},
+    },
     store::Resolved,
 };
 
@@ -20,6 +24,9 @@ use crate::{
     page::{Refusal, show},
     portal_visit::{GuestDeed, PortalFrame, PortalShown},
 };
+
+/// Why an endpoint is paused that its integrator has paused; no other pause has this reason.
+const PAUSED: &str = "paused through the portal";
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new()
@@ -50,15 +57,25 @@ struct TestPage {
 
 async fn pause(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {
     let id = guest.endpoint().await?.id;
-    let reason = "paused through the portal".to_owned();
+    let reason = PAUSED.to_owned();
     turn(&guest.dashboard, &guest.scope(), id, Turn::Pause { reason }).await?;
     Ok(back(id))
 }
 
 async fn resume(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {
-    let id = guest.endpoint().await?.id;
-    turn(&guest.dashboard, &guest.scope(), id, Turn::Resume).await?;
-    Ok(back(id))
+    let endpoint = guest.endpoint().await?;
+    if !may_resume(&endpoint) {
+        let why = endpoint.state_reason.unwrap_or_default();
+        let words = format!("Whoever sends you these webhooks has paused it ({why}). Ask them to resume it.");
+        return Err(Refusal::Conflict(words).into());
+    }
+    turn(&guest.dashboard, &guest.scope(), endpoint.id, Turn::Resume).await?;
+    Ok(back(endpoint.id))
+}
+
+/// A pause that an operator or a program has set is theirs to lift.
+pub(crate) fn may_resume(endpoint: &Endpoint) -> bool {
+    endpoint.state != EndpointState::Paused || endpoint.state_reason.as_deref() == Some(PAUSED)
 }
 
 async fn test(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {

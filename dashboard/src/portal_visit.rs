@@ -119,7 +119,7 @@ impl FromRequestParts<Dashboard> for Guest {
         let text = cookie_text(&parts.headers, dashboard.settings.tls).ok_or(Refusal::NoPortal(NoPortal::Forged))?;
         // Behind the link stands what makes this browser's forms its own.
         let (link, _) = text.rsplit_once('.').ok_or(Refusal::NoPortal(NoPortal::Forged))?;
-        let grant = dashboard.store.portal(link, now).map_err(Refusal::NoPortal)?;
+        let grant = dashboard.store.portal(link, now).await.map_err(Refusal::from)?;
         let tenants = dashboard.store.tenants_in_reach(&Reach::Some(vec![grant.tenant])).await?;
         let tenant = tenants.into_iter().next().ok_or(Refusal::NoPortal(NoPortal::Forged))?;
         let name = ACTOR.parse().map_err(|error| Refusal::Broken(format!("{ACTOR} is no name: {error}")))?;

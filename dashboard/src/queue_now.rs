@@ -65,7 +65,7 @@ impl QueueNow {
         let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
         let address = |lane: &LaneView| {
             let live = endpoints.get(lane.key.name.as_str().parse().ok()?)?;
-            Some(live.endpoint.settings.url.as_str().to_owned())
+            Some(visit.url(live.endpoint.settings.url.as_str()))
         };
         lanes.sort_by_key(|lane| lane.oldest.unwrap_or(UnixMs(i64::MAX)));
         // One that waits for its receiver, or for the job before it, says nothing of the workers.

@@ -53,7 +53,7 @@ struct WelcomePage<'a> {
 /// The first of the tenants that the user may see.
 async fn first_tenant(State(dashboard): State<Dashboard>, request: Request) -> Shown {
     let parts = request.into_parts().0;
-    let (_, user) = signed_in(&parts, &dashboard, UnixMs::now()).await?;
+    let user = signed_in(&parts, &dashboard, UnixMs::now()).await?.user;
     let tenants = dashboard.store.tenants_in_reach(&user.reach).await?;
     let first = tenants.first().ok_or(Refusal::NotFound("tenant that you may see"))?;
     Ok(Redirect::to(&base(first)).into_response())
@@ -151,7 +151,8 @@ async fn may_welcome(dashboard: &Dashboard, key: &str) -> Result<bool, Refusal> 
 fn first_user(name: &str, password: &str) -> Result<User, String> {
     let name = name.parse::<UserName>().map_err(|error| format!("{error}."))?;
     judge_password(password).map_err(|error| format!("The password {error}."))?;
-    Ok(User { id: Id::new(), name, role: UserRole::Admin, reach: Reach::Every, created_at: UnixMs::now() })
+    let now = UnixMs::now();
+    Ok(User { id: Id::new(), name, role: UserRole::Admin, reach: Reach::Every, password_at: now, created_at: now })
 }
 
 fn actor(dashboard: &Dashboard, parts: &Parts, name: &UserName) -> Actor {

@@ -15,14 +15,14 @@ use postrider_core::{
         token_text::TokenText,
         user::UserRole,
     },
-    store::Page,
+    store::{Page, StoreError},
 };
 
 use crate::{
     Dashboard,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
-    secret_once::SecretPage,
+    secret_once::{SecretPage, id_of_form, made_already},
     visit::{Deed, Visit},
 };
 
@@ -41,6 +41,8 @@ struct TokensPage {
     rows: Vec<Line>,
     older: Option<String>,
     roles: [(&'static str, &'static str); 4],
+    /// Of the token that the form makes.
+    id: String,
 }
 
 struct Line {
@@ -67,7 +69,8 @@ async fn tokens(visit: Visit) -> Shown {
     };
     let roles = Role::ALL.map(|role| (role.as_str(), words(role)));
     let rows = listed.rows.into_iter().map(line).collect();
-    show(&TokensPage { frame: Frame::of(&visit, Section::Tokens, "API tokens"), rows, older, roles })
+    let (frame, id) = (Frame::of(&visit, Section::Tokens, "API tokens"), Id::<Token>::new().to_string());
+    show(&TokensPage { frame, rows, older, roles, id })
 }
 
 const fn words(role: Role) -> &'static str {
@@ -96,14 +99,17 @@ async fn create(deed: Deed) -> Shown {
     let expires_at = days.transpose()?.map(|days| UnixMs(visit.now.0 + days * DAY_MS));
     let text = TokenText::from_random(rand::random());
     let token = Token {
-        id: Id::new(),
+        id: id_of_form(&fields, visit.now)?,
         tenant_id: visit.tenant.id,
         name: name.to_owned(),
         role: Some(role),
         expires_at,
         created_at: visit.now,
     };
-    visit.scope().create_token(&token, &text.hash()).await?;
+    match visit.scope().create_token(&token, &text.hash()).await {
+        Err(StoreError::Exists(_)) => return Err(made_already("token", "revoke it and make another")),
+        made => made?,
+    }
     show(&SecretPage {
         frame: Frame::of(&visit, Section::Tokens, "API token"),
         title: format!("The token {}", token.name),

@@ -22,7 +22,7 @@ use crate::{
     fields::Fields,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
-    secret_once::SecretPage,
+    secret_once::{SecretPage, replaced_already, replaced_by},
     visit::{Deed, Visit},
 };
 
@@ -54,6 +54,8 @@ struct Line {
     /// Slug, name, and whether the user sees it.
     choice: Vec<(String, String, bool)>,
     made: Moment,
+    /// Which password a new one would replace.
+    password_at: i64,
     is_self: bool,
     may_change: bool,
 }
@@ -87,6 +89,7 @@ fn line(visit: &Visit, user: &User) -> Line {
             .map(|tenant| (tenant.slug.to_string(), tenant.name.clone(), sees(tenant)))
             .collect(),
         made: Moment::of(user.created_at, visit.now),
+        password_at: user.password_at.0,
         is_self: user.name == visit.user.name,
         may_change: covers(&visit.user.reach, &user.reach),
     }
@@ -113,13 +116,17 @@ async fn create(deed: Deed) -> Shown {
         .unwrap_or_default()
         .parse()
         .map_err(|error| Refusal::Bad(format!("{error}. Go back and mend it.")))?;
-    let user =
-        User { id: Id::new(), name, role: role(&fields)?, reach: reach(&visit, &fields)?, created_at: UnixMs::now() };
+    let (role, reach, now) = (role(&fields)?, reach(&visit, &fields)?, UnixMs::now());
+    let user = User { id: Id::new(), name, role, reach, password_at: now, created_at: now };
     let (password, hash) = password(&visit).await?;
     match visit.dashboard.store.create_user(&user, &hash, &visit.actor).await {
         Ok(()) => shown_once(&visit, &user.name, password),
         Err(StoreError::Exists(_)) => {
-            Err(Refusal::Conflict(format!("There is a user {} already. Go back and take another name.", user.name)))
+            let name = &user.name;
+            Err(Refusal::Conflict(format!(
+                "There is a user {name} already. Where this form made it a moment ago and its password is lost, make a \
+                new password for {name}; else go back and take another name."
+            )))
         }
         Err(error) => Err(error.into()),
     }
@@ -133,10 +140,13 @@ async fn change(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
 }
 
 async fn new_password(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
-    let (visit, _, user) = of_another(deed, &name).await?;
+    let (visit, fields, user) = of_another(deed, &name).await?;
+    let set_at = replaced_by(&fields, |text| text.parse().ok().map(UnixMs))?;
     let (password, hash) = password(&visit).await?;
-    visit.dashboard.store.set_password(&user.name, &hash, &visit.actor).await?;
-    shown_once(&visit, &user.name, password)
+    match visit.dashboard.store.replace_password(&user.name, &hash, set_at, &visit.actor).await? {
+        true => shown_once(&visit, &user.name, password),
+        false => Err(replaced_already("password")),
+    }
 }
 
 async fn remove(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {

@@ -11,10 +11,11 @@ use ipnet::IpNet;
 use postrider_core::{
     domain::{
         UnixMs,
+        redaction::without_query_values,
         tenant::Tenant,
         user::{Actor, User, UserName, UserRole},
     },
-    store::Scope,
+    store::{Scope, StoreError},
 };
 
 use crate::{
@@ -22,12 +23,14 @@ use crate::{
     body::Body,
     fields::Fields,
     page::Refusal,
+    refusal::Seat,
     session::{Session, is_from_here},
 };
 
-/// A form's body at most: a payload, written as a form writes it, of somebody who is signed in; a name and a password of
-/// anybody.
-const FORM_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A form's body at most: with a payload, written as a form writes it; with what else somebody sends who is signed in; a
+/// name and a password of anybody.
+const PAYLOAD_FORM_BYTES_MAX: usize = 4 * 1024 * 1024;
+const FORM_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const SMALL_FORM_BYTES_MAX: usize = 16 * 1024;
 
 /// Somebody who is signed in, at a tenant's page.
@@ -35,6 +38,8 @@ pub(crate) const SMALL_FORM_BYTES_MAX: usize = 16 * 1024;
 pub(crate) struct Visit {
     pub(crate) dashboard: Dashboard,
     pub(crate) session: Session,
+    /// A proxy says who it is, so that there is no session of our own.
+    proxied: bool,
     pub(crate) user: User,
     pub(crate) actor: Actor,
     pub(crate) tenant: Tenant,
@@ -43,6 +48,8 @@ pub(crate) struct Visit {
     pub(crate) now: UnixMs,
     /// What stands behind the path.
     pub(crate) query: Fields,
+    /// What the path names among the tenant's things: an id or a name.
+    pub(crate) subject: Option<String>,
 }
 
 impl Visit {
@@ -71,6 +78,24 @@ impl Visit {
         }
     }
 
+    /// An address as whoever looks may see it: what its query says lets whoever knows it in, as often as not.
+    pub(crate) fn url(&self, url: &str) -> String {
+        match self.may(UserRole::Operator) {
+            true => url.to_owned(),
+            false => without_query_values(url),
+        }
+    }
+
+    /// Whether who asked is still signed in, and still sees this tenant. Looking does not prolong the session.
+    pub(crate) async fn goes_on(&self) -> Result<bool, StoreError> {
+        let store = &self.dashboard.store;
+        let user = match self.proxied {
+            true => store.user(&self.user.name).await?,
+            false => store.session_user(&self.session.hash(), UnixMs::now()).await?,
+        };
+        Ok(user.is_some_and(|user| user.reach.includes(self.tenant.id)))
+    }
+
     /// Whether nothing of payloads is hidden from whoever looks.
     pub(crate) fn sees_all(&self) -> bool {
         self.may(UserRole::Operator) || self.dashboard.settings.redaction.is_empty()
@@ -82,23 +107,30 @@ impl FromRequestParts<Dashboard> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refusal> {
         let now = UnixMs::now();
-        let (session, user) = signed_in(parts, dashboard, now).await?;
-        let slug = path_param(parts, dashboard, "tenant").await?;
+        let SignedIn { session, user, proxied } = signed_in(parts, dashboard, now).await?;
+        let (slug, subject) = named(parts, dashboard).await?;
         let tenants = dashboard.store.tenants_in_reach(&user.reach).await?;
-        let Some(tenant) = tenants.iter().find(|tenant| tenant.slug.as_str() == slug).cloned() else {
-            return Err(Refusal::NotFound("tenant"));
-        };
+        let found = tenants.iter().find(|tenant| tenant.slug.as_str() == slug).cloned();
+        let is_found = found.is_some();
+        // Whoever asks for another tenant is told so within the first of their own.
+        let tenant = found.or_else(|| tenants.first().cloned()).ok_or(Refusal::NotFound("tenant"))?;
         let address = client_address(parts, &dashboard.settings.trusted_proxies);
-        Ok(Self {
+        let visit = Self {
             dashboard: dashboard.clone(),
             actor: Actor { name: user.name.clone(), address },
             session,
+            proxied,
             user,
             tenant,
             tenants,
             now,
             query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
-        })
+            subject: if is_found { subject } else { Some(slug) },
+        };
+        if let Some(seat) = parts.extensions.get::<Seat>() {
+            seat.take(&visit);
+        }
+        if is_found { Ok(visit) } else { Err(Refusal::NotFound("tenant")) }
     }
 }
 
@@ -119,16 +151,31 @@ impl FromRequest<Dashboard> for Deed {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Refusal> {
-        let (mut parts, body) = request.into_parts();
-        let visit = Visit::from_request_parts(&mut parts, dashboard).await?;
-        if !visit.may(UserRole::Operator) {
-            return Err(Refusal::Role(UserRole::Operator));
-        }
-        let fields = form(&parts.headers, body, FORM_BYTES_MAX).await?;
-        match fields.raw("token").is_some_and(|token| visit.session.is_form_token(token)) {
-            true => Ok(Self { visit, fields }),
-            false => Err(Refusal::Forged),
-        }
+        deed(request, dashboard, FORM_BYTES_MAX).await
+    }
+}
+
+/// A [`Deed`] whose form may bring a payload.
+pub(crate) struct PayloadDeed(pub(crate) Deed);
+
+impl FromRequest<Dashboard> for PayloadDeed {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, Refusal> {
+        deed(request, dashboard, PAYLOAD_FORM_BYTES_MAX).await.map(Self)
+    }
+}
+
+async fn deed(request: Request, dashboard: &Dashboard, bytes_max: usize) -> Result<Deed, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let visit = Visit::from_request_parts(&mut parts, dashboard).await?;
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let fields = form(&parts.headers, body, bytes_max).await?;
+    match fields.raw("token").is_some_and(|token| visit.session.is_form_token(token)) {
+        true => Ok(Deed { visit, fields }),
+        false => Err(Refusal::Forged),
     }
 }
 
@@ -138,12 +185,21 @@ pub(crate) async fn form(headers: &HeaderMap, body: RequestBody, bytes_max: usiz
         return Err(Refusal::Forged);
     }
     let bytes = to_bytes(body, bytes_max).await;
-    let bytes = bytes.map_err(|_| Refusal::Bad(format!("the form is cut off, or has more than {bytes_max} bytes")))?;
+    let bytes = bytes.map_err(|_| {
+        Refusal::Bad(format!("The form is cut off, or has more than {bytes_max} bytes. Go back and shorten it."))
+    })?;
     Ok(Fields::parse(&bytes))
 }
 
+/// Who asks, and how that is known.
+pub(crate) struct SignedIn {
+    session: Session,
+    pub(crate) user: User,
+    proxied: bool,
+}
+
 /// Who a request's session belongs to.
-pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs) -> Result<(Session, User), Refusal> {
+pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs) -> Result<SignedIn, Refusal> {
     // A nested route's own address lacks what it is nested in.
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -153,11 +209,11 @@ pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs)
     }
     let session = Session::of(&parts.headers, dashboard.settings.tls).ok_or_else(next)?;
     let user = dashboard.store.session(&session.hash(), now).await?.ok_or_else(next)?;
-    Ok((session, user))
+    Ok(SignedIn { session, user, proxied: false })
 }
 
 /// Whom a trusted proxy names. Forms are bound to the name, since there is no session of our own.
-async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Option<(Session, User)>, Refusal> {
+async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Option<SignedIn>, Refusal> {
     let Some(header) = &dashboard.settings.proxy_user_header else { return Ok(None) };
     if !dashboard.settings.trusted_proxies.iter().any(|network| network.contains(&connected(parts))) {
         return Ok(None);
@@ -171,15 +227,16 @@ async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Opti
     };
     let user = known.ok_or(Refusal::UnknownToUs { name })?;
     let session = Session::of_key(&dashboard.store.proxied_user_key(&user.name));
-    Ok(Some((session, user)))
+    Ok(Some(SignedIn { session, user, proxied: true }))
 }
 
-/// A part of the path by its name in the route.
-async fn path_param(parts: &mut Parts, dashboard: &Dashboard, name: &str) -> Result<String, Refusal> {
+/// The tenant's slug in the path, and what else the path names.
+async fn named(parts: &mut Parts, dashboard: &Dashboard) -> Result<(String, Option<String>), Refusal> {
     let params = RawPathParams::from_request_parts(parts, dashboard).await;
     let params = params.map_err(|_| Refusal::NotFound("page"))?;
-    let value = params.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
-    value.ok_or(Refusal::NotFound("page"))
+    let slug = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
+    let other = params.iter().find(|(name, _)| *name != "tenant").map(|(_, value)| value.to_owned());
+    Ok((slug.ok_or(Refusal::NotFound("page"))?, other))
 }
 
 fn connected(parts: &Parts) -> IpAddr {

@@ -13,6 +13,7 @@ CREATE TABLE tenants (
     slug TEXT NOT NULL,
     name TEXT NOT NULL,
     settings_epoch BIGINT NOT NULL,
+    portal_epoch BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     CONSTRAINT tenants_pk PRIMARY KEY (id),
     CONSTRAINT tenants_slug_unique UNIQUE (slug)
@@ -22,6 +23,7 @@ COMMENT ON COLUMN tenants.id IS 'UUIDv7';
 COMMENT ON COLUMN tenants.slug IS 'short name in the header Postrider-Tenant';
 COMMENT ON COLUMN tenants.name IS 'name for people';
 COMMENT ON COLUMN tenants.settings_epoch IS 'settings_clock at the last change of this tenant''s settings';
+COMMENT ON COLUMN tenants.portal_epoch IS 'when all links to the portal were revoked last, milliseconds since 1970 UTC; those that work carry it; 0: never';
 COMMENT ON COLUMN tenants.created_at IS 'milliseconds since 1970 UTC';
 CREATE INDEX tenants_settings_epoch ON tenants (settings_epoch);
 

@@ -4,6 +4,7 @@ CREATE TABLE users (
     password TEXT NOT NULL,
     role TEXT NOT NULL,
     every_tenant BIGINT NOT NULL,
+    password_at BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     CONSTRAINT users_pk PRIMARY KEY (id),
     CONSTRAINT users_name_unique UNIQUE (name),
@@ -15,6 +16,7 @@ COMMENT ON COLUMN users.name IS 'what they sign in with, in lower case';
 COMMENT ON COLUMN users.password IS 'Argon2id in the string format of PHC';
 COMMENT ON COLUMN users.role IS 'viewer, operator or admin';
 COMMENT ON COLUMN users.every_tenant IS '1: of all tenants, also of later ones; 0: of those in user_tenants';
+COMMENT ON COLUMN users.password_at IS 'when the password was set, milliseconds since 1970 UTC';
 COMMENT ON COLUMN users.created_at IS 'milliseconds since 1970 UTC';
 
 CREATE TABLE user_tenants (

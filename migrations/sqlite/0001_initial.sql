@@ -12,6 +12,7 @@ CREATE TABLE tenants (
     slug TEXT NOT NULL, -- short name in the header Postrider-Tenant
     name TEXT NOT NULL, -- name for people
     settings_epoch INTEGER NOT NULL, -- settings_clock at the last change of this tenant's settings
+    portal_epoch INTEGER NOT NULL, -- when all links to the portal were revoked last, milliseconds since 1970 UTC; those that work carry it; 0: never
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     CONSTRAINT tenants_pk PRIMARY KEY (id),
     CONSTRAINT tenants_slug_unique UNIQUE (slug)

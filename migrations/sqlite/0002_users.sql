@@ -5,6 +5,7 @@ CREATE TABLE users (
     password TEXT NOT NULL, -- Argon2id in the string format of PHC
     role TEXT NOT NULL, -- viewer, operator or admin
     every_tenant INTEGER NOT NULL, -- 1: of all tenants, also of later ones; 0: of those in user_tenants
+    password_at INTEGER NOT NULL, -- when the password was set, milliseconds since 1970 UTC
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     CONSTRAINT users_pk PRIMARY KEY (id),
     CONSTRAINT users_name_unique UNIQUE (name),

@@ -84,8 +84,15 @@ impl Demo {
         let (actor, hash) =
             (Actor { name: name.clone(), address: [127, 0, 0, 1].into() }, password_hash(&self.password)?);
         if !store.set_password(&name, &hash, &actor).await? {
-            let user =
-                User { id: Id::new(), name, role: UserRole::Admin, reach: Reach::Every, created_at: UnixMs::now() };
+            let now = UnixMs::now();
+            let user = User {
+                id: Id::new(),
+                name,
+                role: UserRole::Admin,
+                reach: Reach::Every,
+                password_at: now,
+                created_at: now,
+            };
             store.create_user(&user, &hash, &actor).await?;
         }
         Ok(())

@@ -51,9 +51,10 @@ async fn an_endpoint_is_made_changed_and_deleted_with_a_note_of_what_was_there(s
     let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let form = ada.open("/t/default/endpoints/new").await.expect(200, "A new endpoint");
-    let token = form.field("token");
+    let (token, id) = (form.field("token"), form.field("id"));
     let url = receiver.url("/hook");
-    let made = [("token", token.as_str()), ("url", &url), ("event_types", "a.b, c.*"), ("retries", "1, 2")];
+    let made =
+        [("token", token.as_str()), ("id", &id), ("url", &url), ("event_types", "a.b, c.*"), ("retries", "1, 2")];
     let page = ada.send("/t/default/endpoints", &made).await.expect(201, "whsec_");
     assert!(page.text.contains("shown this once"), "{}", page.text);
     let endpoint = only_endpoint(&app).await;
@@ -131,10 +132,12 @@ async fn a_secret_is_shown_once_and_never_noted(stack: Stack) {
     let made = app.client.create_endpoint(&receiver.url("/hook"), json!({ "headers": { "x-key": "hush-hush" } })).await;
     let path = format!("/t/default/endpoints/{}", made.id);
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
-    let token = ada.open(&path).await.field("token");
+    let page = ada.open(&path).await;
+    let (token, replaces) = (page.field("token"), page.field("replaces"));
     let rotate = format!("{path}/rotate-secret");
     ada.send(&rotate, &[("token", &token), ("grace_hours", "721")]).await.expect(422, "from 0 to 720");
-    let page = ada.send(&rotate, &[("token", &token), ("grace_hours", "0")]).await.expect(200, "whsec_");
+    let form = [("token", token.as_str()), ("replaces", &replaces), ("grace_hours", "0")];
+    let page = ada.send(&rotate, &form).await.expect(200, "whsec_");
     let secret = page.text.split("whsec_").nth(1).unwrap().split('<').next().unwrap().to_owned();
     assert!(!made.secret.contains(&secret), "another one");
     let form = ada.open(&format!("{path}/edit")).await;

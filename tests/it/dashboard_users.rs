@@ -31,8 +31,10 @@ async fn a_user_is_made_changed_given_a_password_and_removed(stack: Stack) {
     let more = [token, ("role", "operator"), ("tenant", "acme"), ("tenant", "default")];
     ada.send("/t/default/users/bob/change", &more).await.expect(200, "operator");
     bob.open("/t/default").await.expect(200, "(operator)");
+    let replaces = ada.open("/t/default/users").await.field("replaces");
+    let renewed = [token, ("replaces", replaces.as_str())];
     let other =
-        secret(&ada.send("/t/default/users/bob/password", &[token]).await.expect(200, "The password of bob").text);
+        secret(&ada.send("/t/default/users/bob/password", &renewed).await.expect(200, "The password of bob").text);
     assert!(other != password && bob.open("/t/default").await.path.starts_with("/sign-in"), "signed out");
     Browser::signed_in(&app, "bob", &other).await;
     ada.send("/t/default/users/ada/remove", &[token]).await.expect(409, "This is you");
@@ -66,9 +68,10 @@ async fn an_admin_of_one_tenant_decides_about_nobody_who_sees_more(stack: Stack)
 async fn a_token_is_made_shown_once_and_revoked(stack: Stack) {
     let app = with_user(stack, "admin").await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
-    let token = ada.open("/t/default/tokens").await.expect(200, "A new token").field("token");
+    let page = ada.open("/t/default/tokens").await.expect(200, "A new token");
+    let (token, id) = (page.field("token"), page.field("id"));
     let token = ("token", token.as_str());
-    let form = [token, ("name", "the <shop>"), ("role", "publisher"), ("days", "30")];
+    let form = [token, ("id", &id), ("name", "the <shop>"), ("role", "publisher"), ("days", "30")];
     let text = secret(&ada.send("/t/default/tokens", &form).await.expect(200, "The token the &#60;shop&#62;").text);
     assert!(text.starts_with("pr_"), "{text}");
     app.client.with_token(&text).post("/v1/events").json_text(r#"{"type":"a.b","payload":1}"#).send().await.expect(202);

@@ -20,6 +20,8 @@ mod dashboard;
 mod dashboard_bulk;
 mod dashboard_endpoints;
 mod dashboard_events;
+mod dashboard_forms;
+mod dashboard_guards;
 mod dashboard_jobs;
 mod dashboard_lanes;
 mod dashboard_portal;

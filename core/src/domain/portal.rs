@@ -20,6 +20,8 @@ const ID_BYTES: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortalGrant {
     pub tenant: Id<Tenant>,
+    /// The tenant's when it was made: another one, and all links of this one are revoked.
+    pub epoch: i64,
     pub expires_at: UnixMs,
     /// Empty: all of the tenant's.
     pub endpoints: Vec<Id<Endpoint>>,
@@ -35,6 +37,7 @@ impl PortalGrant {
     #[must_use]
     pub fn text(&self) -> String {
         let mut bytes = self.expires_at.0.to_be_bytes().to_vec();
+        bytes.extend(self.epoch.to_be_bytes());
         bytes.extend(self.tenant.uuid().as_bytes());
         self.endpoints.iter().for_each(|endpoint| bytes.extend(endpoint.uuid().as_bytes()));
         URL_SAFE_NO_PAD.encode(bytes)
@@ -44,11 +47,13 @@ impl PortalGrant {
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (time, ids) = bytes.split_first_chunk::<TIME_BYTES>()?;
+        let (time, rest) = bytes.split_first_chunk::<TIME_BYTES>()?;
+        let (epoch, ids) = rest.split_first_chunk::<TIME_BYTES>()?;
         let (ids, rest) = ids.as_chunks::<ID_BYTES>();
         let (tenant, endpoints) = ids.split_first().filter(|_| rest.is_empty())?;
         Some(Self {
             tenant: Id::from_uuid(Uuid::from_bytes(*tenant)),
+            epoch: i64::from_be_bytes(*epoch),
             expires_at: UnixMs(i64::from_be_bytes(*time)),
             endpoints: endpoints.iter().map(|id| Id::from_uuid(Uuid::from_bytes(*id))).collect(),
         })
@@ -62,7 +67,7 @@ mod tests {
     #[test]
     fn a_grant_is_read_back_from_its_text_and_fits_into_a_cookie() {
         let endpoints: Vec<Id<Endpoint>> = (0..PORTAL_ENDPOINTS_MAX).map(|_| Id::new()).collect();
-        let grant = PortalGrant { tenant: Id::new(), expires_at: UnixMs(1_700_000_000_000), endpoints };
+        let grant = PortalGrant { tenant: Id::new(), epoch: 7, expires_at: UnixMs(1_700_000_000_000), endpoints };
         assert_eq!(PortalGrant::read(&grant.text()), Some(grant.clone()));
         assert!(grant.text().len() < 3_000);
         assert!(grant.reaches(grant.endpoints[7]) && !grant.reaches(Id::new()));

@@ -10,6 +10,18 @@ pub const HIDDEN: &str = "(hidden)";
 /// Shown in the place of a payload in which nothing can be pointed at.
 pub const HIDDEN_WHOLE: &str = "(hidden: it is no JSON, so the fields to hide cannot be found in it)";
 
+/// An address without the values of its query: they are secrets as often as not.
+#[must_use]
+pub fn without_query_values(url: &str) -> String {
+    let Some((before, query)) = url.split_once('?') else { return url.to_owned() };
+    let hidden = |part: &str| match part.split_once('=') {
+        Some((name, _)) => format!("{name}={HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    };
+    let query: Vec<String> = query.split('&').map(hidden).collect();
+    format!("{before}?{}", query.join("&"))
+}
+
 /// A place in a JSON document (RFC 6901), where `*` stands for every member of an object or item of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
@@ -97,6 +109,18 @@ mod tests {
         let expected = serde_json::json!({ "who": { "email": HIDDEN, "name": "c" },
             "items": [{ "card": HIDDEN }, { "card": HIDDEN, "x": 3 }], "a/b": HIDDEN, "list": [5, HIDDEN] });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_its_query_says() {
+        for (whole, shown) in [
+            ("https://a.example/x", "https://a.example/x"),
+            ("https://a.example/?token=s&n=1", "https://a.example/?token=(hidden)&n=(hidden)"),
+            ("https://a.example/?s3cret", "https://a.example/?(hidden)"),
+            ("https://a.example/?a=b?c=d", "https://a.example/?a=(hidden)"),
+        ] {
+            assert_eq!(without_query_values(whole), shown);
+        }
     }
 
     #[test]

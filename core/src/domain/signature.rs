@@ -7,7 +7,7 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::hmac;
 
-use super::UnixMs;
+use super::{UnixMs, id::Identified};
 
 /// Bytes of a secret, by the specification.
 pub const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -17,6 +17,10 @@ const PREFIX: &str = "whsec_";
 /// A symmetric signing secret. Its text is `whsec_` and base64; it never shows in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret(Vec<u8>);
+
+impl Identified for SigningSecret {
+    const PREFIX: &'static str = "sec";
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a secret is whsec_ followed by base64 (RFC 4648 §4) of 24 to 64 bytes")]

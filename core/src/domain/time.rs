@@ -27,6 +27,27 @@ impl UnixMs {
         Ok(Self(parsed.as_millisecond()))
     }
 
+    /// A time as people and fields for date and time write it: RFC 3339, or without an offset in UTC, to the second, to the
+    /// minute, or a date alone, which is its midnight.
+    ///
+    /// # Errors
+    /// When `text` is none of these.
+    pub fn parse_typed(text: &str) -> Result<Self, TimeError> {
+        let refused = || TimeError(text.chars().take(64).collect());
+        Self::parse(text).or_else(|_| {
+            let civil: jiff::civil::DateTime = text.parse().map_err(|_| refused())?;
+            let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| refused())?;
+            Ok(Self(zoned.timestamp().as_millisecond()))
+        })
+    }
+
+    /// RFC 3339 in whole seconds, as in an address that people read.
+    #[must_use]
+    pub fn in_seconds(self) -> String {
+        let time = jiff::Timestamp::from_second(self.0.div_euclid(1000));
+        time.map_or_else(|_| self.to_string(), |time| format!("{time:.0}"))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -88,5 +109,25 @@ mod tests {
         assert_eq!(UnixMs(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
         assert_eq!(UnixMs::parse("2023-11-14T23:13:20.5+01:00"), Ok(UnixMs(1_700_000_000_500)));
         assert!(UnixMs::parse("2023-11-14 22:13").is_err());
+        assert_eq!(UnixMs(1_700_000_000_999).in_seconds(), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn a_time_is_read_as_people_and_fields_write_it() {
+        let midnight = UnixMs::parse("2026-01-31T00:00:00Z").unwrap();
+        assert_eq!(UnixMs::parse_typed("2026-01-31"), Ok(midnight));
+        for text in [
+            "2026-01-31T12:30",
+            "2026-01-31 12:30",
+            "2026-01-31T12:30:00",
+            "2026-01-31T12:30:00.000",
+            "2026-01-31T12:30Z",
+            "2026-01-31T13:30+01:00",
+        ] {
+            assert_eq!(UnixMs::parse_typed(text), Ok(midnight + Duration::from_secs(45_000)), "{text}");
+        }
+        for text in ["", "yesterday", "12:30", "2026-13-01", "2026-02-30", "31.01.2026", "2026-01-31T25:00"] {
+            assert!(UnixMs::parse_typed(text).is_err(), "{text}");
+        }
     }
 }

@@ -11,6 +11,8 @@ pub struct User {
     pub name: UserName,
     pub role: UserRole,
     pub reach: Reach,
+    /// When the password was set.
+    pub password_at: UnixMs,
     pub created_at: UnixMs,
 }
 

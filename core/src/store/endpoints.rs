@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Cipher, Listed, Page, Scope, Store, StoreError,
     pool::{Pool, Tx},
+    secrets::insert_secret,
     sql::{Sql, sql},
     tenants::touch_settings,
 };
@@ -92,8 +93,22 @@ impl Scope<'_> {
         secret: &SigningSecret,
         now: UnixMs,
     ) -> Result<Endpoint, StoreError> {
+        self.create_endpoint_as(Id::new(), settings, secret, now).await
+    }
+
+    /// As [`Self::create_endpoint`], with an id that was made before, so that what is asked for twice is made once.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is, or was, an endpoint with this id.
+    pub async fn create_endpoint_as(
+        &self,
+        id: Id<Endpoint>,
+        settings: &EndpointSettings,
+        secret: &SigningSecret,
+        now: UnixMs,
+    ) -> Result<Endpoint, StoreError> {
         let endpoint = Endpoint {
-            id: Id::new(),
+            id,
             tenant_id: self.tenant,
             settings: settings.clone(),
             state: EndpointState::Active,
@@ -103,7 +118,7 @@ impl Scope<'_> {
             updated_at: now,
         };
         let mut tx = self.store.pool.begin().await?;
-        insert(&mut tx, &endpoint).await?;
+        insert(&mut tx, &endpoint).await.map_err(|error| error.or_exists("this endpoint"))?;
         insert_secret(&mut tx, &self.store.cipher, endpoint.id, secret).await?;
         let after = Some(Value::Object(settings.told()));
         self.note(&mut tx, "endpoint.create", endpoint.id.to_string(), after).await?;
@@ -211,39 +226,7 @@ impl Scope<'_> {
         Ok(found)
     }
 
-    /// Makes `secret` the current one; those before it sign until `old_until` at the latest.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn rotate_secret(
-        &self,
-        id: Id<Endpoint>,
-        secret: &SigningSecret,
-        old_until: UnixMs,
-        now: UnixMs,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.store.pool.begin().await?;
-        let lock = tx.for_update();
-        if tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await?.is_none() {
-            return Ok(false);
-        }
-        let expired =
-            sql("DELETE FROM endpoint_secrets").and(" WHERE endpoint_id = ", id).and(" AND expires_at <= ", now);
-        tx.execute(expired).await?;
-        let retire = sql("UPDATE endpoint_secrets SET")
-            .and(" expires_at = ", old_until)
-            .and(" WHERE endpoint_id = ", id)
-            .and(" AND (expires_at IS NULL OR expires_at > ", old_until)
-            .then(")");
-        tx.execute(retire).await?;
-        insert_secret(&mut tx, &self.store.cipher, id, secret).await?;
-        let after = Some(json!({ "old_secret_signs_until": old_until }));
-        self.note(&mut tx, "endpoint.rotate_secret", id.to_string(), after).await?;
-        self.commit_settings(tx, id).await?;
-        Ok(true)
-    }
-
-    async fn commit_settings(&self, mut tx: Tx<'_>, changed: Id<Endpoint>) -> Result<(), StoreError> {
+    pub(super) async fn commit_settings(&self, mut tx: Tx<'_>, changed: Id<Endpoint>) -> Result<(), StoreError> {
         touch_settings(&mut tx, &[(self.tenant, changed)]).await?;
         tx.commit().await?;
         self.store.directory.doubt(self.tenant);
@@ -384,20 +367,6 @@ pub(super) async fn insert(tx: &mut Tx<'_>, endpoint: &Endpoint) -> Result<(), S
             endpoint.created_at.into(),
             endpoint.updated_at.into(),
         ])
-        .then(")");
-    tx.execute(insert).await.map(drop)
-}
-
-pub(super) async fn insert_secret(
-    tx: &mut Tx<'_>,
-    cipher: &Cipher,
-    endpoint: Id<Endpoint>,
-    secret: &SigningSecret,
-) -> Result<(), StoreError> {
-    let id = Uuid::now_v7();
-    let (sealed, key_id) = cipher.seal(id, secret.as_bytes(), rand::random())?;
-    let insert = sql("INSERT INTO endpoint_secrets (id, endpoint_id, sealed, key_id) VALUES (")
-        .list(vec![id.into(), endpoint.into(), sealed.into(), key_id.into()])
         .then(")");
     tx.execute(insert).await.map(drop)
 }

@@ -34,6 +34,7 @@ mod replays;
 mod retention;
 mod room;
 mod scratch;
+mod secrets;
 mod seed;
 mod sessions;
 mod sql;
@@ -78,6 +79,7 @@ pub use self::{
     replays::NoReplay,
     retention::{Removed, RetentionAges},
     scratch::Scratch,
+    secrets::{Rotated, Rotation},
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},

@@ -83,7 +83,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         for (endpoint, secret) in made {
             endpoints::insert(&mut tx, endpoint).await?;
-            endpoints::insert_secret(&mut tx, &self.cipher, endpoint.id, secret).await?;
+            super::secrets::insert_secret(&mut tx, &self.cipher, endpoint.id, secret).await?;
         }
         let changed: Vec<_> = made.iter().map(|(endpoint, _)| (endpoint.tenant_id, endpoint.id)).collect();
         touch_settings(&mut tx, &changed).await?;

@@ -41,27 +41,46 @@ impl Store {
         self.pool.execute(ended).await.map(drop)
     }
 
-    /// Who is signed in with the text that hashes to `hash`.
+    /// Who is signed in with the text that hashes to `hash`, and uses the session so that it lasts.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn session(&self, hash: &[u8], now: UnixMs) -> Result<Option<User>, StoreError> {
+        let Some(row) = self.session_row(hash, now).await? else { return Ok(None) };
+        if now.since(UnixMs(row.seen_at)) > SEEN_EVERY {
+            let seen = sql("UPDATE sessions SET seen_at = ").and("", now).and(" WHERE hash = ", hash);
+            self.pool.execute(seen).await?;
+        }
+        self.user_of(row).await.map(Some)
+    }
+
+    /// Who is signed in with the text that hashes to `hash`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn session_user(&self, hash: &[u8], now: UnixMs) -> Result<Option<User>, StoreError> {
+        match self.session_row(hash, now).await? {
+            Some(row) => self.user_of(row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn session_row(&self, hash: &[u8], now: UnixMs) -> Result<Option<Row>, StoreError> {
         let select = sql("SELECT sessions.seen_at, ")
             .then(users::COLUMNS)
             .then(" FROM sessions JOIN users ON users.id = sessions.user_id")
             .and(" WHERE sessions.hash = ", hash)
             .and(" AND sessions.created_at > ", now - SESSION_AGE_MAX)
             .and(" AND sessions.seen_at > ", now - IDLE_MAX);
-        let Some(row): Option<Row> = soon(self.pool.fetch_one(select)).await? else { return Ok(None) };
-        if now.since(UnixMs(row.seen_at)) > SEEN_EVERY {
-            let seen = sql("UPDATE sessions SET seen_at = ").and("", now).and(" WHERE hash = ", hash);
-            self.pool.execute(seen).await?;
-        }
+        soon(self.pool.fetch_one(select)).await
+    }
+
+    async fn user_of(&self, row: Row) -> Result<User, StoreError> {
         let tenants = match row.user.has_every_tenant() {
             true => Vec::new(),
             false => self.tenants_of(vec![row.user.id()]).await?.remove(&row.user.id()).unwrap_or_default(),
         };
-        row.user.read(tenants).map(Some)
+        row.user.read(tenants)
     }
 
     /// # Errors

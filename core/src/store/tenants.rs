@@ -35,8 +35,8 @@ impl Store {
     /// [`StoreError::Exists`] when the slug is taken.
     pub async fn create_tenant(&self, slug: &TenantSlug, name: &str, now: UnixMs) -> Result<Tenant, StoreError> {
         let tenant = Tenant { id: Id::new(), slug: slug.clone(), name: name.to_owned(), created_at: now };
-        let insert = sql("INSERT INTO tenants (id, slug, name, settings_epoch, created_at) VALUES (")
-            .list(vec![tenant.id.into(), slug.as_str().into(), name.into(), 0i64.into(), now.into()])
+        let insert = sql("INSERT INTO tenants (id, slug, name, settings_epoch, portal_epoch, created_at) VALUES (")
+            .list(vec![tenant.id.into(), slug.as_str().into(), name.into(), 0i64.into(), 0i64.into(), now.into()])
             .then(")");
         self.pool.execute(insert).await.map_err(|error| error.or_exists("a tenant with this slug"))?;
         Ok(tenant)

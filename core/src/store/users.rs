@@ -18,9 +18,9 @@ use crate::domain::{
     user::{Actor, Reach, User, UserName, UserRole},
 };
 
-/// What the link means by which an installation's first user is made.
 /// What the audit log calls those who act and are no users.
 const RESERVED: [&str; 2] = ["portal", "command-line"];
+/// What the link means by which an installation's first user is made.
 const FIRST_USER: &str = "first user";
 const PROXIED_USER: &str = "a user that a proxy has signed in";
 /// Users of one installation; a list of all of them has a bound by that.
@@ -32,11 +32,13 @@ pub(super) struct Row {
     name: String,
     role: String,
     every_tenant: i64,
+    password_at: i64,
     created_at: i64,
 }
 
 /// Of a table or join in which users are named `users`.
-pub(super) const COLUMNS: &str = "users.id, users.name, users.role, users.every_tenant, users.created_at";
+pub(super) const COLUMNS: &str =
+    "users.id, users.name, users.role, users.every_tenant, users.password_at, users.created_at";
 
 impl Row {
     pub(super) const fn has_every_tenant(&self) -> bool {
@@ -55,6 +57,7 @@ impl Row {
             name: self.name.parse().map_err(|error| StoreError::unreadable("user's name", error))?,
             role: self.role.parse().map_err(|error: String| StoreError::unreadable("user's role", error))?,
             reach,
+            password_at: UnixMs(self.password_at),
             created_at: UnixMs(self.created_at),
         })
     }
@@ -152,12 +155,41 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn set_password(&self, name: &UserName, password: &str, actor: &Actor) -> Result<bool, StoreError> {
+        self.change_password(name, password, None, actor).await
+    }
+
+    /// As [`Self::set_password`], and false too where the password is no longer the one that was set at `set_at`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn replace_password(
+        &self,
+        name: &UserName,
+        password: &str,
+        set_at: UnixMs,
+        actor: &Actor,
+    ) -> Result<bool, StoreError> {
+        self.change_password(name, password, Some(set_at), actor).await
+    }
+
+    async fn change_password(
+        &self,
+        name: &UserName,
+        password: &str,
+        set_at: Option<UnixMs>,
+        actor: &Actor,
+    ) -> Result<bool, StoreError> {
+        // Two within a millisecond are told apart too.
+        let now = set_at.map_or(UnixMs::now(), |set_at| UnixMs::now().max(UnixMs(set_at.0 + 1)));
         let mut tx = self.pool.begin().await?;
-        let update = sql("UPDATE users SET password = ")
+        let mut update = sql("UPDATE users SET password = ")
             .and("", password)
-            .and(" WHERE name = ", name.as_str())
-            .then(" RETURNING id");
-        let Some((id,)) = tx.fetch_one::<(Uuid,)>(update).await? else { return Ok(false) };
+            .and(", password_at = ", now)
+            .and(" WHERE name = ", name.as_str());
+        if let Some(set_at) = set_at {
+            update = update.and(" AND password_at = ", set_at);
+        }
+        let Some((id,)) = tx.fetch_one::<(Uuid,)>(update.then(" RETURNING id")).await? else { return Ok(false) };
         tx.execute(sql("DELETE FROM sessions").and(" WHERE user_id = ", id)).await?;
         note(&mut tx, actor, "user.set_password", name, None).await?;
         tx.commit().await?;
@@ -246,13 +278,14 @@ async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), Stor
         return Err(StoreError::Exists("a user with this name"));
     }
     let every = i64::from(user.reach == Reach::Every);
-    let insert = sql("INSERT INTO users (id, name, password, role, every_tenant, created_at) VALUES (")
+    let insert = sql("INSERT INTO users (id, name, password, role, every_tenant, password_at, created_at) VALUES (")
         .list(vec![
             user.id.into(),
             user.name.as_str().into(),
             password.into(),
             user.role.as_str().into(),
             every.into(),
+            user.password_at.into(),
             user.created_at.into(),
         ])
         .then(")");
