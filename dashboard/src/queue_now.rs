@@ -9,14 +9,17 @@ use postrider_core::{
 };
 
 use crate::{
-    moment::{Moment, length},
+    moment::length,
     overview::ROWS,
     page::Refusal,
     visit::Visit,
+    workers::{self, WorkerLine},
 };
 
 /// Lanes that are asked for.
 const LANES_MAX: usize = 250;
+/// Jobs that are named of what a worker runs.
+const NAMED_MAX: usize = 3;
 /// A job that has waited for so long while it was due is trouble.
 const WAIT_MAX_MS: i64 = 60_000;
 
@@ -27,6 +30,8 @@ pub(crate) struct QueueNow {
     pub(crate) oldest: Option<String>,
     pub(crate) late: bool,
     pub(crate) lanes: Vec<LaneLine>,
+    /// How many workers there are, and the first of them.
+    pub(crate) workers_count: usize,
     pub(crate) workers: Vec<WorkerLine>,
 }
 
@@ -38,21 +43,15 @@ pub(crate) struct LaneLine {
     pub(crate) in_flight: u64,
     pub(crate) oldest: Option<String>,
     pub(crate) state: &'static str,
-}
-
-pub(crate) struct WorkerLine {
-    pub(crate) id: String,
-    pub(crate) version: String,
-    pub(crate) in_flight: u64,
-    pub(crate) slots: Option<u32>,
-    pub(crate) seen: Moment,
+    /// What its colour and sign hang on.
+    pub(crate) class: &'static str,
 }
 
 impl QueueNow {
     /// `None` while the queue does not answer.
     pub(crate) async fn of(visit: &Visit) -> Result<Option<Self>, Refusal> {
         match look(visit).await {
-            Ok((lanes, workers)) => Self::shown(visit, lanes, &workers).await.map(Some),
+            Ok((lanes, workers)) => Self::shown(visit, lanes, workers).await.map(Some),
             Err(error) => {
                 tracing::warn!(%error, "the overview is shown without the queue");
                 Ok(None)
@@ -60,7 +59,7 @@ impl QueueNow {
         }
     }
 
-    async fn shown(visit: &Visit, mut lanes: Vec<LaneView>, workers: &[WorkerView]) -> Result<Self, Refusal> {
+    async fn shown(visit: &Visit, mut lanes: Vec<LaneView>, workers: Vec<WorkerView>) -> Result<Self, Refusal> {
         let now = visit.now;
         let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
         let address = |lane: &LaneView| {
@@ -72,17 +71,21 @@ impl QueueNow {
         let waits_for_worker =
             |lane: &&LaneView| !lane.paused && matches!(lane.seat, Some(Standing::Answering | Standing::Unknown));
         let oldest = lanes.iter().filter(waits_for_worker).find_map(|lane| lane.oldest);
-        let line = |lane: &LaneView| LaneLine {
-            name: lane.key.name.to_string(),
-            to: address(lane),
-            waiting: lane.ready + lane.delayed,
-            in_flight: lane.in_flight,
-            oldest: age(lane.oldest, now),
-            state: match lane.breaker {
-                _ if lane.paused => "paused",
-                Breaker::Closed => "active",
-                _ => "breaker open",
-            },
+        let line = |lane: &LaneView| {
+            let (state, class) = match lane.breaker {
+                _ if lane.paused => ("paused", "paused"),
+                Breaker::Closed => ("active", "active"),
+                _ => ("breaker open", "failing"),
+            };
+            LaneLine {
+                name: lane.key.name.to_string(),
+                to: address(lane),
+                waiting: lane.ready + lane.delayed,
+                in_flight: lane.in_flight,
+                oldest: age(lane.oldest, now),
+                state,
+                class,
+            }
         };
         Ok(Self {
             waiting: lanes.iter().map(|lane| lane.ready + lane.delayed).sum(),
@@ -90,7 +93,8 @@ impl QueueNow {
             oldest: age(oldest, now),
             late: oldest.is_some_and(|at| now.0 - at.0 > WAIT_MAX_MS),
             lanes: lanes.iter().take(ROWS).map(line).collect(),
-            workers: workers.iter().map(|worker| WorkerLine::of(worker, now)).collect(),
+            workers_count: workers.len(),
+            workers: workers::lines(visit, workers, ROWS, NAMED_MAX).await?,
         })
     }
 }
@@ -99,18 +103,6 @@ async fn look(visit: &Visit) -> Result<(Vec<LaneView>, Vec<WorkerView>), QueueEr
     let queue = &visit.dashboard.queue;
     let lanes = queue.lanes_of(visit.tenant.id, LANES_MAX).await?;
     Ok((lanes, queue.view(0).await?.workers))
-}
-
-impl WorkerLine {
-    fn of(worker: &WorkerView, now: UnixMs) -> Self {
-        Self {
-            id: worker.id.to_string(),
-            version: worker.about.as_ref().map(|about| about.version.clone()).unwrap_or_default(),
-            slots: worker.about.as_ref().map(|about| about.slots),
-            in_flight: worker.in_flight,
-            seen: Moment::of(worker.last_seen, now),
-        }
-    }
 }
 
 fn age(at: Option<UnixMs>, now: UnixMs) -> Option<String> {

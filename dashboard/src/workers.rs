@@ -10,13 +10,13 @@ use postrider_core::{
 use crate::{
     Dashboard,
     moment::{Moment, length},
-    page::{Frame, Section, Shown, show},
+    page::{Frame, Refusal, Section, Shown, show},
     visit::Visit,
 };
 
 /// Workers of one page; those that are late first.
 const WORKERS_MAX: usize = 100;
-/// Jobs that are asked for of each, and those that are named.
+/// Jobs that are asked for of each, and those that are named on this page.
 const HELD_MAX: usize = 2_000;
 const NAMED_MAX: usize = 20;
 /// A heartbeat comes each second; one that did not come for so long is late.
@@ -32,32 +32,33 @@ struct WorkersPage {
     frame: Frame,
     /// The queue answered.
     told: bool,
-    rows: Vec<Line>,
+    rows: Vec<WorkerLine>,
     lease: String,
 }
 
-struct Line {
-    id: String,
-    host: String,
-    version: String,
-    since: Option<Moment>,
-    seen: Moment,
-    late: bool,
+/// A worker, as lists show it.
+pub(crate) struct WorkerLine {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) version: String,
+    pub(crate) since: Option<Moment>,
+    pub(crate) seen: Moment,
+    pub(crate) late: bool,
     /// Until another worker takes over what it runs.
-    left: String,
-    in_flight: u64,
-    slots: Option<u32>,
+    pub(crate) left: String,
+    pub(crate) in_flight: u64,
+    pub(crate) slots: Option<u32>,
     /// This tenant's, and how many more of it.
-    jobs: Vec<Running>,
-    more: usize,
+    pub(crate) jobs: Vec<Running>,
+    pub(crate) more: usize,
     /// Those of other tenants.
-    others: u64,
+    pub(crate) others: u64,
 }
 
-struct Running {
-    id: String,
-    kind: &'static str,
-    lane: String,
+pub(crate) struct Running {
+    pub(crate) id: String,
+    pub(crate) kind: &'static str,
+    pub(crate) lane: String,
 }
 
 async fn workers(visit: Visit) -> Shown {
@@ -65,26 +66,36 @@ async fn workers(visit: Visit) -> Shown {
     let view =
         view.inspect_err(|error| tracing::warn!(%error, "workers are not shown: the queue does not answer")).ok();
     let told = view.is_some();
-    let mut views = view.map(|view| view.workers).unwrap_or_default();
-    views.sort_by_key(|worker| worker.last_seen.0.min(visit.now.0 - i64::try_from(LATE_MS).unwrap_or(0)));
-    views.truncate(WORKERS_MAX);
-    let mut rows = Vec::with_capacity(views.len());
-    for worker in views {
-        rows.push(line(&visit, worker).await?);
-    }
+    let rows = lines(&visit, view.map(|view| view.workers).unwrap_or_default(), WORKERS_MAX, NAMED_MAX).await?;
     let frame = Frame::of(&visit, Section::Workers, "Workers");
     show(&WorkersPage { frame, told, rows, lease: length(u64::try_from(LEASE.as_millis()).unwrap_or(0)) })
 }
 
-async fn line(visit: &Visit, worker: WorkerView) -> Result<Line, crate::page::Refusal> {
+/// At most `max` of them, those first that are late, each with up to `named_max` of the jobs that it runs.
+pub(crate) async fn lines(
+    visit: &Visit,
+    mut workers: Vec<WorkerView>,
+    max: usize,
+    named_max: usize,
+) -> Result<Vec<WorkerLine>, Refusal> {
+    workers.sort_by_key(|worker| worker.last_seen.0.min(visit.now.0 - i64::try_from(LATE_MS).unwrap_or(0)));
+    workers.truncate(max);
+    let mut lines = Vec::with_capacity(workers.len());
+    for worker in workers {
+        lines.push(line(visit, worker, named_max).await?);
+    }
+    Ok(lines)
+}
+
+async fn line(visit: &Visit, worker: WorkerView, named_max: usize) -> Result<WorkerLine, Refusal> {
     let now = visit.now;
     let held = visit.dashboard.queue.held_by(&worker.id, HELD_MAX).await.unwrap_or_default();
     let own: Vec<_> = held.into_iter().filter(|(lane, _)| lane.tenant == visit.tenant.id).collect();
-    let ids: Vec<_> = own.iter().take(NAMED_MAX).map(|(_, job)| *job).collect();
+    let ids: Vec<_> = own.iter().take(named_max).map(|(_, job)| *job).collect();
     let kinds = visit.scope().kinds_of(&ids).await?;
     let jobs: Vec<Running> = own
         .iter()
-        .take(NAMED_MAX)
+        .take(named_max)
         .map(|(lane, job)| Running {
             id: job.to_string(),
             kind: kinds.get(job).map_or("job", |kind| kind.as_str()),
@@ -94,7 +105,7 @@ async fn line(visit: &Visit, worker: WorkerView) -> Result<Line, crate::page::Re
     let silent_ms = u64::try_from(now.0 - worker.last_seen.0).unwrap_or(0);
     let left = |until: UnixMs| u64::try_from(until.0 - now.0).unwrap_or(0);
     let about = worker.about;
-    Ok(Line {
+    Ok(WorkerLine {
         id: worker.id.to_string(),
         host: about.as_ref().map(|about| about.host.clone()).unwrap_or_default(),
         version: about.as_ref().map(|about| about.version.clone()).unwrap_or_default(),
