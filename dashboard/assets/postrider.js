@@ -3,17 +3,22 @@
   'use strict';
   const all = (what, root = document) => [...root.querySelectorAll(what)];
   const status = document.getElementById('live-status');
-  const say = (text) => { if (status && status.textContent !== text) status.textContent = text; };
+  const say = (text, how) => {
+    if (!status) return;
+    status.className = how;
+    if (status.textContent !== text) status.textContent = text;
+  };
 
   // --- Live: the server says that something has changed, and the page's live parts are read again.
   const regions = () => all('[data-live]');
   const busy = () => window.scrollY > 300
     || regions().some((region) => region.contains(document.activeElement) && document.activeElement.matches('input:not([type=checkbox]), select, textarea')
       || region.querySelector('input:checked') || region.contains(window.getSelection().anchorNode) && !window.getSelection().isCollapsed);
-  let source, missed = false, reading = false;
+  let source, lost, missed = false, reading = false, read = new Date();
+  const gone = (what) => say(`Not live: this is how it was at ${read.toLocaleTimeString()}. ${what}`, 'off');
   const refresh = async () => {
     if (reading) return;
-    if (busy()) { missed = true; say('Paused while you read'); return; }
+    if (busy()) { missed = true; say('Paused while you read', 'held'); return; }
     reading = true;
     try {
       const answer = await fetch(location.href, { headers: { accept: 'text/html' }, redirect: 'error' });
@@ -31,15 +36,24 @@
       }
       offerAll();
       missed = false;
-      say('Live');
-    } catch { say('Not live: reload to see what is new'); } finally { reading = false; }
+      read = new Date();
+      say('Live', 'on');
+    } catch { gone('Reload the page to see what is new.'); } finally { reading = false; }
   };
   const listen = () => {
     if (source || document.hidden) return;
     source = new EventSource(document.body.dataset.stream);
-    source.onopen = () => { if (!missed) say('Live'); };
+    source.onopen = () => {
+      clearTimeout(lost);
+      lost = undefined;
+      if (status.className === 'off') refresh(); else if (!missed) say('Live', 'on');
+    };
     source.onmessage = refresh;
-    source.onerror = () => say('Not live: trying again');
+    // The server ends each stream after a while, and the browser comes back within two seconds: only more than that is told.
+    source.onerror = () => {
+      const over = source.readyState === EventSource.CLOSED;
+      lost ??= setTimeout(gone, over ? 0 : 5000, over ? 'Reload the page to go on.' : 'Trying again.');
+    };
   };
   const rest = () => { if (source) source.close(); source = undefined; };
   if (document.body.dataset.stream && regions().length) {
@@ -94,8 +108,8 @@
     } else if (key === '?' && keys) {
       if (keys.open) keys.close(); else keys.showModal();
     } else if (key === 'j') { move(1); } else if (key === 'k') { move(-1); } else if (key === '/') {
-      const search = document.querySelector('form[role=search] input');
-      if (search) { event.preventDefault(); search.focus(); }
+      const search = document.querySelector('form[role=search] :is(input, select)');
+      if (search) { event.preventDefault(); search.closest('details').open = true; search.focus(); }
     }
   });
   const close = keys && keys.querySelector('button');
