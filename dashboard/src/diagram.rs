@@ -73,7 +73,8 @@ impl Node {
 
     /// Where its texts stand: the middle, and the two lines.
     pub(crate) const fn texts(&self) -> (u32, u32, u32) {
-        (self.x + WIDTH / 2, self.y + 18, self.y + 35)
+        let name = if self.time.is_some() { 18 } else { 27 };
+        (self.x + WIDTH / 2, self.y + name, self.y + 35)
     }
 }
 

@@ -27,6 +27,14 @@ pub(crate) struct FilterForm {
     pub(crate) ranges: Vec<(&'static str, String)>,
 }
 
+impl FilterForm {
+    /// What it asks for, in one line.
+    pub(crate) fn told(&self) -> String {
+        let said = self.fields.iter().filter(|field| !field.value.trim().is_empty());
+        said.map(|field| format!("{}: {}", field.label, field.value.trim())).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A field of a filter.
 pub(crate) struct FilterField {
     pub(crate) name: &'static str,
@@ -104,5 +112,14 @@ mod tests {
         assert_eq!(field.choices, [("open", "open", false), ("dead", "dead", true)]);
         let field = of.choice(("kind", "Kind"), ("", "any"), ["a"].into_iter());
         assert_eq!(field.choices, [("", "any", true), ("a", "a", false)]);
+    }
+
+    #[test]
+    fn a_filter_is_told_in_one_line() {
+        let fields = Fields::parse(b"q=a%26b+&kind=&before=dl_1");
+        let of = FieldsOf { fields: &fields, faults: &Faults::default() };
+        let state = of.choice(("state", "State"), ("open", "open"), ["dead"].into_iter());
+        let asked = vec![of.text(("q", "Text"), ""), of.text(("kind", "Kind"), ""), state];
+        assert_eq!(of.form(asked, UnixMs(0)).told(), "Text: a&b, State: open");
     }
 }

@@ -68,6 +68,7 @@ struct Line {
     made: Moment,
     /// When it is due, or when it ended.
     then: Moment,
+    ended: bool,
     error: Option<String>,
 }
 
@@ -125,6 +126,7 @@ fn line((detail, runs): Seen, now: UnixMs) -> Line {
         attempts: format!("{} of {}", job.attempt, job.max_attempts),
         made: Moment::of(job.created_at, now),
         then: Moment::of(job.finished_at.unwrap_or(job.run_at), now),
+        ended: job.finished_at.is_some(),
         error: job.last_error,
         tags: job.tags,
     }

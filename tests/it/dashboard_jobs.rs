@@ -125,7 +125,7 @@ async fn a_delivery_s_page_shows_what_was_sent_beside_the_answer_and_what_is_sti
         "Attempts, newest first",
         "<h2 id=\"ahead\">Still ahead</h2>",
         "<th scope=\"row\" class=\"n\">4</th>",
-        "First error",
+        "First and last error",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
