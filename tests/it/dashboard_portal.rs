@@ -217,7 +217,7 @@ async fn dead(client: &Client, receiver: &Receiver, payload: &str) -> (String, S
 }
 
 /// The path of a link.
-async fn link(client: &Client, asked: serde_json::Value) -> String {
+pub(crate) async fn link(client: &Client, asked: serde_json::Value) -> String {
     let made = client.post("/v1/endpoints/portal-link").json(&asked).send().await.expect(201);
     let url = made.string("/url");
     url[url.find("/portal").unwrap()..].to_owned()

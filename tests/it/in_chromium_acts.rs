@@ -90,7 +90,7 @@ async fn a_viewer_is_offered_nothing_that_would_be_refused() {
     die_together(&app, &receiver, 2).await;
     let chromium = Chromium::start(&app).await;
     chromium.sign_in("vic", PASSWORD).await;
-    for page in crate::in_chromium::walk(&chromium).await {
+    for page in crate::in_chromium_pages::walk(&chromium).await {
         chromium.open(&page).await;
         let posts = chromium.script("return [...document.querySelectorAll('form[method=post]')].map(form => form.getAttribute('action')).join(' ')").await;
         assert_eq!(posts, "/sign-out", "forms on {page}");
@@ -99,7 +99,7 @@ async fn a_viewer_is_offered_nothing_that_would_be_refused() {
 }
 
 /// So many dead letters of the types `a.b` and, the last 20, `a.few`.
-async fn die_together(app: &App, receiver: &Receiver, count: usize) {
+pub(crate) async fn die_together(app: &App, receiver: &Receiver, count: usize) {
     receiver.always("/hook", Script::status(500));
     app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": [] })).await;
     let kind = |place: usize| if count - place <= 20 { "a.few" } else { "a.b" };

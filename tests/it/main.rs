@@ -37,6 +37,7 @@ mod faults;
 mod idempotency;
 mod in_chromium;
 mod in_chromium_acts;
+mod in_chromium_pages;
 mod jobs;
 mod large_bodies;
 mod logs;

@@ -161,21 +161,31 @@ impl Chromium {
     /// What axe-core objects to on this page, a line each.
     pub(crate) async fn violations(&self) -> Vec<String> {
         self.script(&self.axe).await;
-        let run = "const done = arguments[arguments.length - 1]; axe.run(document, { resultTypes: ['violations'] })\
+        let run = "const done = arguments[arguments.length - 1]; axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } })\
             .then(found => done(found.violations.flatMap(one => one.nodes.map(node => `${one.id}: ${one.help}: ${node.html.slice(0, 200)}: ${node.failureSummary}`))))\
             .catch(error => done([String(error)]))";
         let found = self.call("execute/async", json!({ "script": run, "args": [] })).await;
         texts(&found)
     }
 
-    /// What stands out of the page to the right, where it is wider than what is seen of it: the innermost elements.
+    /// What stands out of the page to the right, where it is wider than what is seen of it: the innermost elements. On a
+    /// narrow screen nothing is to be pushed aside either.
     pub(crate) async fn overflow(&self) -> Vec<String> {
-        let script = "const width = window.innerWidth;
-            if (document.documentElement.scrollWidth <= width) return [];
-            const out = [...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > width && !one.closest('.wide, .body'));
+        let script = "const width = window.innerWidth, all = what => [...document.querySelectorAll(what)];
+            const pushed = all('.wide').filter(one => width < 640 && one.scrollWidth > one.clientWidth);
+            const faults = pushed.map(one => `has to be pushed aside: ${one.outerHTML.slice(0, 200)}`);
+            if (document.documentElement.scrollWidth <= width) return faults;
+            const out = all('body *').filter(one => one.getBoundingClientRect().right > width && !one.closest('.wide, .body'));
             const inner = out.filter(one => !out.some(other => other !== one && one.contains(other)));
-            return inner.map(one => `too wide for the page: ${one.outerHTML.slice(0, 200)}`).concat(out.length ? [] : ['the page is too wide'])";
+            return faults.concat(inner.map(one => `too wide for the page: ${one.outerHTML.slice(0, 200)}`), out.length ? [] : ['the page is too wide'])";
         texts(&self.script(script).await)
+    }
+
+    /// What those hear who do not see the page: the role of each thing in it.
+    pub(crate) async fn roles(&self) -> Vec<String> {
+        let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
+        let heard = tree["nodes"].as_array().into_iter().flatten().filter(|node| node["ignored"] != true);
+        heard.map(|node| node["role"]["value"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// What the browser complained of since it was asked last.
