@@ -113,8 +113,16 @@ impl Chromium {
 
     /// Clicks the first element that a selector finds.
     pub(crate) async fn click(&self, selector: &str) {
-        let element = self.find(selector).await;
-        self.call(&format!("element/{element}/click"), json!({})).await;
+        let click = async || {
+            let element = self.find(selector).await;
+            match self.send(&format!("{}/element/{element}/click", self.session), json!({})).await {
+                Ok(_) => Some(()),
+                // A live page has put another in its place meanwhile.
+                Err(error) if error.starts_with("stale element reference") => None,
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        };
+        eventually(&format!("a click at {selector}"), SOON, click).await;
     }
 
     /// Puts a text in the place of what a field holds.
