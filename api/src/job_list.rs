@@ -1,9 +1,10 @@
-//! `GET /v1/jobs`: jobs found by state, kind, lane, tag, time and words.
+//! `GET /v1/jobs`: jobs found by state, kind, lane, tag, failure, time and words.
 
 use axum::Json as Answer;
 use postrider_core::{
     domain::{
         UnixMs,
+        fingerprint::Fingerprint,
         job::{JobKind, JobView},
         lane::LaneName,
         tag::Tag,
@@ -34,6 +35,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         ("kind" = Option<String>, Query), ("lane" = Option<String>, Query),
         ("tag" = Option<String>, Query, description = "One of its tags."),
         ("q" = Option<String>, Query, description = "Part of the last error, or the whole unique key."),
+        ("fingerprint" = Option<String>, Query, description = "Of the last error, as `GET /v1/failures` has it."),
         ("since" = Option<Time>, Query, description = "Made then or later."),
         ("until" = Option<Time>, Query, description = "Made before.")),
     responses((status = 200, body = Listing<JobJson>)))]
@@ -44,6 +46,7 @@ async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answe
         lane: params.parsed("lane", str::parse::<LaneName>)?,
         tag: params.parsed("tag", str::parse::<Tag>)?,
         text: params.text("q"),
+        fingerprint: params.parsed("fingerprint", str::parse::<Fingerprint>)?,
         event: None,
         payload: None,
         since: params.parsed("since", UnixMs::parse)?,

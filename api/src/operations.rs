@@ -1,9 +1,11 @@
 //! `/v1/operations`: recoveries and bulk replays, their progress and their end.
 
+use std::collections::BTreeMap;
+
 use axum::Json as Answer;
 use postrider_core::{
     domain::{Id, UnixMs, endpoint::Endpoint},
-    store::{DeadLetterFilter, Operation, OperationKind},
+    store::{DeadLetterFilter, Left, Operation, OperationKind},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,8 +43,12 @@ pub(crate) struct OperationJson {
     replayed: u64,
     /// Dead letters discarded.
     discarded: u64,
-    /// Rows that needed nothing.
+    /// Rows that were left as they were.
     skipped: u64,
+    /// How many of those for each reason: `endpoint_deleted`, `endpoint_disabled`, `delivered`, `pending`, `test`,
+    /// `not_wanted` or `payload_gone`.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    skipped_because: BTreeMap<Left, u64>,
     rate_per_second: Option<u32>,
     error: Option<String>,
     created_at: Time,
@@ -78,6 +84,7 @@ impl From<Operation> for OperationJson {
             replayed: operation.replayed,
             discarded: operation.discarded,
             skipped: operation.skipped,
+            skipped_because: operation.left,
             rate_per_second: operation.rate_per_second,
             error: operation.error,
             created_at: Time(operation.created_at),

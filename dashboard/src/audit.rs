@@ -7,15 +7,18 @@ use postrider_core::{
         Id,
         user::{Reach, UserRole},
     },
-    store::{AuditEntry, Page},
+    store::{AuditEntry, AuditFilter, Page},
 };
-
 use serde_json::Value;
 
 use crate::{
     Dashboard,
+    faults::{Faults, Named},
+    filter_form::{FieldsOf, FilterForm},
     moment::Moment,
     page::{Frame, Section, Shown, show},
+    pager::Pager,
+    subject::{Piece, pieces, subject_path},
     visit::Visit,
 };
 
@@ -29,8 +32,11 @@ pub(crate) fn router() -> Router<Dashboard> {
 #[template(path = "audit.html")]
 struct AuditPage {
     frame: Frame,
+    form: FilterForm,
+    /// Somebody or something is asked for.
+    is_asked: bool,
     rows: Vec<Line>,
-    older: Option<String>,
+    pager: Pager,
     sees_installation: bool,
     of_installation: bool,
 }
@@ -41,22 +47,39 @@ struct Line {
     address: String,
     action: String,
     subject: String,
-    change: String,
+    /// Its page.
+    path: Option<String>,
+    change: Vec<Piece>,
 }
 
+const ACTOR: Named = ("actor", "Who");
+const ACTION: Named = ("action", "What, or what it begins with");
+const SUBJECT: Named = ("subject", "To what: the whole id or name");
+
 async fn audit(visit: Visit) -> Shown {
-    let before = visit.query.text("before").and_then(|id| id.parse::<Id<AuditEntry>>().ok());
-    let page = Page { before, limit: ROWS };
+    let fields = &visit.query;
+    let page = Page { before: fields.before::<Id<AuditEntry>>()?, limit: ROWS };
     let sees_installation = visit.may(UserRole::Admin) && visit.user.reach == Reach::Every;
-    let of_installation = sees_installation && visit.query.text("of") == Some("installation");
+    let of_installation = sees_installation && fields.text("of") == Some("installation");
+    let text = |(name, _): Named| fields.text(name).map(str::to_owned);
+    let filter = AuditFilter { actor: text(ACTOR), action: text(ACTION), subject: text(SUBJECT) };
     let listed = match of_installation {
-        true => visit.dashboard.store.installation_audit(&page).await?,
-        false => visit.scope().audit(&page).await?,
+        true => visit.dashboard.store.installation_audit(&filter, &page).await?,
+        false => visit.scope().audit(&filter, &page).await?,
     };
-    let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
-    let rows = listed.rows.into_iter().map(|entry| line(&visit, entry)).collect();
-    let frame = Frame::of(&visit, Section::Audit, "Audit");
-    show(&AuditPage { frame, rows, older, sees_installation, of_installation })
+    // Anything may be asked for, so there is no fault.
+    let of = FieldsOf { fields, faults: &Faults::default() };
+    let asked = vec![of.text(ACTOR, ""), of.text(ACTION, "dead_letter"), of.text(SUBJECT, "dl_…")];
+    let page = AuditPage {
+        frame: Frame::of(&visit, Section::Audit, "Audit"),
+        form: of.form(asked, visit.now),
+        is_asked: filter != AuditFilter::default(),
+        pager: Pager::searched(fields, &listed, ROWS, visit.now),
+        rows: listed.rows.into_iter().map(|entry| line(&visit, entry)).collect(),
+        sees_installation,
+        of_installation,
+    };
+    show(&page)
 }
 
 fn line(visit: &Visit, entry: AuditEntry) -> Line {
@@ -69,11 +92,12 @@ fn line(visit: &Visit, entry: AuditEntry) -> Line {
     };
     Line {
         at: Moment::of(entry.created_at, visit.now),
+        path: subject_path(&entry.action, &entry.subject),
+        change: pieces(&change),
         actor: entry.actor,
         address: entry.address,
         action: entry.action,
         subject: entry.subject,
-        change,
     }
 }
 

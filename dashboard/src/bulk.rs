@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Fields of a query that are no part of the filter.
-const NOT_FILTER: [&str; 9] = ["act", "before", "counted_at", "format", "picked", "rate", "reason", "state", "token"];
+const NOT_FILTER: [&str; 10] =
+    ["act", "before", "counted_at", "format", "from", "picked", "rate", "reason", "state", "token"];
 const RATE_MAX: u32 = 10_000;
 
 pub(crate) fn router() -> Router<Dashboard> {
@@ -103,7 +104,7 @@ async fn ask(visit: Visit) -> Shown {
         picked: !filter.ids.is_empty(),
         rate_max: RATE_MAX,
         counted_at: visit.now.to_string(),
-        back: format!("{}/dead-letters{}", base(&visit.tenant), visit.query.query_without(&["act", "picked", "id"])),
+        back: format!("{}/dead-letters{}", base(&visit.tenant), list_of(&visit.query)),
     };
     show_in_parts(&BulkPage { frame, later: LATER }, counted(visit, filter, question))
 }
@@ -118,6 +119,14 @@ async fn counted(visit: Visit, filter: DeadLetterFilter, mut question: Question)
         tracing::error!(%error, "a page cannot be drawn");
         String::new()
     })
+}
+
+/// The query of the list that somebody came from: as it says where some are ticked, or the filter itself.
+fn list_of(query: &Fields) -> String {
+    match query.text("from") {
+        Some(from) => Fields::parse(from.trim_start_matches('?').as_bytes()).query_without(&[]),
+        None => query.query_without(&["act", "picked", "id", "from"]),
+    }
 }
 
 async fn start(Deed { visit, fields }: Deed) -> Shown {

@@ -189,7 +189,7 @@ async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refus
         id: letter.id.to_string(),
         state: letter.state.as_str(),
         open: letter.state == DeadLetterState::Open,
-        cause: letter.cause.as_str(),
+        cause: letter.cause.in_words(),
         kind: letter.kind.as_str(),
         event_type: letter.event_type,
         message_id: letter.message_id,

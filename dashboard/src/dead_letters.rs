@@ -21,6 +21,7 @@ use crate::{
     filter_form::{FieldsOf, FilterForm},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, show_with},
+    pager::Pager,
     visit::Visit,
 };
 
@@ -42,8 +43,24 @@ const Q: Named = ("q", "Text in the error");
 const PAYLOAD: Named = ("payload", "Text in the payload");
 const SINCE: Named = ("since", "Died since (UTC)");
 const UNTIL: Named = ("until", "Died before (UTC)");
+const RESOLVED_SINCE: Named = ("resolved_since", "Dealt with since (UTC)");
+const RESOLVED_UNTIL: Named = ("resolved_until", "Dealt with before (UTC)");
 const TAG: Named = ("tag", "Tag");
-const FIELDS: [Named; 11] = [Q, PAYLOAD, STATE, KIND, EVENT_TYPE, STATUS, SINCE, UNTIL, ENDPOINT, FINGERPRINT, TAG];
+const FIELDS: [Named; 13] = [
+    Q,
+    PAYLOAD,
+    STATE,
+    KIND,
+    EVENT_TYPE,
+    STATUS,
+    SINCE,
+    UNTIL,
+    RESOLVED_SINCE,
+    RESOLVED_UNTIL,
+    ENDPOINT,
+    FINGERPRINT,
+    TAG,
+];
 
 /// What people read in the place of a field's name.
 pub(crate) fn label(name: &str) -> &str {
@@ -59,12 +76,10 @@ struct DeadLettersPage {
     has_open: bool,
     /// The filter as the rest of a query.
     rest: String,
+    /// The same as a whole query, which leads back to this list.
+    whole: String,
     rows: Vec<Line>,
-    older: Option<String>,
-    /// The search ended before the page was full.
-    is_short: bool,
-    /// Down to which time it looked.
-    looked_to: String,
+    pager: Pager,
 }
 
 /// A dead letter, as lists show it.
@@ -96,9 +111,8 @@ async fn dead_letters(visit: Visit) -> Shown {
         form: form(&visit, &faults),
         has_open: filter.state.is_none_or(|state| state == DeadLetterState::Open),
         rest: fields.query_without(&["before"]).replacen('?', "&", 1),
-        older: listed.next.map(|next| fields.query_with("before", &next.to_string())),
-        is_short: listed.rows.len() < ROWS as usize,
-        looked_to: listed.next.map(|next| next.made_at().to_string()).unwrap_or_default(),
+        whole: fields.query_without(&["before"]),
+        pager: Pager::searched(fields, &listed, ROWS, visit.now),
         rows: listed.rows.into_iter().map(|letter| Line::of(&visit, letter)).collect(),
     };
     show_with(status, &page)
@@ -110,7 +124,7 @@ impl Line {
             id: letter.id.to_string(),
             state: letter.state.as_str(),
             is_open: letter.state == DeadLetterState::Open,
-            cause: letter.cause.as_str(),
+            cause: letter.cause.in_words(),
             what: letter.event_type.unwrap_or_else(|| letter.kind.to_string()),
             to: letter.endpoint_url.map_or_else(|| letter.lane.to_string(), |url| visit.url(&url)),
             status: letter.status_code,
@@ -155,6 +169,8 @@ fn read_filter(fields: &Fields, faults: &mut Faults) -> Result<DeadLetterFilter,
         since: faults.read(fields.time(SINCE)),
         until: faults.read(fields.time(UNTIL)),
         payload: fields.raw(PAYLOAD.0).filter(|text| !text.is_empty()).map(str::to_owned),
+        resolved_since: faults.read(fields.time(RESOLVED_SINCE)),
+        resolved_until: faults.read(fields.time(RESOLVED_UNTIL)),
         ids: ids(fields)?,
         state,
         tag: faults.read(fields.parsed::<Tag>(TAG, "tag: one word of a-z, 0-9, _ . : / @ + and -")),
@@ -189,6 +205,8 @@ fn form(visit: &Visit, faults: &Faults) -> FilterForm {
         of.text(STATUS, "503"),
         of.text(SINCE, "2026-01-31 12:00"),
         of.text(UNTIL, "2026-02-01"),
+        of.text(RESOLVED_SINCE, "2026-01-31 12:00"),
+        of.text(RESOLVED_UNTIL, "2026-02-01"),
         of.text(ENDPOINT, "ep_…"),
         of.text(FINGERPRINT, ""),
         of.text(TAG, ""),

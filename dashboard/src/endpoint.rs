@@ -27,10 +27,13 @@ use crate::{
     health::{EndpointLine, LogLine},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show, show_with},
+    pager::Pager,
     visit::{Deed, Visit},
 };
 
 const ROWS: u32 = 50;
+/// An event is published before its first attempt fails; what of it went through is not sent again by a recovery.
+const FIRST_TRY_MS: i64 = 5 * 60_000;
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/endpoints/{id}", get(endpoint)).route("/endpoints/{id}/edit", get(edit).post(update))
@@ -48,8 +51,11 @@ struct EndpointPage {
     metadata: Option<String>,
     created: Moment,
     updated: Moment,
+    /// When it began to fail, and from when on to recover what it missed.
+    failing: Option<(Moment, String)>,
+    failed_only: bool,
     attempts: Vec<LogLine>,
-    older: Option<String>,
+    pager: Pager,
     /// Which secret a new one would replace.
     secret: String,
 }
@@ -81,8 +87,12 @@ impl SecretPage {
 async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let (scope, now) = (visit.scope(), visit.now);
     let endpoint = find(&visit, &id).await?;
-    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Attempt>>().ok());
-    let listed = scope.endpoint_attempts(endpoint.id, &Page { before, limit: ROWS }).await?;
+    let page = Page { before: visit.query.before::<Id<Attempt>>()?, limit: ROWS };
+    let failed_only = visit.query.text("attempts") == Some("failed");
+    let listed = match failed_only {
+        true => scope.endpoint_failed_attempts(endpoint.id, &page).await?,
+        false => scope.endpoint_attempts(endpoint.id, &page).await?,
+    };
     let health = scope.health(&[endpoint.id]).await?;
     let secret = scope.current_secret(endpoint.id).await?;
     let settings = &endpoint.settings;
@@ -94,11 +104,13 @@ async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown 
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
         settings: EndpointForm::of(settings),
+        failing: endpoint.failing_since.map(|at| (Moment::of(at, now), UnixMs(at.0 - FIRST_TRY_MS).to_string())),
         headers: settings.headers.iter().map(|(name, _)| name.clone()).collect(),
         metadata,
         created: Moment::of(endpoint.created_at, now),
         updated: Moment::of(endpoint.updated_at, now),
-        older: listed.next.map(|next| visit.query.query_with("before", &next.to_string())),
+        failed_only,
+        pager: Pager::searched(&visit.query, &listed, ROWS, now),
         attempts: listed.rows.into_iter().map(|attempt| LogLine::of(attempt, now)).collect(),
     };
     show(&page)

@@ -10,22 +10,24 @@ use axum::{
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        endpoint::{Endpoint, EndpointSettings},
+        endpoint::{Endpoint, EndpointSettings, EndpointState},
         limits::ENDPOINTS_PER_TENANT_MAX,
         signature::SigningSecret,
         user::UserRole,
     },
-    store::{Page, StoreError},
+    store::{EndpointFilter, Listed, Page, StoreError},
 };
 
 use crate::{
     Dashboard,
     endpoint::{SecretPage, endpoint_path},
     endpoint_form::EndpointForm,
-    faults::Fault,
+    faults::{Fault, Faults, Named},
+    filter_form::{FieldsOf, FilterForm},
     health::EndpointLine,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show, show_with},
+    pager::Pager,
     secret_once::{id_of_form, made_already},
     visit::{Deed, Visit},
 };
@@ -40,12 +42,16 @@ pub(crate) fn router() -> Router<Dashboard> {
         .route("/endpoints/end-portal-links", post(end_links))
 }
 
+const STATE: Named = ("state", "State");
+const TEXT: Named = ("q", "Text in the address or the description");
+
 #[derive(Template)]
 #[template(path = "endpoints.html")]
 struct EndpointsPage {
     frame: Frame,
+    form: FilterForm,
     rows: Vec<EndpointLine>,
-    older: Option<String>,
+    pager: Pager,
     /// When all links to the portal were ended last.
     links_ended: Option<Moment>,
 }
@@ -66,16 +72,31 @@ pub(crate) struct EndpointFormPage {
 }
 
 async fn endpoints(visit: Visit) -> Shown {
-    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Endpoint>>().ok());
-    let listed = visit.scope().endpoints(&Page { before, limit: ROWS }).await?;
+    let fields = &visit.query;
+    let mut faults = Faults::default();
+    let filter = EndpointFilter {
+        state: faults.read(fields.parsed::<EndpointState>(STATE, "state of an endpoint")),
+        text: fields.text(TEXT.0).map(str::to_owned),
+    };
+    let page = Page { before: fields.before::<Id<Endpoint>>()?, limit: ROWS };
+    let (listed, status) = match faults.is_empty() {
+        true => (visit.scope().endpoints_found(&filter, &page).await?, StatusCode::OK),
+        false => (Listed { rows: Vec::new(), next: None }, StatusCode::UNPROCESSABLE_ENTITY),
+    };
     let ids: Vec<_> = listed.rows.iter().map(|endpoint| endpoint.id).collect();
     let health = visit.scope().health(&ids).await?;
     let line = |endpoint: &Endpoint| EndpointLine::of(endpoint, health.get(&endpoint.id), visit.now).seen_by(&visit);
-    let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
-    let rows = listed.rows.iter().map(line).collect();
     let ended = Some(visit.scope().portal_epoch().await?).filter(|epoch| *epoch > 0);
-    let links_ended = ended.map(|ms| Moment::of(UnixMs(ms), visit.now));
-    show(&EndpointsPage { frame: Frame::of(&visit, Section::Endpoints, "Endpoints"), rows, older, links_ended })
+    let of = FieldsOf { fields, faults: &faults };
+    let states = EndpointState::ALL.iter().map(|state| state.as_str());
+    let page = EndpointsPage {
+        links_ended: ended.map(|ms| Moment::of(UnixMs(ms), visit.now)),
+        frame: Frame::of(&visit, Section::Endpoints, "Endpoints"),
+        form: of.form(vec![of.choice(STATE, ("", "any"), states), of.text(TEXT, "")], visit.now),
+        pager: Pager::of(fields, &listed),
+        rows: listed.rows.iter().map(line).collect(),
+    };
+    show_with(status, &page)
 }
 
 /// Ends all links to the portal that were given to integrators.

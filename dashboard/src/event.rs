@@ -7,7 +7,7 @@ use axum::{
     Router,
     extract::Path,
     response::{IntoResponse, Redirect},
-    routing::{get, post},
+    routing::get,
 };
 use postrider_core::{
     domain::{
@@ -16,6 +16,7 @@ use postrider_core::{
         endpoint::{Endpoint, EndpointState},
         job::{Job, JobView},
         lane::{LaneKey, LaneName},
+        user::UserRole,
     },
     running::running,
     store::{Delivery, DeliveryLetter, EventSummary, Item, NoReplay, Publication, TenantEndpoints},
@@ -32,9 +33,11 @@ use crate::{
 
 /// Endpoints that a page shows deliveries of, or lets somebody choose among.
 const BRANCHES_MAX: usize = 200;
+/// Addresses that are shown of those to which an event would be replayed.
+const ADDRESSES_MAX: usize = 50;
 
 pub(crate) fn router() -> Router<Dashboard> {
-    Router::new().route("/events/{id}", get(event)).route("/events/{id}/replay", post(replay))
+    Router::new().route("/events/{id}", get(event)).route("/events/{id}/replay", get(ask).post(replay))
 }
 
 #[derive(Template)]
@@ -53,6 +56,23 @@ struct EventPage {
     /// Endpoints beyond those that are shown.
     more: usize,
     choices: Vec<Choice>,
+}
+
+#[derive(Template)]
+#[template(path = "event_replay.html")]
+struct ReplayPage {
+    frame: Frame,
+    public_id: String,
+    kind: String,
+    back: String,
+    /// Ids and addresses of those that it would go to.
+    endpoints: Vec<(String, String)>,
+}
+
+impl ReplayPage {
+    fn shown(&self) -> &[(String, String)] {
+        &self.endpoints[..self.endpoints.len().min(ADDRESSES_MAX)]
+    }
 }
 
 /// Deliveries to one endpoint.
@@ -185,18 +205,30 @@ fn twig(delivery: &Delivery, runs: bool, letter: Option<DeliveryLetter>, now: Un
     }
 }
 
+/// Shows to how many the event would go; the form names them, so that it goes to those and to no other.
+async fn ask(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
+    if !visit.may(UserRole::Operator) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
+    let event = find(&visit, &id).await?.event;
+    let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+    let wanting = endpoints.wanting(&event.kind, &event.channels).map(|live| &live.endpoint);
+    let page = ReplayPage {
+        frame: Frame::of(&visit, Section::Events, "Replay an event"),
+        public_id: event.public_id(),
+        kind: event.kind.to_string(),
+        back: format!("{}/events/{}", base(&visit.tenant), event.id),
+        endpoints: wanting.map(|one| (one.id.to_string(), one.settings.url.as_str().to_owned())).collect(),
+    };
+    show(&page)
+}
+
 async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
     let event = find(&visit, &id).await?.event;
-    let named = match fields.text("to") {
-        Some("all") => None,
-        _ => Some(chosen(fields.all("endpoint"))?),
-    };
+    let named = chosen(fields.all("endpoint"))?;
     let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     let now = UnixMs::now();
-    let jobs = endpoints.replays(&event, named.as_deref(), now).map_err(refused)?;
-    if jobs.is_empty() {
-        return Err(Refusal::Conflict("No endpoint wants this event now, so it was sent to nobody.".to_owned()));
-    }
+    let jobs = endpoints.replays(&event, Some(&named), now).map_err(refused)?;
     let due: Vec<_> = jobs.iter().map(|job| job.due(visit.tenant.id)).collect();
     let note = json!({ "jobs": jobs.iter().map(|job| job.id).collect::<Vec<_>>(), "endpoints": named });
     let item = Item { gate: None, answer: String::new(), event: None, jobs };

@@ -21,6 +21,7 @@ use crate::{
     filter_form::{FieldsOf, FilterForm},
     moment::Moment,
     page::{Frame, Section, Shown, base, show_with},
+    pager::Pager,
     visit::Visit,
 };
 
@@ -41,9 +42,7 @@ struct EventsPage {
     frame: Frame,
     form: FilterForm,
     rows: Vec<Line>,
-    older: Option<String>,
-    /// Where the list was cut off before it was full: how far was looked.
-    looked_to: Option<Moment>,
+    pager: Pager,
 }
 
 struct Line {
@@ -81,7 +80,6 @@ async fn events(visit: Visit) -> Shown {
     };
     let ids: Vec<Id<Event>> = listed.rows.iter().map(|event| event.id).collect();
     let counts = visit.scope().delivery_counts(&ids).await?;
-    let looked_to = listed.next.filter(|_| listed.rows.len() < ROWS as usize);
     let of = FieldsOf { fields, faults: &faults };
     let form_fields = vec![
         of.text(ID, "evt_…"),
@@ -92,8 +90,7 @@ async fn events(visit: Visit) -> Shown {
     let page = EventsPage {
         frame: Frame::of(&visit, Section::Events, "Events"),
         form: of.form(form_fields, visit.now),
-        older: listed.next.map(|next| fields.query_with("before", &next.to_string())),
-        looked_to: looked_to.map(|last| Moment::of(last.made_at(), visit.now)),
+        pager: Pager::searched(fields, &listed, ROWS, visit.now),
         rows: listed.rows.into_iter().map(|event| line(&event, counts.get(&event.id), visit.now)).collect(),
     };
     show_with(status, &page)

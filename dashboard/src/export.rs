@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::stream;
 use postrider_core::{
-    domain::{Id, dead_letter::DeadLetter, job::JobKind},
+    domain::{Id, dead_letter::DeadLetter, job::JobKind, tag::Tag},
     store::{DeadLetterFilter, Page},
 };
 use serde::Serialize;
@@ -54,7 +54,22 @@ struct Line {
     first_error: Option<String>,
     last_error: Option<String>,
     fingerprint: Option<String>,
+    tags: Tags,
+    /// The dead letter that the dead job had been a replay of.
+    replay_of: Option<String>,
+    /// The job that replays this one.
+    replayed_as: Option<String>,
+    resolved_at: Option<String>,
+    resolved_reason: Option<String>,
     payload: String,
+}
+
+/// A list in JSON; in CSV one field, with blanks between them, which no tag has.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Tags {
+    List(Vec<Tag>),
+    Text(String),
 }
 
 /// Where the export stands.
@@ -122,6 +137,11 @@ fn line(visit: &Visit, letter: DeadLetter) -> Line {
         first_error: letter.first_error,
         last_error: letter.last_error,
         fingerprint: letter.fingerprint.map(|fingerprint| fingerprint.to_string()),
+        tags: Tags::List(letter.tags),
+        replay_of: letter.replay_of.map(|id| id.to_string()),
+        replayed_as: letter.replayed_as.map(|id| id.to_string()),
+        resolved_at: letter.resolved_at.map(|at| at.to_string()),
+        resolved_reason: letter.resolved_reason,
         payload: match letter.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => visit.body(&letter.payload).raw,
             _ => arguments_shown(visit, &letter.payload),
@@ -138,10 +158,15 @@ fn csv_lines(lines: impl Iterator<Item = Line>, with_names: bool) -> Result<Vec<
             &mut line.endpoint_url,
             &mut line.first_error,
             &mut line.last_error,
+            &mut line.resolved_reason,
         ];
         for text in texts {
             *text = text.take().map(no_formula);
         }
+        if let Tags::List(tags) = &line.tags {
+            line.tags = Tags::Text(no_formula(tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(" ")));
+        }
+        line.lane = no_formula(line.lane);
         line.payload = no_formula(line.payload);
         writer.serialize(line).map_err(std::io::Error::other)?;
     }

@@ -15,8 +15,10 @@ use postrider_core::{
 use crate::{
     Dashboard,
     dead_letters::Line,
+    lane_label::LaneLabel,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
+    pager::Pager,
     spark::Spark,
     visit::{Deed, Visit},
 };
@@ -105,7 +107,7 @@ struct FailuresPage {
     frame: Frame,
     all: bool,
     rows: Vec<FailureLine>,
-    older: Option<String>,
+    pager: Pager,
 }
 
 async fn failures(visit: Visit) -> Shown {
@@ -119,21 +121,16 @@ async fn failures(visit: Visit) -> Shown {
     let more = groups.len() > ROWS as usize;
     groups.truncate(ROWS as usize);
     let last = groups.last().filter(|_| more);
-    let older =
-        last.map(|group| visit.query.query_with("before", &format!("{}-{}", group.last_seen_at.0, group.fingerprint)));
+    let pager =
+        Pager::before(&visit.query, last.map(|group| format!("{}-{}", group.last_seen_at.0, group.fingerprint)));
     let rows = FailureLine::of(&visit, groups).await?;
-    show(&FailuresPage { frame: Frame::of(&visit, Section::Failures, "Failures"), all, rows, older })
+    show(&FailuresPage { frame: Frame::of(&visit, Section::Failures, "Failures"), all, rows, pager })
 }
 
 /// The place of a group in the list: its last time in milliseconds, and its fingerprint.
 fn read_place(text: &str) -> Option<(UnixMs, Fingerprint)> {
     let (ms, fingerprint) = text.split_once('-')?;
-    Some((UnixMs(ms.parse().ok()?), read_fingerprint(fingerprint)?))
-}
-
-fn read_fingerprint(text: &str) -> Option<Fingerprint> {
-    let is_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_one.then(|| Fingerprint::stored(text.to_owned()))
+    Some((UnixMs(ms.parse().ok()?), fingerprint.parse().ok()?))
 }
 
 #[derive(Template)]
@@ -156,7 +153,7 @@ struct EndpointLine {
 
 struct RetryingLine {
     id: String,
-    lane: String,
+    lane: LaneLabel,
     attempt: u32,
     at: Moment,
 }
@@ -171,6 +168,7 @@ async fn failure(visit: Visit, Path((_, fingerprint)): Path<(String, String)>) -
     };
     let letters = scope.dead_letters(&filter, &Page { before: None, limit: SHORT_ROWS }).await?.rows;
     let retrying = scope.retrying_after(&fingerprint, SHORT_ROWS).await?;
+    let known = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     let endpoints = endpoints(&visit, &fingerprint).await?;
     let elsewhere = elsewhere(&visit, &fingerprint).await?;
     let mut lines = FailureLine::of(&visit, vec![group]).await?;
@@ -187,7 +185,7 @@ async fn failure(visit: Visit, Path((_, fingerprint)): Path<(String, String)>) -
             .into_iter()
             .map(|job| RetryingLine {
                 id: job.id.to_string(),
-                lane: job.lane,
+                lane: LaneLabel::of(&job.lane, &known),
                 attempt: job.attempt,
                 at: Moment::of(job.run_at, now),
             })
@@ -197,7 +195,7 @@ async fn failure(visit: Visit, Path((_, fingerprint)): Path<(String, String)>) -
 
 async fn find(visit: &Visit, fingerprint: String) -> Result<(Fingerprint, FailureGroup), Refusal> {
     let missing = || Refusal::NotFound("failure");
-    let fingerprint = read_fingerprint(&fingerprint).ok_or_else(missing)?;
+    let fingerprint: Fingerprint = fingerprint.parse().map_err(|_| missing())?;
     let group = visit.scope().failure(&fingerprint).await?.ok_or_else(missing)?;
     Ok((fingerprint, group))
 }

@@ -11,13 +11,14 @@ use postrider_core::{
     domain::{
         Id, UnixMs,
         dead_letter::DeadLetter,
+        fingerprint::Fingerprint,
         job::{Job, JobKind, JobView},
         lane::LaneName,
         tag::Tag,
         user::UserRole,
     },
     running::{Seen, jobs_seen},
-    store::{JobFilter, Listed, Page},
+    store::{JobFilter, Listed, Page, TenantEndpoints},
 };
 
 use crate::{
@@ -25,8 +26,10 @@ use crate::{
     faults::{Fault, Faults, Named},
     fields::Fields,
     filter_form::{FieldsOf, FilterForm},
+    lane_label::LaneLabel,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show_with},
+    pager::Pager,
     visit::Visit,
 };
 
@@ -42,6 +45,7 @@ const ID: Named = ("id", "Job or event");
 const LANE: Named = ("lane", "Lane");
 const TAG: Named = ("tag", "Tag");
 const Q: Named = ("q", "Text in the error");
+const FINGERPRINT: Named = ("fingerprint", "Failure group");
 const PAYLOAD: Named = ("payload", "Text in the payload");
 const SINCE: Named = ("since", "Made since (UTC)");
 const UNTIL: Named = ("until", "Made before (UTC)");
@@ -52,9 +56,7 @@ struct JobsPage {
     frame: Frame,
     form: FilterForm,
     rows: Vec<Line>,
-    older: Option<String>,
-    /// Where the list was cut off before it was full: how far was looked.
-    looked_to: Option<Moment>,
+    pager: Pager,
 }
 
 struct Line {
@@ -62,7 +64,7 @@ struct Line {
     state: &'static str,
     kind: &'static str,
     event: Option<String>,
-    lane: String,
+    lane: LaneLabel,
     tags: Vec<Tag>,
     attempts: String,
     made: Moment,
@@ -97,13 +99,12 @@ async fn jobs(visit: Visit) -> Shown {
         true => jobs_seen(&scope, &visit.dashboard.queue, &filter, page).await?,
         false => Listed { rows: Vec::new(), next: None },
     };
-    let looked_to = listed.next.filter(|_| listed.rows.len() < ROWS as usize);
+    let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     let page = JobsPage {
         frame: Frame::of(&visit, Section::Jobs, "Jobs"),
         form: form(&visit, &faults),
-        older: listed.next.map(|next| fields.query_with("before", &next.to_string())),
-        rows: listed.rows.into_iter().map(|seen| line(seen, visit.now)).collect(),
-        looked_to: looked_to.map(|last| Moment::of(last.made_at(), visit.now)),
+        pager: Pager::searched(fields, &listed, ROWS, visit.now),
+        rows: listed.rows.into_iter().map(|seen| line(seen, &endpoints, visit.now)).collect(),
     };
     show_with(status, &page)
 }
@@ -115,14 +116,14 @@ fn page_of(visit: &Visit, id: &str) -> Option<String> {
     job.or_else(|| id.parse::<Id<DeadLetter>>().map(|letter| format!("{base}/dead-letters/{letter}")).ok())
 }
 
-fn line((detail, runs): Seen, now: UnixMs) -> Line {
+fn line((detail, runs): Seen, endpoints: &TenantEndpoints, now: UnixMs) -> Line {
     let job = detail.job;
     Line {
         id: job.id.to_string(),
         state: JobView::of(&job, runs, now).as_str(),
         kind: job.kind.as_str(),
         event: detail.event,
-        lane: job.lane.to_string(),
+        lane: LaneLabel::of(&job.lane, endpoints),
         attempts: format!("{} of {}", job.attempt, job.max_attempts),
         made: Moment::of(job.created_at, now),
         then: Moment::of(job.finished_at.unwrap_or(job.run_at), now),
@@ -139,6 +140,7 @@ fn filter(fields: &Fields, faults: &mut Faults) -> JobFilter {
         lane: faults.read(fields.parsed::<LaneName>(LANE, "name of a lane")),
         tag: faults.read(fields.parsed::<Tag>(TAG, "tag: one word of a-z, 0-9, _ . : / @ + and -")),
         event: None,
+        fingerprint: faults.read(fields.parsed::<Fingerprint>(FINGERPRINT, "fingerprint of a failure group")),
         text: fields.text(Q.0).map(str::to_owned),
         payload: fields.text(PAYLOAD.0).map(str::to_owned),
         since: faults.read(fields.time(SINCE)),
@@ -155,6 +157,7 @@ fn form(visit: &Visit, faults: &Faults) -> FilterForm {
         of.text(LANE, "host:example.com"),
         of.text(TAG, ""),
         of.text(Q, ""),
+        of.text(FINGERPRINT, "its fingerprint"),
     ];
     // What may be hidden from whoever looks is not to be found out by searching either.
     if visit.sees_all() {

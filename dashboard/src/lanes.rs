@@ -18,12 +18,14 @@ use postrider_core::{
     },
     lane_control::{LaneChange, LaneError, Lanes},
     queue::{LaneView, QueueError},
+    store::{JobFilter, Page, Scope},
 };
 
 use crate::{
     Dashboard,
     faults::{Faults, Named},
     fields::Fields,
+    lane_label::{LaneLabel, LaneState, lane_state},
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, base, show},
     visit::{Deed, Visit},
@@ -57,6 +59,8 @@ struct LanesPage {
 struct LanePage {
     frame: Frame,
     told: bool,
+    /// A job waits or runs in it, or did so lately, or something is set for it.
+    is_known: bool,
     line: Line,
     endpoint: Option<String>,
     bad_streak: u32,
@@ -66,8 +70,9 @@ struct LanePage {
 
 /// A lane, in a list or by itself.
 struct Line {
-    name: String,
-    state: &'static str,
+    label: LaneLabel,
+    state: LaneState,
+    paused: bool,
     concurrency_max: Option<u32>,
     rate_per_second: Option<u32>,
     ordered: bool,
@@ -86,19 +91,16 @@ struct Now {
 }
 
 impl Line {
-    fn of(name: &LaneName, set: &LaneSettings, view: Option<&LaneView>, now: UnixMs) -> Self {
+    fn of(label: LaneLabel, set: &LaneSettings, view: Option<&LaneView>, now: UnixMs) -> Self {
         Self {
-            name: name.to_string(),
-            state: if set.paused { "paused" } else { "active" },
+            label,
+            state: lane_state(set.paused, view.map(|view| &view.breaker)),
+            paused: set.paused,
             concurrency_max: set.concurrency_max,
             rate_per_second: set.rate_per_second,
             ordered: set.ordered,
             now: view.map(|view| Now::of(view, now)),
         }
-    }
-
-    fn paused(&self) -> bool {
-        self.state == "paused"
     }
 }
 
@@ -122,10 +124,14 @@ impl Now {
 async fn lanes(visit: Visit) -> Shown {
     let views = told(visit.dashboard.queue.lanes_of(visit.tenant.id, LANES_MAX).await);
     let set = visit.scope().lanes_set().await?;
-    let busy = views.iter().flatten().map(|view| Line::of(&view.key.name, &view.settings, Some(view), visit.now));
+    let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+    let line = |name: &LaneName, set: &LaneSettings, view: Option<&LaneView>| {
+        Line::of(LaneLabel::of(name, &endpoints), set, view, visit.now)
+    };
+    let busy = views.iter().flatten().map(|view| line(&view.key.name, &view.settings, Some(view)));
     let known = |name: &LaneName| views.iter().flatten().any(|view| view.key.name == *name);
     let idle = set.iter().filter(|(name, _)| !known(name)).take(LANES_MAX);
-    let rows = busy.chain(idle.map(|(name, settings)| Line::of(name, settings, None, visit.now))).collect();
+    let rows = busy.chain(idle.map(|(name, settings)| line(name, settings, None))).collect();
     show(&LanesPage { frame: Frame::of(&visit, Section::Lanes, "Lanes"), told: views.is_some(), rows })
 }
 
@@ -136,17 +142,28 @@ async fn lane(visit: Visit, Path((_, name)): Path<(String, String)>) -> Shown {
     let key = LaneKey { tenant: visit.tenant.id, name };
     let view = told(visit.dashboard.queue.lane_view(&key).await);
     let endpoint = key.name.as_str().parse::<Id<Endpoint>>().ok();
+    let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
+    let view = view.as_ref().map(Option::as_ref);
+    let is_new = endpoint.is_none() && view.flatten().is_none() && settings == LaneSettings::default();
+    let is_known = !is_new || has_jobs(&scope, &key.name, visit.now).await?;
     let bounds = |range: &RangeInclusive<u32>| format!("{} to {}", range.start(), range.end());
     let page = LanePage {
         frame: Frame::of(&visit, Section::Lanes, format!("Lane {}", key.name)),
         told: view.is_some(),
-        line: Line::of(&key.name, &settings, view.flatten().as_ref(), visit.now),
+        is_known,
+        line: Line::of(LaneLabel::of(&key.name, &endpoints), &settings, view.flatten(), visit.now),
         endpoint: endpoint.map(|id| id.to_string()),
         bad_streak: BAD_STREAK_MAX,
         concurrency_bounds: bounds(&CONCURRENCY),
         rate_bounds: bounds(&RATE_PER_SECOND),
     };
     show(&page)
+}
+
+/// Whether one of the newest jobs is in a lane.
+async fn has_jobs(scope: &Scope<'_>, name: &LaneName, now: UnixMs) -> Result<bool, Refusal> {
+    let filter = JobFilter { lane: Some(name.clone()), ..JobFilter::default() };
+    Ok(!scope.jobs(&filter, &Page { before: None, limit: 1 }, now).await?.rows.is_empty())
 }
 
 async fn pause(Path((_, name)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
@@ -181,7 +198,7 @@ async fn change(visit: &Visit, name: &str, change: LaneChange) -> Shown {
     Ok(Redirect::to(&format!("{}/lanes/{name}", base(&visit.tenant))).into_response())
 }
 
-fn of<'a>(visit: &'a Visit, scope: &'a postrider_core::store::Scope<'a>) -> Lanes<'a> {
+fn of<'a>(visit: &'a Visit, scope: &'a Scope<'a>) -> Lanes<'a> {
     Lanes { scope, tenant: visit.tenant.id, dispatcher: &visit.dashboard.dispatcher }
 }
 

@@ -9,13 +9,15 @@ use axum::{
 };
 use postrider_core::{
     domain::{Id, UnixMs},
-    store::{DeadLetterFilter, Operation, OperationKind, OperationState, Page},
+    store::{DeadLetterFilter, Left, Operation, OperationKind, OperationState, Page},
 };
 
 use crate::{
     Dashboard,
     moment::Moment,
+    operation_links::{ListLink, links_of},
     page::{Frame, Refusal, Section, Shown, base, show},
+    pager::Pager,
     visit::{Deed, Visit},
 };
 
@@ -80,15 +82,15 @@ impl Line {
 struct OperationsPage {
     frame: Frame,
     rows: Vec<Line>,
-    older: Option<String>,
+    pager: Pager,
 }
 
 async fn operations(visit: Visit) -> Shown {
     let before = visit.query.text("before").and_then(|id| id.parse::<Id<Operation>>().ok());
     let listed = visit.scope().operations(&Page { before, limit: ROWS }).await?;
-    let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
+    let pager = Pager::of(&visit.query, &listed);
     let rows = listed.rows.iter().map(|operation| Line::of(operation, visit.now)).collect();
-    show(&OperationsPage { frame: Frame::of(&visit, Section::Operations, "Operations"), rows, older })
+    show(&OperationsPage { frame: Frame::of(&visit, Section::Operations, "Operations"), rows, pager })
 }
 
 #[derive(Template)]
@@ -97,6 +99,9 @@ struct OperationPage {
     frame: Frame,
     line: Line,
     asked: Vec<(&'static str, String)>,
+    /// How many were left as they were, and why.
+    left: Vec<(u64, &'static str)>,
+    links: Vec<ListLink>,
 }
 
 async fn operation(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
@@ -106,6 +111,8 @@ async fn operation(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown
         frame,
         line: Line::of(&operation, visit.now),
         asked: asked(&operation.kind, visit.sees_all()),
+        left: operation.left.iter().map(|(reason, count)| (*count, why(*reason))).collect(),
+        links: links_of(&operation, visit.sees_all()),
     })
 }
 
@@ -121,6 +128,18 @@ async fn find(visit: &Visit, id: &str) -> Result<Operation, Refusal> {
     let missing = Refusal::NotFound("operation");
     let Ok(id) = id.parse::<Id<Operation>>() else { return Err(missing) };
     visit.scope().operation(id).await?.ok_or(missing)
+}
+
+const fn why(reason: Left) -> &'static str {
+    match reason {
+        Left::EndpointDeleted => "their endpoint is deleted, so there is nowhere to deliver to: discard them",
+        Left::EndpointDisabled => "their endpoint is disabled: resume it, then replay them again",
+        Left::Delivered => "they went through before",
+        Left::Pending => "they are on their way",
+        Left::Test => "they were tests, meant for their moment only",
+        Left::NotWanted => "the endpoint does not take them, or was made after them",
+        Left::PayloadGone => "retention has removed what was to be sent",
+    }
 }
 
 /// What an operation takes, as names and values.
@@ -151,6 +170,8 @@ fn asked_of(filter: &DeadLetterFilter, sees_all: bool) -> Vec<(&'static str, Str
         ids,
         since,
         until,
+        resolved_since,
+        resolved_until,
         state: _,
         tag,
     } = filter;
@@ -166,6 +187,8 @@ fn asked_of(filter: &DeadLetterFilter, sees_all: bool) -> Vec<(&'static str, Str
         ("Text in the payload", payload.as_ref().map(hidden)),
         ("Died since", since.map(|at| at.to_string())),
         ("Died before", until.map(|at| at.to_string())),
+        ("Dealt with since", resolved_since.map(|at| at.to_string())),
+        ("Dealt with before", resolved_until.map(|at| at.to_string())),
         ("Tag", tag.as_ref().map(ToString::to_string)),
     ];
     pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

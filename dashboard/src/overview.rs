@@ -3,8 +3,11 @@
 use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
-    domain::{UnixMs, endpoint::EndpointState},
-    store::{DeadLetterFilter, Page, Tally},
+    domain::{
+        UnixMs,
+        endpoint::{Endpoint, EndpointState},
+    },
+    store::{DeadLetterFilter, EndpointFilter, Page, Tally},
 };
 
 use crate::{
@@ -38,6 +41,8 @@ struct OverviewPage {
     troubles: Vec<Trouble>,
     ranges: Vec<(&'static str, bool)>,
     figures: Tally,
+    /// When the range begins that the figures are of.
+    since: UnixMs,
     success: String,
     /// Name of the part, how long so many attempts took, and how long they had waited.
     parts: [(&'static str, String, String); 3],
@@ -57,6 +62,7 @@ async fn overview(visit: Visit) -> Shown {
     let asked = visit.query.text("range").unwrap_or(RANGES[0].0);
     let (range, minutes) = RANGES.into_iter().find(|(name, _)| *name == asked).unwrap_or(RANGES[0]);
     let tallies = scope.tallies(minutes, BARS, now).await?;
+    let since = tallies.first().map_or(now, |(from, _)| *from);
     let figures = tallies.iter().fold(Tally::default(), |sum, (_, tally)| sum.plus(tally));
     let queue = QueueNow::of(&visit).await?;
     let failures = scope.unresolved_failures(None, ROWS_OF_FAILURES).await?;
@@ -74,6 +80,7 @@ async fn overview(visit: Visit) -> Shown {
         success: figures.success_rate().map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0)),
         parts: [part("p50", 0.5), part("p95", 0.95), part("p99", 0.99)],
         chart: Chart::of(tallies),
+        since,
         figures,
         queue,
         failures: FailureLine::of(&visit, recent).await?,
@@ -100,19 +107,37 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
             }
         }
     }
-    let endpoints = visit.scope().endpoints(&Page { before: None, limit: 250 }).await?.rows;
-    for (state, words) in [(EndpointState::Failing, "is failing"), (EndpointState::Disabled, "is disabled")] {
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.state == state).take(ROWS) {
-            let age = length(visit.now.since(endpoint.state_since).as_millis().try_into().unwrap_or(u64::MAX));
-            let path = format!("{base}/endpoints/{}", endpoint.id);
-            add(format!("{} {words}, for {age} now.", visit.url(endpoint.settings.url.as_str())), path);
-        }
+    for state in [EndpointState::Failing, EndpointState::Disabled] {
+        troubles.extend(endpoints_in(visit, state).await?);
     }
-    let newest = DeadLetterFilter { since: Some(UnixMs(visit.now.0 - HOUR_MS)), ..DeadLetterFilter::default() };
+    let since = UnixMs(visit.now.0 - HOUR_MS);
+    let newest = DeadLetterFilter { since: Some(since), ..DeadLetterFilter::default() };
     let dead = visit.scope().count_open_dead_letters(&newest).await?.all;
     if dead > 0 {
         let jobs = if dead == 1 { "job has" } else { "jobs have" };
-        add(format!("{dead} {jobs} died within the last hour and wait for you."), format!("{base}/dead-letters"));
+        let text = format!("{dead} {jobs} died within the last hour and wait for you.");
+        troubles.push(Trouble { text, path: format!("{base}/dead-letters?since={since}") });
+    }
+    Ok(troubles)
+}
+
+/// The newest endpoints in a state that is trouble, and how many more there are.
+async fn endpoints_in(visit: &Visit, state: EndpointState) -> Result<Vec<Trouble>, Refusal> {
+    let (scope, base) = (visit.scope(), crate::page::base(&visit.tenant));
+    let filter = EndpointFilter { state: Some(state), text: None };
+    let limit = u32::try_from(ROWS).unwrap_or(u32::MAX);
+    let listed = scope.endpoints_found(&filter, &Page { before: None, limit }).await?;
+    let trouble = |endpoint: &Endpoint| {
+        let age = length(visit.now.since(endpoint.state_since).as_millis().try_into().unwrap_or(u64::MAX));
+        let text = format!("{} is {state}, for {age} now.", visit.url(endpoint.settings.url.as_str()));
+        Trouble { text, path: format!("{base}/endpoints/{}", endpoint.id) }
+    };
+    let mut troubles: Vec<Trouble> = listed.rows.iter().map(trouble).collect();
+    if listed.next.is_some() {
+        let more = scope.count_endpoints(state).await?.saturating_sub(limit.into());
+        let are = if more == 1 { "endpoint is" } else { "endpoints are" };
+        let text = format!("And {more} more {are} {state}.");
+        troubles.push(Trouble { text, path: format!("{base}/endpoints?state={state}") });
     }
     Ok(troubles)
 }

@@ -25,6 +25,7 @@ use crate::{
     health::{EndpointLine, LogLine},
     moment::Moment,
     page::{Refusal, show},
+    pager::Pager,
     portal_acts::may_resume,
     portal_visit::{Guest, PortalFrame, PortalShown, portal_cookie},
 };
@@ -45,7 +46,7 @@ pub(crate) fn router() -> Router<Dashboard> {
 struct PortalPage {
     frame: PortalFrame,
     rows: Vec<EndpointLine>,
-    older: Option<String>,
+    pager: Pager,
 }
 
 #[derive(Template)]
@@ -57,7 +58,7 @@ struct EndpointPage {
     disabled: bool,
     letters: Vec<LetterLine>,
     attempts: Vec<LogLine>,
-    older: Option<String>,
+    pager: Pager,
     /// Which secret a new one would replace.
     secret: String,
     /// Whether the one who looks may lift the pause.
@@ -114,7 +115,7 @@ async fn portal(guest: Guest) -> PortalShown {
     let last = ids.last().filter(|_| more);
     let page = PortalPage {
         frame: guest.frame("Endpoints"),
-        older: last.map(|last| guest.query.query_with("before", &last.to_string())),
+        pager: Pager::before(&guest.query, last.map(ToString::to_string)),
         rows: endpoints
             .iter()
             .map(|endpoint| EndpointLine::of(endpoint, health.get(&endpoint.id), guest.now))
@@ -149,7 +150,7 @@ async fn endpoint(guest: Guest) -> PortalShown {
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
         letters: letters.rows.into_iter().map(letter).collect(),
-        older: listed.next.map(|next| guest.query.query_with("before", &next.to_string())),
+        pager: Pager::of(&guest.query, &listed),
         attempts: listed.rows.into_iter().map(|attempt| LogLine::of(attempt, guest.now)).collect(),
     };
     Ok(show(&page)?)

@@ -1,14 +1,12 @@
 //! What the overview shows of the queue: a tenant's lanes, and the workers.
 
 use postrider_core::{
-    domain::{
-        UnixMs,
-        lane::{Breaker, Standing},
-    },
+    domain::{UnixMs, lane::Standing},
     queue::{LaneView, QueueError, WorkerView},
 };
 
 use crate::{
+    lane_label::{LaneState, lane_state},
     moment::length,
     overview::ROWS,
     page::Refusal,
@@ -42,9 +40,7 @@ pub(crate) struct LaneLine {
     pub(crate) waiting: u64,
     pub(crate) in_flight: u64,
     pub(crate) oldest: Option<String>,
-    pub(crate) state: &'static str,
-    /// What its colour and sign hang on.
-    pub(crate) class: &'static str,
+    pub(crate) state: LaneState,
 }
 
 impl QueueNow {
@@ -71,21 +67,13 @@ impl QueueNow {
         let waits_for_worker =
             |lane: &&LaneView| !lane.paused && matches!(lane.seat, Some(Standing::Answering | Standing::Unknown));
         let oldest = lanes.iter().filter(waits_for_worker).find_map(|lane| lane.oldest);
-        let line = |lane: &LaneView| {
-            let (state, class) = match lane.breaker {
-                _ if lane.paused => ("paused", "paused"),
-                Breaker::Closed => ("active", "active"),
-                _ => ("breaker open", "failing"),
-            };
-            LaneLine {
-                name: lane.key.name.to_string(),
-                to: address(lane),
-                waiting: lane.ready + lane.delayed,
-                in_flight: lane.in_flight,
-                oldest: age(lane.oldest, now),
-                state,
-                class,
-            }
+        let line = |lane: &LaneView| LaneLine {
+            name: lane.key.name.to_string(),
+            to: address(lane),
+            waiting: lane.ready + lane.delayed,
+            in_flight: lane.in_flight,
+            oldest: age(lane.oldest, now),
+            state: lane_state(lane.paused, Some(&lane.breaker)),
         };
         Ok(Self {
             waiting: lanes.iter().map(|lane| lane.ready + lane.delayed).sum(),

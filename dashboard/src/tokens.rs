@@ -22,6 +22,7 @@ use crate::{
     Dashboard,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
+    pager::Pager,
     secret_once::{SecretPage, id_of_form, made_already},
     visit::{Deed, Visit},
 };
@@ -39,7 +40,7 @@ pub(crate) fn router() -> Router<Dashboard> {
 struct TokensPage {
     frame: Frame,
     rows: Vec<Line>,
-    older: Option<String>,
+    pager: Pager,
     roles: [(&'static str, &'static str); 4],
     /// Of the token that the form makes.
     id: String,
@@ -59,7 +60,7 @@ async fn tokens(visit: Visit) -> Shown {
     }
     let before = visit.query.text("before").and_then(|id| id.parse::<Id<Token>>().ok());
     let listed = visit.scope().tokens(&Page { before, limit: ROWS }).await?;
-    let older = listed.next.map(|next| visit.query.query_with("before", &next.to_string()));
+    let pager = Pager::of(&visit.query, &listed);
     let line = |token: Token| Line {
         id: token.id.to_string(),
         name: token.name,
@@ -70,7 +71,7 @@ async fn tokens(visit: Visit) -> Shown {
     let roles = Role::ALL.map(|role| (role.as_str(), words(role)));
     let rows = listed.rows.into_iter().map(line).collect();
     let (frame, id) = (Frame::of(&visit, Section::Tokens, "API tokens"), Id::<Token>::new().to_string());
-    show(&TokensPage { frame, rows, older, roles, id })
+    show(&TokensPage { frame, rows, pager, roles, id })
 }
 
 const fn words(role: Role) -> &'static str {

@@ -73,13 +73,14 @@ COMMENT ON COLUMN endpoints.settings IS 'what the owner sets, as JSON (EndpointS
 COMMENT ON COLUMN endpoints.state IS 'active, paused, failing or disabled';
 COMMENT ON COLUMN endpoints.state_since IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.state_reason IS 'why, in words; NULL: nothing to explain';
-COMMENT ON COLUMN endpoints.failing_since IS 'first failure since the last success; NULL: the last attempt succeeded';
+COMMENT ON COLUMN endpoints.failing_since IS 'first failure after the last success before it, whatever came since; NULL: it never failed';
 COMMENT ON COLUMN endpoints.settings_epoch IS 'settings_clock at the last change of this endpoint or its secrets, deletion included';
 COMMENT ON COLUMN endpoints.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.updated_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN endpoints.deleted_at IS 'milliseconds since 1970 UTC; NULL: not deleted';
 COMMENT ON COLUMN endpoints.drained_at IS 'when it was found without pending deliveries, milliseconds since 1970 UTC; NULL: not yet, or not deleted';
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
+CREATE INDEX endpoints_by_state ON endpoints (tenant_id, state, id) WHERE deleted_at IS NULL;
 CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 CREATE INDEX endpoints_undrained ON endpoints (id) WHERE deleted_at IS NOT NULL AND drained_at IS NULL;
 
@@ -198,6 +199,7 @@ COMMENT ON COLUMN jobs.tags IS 'JSON list of texts; NULL: none';
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_in_lane ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_retrying ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending' AND attempt > 0;
+CREATE INDEX jobs_retrying_by_id ON jobs (tenant_id, state, id) WHERE state = 'pending' AND attempt > 0;
 CREATE INDEX jobs_by_tenant ON jobs (tenant_id, id);
 CREATE INDEX jobs_ended_badly ON jobs (tenant_id, state, id) WHERE state IN ('dead', 'cancelled');
 CREATE INDEX jobs_by_event ON jobs (event_id) WHERE event_id IS NOT NULL;
@@ -399,6 +401,7 @@ CREATE TABLE operations (
     replayed BIGINT NOT NULL,
     discarded BIGINT NOT NULL,
     skipped BIGINT NOT NULL,
+    skipped_because TEXT NOT NULL,
     position UUID NULL,
     rate_per_second BIGINT NULL,
     owner TEXT NULL,
@@ -421,6 +424,7 @@ COMMENT ON COLUMN operations.seen IS 'how much was looked at';
 COMMENT ON COLUMN operations.replayed IS 'jobs made';
 COMMENT ON COLUMN operations.discarded IS 'dead letters discarded';
 COMMENT ON COLUMN operations.skipped IS 'what needed nothing';
+COMMENT ON COLUMN operations.skipped_because IS 'JSON object: how many of those for each reason';
 COMMENT ON COLUMN operations.position IS 'the last id looked at; NULL: at the start';
 COMMENT ON COLUMN operations.rate_per_second IS 'jobs a second at most; NULL: as fast as it goes';
 COMMENT ON COLUMN operations.owner IS 'the process that works on it; NULL: none';

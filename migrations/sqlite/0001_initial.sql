@@ -42,7 +42,7 @@ CREATE TABLE endpoints (
     state TEXT NOT NULL, -- active, paused, failing or disabled
     state_since INTEGER NOT NULL, -- milliseconds since 1970 UTC
     state_reason TEXT NULL, -- why, in words; NULL: nothing to explain
-    failing_since INTEGER NULL, -- first failure since the last success; NULL: the last attempt succeeded
+    failing_since INTEGER NULL, -- first failure after the last success before it, whatever came since; NULL: it never failed
     settings_epoch INTEGER NOT NULL, -- settings_clock at the last change of this endpoint or its secrets, deletion included
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
@@ -53,6 +53,7 @@ CREATE TABLE endpoints (
     CONSTRAINT endpoints_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX endpoints_by_tenant ON endpoints (tenant_id, id);
+CREATE INDEX endpoints_by_state ON endpoints (tenant_id, state, id) WHERE deleted_at IS NULL;
 CREATE INDEX endpoints_by_settings_epoch ON endpoints (tenant_id, settings_epoch);
 CREATE INDEX endpoints_undrained ON endpoints (id) WHERE deleted_at IS NOT NULL AND drained_at IS NULL;
 
@@ -128,6 +129,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_in_lane ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending';
 CREATE INDEX jobs_retrying ON jobs (tenant_id, lane, run_at, id) WHERE state = 'pending' AND attempt > 0;
+CREATE INDEX jobs_retrying_by_id ON jobs (tenant_id, state, id) WHERE state = 'pending' AND attempt > 0;
 CREATE INDEX jobs_by_tenant ON jobs (tenant_id, id);
 CREATE INDEX jobs_ended_badly ON jobs (tenant_id, state, id) WHERE state IN ('dead', 'cancelled');
 CREATE INDEX jobs_by_event ON jobs (event_id) WHERE event_id IS NOT NULL;
@@ -258,6 +260,7 @@ CREATE TABLE operations (
     replayed INTEGER NOT NULL, -- jobs made
     discarded INTEGER NOT NULL, -- dead letters discarded
     skipped INTEGER NOT NULL, -- what needed nothing
+    skipped_because TEXT NOT NULL, -- JSON object: how many of those for each reason
     position BLOB NULL, -- the last id looked at; NULL: at the start
     rate_per_second INTEGER NULL, -- jobs a second at most; NULL: as fast as it goes
     owner TEXT NULL, -- the process that works on it; NULL: none

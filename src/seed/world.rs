@@ -174,6 +174,7 @@ fn receiver(tenant: &Tenant, number: u16, time: &Range<UnixMs>, dice: &mut StdRn
         state,
         state_since,
         state_reason: reason.map(str::to_owned),
+        failing_since: (state == EndpointState::Failing).then_some(state_since),
         created_at: time.start,
         updated_at: state_since,
     };

@@ -79,7 +79,11 @@ async fn an_event_is_replayed_to_chosen_endpoints_or_to_all_that_want_it(stack: 
     ada.send(&replay, &[("token", &token), ("endpoint", &stranger)]).await.expect(404, "no endpoint");
     ada.send(&replay, &[("token", &token), ("endpoint", &endpoints[1])]).await.expect(200, "Where it went");
     settled(&app, &event, 3).await;
-    ada.send(&replay, &[("token", &token), ("to", "all")]).await.expect(200, "Where it went");
+    ada.send(&replay, &[("token", &token), ("to", "all")]).await.expect(422, "No endpoint was chosen");
+    let page = ada.open(&replay).await.expect(200, "Replay this event to 2 endpoints?");
+    let named: Vec<&str> = endpoints.iter().map(String::as_str).filter(|id| page.text.contains(*id)).collect();
+    let all = [("token", token.as_str()), ("endpoint", named[0]), ("endpoint", named[1])];
+    ada.send(&replay, &all).await.expect(200, "Where it went");
     settled(&app, &event, 5).await;
     assert_eq!(
         (receiver.wait_for("/one", 2, SOON).await.len(), receiver.wait_for("/two", 3, SOON).await.len()),
@@ -97,6 +101,7 @@ async fn a_viewer_sees_events_and_may_replay_none(stack: Stack) {
     let page = ada.open(&format!("/t/default/events/{event}")).await.expect(200, "Payload");
     assert!(!page.text.contains("/replay"), "{}", page.text);
     let replay = format!("/t/default/events/{event}/replay");
+    ada.open(&replay).await.expect(403, "the role operator may");
     ada.send(&replay, &[("endpoint", &id)]).await.expect(403, "the role operator may");
     assert_eq!(app.client.jobs_of(&event).await.len(), 1);
 }

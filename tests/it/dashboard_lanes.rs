@@ -112,7 +112,7 @@ async fn a_lane_of_another_tenant_is_not_seen(stack: Stack) {
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open("/t/default/lanes").await.expect(200, "Lanes");
     assert!(!page.text.contains("theirs") && !page.text.contains("busy"), "{}", page.text);
-    ada.open("/t/default/lanes/theirs").await.expect(200, "state active");
+    ada.open("/t/default/lanes/theirs").await.expect(200, "Nothing was ever queued in it");
     ada.open("/t/acme/lanes").await.expect(200, "theirs").expect(200, "busy");
     ada.open("/t/default/workers").await.expect(200, "1 of other tenants");
     ada.open("/t/acme/workers").await.expect(200, "<span class=\"soft\">busy</span>");

@@ -24,6 +24,7 @@ mod dashboard_forms;
 mod dashboard_guards;
 mod dashboard_jobs;
 mod dashboard_lanes;
+mod dashboard_lists;
 mod dashboard_portal;
 mod dashboard_users;
 mod dead_letters;

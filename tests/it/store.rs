@@ -23,6 +23,7 @@ use postrider_core::{
 use crate::harness::{Database, Stack};
 
 mod endpoints;
+mod lanes;
 mod operations;
 mod plans;
 mod retention;

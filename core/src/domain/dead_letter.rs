@@ -98,6 +98,18 @@ impl Cause {
     pub const ALL: [Self; 5] =
         [Self::AttemptsSpent, Self::Gone, Self::EndpointDisabled, Self::WorkersLost, Self::Invalid];
 
+    /// As people read it.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::AttemptsSpent => "all attempts failed",
+            Self::Gone => "its receiver is gone (410)",
+            Self::EndpointDisabled => "its endpoint was disabled",
+            Self::WorkersLost => "three workers vanished with it",
+            Self::Invalid => "it cannot be run",
+        }
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub state_since: UnixMs,
     /// Why it is in this state, in words for its owner.
     pub state_reason: Option<String>,
+    /// When it last began to fail, whatever became of it since.
+    pub failing_since: Option<UnixMs>,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,
 }

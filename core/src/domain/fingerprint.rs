@@ -1,6 +1,6 @@
 //! Which failures are one failure: the same kind, error class, status and message, numbers and ids aside.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use ring::digest;
 
@@ -23,6 +23,18 @@ impl Fingerprint {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = text.len() == BYTES * 2 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is not {} digits of 0-9 and a-f", BYTES * 2))
+        }
     }
 }
 
@@ -66,6 +78,9 @@ mod tests {
         let of = |error| of(JobKind::HttpRequest, AttemptClass::Connect, None, error);
         assert_eq!(of("connect to 10.0.0.1:443 refused"), of("connect to 10.0.0.2:8443 Refused"));
         assert_ne!(of("connection refused"), of("connection reset"));
-        assert_eq!(of("x").as_str().len(), 16);
+        assert_eq!(of("x").as_str().parse(), Ok(of("x")));
+        for text in ["", "0123456789abcde", "0123456789abcdefa", "0123456789ABCDEF", "0123456789abcdeg"] {
+            assert!(text.parse::<Fingerprint>().is_err(), "{text}");
+        }
     }
 }

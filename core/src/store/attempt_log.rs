@@ -11,13 +11,16 @@ use super::{
 };
 use crate::domain::{
     Id,
-    attempt::Attempt,
+    attempt::{Attempt, AttemptClass},
     dead_letter::PastAttempt,
     endpoint::Endpoint,
     health::{HEALTH_ATTEMPTS, Health},
     job::Job,
     tenant::Tenant,
 };
+
+/// Attempts that one page looks at for those that failed.
+const LOOKED_AT_MAX: u32 = 10_000;
 
 /// An attempt in the log of its endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,29 @@ impl Scope<'_> {
         let select = page.finish(of_endpoint(self.tenant, endpoint, "NULL"), "id");
         let rows = self.store.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect();
         Ok(page.cut(rows, |attempt: &LoggedAttempt| attempt.id))
+    }
+
+    /// The failed ones among the newest attempts of one endpoint. One that is shorter than its limit and has a next part was
+    /// cut off by what a page may look at.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn endpoint_failed_attempts(
+        &self,
+        endpoint: Id<Endpoint>,
+        page: &Page<Attempt>,
+    ) -> Result<Listed<LoggedAttempt, Attempt>, StoreError> {
+        let all = sql("SELECT id FROM attempts").and(" WHERE tenant_id = ", self.tenant);
+        let all = all.and(" AND endpoint_id = ", endpoint);
+        let floor = page.last_within(&self.store.pool, all, "id", LOOKED_AT_MAX).await?;
+        let mut select =
+            of_endpoint(self.tenant, endpoint, "NULL").and(" AND class <> ", AttemptClass::Succeeded.as_str());
+        if let Some(floor) = floor {
+            select = select.and(" AND id >= ", floor);
+        }
+        let rows = self.store.pool.fetch::<Row>(page.finish(select, "id")).await?;
+        let listed = page.cut(rows.into_iter().map(Row::read).collect(), |attempt: &LoggedAttempt| attempt.id);
+        Ok(Listed { next: listed.next.or(floor), ..listed })
     }
 
     /// One attempt of an endpoint, with the receiver's answer.

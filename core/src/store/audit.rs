@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Listed, Page, Scope, Store, StoreError, pool::Tx, sql::sql};
+use super::{Scope, StoreError, pool::Tx, sql::sql};
 use crate::domain::{Id, UnixMs, id::Identified, tenant::Tenant, user::Actor};
 
 /// One action of a person.
@@ -29,7 +29,7 @@ impl Identified for AuditEntry {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     tenant_id: Option<Uuid>,
     actor: String,
@@ -41,10 +41,11 @@ struct Row {
     created_at: i64,
 }
 
-const COLUMNS: &str = "SELECT id, tenant_id, actor, address, action, subject, before, after, created_at FROM audit_log";
+pub(super) const COLUMNS: &str =
+    "SELECT id, tenant_id, actor, address, action, subject, before, after, created_at FROM audit_log";
 
 impl Row {
-    fn read(self) -> Result<AuditEntry, StoreError> {
+    pub(super) fn read(self) -> Result<AuditEntry, StoreError> {
         let json = |text: Option<String>| {
             let read = text.map(|text| serde_json::from_str(&text)).transpose();
             read.map_err(|error| StoreError::unreadable("audit entry", error))
@@ -60,35 +61,6 @@ impl Row {
             after: json(self.after)?,
             created_at: UnixMs(self.created_at),
         })
-    }
-}
-
-impl Store {
-    /// What was done to the installation's things: its users.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn installation_audit(
-        &self,
-        page: &Page<AuditEntry>,
-    ) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
-        let select = sql(COLUMNS).then(" WHERE tenant_id IS NULL");
-        let rows: Vec<Row> = self.pool.fetch(page.finish(select, "id")).await?;
-        let entries = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
-        Ok(page.cut(entries, |entry: &AuditEntry| entry.id))
-    }
-}
-
-impl Scope<'_> {
-    /// What was done to this tenant's things.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn audit(&self, page: &Page<AuditEntry>) -> Result<Listed<AuditEntry, AuditEntry>, StoreError> {
-        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
-        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
-        let entries = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
-        Ok(page.cut(entries, |entry: &AuditEntry| entry.id))
     }
 }
 

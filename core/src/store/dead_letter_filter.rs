@@ -44,6 +44,12 @@ pub struct DeadLetterFilter {
     pub since: Option<UnixMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixMs>,
+    /// Replayed or discarded then or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_since: Option<UnixMs>,
+    /// Replayed or discarded before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_until: Option<UnixMs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<DeadLetterState>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +70,9 @@ impl DeadLetterFilter {
     /// How many rows a page is searched in; `None` where an index finds all that is asked for.
     pub(super) fn searched_rows(&self) -> Option<u32> {
         let indexed = [self.fingerprint.is_some(), self.endpoint.is_some(), self.state.is_some()];
-        let others = self.kind.is_some() || self.event_type.is_some() || self.status_code.is_some() || self.q.is_some();
+        let resolved = self.resolved_since.is_some() || self.resolved_until.is_some();
+        let written = self.event_type.is_some() || self.q.is_some() || self.tag.is_some();
+        let others = resolved || written || self.kind.is_some() || self.status_code.is_some();
         match self {
             _ if !self.ids.is_empty() => None,
             _ if self.payload.is_some() => Some(SEARCHED_PAYLOADS),
@@ -117,6 +125,12 @@ impl DeadLetterFilter {
         }
         if let Some(text) = &self.q {
             select = select.and(" AND LOWER(last_error) LIKE ", like(text)).then(" ESCAPE '\\'");
+        }
+        if let Some(since) = self.resolved_since {
+            select = select.and(" AND resolved_at >= ", since);
+        }
+        if let Some(until) = self.resolved_until {
+            select = select.and(" AND resolved_at < ", until);
         }
         if let Some(tag) = &self.tag {
             select = tagged(select, "tags", tag);

@@ -235,10 +235,17 @@ impl Scope<'_> {
                 return Ok(Resolved::EndpointDisabled(Box::new(endpoint)));
             }
         }
-        let mended = payload.is_some();
+        let bytes = payload.as_ref().map(Vec::len);
+        let before = match bytes {
+            Some(_) => json!({ "state": row.state, "payload_bytes": row.payload.len() }),
+            None => json!({ "state": row.state }),
+        };
         let job = replay_row(&mut tx, self.tenant, &row, payload, now).await?;
-        let after = json!({ "state": "replayed", "job": job.id, "other_payload": mended });
-        self.note(&mut tx, "dead_letter.replay", id.to_string(), Some(after)).await?;
+        let after = match bytes {
+            Some(bytes) => json!({ "state": "replayed", "job": job.id, "other_payload": true, "payload_bytes": bytes }),
+            None => json!({ "state": "replayed", "job": job.id, "other_payload": false }),
+        };
+        self.note(&mut tx, "dead_letter.replay", id.to_string(), (Some(before), Some(after))).await?;
         tx.commit().await?;
         Ok(Resolved::Done(job))
     }
@@ -262,8 +269,10 @@ impl Scope<'_> {
         let done = tx.execute(update).await? > 0;
         let row: Option<Row> = tx.fetch_one(self.one(id)).await?;
         if done {
-            let after = json!({ "state": "discarded", "reason": reason });
-            self.note(&mut tx, "dead_letter.discard", id.to_string(), Some(after)).await?;
+            // The statement takes open ones alone.
+            let before = json!({ "state": DeadLetterState::Open });
+            let after = json!({ "state": DeadLetterState::Discarded, "reason": reason });
+            self.note(&mut tx, "dead_letter.discard", id.to_string(), (Some(before), Some(after))).await?;
         }
         tx.commit().await?;
         match row {

@@ -102,9 +102,7 @@ impl TenantEndpoints {
         Self { all, epoch, lanes: Arc::clone(&self.lanes), lanes_epoch: self.lanes_epoch }
     }
 
-    fn with_lanes(&self, changed: Vec<(LaneName, LaneSettings)>, lanes_epoch: Option<i64>) -> Self {
-        let mut lanes = HashMap::clone(&self.lanes);
-        lanes.extend(changed);
+    fn with_lanes(&self, lanes: HashMap<LaneName, LaneSettings>, lanes_epoch: Option<i64>) -> Self {
         Self { all: self.all.clone(), epoch: self.epoch, lanes: Arc::new(lanes), lanes_epoch }
     }
 
@@ -214,9 +212,9 @@ impl Directory {
         let was_known = before.is_some();
         let before = before.unwrap_or_default();
         let changes = endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
-        let (lanes, lanes_epoch) = lanes::changes(&self.pool, tenant, before.lanes_epoch).await?;
+        let news = lanes::news(&self.pool, tenant, &before.lanes, before.lanes_epoch).await?;
         let mut endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
-        if !lanes.is_empty() {
+        if let Some((lanes, lanes_epoch)) = news {
             endpoints = Arc::new(endpoints.with_lanes(lanes, lanes_epoch));
         }
         let mut known = self.known();

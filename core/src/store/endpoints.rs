@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Cipher, Listed, Page, Scope, Store, StoreError,
+    Cipher, Scope, Store, StoreError,
     pool::{Pool, Tx},
     secrets::insert_secret,
     sql::{Sql, sql},
@@ -36,6 +36,7 @@ pub(super) struct Row {
     state: String,
     state_since: i64,
     state_reason: Option<String>,
+    failing_since: Option<i64>,
     created_at: i64,
     updated_at: i64,
 }
@@ -52,12 +53,13 @@ struct SecretRow {
 /// A secret of an endpoint, and until when it signs.
 pub(super) type Secret = (SigningSecret, Option<UnixMs>);
 
-const COLUMNS: &str = "id, tenant_id, settings, state, state_since, state_reason, created_at, updated_at";
+const COLUMNS: &str =
+    "id, tenant_id, settings, state, state_since, state_reason, failing_since, created_at, updated_at";
 
 /// Which endpoints have somewhere to deliver to.
 pub(super) const TAKES_DELIVERIES: &str = "deleted_at IS NULL AND state <> 'disabled'";
 
-fn select() -> Sql {
+pub(super) fn select() -> Sql {
     sql("SELECT ").then(COLUMNS).then(" FROM endpoints")
 }
 
@@ -76,6 +78,7 @@ impl Row {
             state: self.state.parse().map_err(|error: String| StoreError::unreadable("endpoint's state", error))?,
             state_since: UnixMs(self.state_since),
             state_reason: self.state_reason,
+            failing_since: self.failing_since.map(UnixMs),
             created_at: UnixMs(self.created_at),
             updated_at: UnixMs(self.updated_at),
         })
@@ -114,6 +117,7 @@ impl Scope<'_> {
             state: EndpointState::Active,
             state_since: now,
             state_reason: None,
+            failing_since: None,
             created_at: now,
             updated_at: now,
         };
@@ -131,15 +135,6 @@ impl Scope<'_> {
     pub async fn endpoint(&self, id: Id<Endpoint>) -> Result<Option<Endpoint>, StoreError> {
         let row: Option<Row> = self.store.pool.fetch_one(select_live(self.tenant, id)).await?;
         row.map(Row::read).transpose()
-    }
-
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn endpoints(&self, page: &Page<Endpoint>) -> Result<Listed<Endpoint, Endpoint>, StoreError> {
-        let select = select().and(" WHERE deleted_at IS NULL AND tenant_id = ", self.tenant);
-        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
-        let endpoints = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
-        Ok(page.cut(endpoints, |endpoint: &Endpoint| endpoint.id))
     }
 
     /// Replaces an endpoint's settings by what `change` makes of them. `None` when there is no such endpoint.
@@ -275,7 +270,8 @@ pub(super) async fn change_state(
         .and(" state = ", change.state.as_str())
         .and(", state_since = ", change.now)
         .and(", state_reason = ", change.reason.clone())
-        .and(", failing_since = ", failing_since)
+        .and(", failing_since = COALESCE(", failing_since)
+        .then(", failing_since)")
         .and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant)
         .and(" AND id = ", id)
         .then(" AND state IN (")
@@ -349,9 +345,8 @@ fn open(cipher: &Cipher, row: &SecretRow) -> Result<SigningSecret, StoreError> {
     SigningSecret::from_bytes(opened).map_err(|error| StoreError::unreadable("secret", error))
 }
 
-/// The clock gives it an epoch before the commit. One that fails has failed since it is in its state.
+/// The clock gives it an epoch before the commit.
 pub(super) async fn insert(tx: &mut Tx<'_>, endpoint: &Endpoint) -> Result<(), StoreError> {
-    let failing_since = (endpoint.state == EndpointState::Failing).then_some(endpoint.state_since);
     let insert =
         sql("INSERT INTO endpoints (id, tenant_id, settings, state, state_since, state_reason, failing_since, \
         settings_epoch, created_at, updated_at) VALUES (")
@@ -362,7 +357,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, endpoint: &Endpoint) -> Result<(), S
             endpoint.state.as_str().into(),
             endpoint.state_since.into(),
             endpoint.state_reason.clone().into(),
-            failing_since.into(),
+            endpoint.failing_since.into(),
             0i64.into(),
             endpoint.created_at.into(),
             endpoint.updated_at.into(),

@@ -23,6 +23,7 @@ use crate::domain::{
     endpoint::Endpoint,
     fingerprint::Fingerprint,
     job::{Job, JobKind},
+    lane::LaneName,
     tenant::Tenant,
 };
 
@@ -93,7 +94,7 @@ impl FromStr for FailureVerdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryingJob {
     pub id: Id<Job>,
-    pub lane: String,
+    pub lane: LaneName,
     /// Attempts that ended.
     pub attempt: u32,
     pub run_at: UnixMs,
@@ -310,13 +311,11 @@ impl Scope<'_> {
                 .and(") AS retrying WHERE fingerprint = ", fingerprint.as_str())
                 .and(" ORDER BY run_at LIMIT ", limit);
         let rows: Vec<(Uuid, String, i64, i64)> = self.store.pool.fetch(select).await?;
-        let read = |(id, lane, attempt, run_at): (Uuid, String, i64, i64)| RetryingJob {
-            id: Id::from_uuid(id),
-            lane,
-            attempt: small(attempt),
-            run_at: UnixMs(run_at),
+        let read = |(id, lane, attempt, run_at): (Uuid, String, i64, i64)| {
+            let lane = lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?;
+            Ok(RetryingJob { id: Id::from_uuid(id), lane, attempt: small(attempt), run_at: UnixMs(run_at) })
         };
-        Ok(rows.into_iter().map(read).collect())
+        rows.into_iter().map(read).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::domain::{
     Id, UnixMs,
     event::Event,
+    fingerprint::Fingerprint,
     job::{Job, JobKind, JobView},
     lane::LaneName,
     tag::Tag,
@@ -23,6 +24,7 @@ const LOOKED_AT_MAX: u32 = 10_000;
 /// The same where their payloads are read, which stand apart.
 const PAYLOADS_READ_MAX: u32 = 1_000;
 /// SQLite takes an index of some rows only where its own condition is said, and else reads all of a tenant's jobs.
+const RETRYING: &str = " AND j.state = 'pending' AND j.attempt > 0";
 const ENDED_BADLY: &str = " AND j.state IN ('dead', 'cancelled')";
 /// An id is made a moment before or after the time that its job is given.
 const ID_SKEW_MS: i64 = 10_000;
@@ -35,6 +37,8 @@ pub struct JobFilter {
     pub lane: Option<LaneName>,
     pub tag: Option<Tag>,
     pub event: Option<Id<Event>>,
+    /// Of the last error: its failure group.
+    pub fingerprint: Option<Fingerprint>,
     /// Part of the last error, or the whole unique key.
     pub text: Option<String>,
     /// Part of the event's payload or of the arguments, to the byte.
@@ -94,8 +98,12 @@ impl Scope<'_> {
 impl JobFilter {
     /// Jobs that a page may look at; `None` where the index leads to those that are shown alone.
     fn looked_at_max(&self) -> Option<u32> {
-        let by_state = matches!(self.state, None | Some(JobView::Dead | JobView::Cancelled));
-        let plain = self.kind.is_none() && self.lane.is_none() && self.tag.is_none() && self.text.is_none();
+        let by_state = matches!(self.state, None | Some(JobView::Retrying | JobView::Dead | JobView::Cancelled));
+        let plain = self.kind.is_none()
+            && self.lane.is_none()
+            && self.tag.is_none()
+            && self.text.is_none()
+            && self.fingerprint.is_none();
         match &self.payload {
             _ if self.event.is_some() => None,
             Some(_) => Some(PAYLOADS_READ_MAX),
@@ -107,6 +115,7 @@ impl JobFilter {
     /// What an index leads to, in the order of ids.
     fn indexed(&self, select: Sql) -> Sql {
         let select = match self.state {
+            Some(JobView::Retrying) => select.then(RETRYING),
             Some(JobView::Dead) => select.then(" AND j.state = 'dead'").then(ENDED_BADLY),
             Some(JobView::Cancelled) => select.then(" AND j.state = 'cancelled'").then(ENDED_BADLY),
             _ => select,
@@ -124,9 +133,8 @@ impl JobFilter {
     fn finish(&self, select: Sql, dialect: Dialect, now: UnixMs) -> Sql {
         let mut select = self.indexed(select);
         select = match self.state {
-            None | Some(JobView::Dead | JobView::Cancelled) => select,
+            None | Some(JobView::Retrying | JobView::Dead | JobView::Cancelled) => select,
             Some(JobView::Succeeded) => select.then(" AND j.state = 'succeeded'"),
-            Some(JobView::Retrying) => select.then(" AND j.state = 'pending' AND j.attempt > 0"),
             Some(JobView::Scheduled) => {
                 select.then(" AND j.state = 'pending' AND j.attempt = 0").and(" AND j.run_at > ", now)
             }
@@ -139,6 +147,9 @@ impl JobFilter {
         }
         if let Some(lane) = &self.lane {
             select = select.and(" AND j.lane = ", lane.as_str());
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            select = select.and(" AND j.fingerprint = ", fingerprint.as_str());
         }
         if let Some(tag) = &self.tag {
             select = tagged(select, "j.tags", tag);
@@ -195,6 +206,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn jobs_that_are_tried_again_are_found_among_themselves() {
+        let all = JobFilter { state: Some(JobView::Retrying), ..JobFilter::default() };
+        let alike = JobFilter { fingerprint: "0123456789abcdef".parse().ok(), ..all.clone() };
+        assert_eq!((all.looked_at_max(), alike.looked_at_max()), (None, Some(LOOKED_AT_MAX)));
+        for filter in [all, alike] {
+            let select = of(&filter).and(" AND j.id >= ", Id::<Job>::new());
+            let plan = sqlite_plan(Page::<Job> { before: None, limit: 50 }.finish(select, "j.id")).await;
+            assert!(plan.contains("INDEX jobs_retrying_by_id (tenant_id=? AND state=? AND id>?)"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+        }
+    }
+
+    #[tokio::test]
     async fn jobs_of_an_event_are_found_by_it() {
         let filter = JobFilter { event: Some(Id::new()), ..JobFilter::default() };
         assert_eq!(filter.looked_at_max(), None);
@@ -206,7 +230,8 @@ mod tests {
     async fn what_no_index_leads_to_is_found_in_the_order_of_ids_within_a_bound() {
         let lane = || Some("a".parse().unwrap());
         for filter in [
-            JobFilter { state: Some(JobView::Retrying), ..JobFilter::default() },
+            JobFilter { state: Some(JobView::Succeeded), ..JobFilter::default() },
+            JobFilter { fingerprint: "0123456789abcdef".parse().ok(), ..JobFilter::default() },
             JobFilter { lane: lane(), ..JobFilter::default() },
             JobFilter { payload: Some("a".to_owned()), since: Some(UnixMs(0)), ..JobFilter::default() },
         ] {

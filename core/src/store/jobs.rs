@@ -251,15 +251,17 @@ impl Scope<'_> {
         let update = sql("UPDATE jobs SET state = 'cancelled'")
             .and(", finished_at = ", now)
             .and(" WHERE state = 'pending' AND tenant_id = ", self.tenant)
-            .and(" AND id = ", id);
+            .and(" AND id = ", id)
+            .then(" RETURNING attempt, run_at");
         let mut tx = self.store.pool.begin().await?;
-        let cancelled = tx.execute(update).await? > 0;
-        if cancelled {
+        let cancelled: Option<(i64, i64)> = tx.fetch_one(update).await?;
+        if let Some((attempt, run_at)) = cancelled {
+            let before = json!({ "state": JobState::Pending.as_str(), "attempt": attempt, "run_at": UnixMs(run_at) });
             let after = json!({ "state": JobState::Cancelled.as_str() });
-            self.note(&mut tx, "job.cancel", id.to_string(), Some(after)).await?;
+            self.note(&mut tx, "job.cancel", id.to_string(), (Some(before), Some(after))).await?;
         }
         tx.commit().await?;
-        Ok(cancelled)
+        Ok(cancelled.is_some())
     }
 
     /// Makes a pending job due now. One that is due stays as it is: another time would give it another place in its

@@ -1,11 +1,13 @@
 //! What is set for lanes that are no endpoint's. An endpoint's lane follows its endpoint.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::{
     Scope, StoreError,
     jobs::small,
-    pool::Pool,
+    pool::{Pool, Tx},
     sql::{Sql, sql},
     tenants::touch_lane,
 };
@@ -60,7 +62,7 @@ impl Scope<'_> {
         Ok(row.map(Row::read).transpose()?.map(|(_, settings)| settings).unwrap_or_default())
     }
 
-    /// Sets what `change` makes of a lane's settings, and answers with them. `None` where the tenant has settings of as
+    /// Sets what `change` makes of a lane's settings, and answers with them. Of one with the defaults nothing is kept. `None` where the tenant has settings of as
     /// many lanes as it may.
     ///
     /// # Errors
@@ -84,7 +86,31 @@ impl Scope<'_> {
         let before = row.map(Row::read).transpose()?.map(|(_, settings)| settings).unwrap_or_default();
         let mut settings = before.clone();
         change(&mut settings);
-        // The clock gives it an epoch before the commit.
+        match settings == LaneSettings::default() {
+            true => {
+                let delete = sql("DELETE FROM lanes").and(" WHERE tenant_id = ", self.tenant);
+                tx.execute(delete.and(" AND name = ", name.as_str())).await?;
+            }
+            false => self.keep_lane(&mut tx, name, &settings, now).await?,
+        }
+        if settings != before {
+            let change = (Some(told(&before)), Some(told(&settings)));
+            self.note(&mut tx, "lane.update", name.to_string(), change).await?;
+        }
+        touch_lane(&mut tx, self.tenant, name).await?;
+        tx.commit().await?;
+        self.store.directory.doubt(self.tenant);
+        Ok(Some(settings))
+    }
+
+    /// The clock gives it an epoch before the commit.
+    async fn keep_lane(
+        &self,
+        tx: &mut Tx<'_>,
+        name: &LaneName,
+        settings: &LaneSettings,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
         let upsert = sql("INSERT INTO lanes (tenant_id, name, paused, concurrency_max, rate_per_second, settings_epoch, updated_at) VALUES (")
             .list(vec![
                 self.tenant.into(),
@@ -98,15 +124,7 @@ impl Scope<'_> {
             .then(") ON CONFLICT (tenant_id, name) DO UPDATE SET paused = excluded.paused, \
                 concurrency_max = excluded.concurrency_max, rate_per_second = excluded.rate_per_second, \
                 updated_at = excluded.updated_at");
-        tx.execute(upsert).await?;
-        if settings != before {
-            let change = (Some(told(&before)), Some(told(&settings)));
-            self.note(&mut tx, "lane.update", name.to_string(), change).await?;
-        }
-        touch_lane(&mut tx, self.tenant, name).await?;
-        tx.commit().await?;
-        self.store.directory.doubt(self.tenant);
-        Ok(Some(settings))
+        tx.execute(upsert).await.map(drop)
     }
 
     fn one_lane(&self, name: &LaneName) -> Sql {
@@ -120,8 +138,33 @@ fn told(settings: &LaneSettings) -> Value {
     json!({ "paused": paused, "concurrency_max": concurrency_max, "rate_per_second": rate_per_second })
 }
 
+/// The settings of lanes that are known, brought up to date: by those that changed after the epoch of the last of them, or,
+/// where some have none any more, by all that have. Answers with the epoch too; `None` where nothing has changed.
+pub(super) async fn news(
+    pool: &Pool,
+    tenant: Id<Tenant>,
+    known: &HashMap<LaneName, LaneSettings>,
+    since: Option<i64>,
+) -> Result<Option<(HashMap<LaneName, LaneSettings>, Option<i64>)>, StoreError> {
+    let (changed, epoch) = changes(pool, tenant, since).await?;
+    if known.is_empty() && changed.is_empty() {
+        return Ok(None);
+    }
+    let mut lanes = known.clone();
+    let is_same = changed.is_empty();
+    lanes.extend(changed);
+    // A row that is gone has no epoch: it is told by their number.
+    let count = sql("SELECT COUNT(*) FROM lanes").and(" WHERE tenant_id = ", tenant);
+    let rows = pool.fetch_one::<(i64,)>(count).await?.map_or(0, |(rows,)| rows);
+    if usize::try_from(rows).is_ok_and(|rows| rows == lanes.len()) {
+        return Ok(Some((lanes, epoch)).filter(|_| !is_same));
+    }
+    let (all, latest) = changes(pool, tenant, None).await?;
+    Ok(Some((all.into_iter().collect(), latest.max(epoch))))
+}
+
 /// Lanes of a tenant whose settings changed after an epoch, and the epoch of the last of them.
-pub(super) async fn changes(
+async fn changes(
     pool: &Pool,
     tenant: Id<Tenant>,
     since: Option<i64>,

@@ -3,6 +3,7 @@
 mod attempt_log;
 mod attempts;
 mod audit;
+mod audit_list;
 mod cipher;
 mod committer;
 mod connect;
@@ -11,6 +12,7 @@ mod dead_letters;
 mod directory;
 mod drain;
 mod due;
+mod endpoint_list;
 mod endpoints;
 mod error;
 mod events;
@@ -57,12 +59,14 @@ use tokio::{sync::Mutex, task::JoinHandle};
 pub use self::{
     attempt_log::LoggedAttempt,
     audit::AuditEntry,
+    audit_list::AuditFilter,
     cipher::{Cipher, KeyError},
     dead_letter_filter::DeadLetterFilter,
     dead_letters::{OpenCount, Resolved},
     directory::{Directory, LiveEndpoint, TenantEndpoints},
     drain::{Deleted, ENDPOINT_DELETED},
     due::DueJob,
+    endpoint_list::EndpointFilter,
     endpoints::EndpointChange,
     error::StoreError,
     events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
@@ -71,7 +75,7 @@ pub use self::{
     inspect::{Inspection, Tables},
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
-    operations::{Operation, OperationKind, OperationState, Replay, Step},
+    operations::{Left, Operation, OperationKind, OperationState, Replay, Step},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
     portal::NoPortal,

@@ -1,7 +1,10 @@
 //! Long work that a person asked for, done a page at a time. Each page's jobs and the position after it are one
 //! commit, so that a crash repeats nothing.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,7 +13,7 @@ use super::{
     DueJob, Listed, Page, Scope, Store, StoreError, dead_letter_filter::DeadLetterFilter, dead_letters,
     endpoints::TAKES_DELIVERIES, jobs::small, pool::Tx, recover, sql::sql,
 };
-use crate::domain::{Id, UnixMs, endpoint::Endpoint, id::Identified, tenant::Tenant};
+use crate::domain::{Id, UnixMs, dead_letter::DeadLetterState, endpoint::Endpoint, id::Identified, tenant::Tenant};
 
 /// Rows looked at in one commit.
 const PAGE_ROWS: u32 = 200;
@@ -32,8 +35,10 @@ pub struct Operation {
     pub replayed: u64,
     /// Dead letters discarded.
     pub discarded: u64,
-    /// Rows that needed nothing.
+    /// Rows that were left as they were.
     pub skipped: u64,
+    /// Why, and how many for each reason.
+    pub left: BTreeMap<Left, u64>,
     pub rate_per_second: Option<u32>,
     pub error: Option<String>,
     /// The user who asked for it; `None` where a token did.
@@ -68,6 +73,25 @@ impl OperationKind {
             Self::DiscardDeadLetters { .. } => "discard_dead_letters",
         }
     }
+}
+
+/// Why an operation left something as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Left {
+    /// The endpoint of a dead letter is deleted.
+    EndpointDeleted,
+    EndpointDisabled,
+    /// The endpoint has had the event.
+    Delivered,
+    /// A delivery of the event is not finished.
+    Pending,
+    /// The event was a test's.
+    Test,
+    /// The endpoint does not take the event, or was made after it.
+    NotWanted,
+    /// Retention has removed what was to be sent.
+    PayloadGone,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +149,7 @@ struct Row {
     replayed: i64,
     discarded: i64,
     skipped: i64,
+    skipped_because: String,
     position: Option<Uuid>,
     rate_per_second: Option<i64>,
     error: Option<String>,
@@ -133,7 +158,7 @@ struct Row {
     finished_at: Option<i64>,
 }
 
-const COLUMNS: &str = "id, tenant_id, params, state, total, seen, replayed, discarded, skipped, position, \
+const COLUMNS: &str = "id, tenant_id, params, state, total, seen, replayed, discarded, skipped, skipped_because, position, \
     rate_per_second, error, created_by, created_at, finished_at";
 
 fn count(value: i64) -> u64 {
@@ -152,6 +177,8 @@ impl Row {
             replayed: count(self.replayed),
             discarded: count(self.discarded),
             skipped: count(self.skipped),
+            left: serde_json::from_str(&self.skipped_because)
+                .map_err(|error| StoreError::unreadable("operation's skipped rows", error))?,
             rate_per_second: self.rate_per_second.map(small),
             error: self.error,
             created_by: self.created_by,
@@ -176,6 +203,7 @@ impl Scope<'_> {
             replayed: 0,
             discarded: 0,
             skipped: 0,
+            left: BTreeMap::new(),
             rate_per_second: replay.rate_per_second,
             error: None,
             created_by: self.actor.map(|actor| actor.name.to_string()),
@@ -185,7 +213,7 @@ impl Scope<'_> {
         };
         let params = serde_json::to_value(&replay.kind).map_err(|error| StoreError::unreadable("operation", error))?;
         let total = replay.total.map(|total| i64::try_from(total).unwrap_or(i64::MAX));
-        let insert = sql("INSERT INTO operations (id, tenant_id, kind, params, state, total, seen, replayed, discarded, skipped, rate_per_second, owner_until, created_by, created_at) VALUES (")
+        let insert = sql("INSERT INTO operations (id, tenant_id, kind, params, state, total, seen, replayed, discarded, skipped, skipped_because, rate_per_second, owner_until, created_by, created_at) VALUES (")
             .list(vec![
                 operation.id.into(),
                 self.tenant.into(),
@@ -197,6 +225,7 @@ impl Scope<'_> {
                 0i64.into(),
                 0i64.into(),
                 0i64.into(),
+                "{}".into(),
                 replay.rate_per_second.into(),
                 0i64.into(),
                 operation.created_by.clone().into(),
@@ -205,8 +234,12 @@ impl Scope<'_> {
             .then(")");
         let mut tx = self.store.pool.begin().await?;
         tx.execute(insert).await?;
+        let before = match replay.kind {
+            OperationKind::RecoverEndpoint { .. } => None,
+            _ => Some(json!({ "state": DeadLetterState::Open, "dead_letters": replay.total })),
+        };
         let after = json!({ "total": replay.total, "rate_per_second": replay.rate_per_second, "what": noted(params) });
-        self.note(&mut tx, "operation.start", operation.id.to_string(), Some(after)).await?;
+        self.note(&mut tx, "operation.start", operation.id.to_string(), (before, Some(after))).await?;
         tx.commit().await?;
         Ok(operation)
     }
@@ -238,15 +271,17 @@ impl Scope<'_> {
         let update = sql("UPDATE operations SET state = 'cancelled'")
             .and(", finished_at = ", now)
             .and(" WHERE state = 'running' AND tenant_id = ", self.tenant)
-            .and(" AND id = ", id);
+            .and(" AND id = ", id)
+            .then(" RETURNING seen, replayed, discarded");
         let mut tx = self.store.pool.begin().await?;
-        let cancelled = tx.execute(update).await? > 0;
-        if cancelled {
-            let after = json!({ "state": "cancelled" });
-            self.note(&mut tx, "operation.cancel", id.to_string(), Some(after)).await?;
+        let cancelled: Option<(i64, i64, i64)> = tx.fetch_one(update).await?;
+        if let Some((seen, replayed, discarded)) = cancelled {
+            let before = json!({ "state": OperationState::Running.as_str() });
+            let after = json!({ "state": OperationState::Cancelled.as_str(), "seen": seen, "replayed": replayed, "discarded": discarded });
+            self.note(&mut tx, "operation.cancel", id.to_string(), (Some(before), Some(after))).await?;
         }
         tx.commit().await?;
-        Ok(cancelled)
+        Ok(cancelled.is_some())
     }
 
     /// How many events a recovery would look at.
@@ -301,7 +336,7 @@ impl Store {
             .and(" AND owner = ", self.node.as_ref())
             .then(lock);
         let Some(row) = tx.fetch_one::<Row>(select).await? else { return Ok(Step { jobs: Vec::new(), more: false }) };
-        let operation = row.read()?;
+        let mut operation = row.read()?;
         let rows_max = jobs_max.clamp(1, PAGE_ROWS);
         let page = match &operation.kind {
             OperationKind::RecoverEndpoint { endpoint, since, until } => {
@@ -320,11 +355,17 @@ impl Store {
             None if page.more => OperationState::Running,
             None => OperationState::Succeeded,
         };
+        for reason in &page.left {
+            *operation.left.entry(*reason).or_default() += 1;
+        }
+        let left =
+            serde_json::to_string(&operation.left).map_err(|error| StoreError::unreadable("operation", error))?;
         let update = sql("UPDATE operations SET")
-            .and(" seen = seen + ", i64::from(page.seen))
+            .and(" skipped_because = ", left)
+            .and(", seen = seen + ", i64::from(page.seen))
             .and(", replayed = replayed + ", i64::try_from(page.jobs.len()).unwrap_or(i64::MAX))
             .and(", discarded = discarded + ", i64::from(page.discarded))
-            .and(", skipped = skipped + ", page.skipped())
+            .and(", skipped = skipped + ", i64::try_from(page.left.len()).unwrap_or(i64::MAX))
             .and(", position = ", page.position.or(operation.position))
             .and(", state = ", state.as_str())
             .and(", error = ", page.failed)
@@ -367,16 +408,12 @@ pub(super) struct Done {
     pub(super) jobs: Vec<DueJob>,
     pub(super) discarded: u32,
     pub(super) seen: u32,
+    /// Why those among them that were left as they were.
+    pub(super) left: Vec<Left>,
     pub(super) position: Option<Uuid>,
     pub(super) more: bool,
     /// Why it cannot go on, in words for whoever asked for it.
     pub(super) failed: Option<&'static str>,
-}
-
-impl Done {
-    fn skipped(&self) -> i64 {
-        i64::from(self.seen) - i64::from(self.discarded) - i64::try_from(self.jobs.len()).unwrap_or(0)
-    }
 }
 
 async fn replay_page(
@@ -389,14 +426,17 @@ async fn replay_page(
     let tenant = operation.tenant_id;
     let rows = dead_letters::next_open(tx, tenant, filter, operation.position, operation.created_at, rows_max).await?;
     let receivers = receivers(tx, tenant).await?;
-    let mut made = Vec::new();
+    let (mut made, mut left) = (Vec::new(), Vec::new());
     for row in &rows {
-        if row.endpoint().is_none_or(|endpoint| receivers.contains(&endpoint)) {
-            made.push(dead_letters::replay_row(tx, tenant, row, None, now).await?);
+        match row.endpoint().map(|endpoint| receivers.get(&endpoint)) {
+            None | Some(Some(true)) => made.push(dead_letters::replay_row(tx, tenant, row, None, now).await?),
+            Some(Some(false)) => left.push(Left::EndpointDisabled),
+            Some(None) => left.push(Left::EndpointDeleted),
         }
     }
     Ok(Done {
         jobs: made,
+        left,
         discarded: 0,
         seen: u32::try_from(rows.len()).unwrap_or(rows_max),
         position: rows.last().map(dead_letters::Row::id),
@@ -423,6 +463,7 @@ async fn discard_page(
     let discarded = if ids.is_empty() { 0 } else { tx.execute(update).await? };
     Ok(Done {
         jobs: Vec::new(),
+        left: Vec::new(),
         discarded: u32::try_from(discarded).unwrap_or(rows_max),
         seen: u32::try_from(rows.len()).unwrap_or(rows_max),
         position: ids.last().copied(),
@@ -431,8 +472,10 @@ async fn discard_page(
     })
 }
 
-/// Endpoints that a replay can be delivered to.
-async fn receivers(tx: &mut Tx<'_>, tenant: Id<Tenant>) -> Result<HashSet<Uuid>, StoreError> {
-    let select = sql("SELECT id FROM endpoints WHERE ").then(TAKES_DELIVERIES).and(" AND tenant_id = ", tenant);
-    Ok(tx.fetch::<(Uuid,)>(select).await?.into_iter().map(|(id,)| id).collect())
+/// Endpoints that are not deleted, and whether a replay can be delivered to each.
+async fn receivers(tx: &mut Tx<'_>, tenant: Id<Tenant>) -> Result<HashMap<Uuid, bool>, StoreError> {
+    let select = sql("SELECT id, CASE WHEN ").then(TAKES_DELIVERIES).then(" THEN 1 ELSE 0 END FROM endpoints");
+    let select = select.and(" WHERE deleted_at IS NULL AND tenant_id = ", tenant);
+    let rows: Vec<(Uuid, i32)> = tx.fetch(select).await?;
+    Ok(rows.into_iter().map(|(id, takes)| (id, takes != 0)).collect())
 }

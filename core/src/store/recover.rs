@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{DueJob, NewJob, StoreError, dead_letters, endpoints, events, jobs, operations::Done, pool::Tx, sql::sql};
+use super::{
+    DueJob, Left, NewJob, StoreError, dead_letters, endpoints, events, jobs, operations::Done, pool::Tx, sql::sql,
+};
 use crate::domain::{
     Id, UnixMs,
     endpoint::{Endpoint, EndpointState},
@@ -38,7 +40,8 @@ pub(super) async fn page(
 ) -> Result<Done, StoreError> {
     let lock = tx.for_update();
     let select = endpoints::select_live(tenant, endpoint).then(lock);
-    let ended = Done { jobs: Vec::new(), discarded: 0, seen: 0, position: None, more: false, failed: None };
+    let ended =
+        Done { jobs: Vec::new(), discarded: 0, seen: 0, left: Vec::new(), position: None, more: false, failed: None };
     let Some(endpoint) = tx.fetch_one::<endpoints::Row>(select).await? else {
         return Ok(Done { failed: Some("the endpoint was deleted meanwhile"), ..ended });
     };
@@ -60,6 +63,7 @@ pub(super) async fn page(
         jobs: Vec::new(),
         discarded: 0,
         seen: u32::try_from(found.len()).unwrap_or(range.rows_max),
+        left: Vec::new(),
         position: Some(last.id.uuid()),
         more: found.len() == range.rows_max as usize,
         failed: None,
@@ -71,37 +75,49 @@ pub(super) async fn page(
         .any(found.iter().map(|event| event.id))
         .then(" ORDER BY id");
     let past: Vec<PastJob> = tx.fetch(past).await?;
-    let mut made = Vec::new();
+    let (mut made, mut left) = (Vec::new(), Vec::new());
     for event in &found {
         let tried: Vec<&PastJob> = past.iter().filter(|job| job.event_id == event.id.uuid()).collect();
-        made.extend(recover_event(tx, &endpoint, event, &tried, now).await?);
+        match recover_event(tx, &endpoint, event, &tried, now).await? {
+            Ok(job) => made.push(job),
+            Err(reason) => left.push(reason),
+        }
     }
-    Ok(Done { jobs: made, ..done })
+    Ok(Done { jobs: made, left, ..done })
 }
 
-/// The job that an event without a success needs: of its open dead letter, or a new one.
+/// The job that an event without a success needs, of its open dead letter or a new one; or why it needs none.
 async fn recover_event(
     tx: &mut Tx<'_>,
     endpoint: &Endpoint,
     event: &Event,
     tried: &[&PastJob],
     now: UnixMs,
-) -> Result<Option<DueJob>, StoreError> {
-    let over = |job: &&PastJob| job.state == JobState::Succeeded.as_str() || job.state == JobState::Pending.as_str();
+) -> Result<Result<DueJob, Left>, StoreError> {
+    let any = |state: JobState| tried.iter().any(|job| job.state == state.as_str());
     // The event of a test, be it another endpoint's, was meant for that moment only.
-    if tried.iter().any(|job| over(job) || job.kind == JobKind::WebhookTest.as_str()) {
-        return Ok(None);
+    if tried.iter().any(|job| job.kind == JobKind::WebhookTest.as_str()) {
+        return Ok(Err(Left::Test));
+    }
+    if any(JobState::Succeeded) {
+        return Ok(Err(Left::Delivered));
+    }
+    if any(JobState::Pending) {
+        return Ok(Err(Left::Pending));
     }
     for job in tried.iter().rev() {
         if let Some(letter) = dead_letters::open_of_job(tx, endpoint.tenant_id, job.id).await? {
-            return dead_letters::replay_row(tx, endpoint.tenant_id, &letter, None, now).await.map(Some);
+            return dead_letters::replay_row(tx, endpoint.tenant_id, &letter, None, now).await.map(Ok);
         }
     }
     let missed = endpoint.wants(&event.kind, &event.channels) && event.created_at >= endpoint.created_at;
-    if event.payload.is_none() || (tried.is_empty() && !missed) {
-        return Ok(None);
+    if tried.is_empty() && !missed {
+        return Ok(Err(Left::NotWanted));
+    }
+    if event.payload.is_none() {
+        return Ok(Err(Left::PayloadGone));
     }
     let job = NewJob::delivery(endpoint, event.id, event.deliver_at.max(now));
     tx.execute_all(jobs::insert(tx.dialect(), vec![(endpoint.tenant_id, &job, now)])).await?;
-    Ok(Some(job.due(endpoint.tenant_id)))
+    Ok(Ok(job.due(endpoint.tenant_id)))
 }
