@@ -19,6 +19,7 @@ mod open_files;
 mod seed;
 mod send;
 mod serve;
+mod site;
 mod token;
 mod traces;
 mod user;
@@ -79,6 +80,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Fill the database with a past that never was, to try out a large installation.
     Seed(seed::SeedArgs),
+    /// Check the addresses of a site's pages before its redirect rules go into service.
+    Site(site::SiteArgs),
     /// Print a commented template of every setting, ready to be saved as postrider.toml.
     Config,
 }
@@ -112,6 +115,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor => block_on(doctor::run(settings()?)),
         Command::Bench(args) => block_on(bench::run(settings()?, args)),
         Command::Seed(args) => block_on(seed::run(settings()?, args)),
+        Command::Site(args) => site::run(args),
         Command::Config => logs::say(&Settings::template()),
     }
 }

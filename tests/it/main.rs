@@ -51,6 +51,7 @@ mod redis_tls;
 mod roles;
 mod seed;
 mod shapes;
+mod site_links;
 mod standard_webhooks;
 mod store;
 mod tenancy;

@@ -20,6 +20,7 @@ pub mod rate;
 pub mod redaction;
 pub mod retry;
 pub mod signature;
+pub mod site;
 pub mod tag;
 pub mod tenant;
 pub mod time;

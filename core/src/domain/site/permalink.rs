@@ -1,0 +1,355 @@
+//! Addresses of pages in their one canonical form: NFC, then UTF-8 in percents of upper case (RFC 3986, section 6.2.2; RFC
+//! 3987, section 3.1). The same page under two spellings is two pages for whoever reads a sitemap, and one of them is dead.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use url::{Host, Url};
+
+/// Characters of an address, the limit of sitemaps (sitemaps.org, "loc").
+pub const URL_CHARS_MAX: usize = 2_047;
+/// What stands for itself in a path beside letters and digits (RFC 3986, section 3.3).
+const PATH_PLAIN: &[u8] = b"-._~!$&'()*+,;=:@/";
+/// And in a query (section 3.4).
+const QUERY_PLAIN: &[u8] = b"-._~!$&'()*+,;=:@/?";
+const UNRESERVED: &[u8] = b"-._~";
+
+/// Where a locale's pages are: scheme, host, and the path that all of theirs begin with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BaseUrl {
+    /// As in `https://example.com`, the port where it is not the scheme's.
+    origin: String,
+    host: String,
+    /// Without a slash at its end; empty for a host's own pages.
+    path: String,
+}
+
+/// An absolute canonical address on its locale's host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Permalink(String);
+
+/// Why an address is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressRefused {
+    #[error("{0:?} is no address: {1}")]
+    Unreadable(String, String),
+    #[error("it begins with {0:?}; write https:// or http://, or a path that begins with /")]
+    Scheme(String),
+    #[error("it has a user or a password in it")]
+    UserInfo,
+    #[error("it is at {0}, and the locale's pages are at {1}")]
+    OtherHost(String, String),
+    #[error("its path is not below {0}")]
+    OutsideBase(String),
+    #[error("it has a fragment (#…), which no sitemap takes")]
+    Fragment,
+    #[error("its path has the segment {0:?}")]
+    DotSegment(String),
+    #[error("it has the character {0:?}")]
+    Forbidden(char),
+    #[error("it has a percent sign without two hexadecimal digits: {0:?}")]
+    StrayPercent(String),
+    #[error("it is encoded twice: {0} is the code of a percent sign before another code")]
+    EncodedTwice(String),
+    #[error("its codes are no UTF-8: {0}")]
+    NotUtf8(String),
+    #[error("it has {0} characters; it may have {URL_CHARS_MAX}")]
+    TooLong(usize),
+    #[error("a base address has no query")]
+    BaseQuery,
+}
+
+impl BaseUrl {
+    /// # Errors
+    /// Where it is no absolute address of http or https without a query.
+    pub fn parse(text: &str) -> Result<Self, AddressRefused> {
+        let (origin, host, rest) = split(text)?;
+        if rest.contains('?') {
+            return Err(AddressRefused::BaseQuery);
+        }
+        let path = canonical(&rest, PATH_PLAIN)?.trim_end_matches('/').to_owned();
+        judge_segments(&path)?;
+        Ok(Self { origin, host, path })
+    }
+
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// As in `https://example.com`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What the paths of its pages begin with, without a slash at the end.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The canonical form of an address of a page, or of a path below the base that begins with a slash.
+    ///
+    /// # Errors
+    /// Where it is no address of a page of this locale.
+    pub fn permalink(&self, text: &str) -> Result<Permalink, AddressRefused> {
+        let (rest, is_below) = match text.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
+            Some(_) => (text.to_owned(), true),
+            None => {
+                let (origin, _, rest) = split(text)?;
+                if origin != self.origin {
+                    return Err(AddressRefused::OtherHost(origin, self.origin.clone()));
+                }
+                (rest, false)
+            }
+        };
+        if rest.contains('#') {
+            return Err(AddressRefused::Fragment);
+        }
+        let (path, query) = rest.split_once('?').map_or((rest.as_str(), None), |(path, query)| (path, Some(query)));
+        let path = canonical(path, PATH_PLAIN)?;
+        judge_segments(&path)?;
+        let path = if is_below { format!("{}{path}", self.path) } else { path };
+        let within = path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if !within {
+            return Err(AddressRefused::OutsideBase(self.path.clone()));
+        }
+        let mut url = format!("{}{}", self.origin, if path.is_empty() { "/" } else { &path });
+        if let Some(query) = query {
+            url.push('?');
+            url.push_str(&canonical(query, QUERY_PLAIN)?);
+        }
+        match url.len() {
+            long if long > URL_CHARS_MAX => Err(AddressRefused::TooLong(long)),
+            _ => Ok(Permalink(url)),
+        }
+    }
+}
+
+/// Origin, host and what stands behind them, as it came.
+fn split(text: &str) -> Result<(String, String, String), AddressRefused> {
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| AddressRefused::Scheme(beginning(text)))?;
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(scheme.as_str(), "http" | "https") {
+        return Err(AddressRefused::Scheme(beginning(text)));
+    }
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err(AddressRefused::UserInfo);
+    }
+    let url = Url::parse(&format!("{scheme}://{authority}/"))
+        .map_err(|error| AddressRefused::Unreadable(beginning(text), error.to_string()))?;
+    let host = match url.host() {
+        Some(Host::Domain(domain)) => domain.to_owned(),
+        Some(address) => address.to_string(),
+        None => return Err(AddressRefused::Unreadable(beginning(text), "it has no host".to_owned())),
+    };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Ok((format!("{scheme}://{host}{port}"), host, rest.to_owned()))
+}
+
+fn beginning(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+fn judge_segments(path: &str) -> Result<(), AddressRefused> {
+    match path.split('/').find(|segment| matches!(*segment, "." | "..")) {
+        Some(segment) => Err(AddressRefused::DotSegment(segment.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// A part of an address in its canonical form: what is coded without need is decoded, NFC, and coded again. A code of a
+/// character that would divide the address stays a code, since the character itself means something else.
+fn canonical(part: &str, plain: &[u8]) -> Result<String, AddressRefused> {
+    let (mut canonical, mut text) = (String::with_capacity(part.len()), Vec::new());
+    let mut bytes = part.bytes().enumerate();
+    while let Some((place, byte)) = bytes.next() {
+        if byte != b'%' {
+            text.push(byte);
+            continue;
+        }
+        let code = part.get(place..place + 3).and_then(|code| u8::from_str_radix(&code[1..], 16).ok());
+        let stray = || AddressRefused::StrayPercent(part[place..].chars().take(3).collect());
+        let code = code.filter(|_| part.as_bytes()[place + 1..place + 3].iter().all(u8::is_ascii_hexdigit));
+        let code = code.ok_or_else(stray)?;
+        bytes.nth(1);
+        if code == b'%' && is_code(part.as_bytes().get(place + 3..place + 5)) {
+            return Err(AddressRefused::EncodedTwice(part[place..place + 5].to_owned()));
+        }
+        if code < 0x20 || code == 0x7f {
+            return Err(AddressRefused::Forbidden(char::from(code)));
+        }
+        if code.is_ascii() && !code.is_ascii_alphanumeric() && !UNRESERVED.contains(&code) {
+            push_text(&mut canonical, &mut text, plain)?;
+            push_code(&mut canonical, code);
+        } else {
+            text.push(code);
+        }
+    }
+    push_text(&mut canonical, &mut text, plain)?;
+    Ok(canonical)
+}
+
+fn is_code(bytes: Option<&[u8]>) -> bool {
+    bytes.is_some_and(|bytes| bytes.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn push_text(canonical: &mut String, text: &mut Vec<u8>, plain: &[u8]) -> Result<(), AddressRefused> {
+    let bytes = std::mem::take(text);
+    let decoded = String::from_utf8(bytes).map_err(|error| {
+        let bad = error.as_bytes().iter().filter(|byte| !byte.is_ascii()).take(4);
+        AddressRefused::NotUtf8(bad.map(|byte| format!("%{byte:02X}")).collect())
+    })?;
+    for char in decoded.nfc() {
+        if char.is_control() || char == '\\' || char.is_whitespace() && char != ' ' {
+            return Err(AddressRefused::Forbidden(char));
+        }
+        let mut buffer = [0; 4];
+        for byte in char.encode_utf8(&mut buffer).bytes() {
+            match byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+                true => canonical.push(char::from(byte)),
+                false => push_code(canonical, byte),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn push_code(canonical: &mut String, byte: u8) {
+    canonical.push_str(&format!("%{byte:02X}"));
+}
+
+impl TryFrom<String> for BaseUrl {
+    type Error = AddressRefused;
+    fn try_from(text: String) -> Result<Self, AddressRefused> {
+        Self::parse(&text)
+    }
+}
+
+impl From<BaseUrl> for String {
+    fn from(base: BaseUrl) -> Self {
+        base.to_string()
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin, self.path)
+    }
+}
+
+impl Permalink {
+    /// The canonical form of an absolute address of whatever host.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn parse(text: &str) -> Result<Self, AddressRefused> {
+        let (origin, host, _) = split(text)?;
+        BaseUrl { origin, host, path: String::new() }.permalink(text)
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its origin, and its path without the query.
+    #[must_use]
+    pub fn split(&self) -> (&str, &str) {
+        let path = self.0.find("://").and_then(|at| self.0[at + 3..].find('/').map(|slash| at + 3 + slash));
+        let (origin, path) = self.0.split_at(path.unwrap_or(self.0.len()));
+        (origin, path.split('?').next().unwrap_or(path))
+    }
+}
+
+impl fmt::Display for Permalink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn link(text: &str) -> Result<String, AddressRefused> {
+        BaseUrl::parse("https://Bücher.example/de/")?.permalink(text).map(|link| link.0)
+    }
+
+    #[test]
+    fn all_spellings_of_a_page_have_one_address() {
+        let address = "https://xn--bcher-kva.example/de/caf%C3%A9";
+        for text in [
+            "/café",
+            "/cafe\u{301}",
+            "/caf%C3%A9",
+            "/caf%c3%a9",
+            "/cafe%CC%81",
+            "/%63afé",
+            "https://bücher.example/de/café",
+            "HTTPS://BÜCHER.example:443/de/caf%c3%A9",
+        ] {
+            assert_eq!(link(text).as_deref(), Ok(address), "{text}");
+        }
+        assert_eq!(link("/").as_deref(), Ok("https://xn--bcher-kva.example/de/"));
+        assert_eq!(link("https://bücher.example/de").as_deref(), Ok("https://xn--bcher-kva.example/de"));
+    }
+
+    #[test]
+    fn what_means_something_else_when_decoded_stays_a_code() {
+        assert_eq!(
+            link("/a%2fb%3F?q=%26&r=ü ").as_deref(),
+            Ok("https://xn--bcher-kva.example/de/a%2Fb%3F?q=%26&r=%C3%BC%20")
+        );
+        assert_eq!(link("/100%25").as_deref(), Ok("https://xn--bcher-kva.example/de/100%25"));
+    }
+
+    #[test]
+    fn an_address_that_would_be_dead_is_refused_by_name() {
+        for (text, words) in [
+            ("/caf%25C3%25A9", "encoded twice: %25C3"),
+            ("/caf%E9", "no UTF-8: %E9"),
+            ("/caf%C3", "no UTF-8: %C3"),
+            ("/100%", "percent sign"),
+            ("/a%2", "percent sign"),
+            ("/a%+1", "percent sign"),
+            ("cafe", "begins with \"cafe\""),
+            ("ftp://bücher.example/de/a", "begins with"),
+            ("//bücher.example/de/a", "begins with"),
+            ("https://u:p@bücher.example/de/a", "user or a password"),
+            ("https://example.com/de/a", "https://example.com"),
+            ("http://bücher.example/de/a", "the locale's pages are at https://"),
+            ("https://bücher.example/fr/a", "not below /de"),
+            ("https://bücher.example/deutsch", "not below /de"),
+            ("/a#b", "fragment"),
+            ("/../fr", "segment \"..\""),
+            ("/%2e%2E/fr", "segment \"..\""),
+            ("/a\u{8}b", "character '\\u{8}'"),
+            ("/a%0Ab", "character '\\n'"),
+            ("/a\\b", "character '\\\\'"),
+            ("/a\u{2028}b", "character"),
+        ] {
+            let refused = link(text).expect_err(text).to_string();
+            assert!(refused.contains(words), "{text}: {refused}");
+        }
+        assert_eq!(link(&format!("/{}", "é".repeat(400))), Err(AddressRefused::TooLong(2_433)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_canonical_address_is_its_own_canonical_form(path in "(/[^?#\\\\\\pC\\s]{0,8}){1,4}", query in proptest::option::of("[^#\\\\\\pC\\s]{0,8}")) {
+            let text = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+            if let Ok(once) = link(&text) {
+                prop_assert!(once.is_ascii());
+                prop_assert_eq!(link(&once), Ok(once.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A site's redirect rules, as its server applies them: from the first to the last, the first that matches wins.
+
+use std::borrow::Cow;
+
+use regex::Regex;
+
+/// Hops that a browser follows at most (Fetch, section 4.4).
+pub const HOPS_MAX: usize = 20;
+
+/// One rule of a file.
+#[derive(Clone, Debug)]
+pub struct Redirect {
+    /// Of the file, from 1.
+    pub line: usize,
+    from: From,
+    /// A path, or an address elsewhere. `$1` is what a pattern's first group matched.
+    pub to: String,
+}
+
+#[derive(Clone, Debug)]
+enum From {
+    Exact(String),
+    Prefix(String),
+    Pattern(Regex),
+}
+
+/// All rules of a site, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Redirects(Vec<Redirect>);
+
+/// Why a line of the file is no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct RuleRefused {
+    pub line: usize,
+    pub why: String,
+}
+
+/// Where a request ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The places of the rules that it went through.
+    pub rules: Vec<usize>,
+    pub end: End,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// No rule matches this path, so the application answers.
+    At(String),
+    /// An address of another host.
+    Elsewhere(String),
+    /// It comes back to where it was, or goes on for more hops than a browser follows.
+    Loop,
+}
+
+impl Redirects {
+    /// Lines of `exact|prefix|regex FROM TO`; empty ones and those that begin with `#` are passed over.
+    ///
+    /// # Errors
+    /// Every line that is no rule.
+    pub fn parse(text: &str) -> Result<Self, Vec<RuleRefused>> {
+        let (mut rules, mut refused) = (Vec::new(), Vec::new());
+        for (place, line) in text.lines().enumerate() {
+            let line_text = line.trim();
+            if line_text.is_empty() || line_text.starts_with('#') {
+                continue;
+            }
+            match rule(place + 1, line_text) {
+                Ok(rule) => rules.push(rule),
+                Err(why) => refused.push(RuleRefused { line: place + 1, why }),
+            }
+        }
+        if refused.is_empty() { Ok(Self(rules)) } else { Err(refused) }
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> &[Redirect] {
+        &self.0
+    }
+
+    /// The way of a request for this path.
+    #[must_use]
+    pub fn follow(&self, path: &str) -> Way {
+        let (mut seen, mut rules, mut path) = (Vec::new(), Vec::new(), path.to_owned());
+        while let Some((place, to)) = self.step(&path) {
+            rules.push(place);
+            let key = decoded(&path).into_owned();
+            if seen.contains(&key) || rules.len() > HOPS_MAX {
+                return Way { rules, end: End::Loop };
+            }
+            seen.push(key);
+            if !to.starts_with('/') {
+                return Way { rules, end: End::Elsewhere(to) };
+            }
+            path = to;
+        }
+        Way { rules, end: End::At(path) }
+    }
+
+    /// The first rule that matches a path, and where it leads.
+    #[must_use]
+    pub fn step(&self, path: &str) -> Option<(usize, String)> {
+        let path = decoded(path);
+        self.0.iter().enumerate().find_map(|(place, rule)| Some((place, rule.apply(&path)?)))
+    }
+
+    /// Rules that no request reaches, each with the earlier one that takes all of its requests.
+    #[must_use]
+    pub fn shadowed(&self) -> Vec<(usize, usize)> {
+        let covers = |place: usize| self.0[..place].iter().position(|earlier| earlier.covers(&self.0[place].from));
+        (0..self.0.len()).filter_map(|place| Some((place, covers(place)?))).collect()
+    }
+}
+
+impl Redirect {
+    /// A path that it matches, where one can be told.
+    #[must_use]
+    pub fn example(&self) -> Option<&str> {
+        match &self.from {
+            From::Exact(path) | From::Prefix(path) => Some(path),
+            From::Pattern(_) => None,
+        }
+    }
+
+    fn apply(&self, path: &str) -> Option<String> {
+        match &self.from {
+            From::Exact(from) => (from == path).then(|| self.to.clone()),
+            From::Prefix(from) => path.strip_prefix(from.as_str()).map(|rest| format!("{}{rest}", self.to)),
+            From::Pattern(pattern) => {
+                let groups = pattern.captures(path)?;
+                let mut to = String::new();
+                groups.expand(&self.to, &mut to);
+                Some(to)
+            }
+        }
+    }
+
+    /// Whether it takes all that `later` would.
+    fn covers(&self, later: &From) -> bool {
+        match (&self.from, later) {
+            (From::Exact(from), From::Exact(path)) => from == path,
+            (From::Prefix(from), From::Exact(path) | From::Prefix(path)) => path.starts_with(from.as_str()),
+            (From::Pattern(pattern), From::Exact(path)) => pattern.is_match(path),
+            (From::Pattern(pattern), From::Pattern(other)) => pattern.as_str() == other.as_str(),
+            (From::Exact(_) | From::Pattern(_), From::Prefix(_))
+            | (From::Exact(_) | From::Prefix(_), From::Pattern(_)) => false,
+        }
+    }
+}
+
+fn rule(line: usize, text: &str) -> Result<Redirect, String> {
+    let mut words = text.split_whitespace();
+    let (Some(kind), Some(from), Some(to), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        return Err(format!("{text:?} is no rule; write exact, prefix or regex, then from where and to where"));
+    };
+    let is_path = |text: &str| text.starts_with('/') && !text.starts_with("//");
+    if !is_path(to) && !to.starts_with("https://") && !to.starts_with("http://") && !to.starts_with('$') {
+        return Err(format!("{to:?} is neither a path that begins with / nor an address"));
+    }
+    let plain = || is_path(from).then(|| decoded(from).into_owned()).ok_or(format!("{from:?} does not begin with /"));
+    let from = match kind {
+        "exact" => From::Exact(plain()?),
+        "prefix" => From::Prefix(plain()?),
+        "regex" => From::Pattern(Regex::new(from).map_err(|error| format!("{from:?} is no pattern: {error}"))?),
+        other => return Err(format!("{other:?} is none of exact, prefix and regex")),
+    };
+    Ok(Redirect { line, from, to: to.to_owned() })
+}
+
+/// A path as servers compare it: its codes decoded once. As it stands where they are no UTF-8.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let bytes = path.as_bytes();
+    let (mut out, mut place) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(&byte) = bytes.get(place) {
+        let code =
+            bytes.get(place + 1..place + 3).filter(|code| byte == b'%' && code.iter().all(u8::is_ascii_hexdigit));
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        out.push(code.unwrap_or(byte));
+        place += if code.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(out).map_or(path.into(), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str = "# moved in 2024
+exact  /old        /new
+exact  /a          /b
+exact  /b          /c
+prefix /blog/      /news/
+exact  /blog/x     /y
+regex  ^/p/(\\d+)$ /post/$1
+exact  /round      /about
+exact  /about      /round
+exact  /out        https://example.org/
+exact  /caf%C3%A9  /cafe
+";
+
+    fn rules() -> Redirects {
+        Redirects::parse(RULES).unwrap()
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_wins_until_none_does() {
+        let end = |path: &str| rules().follow(path).end;
+        assert_eq!(end("/old"), End::At("/new".to_owned()));
+        assert_eq!(rules().follow("/a"), Way { rules: vec![1, 2], end: End::At("/c".to_owned()) });
+        assert_eq!(end("/blog/x"), End::At("/news/x".to_owned()));
+        assert_eq!(end("/p/12"), End::At("/post/12".to_owned()));
+        assert_eq!(end("/p/x"), End::At("/p/x".to_owned()));
+        assert_eq!(end("/round"), End::Loop);
+        assert_eq!(end("/out"), End::Elsewhere("https://example.org/".to_owned()));
+        for spelling in ["/café", "/caf%c3%a9", "/caf%C3%A9"] {
+            assert_eq!(end(spelling), End::At("/cafe".to_owned()), "{spelling}");
+        }
+        assert_eq!(end("/caf%25C3%25A9"), End::At("/caf%25C3%25A9".to_owned()));
+    }
+
+    #[test]
+    fn a_rule_behind_one_that_takes_all_of_its_requests_is_shadowed() {
+        assert_eq!(rules().shadowed(), [(4, 3)]);
+    }
+
+    #[test]
+    fn a_rule_that_grows_its_own_path_is_a_loop() {
+        let grows = Redirects::parse("prefix /a /a/a").unwrap();
+        assert_eq!(grows.follow("/a").end, End::Loop);
+    }
+
+    #[test]
+    fn every_line_that_is_no_rule_is_named() {
+        let refused = Redirects::parse("exact /a\n\nmove /a /b\nexact a /b\nexact /a b\nregex ( /b").unwrap_err();
+        assert_eq!(refused.iter().map(|refused| refused.line).collect::<Vec<_>>(), [1, 3, 4, 5, 6]);
+        assert!(refused[1].to_string().starts_with("line 3: \"move\" is none of"), "{}", refused[1]);
+    }
+}

@@ -1,0 +1,28 @@
+//! `postrider site`: sites whose addresses, sitemaps and feeds are looked after.
+
+mod check_links;
+mod report;
+
+use clap::{Args, Subcommand};
+
+#[derive(Args)]
+pub(crate) struct SiteArgs {
+    #[command(subcommand)]
+    command: SiteCommand,
+}
+
+#[derive(Subcommand)]
+enum SiteCommand {
+    /// Try each page's address, in each spelling that browsers and programs make of it, against redirect rules.
+    ///
+    /// Rules are lines of `exact|prefix|regex FROM TO`, in the order in which the server tries them; # begins a comment, and
+    /// $1 in TO is what a pattern's first group matched. Paths are compared as servers compare them: their codes decoded
+    /// once. No server has to run, and nothing is changed.
+    CheckLinks(check_links::CheckLinksArgs),
+}
+
+pub(crate) fn run(args: SiteArgs) -> anyhow::Result<()> {
+    match args.command {
+        SiteCommand::CheckLinks(args) => check_links::run(&args),
+    }
+}
