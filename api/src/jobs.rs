@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    accept::{IdempotencyKey, Submission, hash},
+    accept::{IdempotencyKey, Submission},
     auth::{Caller, Operate, Publish, ReadPublished},
     http_request::{self, HttpRequestJson},
     job_list,
@@ -224,7 +224,7 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
     let mut faults = Faults::default();
     let lane = match (&request.lane, &args) {
         (Some(name), _) => faults.keep("/lane", parse_lane(name)),
-        (None, Some(args)) => Some(host_lane(args)),
+        (None, Some(args)) => Some(args.host_lane()),
         (None, None) => faults.keep("/lane", parse_lane(kind.as_str())),
     };
     let run_at = request.run_at.as_deref().and_then(|text| faults.keep("/run_at", schedule(text, now)));
@@ -278,16 +278,6 @@ fn parse_lane(name: &str) -> Result<LaneName, String> {
         return Err(format!("lanes that begin with {ENDPOINT_LANE_PREFIX} are endpoints' own"));
     }
     name.parse().map_err(|error: postrider_core::domain::lane::LaneNameError| error.to_string())
-}
-
-/// The lane of a URL's host; of its hash where the host is too long or odd for a lane's name.
-fn host_lane(args: &HttpRequest) -> LaneName {
-    let url = url::Url::parse(args.url.as_str()).ok();
-    let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
-    let plain = host.trim_start_matches('[').trim_end_matches(']');
-    let hashed = || hash(&[host.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let named = format!("host:{plain}").parse().or_else(|_| format!("host:{}", hashed()).parse());
-    named.unwrap_or_else(|_| LaneName::of_endpoint(Id::from_uuid(uuid::Uuid::nil())))
 }
 
 /// Shows a job with its attempts.

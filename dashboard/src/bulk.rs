@@ -1,5 +1,7 @@
 //! What is done to many dead letters at once: how many there are is shown first, then an operation does it.
 
+use std::collections::HashSet;
+
 use askama::Template;
 use axum::{
     Router,
@@ -13,7 +15,7 @@ use postrider_core::{
 
 use crate::{
     Dashboard,
-    dead_letters::{filter, label},
+    dead_letters::{filter, is_filter, label},
     fields::Fields,
     page::{Frame, LATER, Refusal, Section, Shown, base, show_in_parts},
     visit::{Deed, Visit},
@@ -85,7 +87,12 @@ async fn ask(visit: Visit) -> Shown {
     let (act, mut filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query)?);
     filter.until = Some(filter.until.map_or(visit.now, |until| until.min(visit.now)));
     let title = if act == Act::Replay { "Replay dead letters" } else { "Discard dead letters" };
-    let asked = visit.query.pairs().filter(|(name, value)| !NOT_FILTER.contains(name) && !value.is_empty());
+    let mut told = HashSet::new();
+    // As they are read: of several values the first, and nothing that is no part of a filter.
+    let asked = visit.query.pairs().filter(|(name, value)| {
+        let counts = *name == "id" || (is_filter(name) && told.insert((*name).to_owned()));
+        counts && !NOT_FILTER.contains(name) && !value.is_empty()
+    });
     let frame = Frame::of(&visit, Section::DeadLetters, title);
     let question = Question {
         asked: asked

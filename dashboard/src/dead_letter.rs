@@ -25,7 +25,7 @@ use crate::{
     body::Body,
     call_arguments,
     diagram::{Diagram, Life},
-    exchange::{Delivery, Exchange},
+    exchange::{Delivery, Doubt, Exchange},
     failures::{Similar, similar},
     lineage::{self, Kin},
     moment::Moment,
@@ -52,6 +52,8 @@ struct DeadLetterPage {
     kind: &'static str,
     event_type: Option<String>,
     message_id: Option<String>,
+    /// The endpoint is deleted, and its lane with it.
+    is_gone: bool,
     endpoint: Option<(String, String)>,
     lane: String,
     died: Moment,
@@ -172,6 +174,7 @@ async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refus
     let exchange = exchange(visit, &letter).await?;
     let takes_other_payload = editable(visit, &letter).is_some();
     Ok(DeadLetterPage {
+        is_gone: matches!(exchange.as_ref().and_then(|exchange| exchange.doubt.as_ref()), Some(Doubt::Deleted)),
         payload: exchange.is_none().then(|| visit.body(&letter.payload)),
         exchange,
         lineage: lineage::of(visit, letter.job_id, letter.replay_of, &letter.id.to_string()).await?,

@@ -62,6 +62,11 @@ const FIELDS: [Named; 13] = [
     TAG,
 ];
 
+/// Whether a field is part of the filter.
+pub(crate) fn is_filter(name: &str) -> bool {
+    FIELDS.iter().any(|(known, _)| *known == name)
+}
+
 /// What people read in the place of a field's name.
 pub(crate) fn label(name: &str) -> &str {
     FIELDS.iter().find(|(known, _)| *known == name).map_or(name, |(_, label)| label)
@@ -78,6 +83,8 @@ struct DeadLettersPage {
     rest: String,
     /// The same as a whole query, which leads back to this list.
     whole: String,
+    /// How many the address names by their ids.
+    picked: usize,
     rows: Vec<Line>,
     pager: Pager,
 }
@@ -112,6 +119,7 @@ async fn dead_letters(visit: Visit) -> Shown {
         has_open: filter.state.is_none_or(|state| state == DeadLetterState::Open),
         rest: fields.query_without(&["before"]).replacen('?', "&", 1),
         whole: fields.query_without(&["before"]),
+        picked: filter.ids.len(),
         pager: Pager::searched(fields, &listed, ROWS, visit.now),
         rows: listed.rows.into_iter().map(|letter| Line::of(&visit, letter)).collect(),
     };

@@ -127,6 +127,11 @@ async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
 async fn update(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
     let endpoint = find(&visit, &id).await?;
     let form = EndpointForm::read(&fields);
+    if fields.text("seen").is_some_and(|seen| seen != endpoint.updated_at.0.to_string()) {
+        let words = "Somebody else has changed these settings since this form was opened, and it would undo that. Open it \
+            again, look at what is there now, and make your change once more.";
+        return Err(Refusal::Conflict(words.to_owned()));
+    }
     let change = match form.change(&EndpointForm::of(&endpoint.settings), &visit.dashboard.settings.egress) {
         Ok(change) => change,
         Err(faults) => {
@@ -148,6 +153,7 @@ fn form_page(visit: &Visit, endpoint: &Endpoint, form: EndpointForm, faults: Vec
         back,
         button: "Save",
         once: None,
+        seen: Some(endpoint.updated_at.0),
         form,
         faults,
     }

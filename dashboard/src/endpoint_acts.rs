@@ -30,6 +30,7 @@ use crate::{
     fields::Fields,
     moment::length,
     page::{Frame, Refusal, Section, Shown, base, show},
+    portal_acts::may_resume,
     secret_once::{replaced_already, replaced_by},
     visit::{Deed, Visit},
 };
@@ -97,8 +98,10 @@ struct DeletePage {
 }
 
 async fn pause(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
-    let reason = format!("paused by {}", visit.user.name);
-    let endpoint = turn(&visit.dashboard, &visit.scope(), find(&visit, &id).await?.id, Turn::Pause { reason }).await?;
+    let (reason, endpoint) = (format!("paused by {}", visit.user.name), find(&visit, &id).await?);
+    // An integrator's own pause becomes one that only operators lift.
+    let turned = if may_resume(&endpoint) { Turn::PauseForGood { reason } } else { Turn::Pause { reason } };
+    let endpoint = turn(&visit.dashboard, &visit.scope(), endpoint.id, turned).await?;
     Ok(Redirect::to(&endpoint_path(&visit, endpoint.id)).into_response())
 }
 
@@ -109,7 +112,13 @@ async fn resume(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed)
 
 /// Whether deliveries wait.
 pub(crate) enum Turn {
-    Pause { reason: String },
+    Pause {
+        reason: String,
+    },
+    /// One that is paused already too.
+    PauseForGood {
+        reason: String,
+    },
     Resume,
 }
 
@@ -124,6 +133,9 @@ pub(crate) async fn turn(
     let now = UnixMs::now();
     let (from, change): (&[EndpointState], _) = match turn {
         Turn::Pause { reason } => (&[Active, Failing], EndpointChange { state: Paused, reason: Some(reason), now }),
+        Turn::PauseForGood { reason } => {
+            (&[Active, Failing, Paused], EndpointChange { state: Paused, reason: Some(reason), now })
+        }
         Turn::Resume => (&[Paused, Failing, Disabled], EndpointChange { state: Active, reason: None, now }),
     };
     let endpoint = scope.change_endpoint_state(id, from, &change).await?.ok_or(Refusal::NotFound("endpoint"))?;

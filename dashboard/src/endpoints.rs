@@ -67,6 +67,8 @@ pub(crate) struct EndpointFormPage {
     pub(crate) button: &'static str,
     /// What is made gets this id, so that a form that is sent twice makes one endpoint.
     pub(crate) once: Option<String>,
+    /// The settings that the form shows, by when they were set.
+    pub(crate) seen: Option<i64>,
     pub(crate) form: EndpointForm,
     pub(crate) faults: Vec<Fault>,
 }
@@ -124,6 +126,7 @@ fn form_page(visit: &Visit, once: String, form: EndpointForm, faults: Vec<Fault>
         back,
         button: "Make this endpoint",
         once,
+        seen: None,
         form,
         faults,
     }

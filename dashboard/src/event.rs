@@ -56,6 +56,7 @@ struct EventPage {
     /// Endpoints beyond those that are shown.
     more: usize,
     choices: Vec<Choice>,
+    branches_max: usize,
 }
 
 #[derive(Template)]
@@ -124,6 +125,7 @@ async fn event(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
         branches,
         more,
         choices: choices(&summary, &endpoints),
+        branches_max: BRANCHES_MAX,
     };
     show(&page)
 }

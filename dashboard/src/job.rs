@@ -57,6 +57,8 @@ struct JobPage {
     lost_workers: u32,
     unique_key: Option<String>,
     event: Option<String>,
+    /// The endpoint is deleted, and its lane with it.
+    is_gone: bool,
     endpoint: Option<(String, String)>,
     letter: Option<String>,
     made: Moment,
@@ -173,6 +175,7 @@ fn page(visit: &Visit, detail: &JobDetail, known: Known, letter: Option<String>,
         lost_workers: job.lost_workers,
         unique_key: job.unique_key.clone(),
         event: detail.event.clone(),
+        is_gone: job.endpoint_id.is_some() && known.endpoint.is_none(),
         endpoint: job.endpoint_id.map(|id| {
             let url = known.endpoint.as_ref().map(|endpoint| visit.url(endpoint.settings.url.as_str()));
             (id.to_string(), url.unwrap_or_else(|| "deleted".to_owned()))

@@ -142,7 +142,7 @@ fn filter(fields: &Fields, faults: &mut Faults) -> JobFilter {
         event: None,
         fingerprint: faults.read(fields.parsed::<Fingerprint>(FINGERPRINT, "fingerprint of a failure group")),
         text: fields.text(Q.0).map(str::to_owned),
-        payload: fields.text(PAYLOAD.0).map(str::to_owned),
+        payload: fields.raw(PAYLOAD.0).filter(|text| !text.is_empty()).map(str::to_owned),
         since: faults.read(fields.time(SINCE)),
         until: faults.read(fields.time(UNTIL)),
     }

@@ -51,6 +51,8 @@ struct LanesPage {
     frame: Frame,
     /// The queue answered.
     told: bool,
+    /// There may be more than are shown.
+    is_cut: bool,
     rows: Vec<Line>,
 }
 
@@ -128,11 +130,12 @@ async fn lanes(visit: Visit) -> Shown {
     let line = |name: &LaneName, set: &LaneSettings, view: Option<&LaneView>| {
         Line::of(LaneLabel::of(name, &endpoints), set, view, visit.now)
     };
+    let is_cut = views.as_ref().is_some_and(|views| views.len() >= LANES_MAX) || set.len() > LANES_MAX;
     let busy = views.iter().flatten().map(|view| line(&view.key.name, &view.settings, Some(view)));
     let known = |name: &LaneName| views.iter().flatten().any(|view| view.key.name == *name);
     let idle = set.iter().filter(|(name, _)| !known(name)).take(LANES_MAX);
     let rows = busy.chain(idle.map(|(name, settings)| line(name, settings, None))).collect();
-    show(&LanesPage { frame: Frame::of(&visit, Section::Lanes, "Lanes"), told: views.is_some(), rows })
+    show(&LanesPage { frame: Frame::of(&visit, Section::Lanes, "Lanes"), told: views.is_some(), is_cut, rows })
 }
 
 async fn lane(visit: Visit, Path((_, name)): Path<(String, String)>) -> Shown {

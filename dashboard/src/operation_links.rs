@@ -16,8 +16,10 @@ pub(crate) struct ListLink {
     pub(crate) path: String,
 }
 
-/// Lists of what an operation did and was asked for. Whoever may not search payloads is not led to a list that does.
+/// Lists of what an operation did and was asked for. Whoever may not search payloads is not led to a list that does, and
+/// nobody to one that is longer than what was asked for.
 pub(crate) fn links_of(operation: &Operation, sees_all: bool) -> Vec<ListLink> {
+    let leads = |filter: &DeadLetterFilter| (sees_all || filter.payload.is_none()) && filter.ids.len() <= IDS_MAX;
     let link = |words, path| ListLink { words, path };
     let letters = |words, filter: &DeadLetterFilter, done: Option<DeadLetterState>| {
         link(words, format!("/dead-letters{}", letters_query(operation, filter, done)))
@@ -29,17 +31,17 @@ pub(crate) fn links_of(operation: &Operation, sees_all: bool) -> Vec<ListLink> {
     };
     match &operation.kind {
         OperationKind::RecoverEndpoint { endpoint, .. } => vec![jobs(vec![("lane", endpoint.to_string())])],
-        OperationKind::ReplayDeadLetters { filter } if sees_all || filter.payload.is_none() => {
+        OperationKind::ReplayDeadLetters { filter } if leads(filter) => {
             let lane = filter.endpoint.map(|endpoint| ("lane", endpoint.to_string()));
             let kind = filter.kind.clone().map(|kind| ("kind", kind));
             vec![
-                letters("Dead letters that it replayed", filter, Some(DeadLetterState::Replayed)),
+                letters("Those of its filter that were replayed while it ran", filter, Some(DeadLetterState::Replayed)),
                 jobs(lane.into_iter().chain(kind).collect()),
                 letters("What is still open of those that it was asked for", filter, None),
             ]
         }
-        OperationKind::DiscardDeadLetters { filter, .. } if sees_all || filter.payload.is_none() => vec![
-            letters("Dead letters that it discarded", filter, Some(DeadLetterState::Discarded)),
+        OperationKind::DiscardDeadLetters { filter, .. } if leads(filter) => vec![
+            letters("Those of its filter that were discarded while it ran", filter, Some(DeadLetterState::Discarded)),
             letters("What is still open of those that it was asked for", filter, None),
         ],
         _ => Vec::new(),
@@ -88,9 +90,7 @@ fn letters_query(operation: &Operation, filter: &DeadLetterFilter, done: Option<
         ("state", done.map(|state| state.as_str().to_owned())),
     ];
     let mut pairs: Vec<_> = pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    if ids.len() <= IDS_MAX {
-        pairs.extend(ids.iter().map(|id| ("id", id.to_string())));
-    }
+    pairs.extend(ids.iter().map(|id| ("id", id.to_string())));
     query(&pairs)
 }
 

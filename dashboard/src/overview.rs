@@ -105,6 +105,10 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
             if let Some(oldest) = queue.oldest.as_ref().filter(|_| queue.late) {
                 add(format!("The oldest job that could run has waited for {oldest}."), format!("{base}/lanes"));
             }
+            if queue.held > 0 {
+                let jobs = if queue.held == 1 { "job waits" } else { "jobs wait" };
+                add(format!("{} {jobs} in lanes that are paused.", queue.held), format!("{base}/lanes"));
+            }
         }
     }
     for state in [EndpointState::Failing, EndpointState::Disabled] {

@@ -14,6 +14,7 @@ use postrider_core::{
         attempt::Attempt,
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::{Endpoint, EndpointState},
+        health::Health,
     },
     store::{DeadLetterFilter, DeliveryLetter, Page},
 };
@@ -56,6 +57,8 @@ struct EndpointPage {
     line: EndpointLine,
     paused: bool,
     disabled: bool,
+    /// There are more dead letters than are shown.
+    has_more_letters: bool,
     letters: Vec<LetterLine>,
     attempts: Vec<LogLine>,
     pager: Pager,
@@ -116,12 +119,15 @@ async fn portal(guest: Guest) -> PortalShown {
     let page = PortalPage {
         frame: guest.frame("Endpoints"),
         pager: Pager::before(&guest.query, last.map(ToString::to_string)),
-        rows: endpoints
-            .iter()
-            .map(|endpoint| EndpointLine::of(endpoint, health.get(&endpoint.id), guest.now))
-            .collect(),
+        rows: endpoints.iter().map(|endpoint| line(endpoint, health.get(&endpoint.id), guest.now)).collect(),
     };
     Ok(show(&page)?)
+}
+
+/// Which of their people has paused an endpoint is no integrator's business.
+fn line(endpoint: &Endpoint, health: Option<&Health>, now: UnixMs) -> EndpointLine {
+    let line = EndpointLine::of(endpoint, health, now);
+    EndpointLine { reason: line.reason.filter(|_| may_resume(endpoint)), ..line }
 }
 
 async fn endpoint(guest: Guest) -> PortalShown {
@@ -144,11 +150,12 @@ async fn endpoint(guest: Guest) -> PortalShown {
     };
     let page = EndpointPage {
         frame: guest.frame(endpoint.settings.url.as_str()),
-        line: EndpointLine::of(&endpoint, health.get(&endpoint.id), guest.now),
+        line: line(&endpoint, health.get(&endpoint.id), guest.now),
         secret: scope.current_secret(endpoint.id).await?.map(|id| id.to_string()).unwrap_or_default(),
         may_resume: may_resume(&endpoint),
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
+        has_more_letters: letters.next.is_some(),
         letters: letters.rows.into_iter().map(letter).collect(),
         pager: Pager::of(&guest.query, &listed),
         attempts: listed.rows.into_iter().map(|attempt| LogLine::of(attempt, guest.now)).collect(),

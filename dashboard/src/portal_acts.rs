@@ -65,9 +65,8 @@ async fn pause(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {
 async fn resume(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {
     let endpoint = guest.endpoint().await?;
     if !may_resume(&endpoint) {
-        let why = endpoint.state_reason.unwrap_or_default();
-        let words = format!("Whoever sends you these webhooks has paused it ({why}). Ask them to resume it.");
-        return Err(Refusal::Conflict(words).into());
+        let words = "Whoever sends you these webhooks has paused it. Ask them to resume it.";
+        return Err(Refusal::Conflict(words.to_owned()).into());
     }
     turn(&guest.dashboard, &guest.scope(), endpoint.id, Turn::Resume).await?;
     Ok(back(endpoint.id))

@@ -27,6 +27,8 @@ pub(crate) struct QueueNow {
     /// How long the oldest job has waited that could run.
     pub(crate) oldest: Option<String>,
     pub(crate) late: bool,
+    /// What waits in lanes that somebody has paused.
+    pub(crate) held: u64,
     pub(crate) lanes: Vec<LaneLine>,
     /// How many workers there are, and the first of them.
     pub(crate) workers_count: usize,
@@ -79,6 +81,7 @@ impl QueueNow {
             waiting: lanes.iter().map(|lane| lane.ready + lane.delayed).sum(),
             in_flight: lanes.iter().map(|lane| lane.in_flight).sum(),
             oldest: age(oldest, now),
+            held: lanes.iter().filter(|lane| lane.paused).map(|lane| lane.ready + lane.delayed).sum(),
             late: oldest.is_some_and(|at| now.0 - at.0 > WAIT_MAX_MS),
             lanes: lanes.iter().take(ROWS).map(line).collect(),
             workers_count: workers.len(),

@@ -28,6 +28,13 @@ async fn all_that_match_are_counted_replayed_and_their_progress_is_shown(stack: 
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let none = ada.open(&format!("{BULK}?act=replay&status=404")).await.expect(200, "Replay 0 dead letters?");
     assert!(!none.text.contains("<button class=\"main\""), "{}", none.text);
+    let asked = format!("{BULK}?act=replay&fingerprnt=abc&status=500&status=404");
+    let page = ada.open(&asked).await.expect(200, "Replay 3 dead letters?");
+    assert!(
+        !page.text.contains("name=\"fingerprnt\"") && !page.text.contains("<dd>404"),
+        "what restricts nothing: {}",
+        page.text
+    );
     let page = ada.open(&format!("{BULK}?act=replay&status=500")).await.expect(200, "Replay 3 dead letters?");
     let token = page.field("token");
     let bad = [("token", token.as_str()), ("act", "replay"), ("status", "500"), ("rate", "0")];

@@ -91,11 +91,17 @@ async fn an_integrator_lifts_no_pause_that_an_operator_has_set(stack: Stack) {
     ada.send(&format!("{theirs}/pause"), &[("token", &of_ada)]).await.expect(200, "paused by ada");
     let page = guest.open(&path).await.expect(200, "only they resume it");
     assert!(!page.text.contains("/resume"), "{}", page.text);
+    for page in [page, guest.open("/portal").await] {
+        assert!(!page.text.contains("by ada"), "who it was is no integrator's business: {}", page.text);
+    }
     guest.send(&format!("{path}/resume"), &token).await.expect(409, "Ask them to resume it");
     ada.open(&theirs).await.expect(200, "paused by ada");
     ada.send(&format!("{theirs}/resume"), &[("token", &of_ada)]).await.expect(200, "state active");
     guest.send(&format!("{path}/pause"), &token).await.expect(200, "paused through the portal");
     guest.send(&format!("{path}/resume"), &token).await.expect(200, "state active");
+    guest.send(&format!("{path}/pause"), &token).await.expect(200, "paused through the portal");
+    ada.send(&format!("{theirs}/pause"), &[("token", &of_ada)]).await.expect(200, "paused by ada");
+    guest.send(&format!("{path}/resume"), &token).await.expect(409, "Ask them to resume it");
 }
 
 async fn the_first_user_s_link_is_shown_again_once_the_last_user_is_removed(stack: Stack) {

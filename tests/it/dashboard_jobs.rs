@@ -15,6 +15,7 @@ on_both_stacks!(
     a_delivery_s_page_shows_what_was_sent_beside_the_answer_and_what_is_still_ahead,
     an_operator_runs_a_job_now_and_cancels_another_and_both_are_noted,
     a_viewer_sees_no_action_on_a_job_and_may_do_none,
+    an_edited_call_has_the_lane_and_the_attempts_of_what_it_is_now,
     what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_changed,
     a_call_is_edited_and_replayed_and_its_secret_header_stays,
     replays_are_followed_both_ways,
@@ -181,6 +182,24 @@ async fn what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_chan
     ada.open(&letter).await.expect(200, DOUBTS[1]);
 }
 
+async fn an_edited_call_has_the_lane_and_the_attempts_of_what_it_is_now(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    receiver.always("/broken", Script::status(500));
+    for (lane, then) in [(json!(null), "host:localhost"), (json!("reports"), "reports")] {
+        job(&app, json!({ "args": call(&receiver, "/broken"), "max_attempts": 1, "lane": lane })).await;
+        let dead = async || app.client.all("/v1/dead-letters?state=open").await.first().map(path_of);
+        let letter = eventually("the call is dead", SOON, dead).await;
+        let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+        let token = ada.open(&letter).await.field("token");
+        let url = receiver.url("/hook").replace("127.0.0.1", "localhost");
+        let mended = json!({ "method": "POST", "url": url, "retry_schedule_seconds": [1, 1] }).to_string();
+        let form = [("token", token.as_str()), ("payload", mended.as_str())];
+        ada.send(&format!("{letter}/replay"), &form).await.expect(200, "replayed");
+        let replayed = app.client.all("/v1/jobs").await.into_iter().next().unwrap();
+        assert_eq!((&replayed["lane"], &replayed["max_attempts"]), (&json!(then), &json!(3)), "{replayed}");
+    }
+}
+
 async fn a_call_is_edited_and_replayed_and_its_secret_header_stays(stack: Stack) {
     let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
     receiver.always("/broken", Script::status(500));
@@ -201,11 +220,11 @@ async fn a_call_is_edited_and_replayed_and_its_secret_header_stays(stack: Stack)
     for (payload, words) in [
         (with(&receiver.url("/hook"), "FETCH"), "is not one of GET"),
         (with("ftp://example.com/", "POST"), "url: "),
-        (
-            r#"{"method":"POST","url":"https://example.com/","headers":{"x-other":"(hidden)"}}"#.to_owned(),
-            "no value of it to keep",
-        ),
+        (with(&receiver.url("/hook"), "POST").replace("authorization", "x-other"), "no value of it to keep"),
         ("{".to_owned(), "no JSON"),
+        // What a hidden value was meant for is the only place that it goes to.
+        (with("http://127.0.0.1:19009/hook", "POST"), "meant for http://127.0.0.1:"),
+        (with(&receiver.url("/hook"), "POST").replace("(hidden)", "Bearer (hidden)"), "stands for the whole value"),
     ] {
         ada.send(&edit, &[("token", token.as_str()), ("payload", &payload)]).await.expect(200, words);
     }

@@ -224,7 +224,7 @@ async fn an_operation_says_why_it_left_some_and_leads_to_what_it_did(stack: Stac
     let id = path.rsplit('/').next().unwrap();
     let shown = app.client.get(&format!("/v1/operations/{id}")).send().await.expect(200);
     assert_eq!(shown.body["skipped_because"], json!({ "endpoint_deleted": 2 }), "{}", shown.text);
-    for (words, count) in [("that it replayed", 3), ("still open of those", 2), ("its own among them", 3)] {
+    for (words, count) in [("that were replayed", 3), ("still open of those", 2), ("its own among them", 3)] {
         let list = ada.open(&href(&page, words)).await.expect(200, "<tbody>");
         assert_eq!(rows(&list), count, "{words} {}: {}", list.path, list.text);
     }
@@ -232,7 +232,7 @@ async fn an_operation_says_why_it_left_some_and_leads_to_what_it_did(stack: Stac
     let discard = [("token", token.as_str()), ("act", "discard"), ("reason", "done with")];
     let path = ada.send("/t/default/dead-letters/bulk", &discard).await.path;
     let page = ended(&app, &mut ada, &path).await.expect(200, "2 discarded");
-    assert_eq!(rows(&ada.open(&href(&page, "that it discarded")).await), 2);
+    assert_eq!(rows(&ada.open(&href(&page, "that were discarded")).await), 2);
     ada.open(&href(&page, "still open of those")).await.expect(200, "No dead letter is like that");
 }
 

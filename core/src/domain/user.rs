@@ -61,7 +61,9 @@ impl FromStr for UserName {
     fn from_str(text: &str) -> Result<Self, UserNameError> {
         let name = text.trim().to_ascii_lowercase();
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@+".contains(&byte);
-        match (1..=64).contains(&name.len()) && name.bytes().all(known) {
+        // Of dots alone it would be no part of an address.
+        let has_letters = name.bytes().any(|byte| byte != b'.');
+        match (1..=64).contains(&name.len()) && name.bytes().all(known) && has_letters {
             true => Ok(Self(name)),
             false => Err(UserNameError),
         }
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn a_name_is_the_same_however_its_letters_are_written() {
         assert_eq!(" Ada@Example.COM ".parse::<UserName>().unwrap().as_str(), "ada@example.com");
-        for bad in ["", " ", "a b", "ä", "a\u{0}", &"a".repeat(65)] {
+        for bad in ["", " ", ".", "..", "a b", "ä", "a\u{0}", &"a".repeat(65)] {
             assert_eq!(bad.parse::<UserName>(), Err(UserNameError), "{bad:?}");
         }
     }

@@ -17,7 +17,9 @@ use crate::domain::{
     dead_letter::{DeadLetter, DeadLetterState},
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
-    job::Job,
+    http_request::HttpRequest,
+    job::{Job, JobKind},
+    lane::LaneName,
     tenant::Tenant,
 };
 
@@ -112,13 +114,26 @@ impl Row {
         })
     }
 
+    /// Lane and attempts of the job that runs it again. A call that was changed has those of its new address and schedule,
+    /// unless it was in a lane that somebody chose.
+    fn seat(&self, payload: Option<&[u8]>) -> Result<(LaneName, u32), StoreError> {
+        let lane: LaneName = self.lane.parse().map_err(|error| StoreError::unreadable("dead letter's lane", error))?;
+        let read = |bytes: &[u8]| serde_json::from_slice::<HttpRequest>(bytes).ok();
+        let changed = payload.filter(|_| self.kind == JobKind::HttpRequest.as_str()).and_then(read);
+        let Some(changed) = changed else { return Ok((lane, small(self.max_attempts))) };
+        let by_host = read(&self.payload).is_some_and(|old| old.host_lane() == lane);
+        let lane = if by_host { changed.host_lane() } else { lane };
+        Ok((lane, changed.retry_schedule.max_attempts()))
+    }
+
     /// The job that runs the snapshot again.
     fn replay(&self, payload: Option<Vec<u8>>, now: UnixMs) -> Result<NewJob, StoreError> {
+        let (lane, max_attempts) = self.seat(payload.as_deref())?;
         Ok(NewJob {
             id: Id::new(),
             kind: self.kind.parse().map_err(|error: String| StoreError::unreadable("dead letter", error))?,
-            lane: self.lane.parse().map_err(|error| StoreError::unreadable("dead letter's lane", error))?,
-            max_attempts: small(self.max_attempts),
+            lane,
+            max_attempts,
             priority: jobs::priority(self.priority),
             run_at: now,
             args: Some(payload.unwrap_or_else(|| self.payload.clone())),

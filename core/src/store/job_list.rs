@@ -138,9 +138,10 @@ impl JobFilter {
             Some(JobView::Scheduled) => {
                 select.then(" AND j.state = 'pending' AND j.attempt = 0").and(" AND j.run_at > ", now)
             }
-            Some(JobView::Queued | JobView::Running) => {
-                select.then(" AND j.state = 'pending'").and(" AND j.run_at <= ", now)
+            Some(JobView::Queued) => {
+                select.then(" AND j.state = 'pending' AND j.attempt = 0").and(" AND j.run_at <= ", now)
             }
+            Some(JobView::Running) => select.then(" AND j.state = 'pending'").and(" AND j.run_at <= ", now),
         };
         if let Some(kind) = self.kind {
             select = select.and(" AND j.kind = ", kind.as_str());

@@ -22,6 +22,9 @@ async fn busy(bench: &mut Bench, receiver: &Receiver) -> (Running, Vec<postrider
     }
     until("the request", || async { receiver.requests().len() == 2 }).await;
     until("the prefetch", || async { bench.leased().await == 2 }).await;
+    // Offers are made by a task of their own.
+    let tickets = async || bench.parts.queue.view(10).await.unwrap().totals.tickets;
+    until("the third ticket", || async { tickets().await == 3 }).await;
     (worker, jobs)
 }
 
