@@ -40,7 +40,7 @@ const EVENT_TYPE: Named = ("event_type", "Event type");
 const FINGERPRINT: Named = ("fingerprint", "Fingerprint");
 const STATUS: Named = ("status", "Last status");
 const Q: Named = ("q", "Text in the error");
-const PAYLOAD: Named = ("payload", "Text in the payload");
+pub(crate) const PAYLOAD: Named = ("payload", "Text in the payload");
 const SINCE: Named = ("since", "Died since (UTC)");
 const UNTIL: Named = ("until", "Died before (UTC)");
 const RESOLVED_SINCE: Named = ("resolved_since", "Dealt with since (UTC)");
@@ -61,6 +61,42 @@ const FIELDS: [Named; 13] = [
     FINGERPRINT,
     TAG,
 ];
+
+/// A filter as its form has it: each field that is filled in, and what it holds. Ids and state are not typed in.
+pub(crate) fn written(filter: &DeadLetterFilter) -> Vec<(Named, String)> {
+    // Each by its name, so that none is forgotten here.
+    let DeadLetterFilter {
+        kind,
+        endpoint,
+        event_type,
+        fingerprint,
+        status_code,
+        q,
+        payload,
+        ids: _,
+        since,
+        until,
+        resolved_since,
+        resolved_until,
+        state: _,
+        tag,
+    } = filter;
+    let fields = [
+        (KIND, kind.clone()),
+        (ENDPOINT, endpoint.map(|id| id.to_string())),
+        (EVENT_TYPE, event_type.clone()),
+        (FINGERPRINT, fingerprint.clone()),
+        (STATUS, status_code.map(|status| status.to_string())),
+        (Q, q.clone()),
+        (PAYLOAD, payload.clone()),
+        (SINCE, since.map(|at| at.to_string())),
+        (UNTIL, until.map(|at| at.to_string())),
+        (RESOLVED_SINCE, resolved_since.map(|at| at.to_string())),
+        (RESOLVED_UNTIL, resolved_until.map(|at| at.to_string())),
+        (TAG, tag.as_ref().map(ToString::to_string)),
+    ];
+    fields.into_iter().filter_map(|(named, value)| Some((named, value?))).collect()
+}
 
 /// Whether a field is part of the filter.
 pub(crate) fn is_filter(name: &str) -> bool {

@@ -6,6 +6,8 @@ use postrider_core::{
 };
 use url::form_urlencoded::Serializer;
 
+use crate::dead_letters::written;
+
 /// Ids that an address has room for.
 const IDS_MAX: usize = 50;
 
@@ -26,7 +28,7 @@ pub(crate) fn links_of(operation: &Operation, sees_all: bool) -> Vec<ListLink> {
     };
     let jobs = |mut pairs: Vec<(&'static str, String)>| {
         pairs.push(("since", operation.created_at.to_string()));
-        pairs.extend(end(operation).map(|until| ("until", until)));
+        pairs.extend(end(operation).map(|until| ("until", until.to_string())));
         link("Jobs that were made meanwhile, its own among them", format!("/jobs{}", query(&pairs)))
     };
     match &operation.kind {
@@ -49,48 +51,20 @@ pub(crate) fn links_of(operation: &Operation, sees_all: bool) -> Vec<ListLink> {
 }
 
 /// The first moment after an operation; `None` while it runs.
-fn end(operation: &Operation) -> Option<String> {
-    operation.finished_at.map(|at| UnixMs(at.0 + 1).to_string())
+fn end(operation: &Operation) -> Option<UnixMs> {
+    operation.finished_at.map(|at| UnixMs(at.0 + 1))
 }
 
 /// A filter as the list of dead letters reads it: those that the operation brought to a state, or the open ones.
 fn letters_query(operation: &Operation, filter: &DeadLetterFilter, done: Option<DeadLetterState>) -> String {
-    // Each by its name, so that none is forgotten here.
-    let DeadLetterFilter {
-        kind,
-        endpoint,
-        event_type,
-        fingerprint,
-        status_code,
-        q,
-        payload,
-        ids,
-        since,
-        until,
-        resolved_since,
-        resolved_until,
-        state: _,
-        tag,
-    } = filter;
     let began = done.map(|_| operation.created_at);
     let ended = done.and_then(|_| end(operation));
-    let pairs = [
-        ("kind", kind.clone()),
-        ("endpoint", endpoint.map(|id| id.to_string())),
-        ("event_type", event_type.clone()),
-        ("fingerprint", fingerprint.clone()),
-        ("status", status_code.map(|status| status.to_string())),
-        ("q", q.clone()),
-        ("payload", payload.clone()),
-        ("since", since.map(|at| at.to_string())),
-        ("until", until.map(|at| at.to_string())),
-        ("resolved_since", began.or(*resolved_since).map(|at| at.to_string())),
-        ("resolved_until", ended.or_else(|| resolved_until.map(|at| at.to_string()))),
-        ("tag", tag.as_ref().map(ToString::to_string)),
-        ("state", done.map(|state| state.as_str().to_owned())),
-    ];
-    let mut pairs: Vec<_> = pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    pairs.extend(ids.iter().map(|id| ("id", id.to_string())));
+    let resolved_since = began.or(filter.resolved_since);
+    let resolved_until = ended.or(filter.resolved_until);
+    let fields = written(&DeadLetterFilter { resolved_since, resolved_until, ..filter.clone() });
+    let mut pairs: Vec<_> = fields.into_iter().map(|((name, _), value)| (name, value)).collect();
+    pairs.extend(done.map(|state| ("state", state.as_str().to_owned())));
+    pairs.extend(filter.ids.iter().map(|id| ("id", id.to_string())));
     query(&pairs)
 }
 

@@ -14,6 +14,8 @@ use postrider_core::{
 
 use crate::{
     Dashboard,
+    dead_letters::{PAYLOAD, written},
+    faults::Named,
     moment::Moment,
     operation_links::{ListLink, links_of},
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -158,38 +160,12 @@ fn asked(kind: &OperationKind, sees_all: bool) -> Vec<(&'static str, String)> {
 }
 
 fn asked_of(filter: &DeadLetterFilter, sees_all: bool) -> Vec<(&'static str, String)> {
-    // Each by its name, so that none is forgotten here.
-    let DeadLetterFilter {
-        kind,
-        endpoint,
-        event_type,
-        fingerprint,
-        status_code,
-        q,
-        payload,
-        ids,
-        since,
-        until,
-        resolved_since,
-        resolved_until,
-        state: _,
-        tag,
-    } = filter;
-    let hidden = |text: &String| if sees_all { text.clone() } else { "(hidden)".to_owned() };
-    let pairs = [
-        ("Dead letters", (!ids.is_empty()).then(|| format!("{} that were ticked", ids.len()))),
-        ("Kind", kind.clone()),
-        ("Endpoint", endpoint.map(|id| id.to_string())),
-        ("Event type", event_type.clone()),
-        ("Fingerprint", fingerprint.clone()),
-        ("Last status", status_code.map(|status| status.to_string())),
-        ("Text in the error", q.clone()),
-        ("Text in the payload", payload.as_ref().map(hidden)),
-        ("Died since", since.map(|at| at.to_string())),
-        ("Died before", until.map(|at| at.to_string())),
-        ("Dealt with since", resolved_since.map(|at| at.to_string())),
-        ("Dealt with before", resolved_until.map(|at| at.to_string())),
-        ("Tag", tag.as_ref().map(ToString::to_string)),
-    ];
-    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let ids = &filter.ids;
+    let ticked = (!ids.is_empty()).then(|| ("Dead letters", format!("{} that were ticked", ids.len())));
+    let told = |(named, value): (Named, String)| {
+        let hidden = named == PAYLOAD && !sees_all;
+        // A time that is told has its offset.
+        (named.1.trim_end_matches(" (UTC)"), if hidden { "(hidden)".to_owned() } else { value })
+    };
+    ticked.into_iter().chain(written(filter).into_iter().map(told)).collect()
 }

@@ -1,6 +1,7 @@
 //! Whether a site's pages are still reached past its redirect rules, under each spelling that browsers, mail programs and
 //! content systems make of an address; and which rules can do no good. Owns what is found, not how it is told.
 
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
@@ -62,8 +63,10 @@ impl Spelling {
     fn of(self, canonical: &str) -> String {
         match self {
             Self::Nfc => readable(canonical),
-            Self::Nfd => encode(&readable(canonical).nfd().collect::<String>()),
-            Self::LowerHex => with_codes(canonical, |code| code.to_ascii_lowercase()),
+            Self::Nfd => {
+                utf8_percent_encode(&readable(canonical).nfd().collect::<String>(), &AsciiSet::EMPTY).to_string()
+            }
+            Self::LowerHex => in_lower_hex(canonical),
             Self::EncodedTwice => canonical.replace('%', "%25"),
         }
     }
@@ -187,26 +190,14 @@ fn readable(canonical: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| canonical.to_owned())
 }
 
-fn encode(readable: &str) -> String {
-    let mut encoded = String::with_capacity(readable.len());
-    for char in readable.chars() {
-        if char.is_ascii() {
-            encoded.push(char);
-        } else {
-            let mut buffer = [0; 4];
-            char.encode_utf8(&mut buffer).bytes().for_each(|byte| encoded.push_str(&format!("%{byte:02X}")));
-        }
-    }
-    encoded
-}
-
-fn with_codes(canonical: &str, change: impl Fn(&str) -> String) -> String {
+/// Each code in lower case.
+fn in_lower_hex(canonical: &str) -> String {
     let mut parts = canonical.split('%');
     let mut changed = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
         changed.push('%');
-        changed.push_str(&change(code));
+        changed.push_str(&code.to_ascii_lowercase());
         changed.push_str(rest);
     }
     changed

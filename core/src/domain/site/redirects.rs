@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
 use regex::Regex;
 
 /// Hops that a browser follows at most (Fetch, section 4.4).
@@ -170,19 +171,7 @@ fn rule(line: usize, text: &str) -> Result<Redirect, String> {
 
 /// A path as servers compare it: its codes decoded once. As it stands where they are no UTF-8.
 fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return path.into();
-    }
-    let bytes = path.as_bytes();
-    let (mut out, mut place) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(&byte) = bytes.get(place) {
-        let code =
-            bytes.get(place + 1..place + 3).filter(|code| byte == b'%' && code.iter().all(u8::is_ascii_hexdigit));
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        out.push(code.unwrap_or(byte));
-        place += if code.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(out).map_or(path.into(), Cow::Owned)
+    percent_decode_str(path).decode_utf8().unwrap_or(path.into())
 }
 
 #[cfg(test)]
