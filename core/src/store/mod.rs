@@ -16,6 +16,7 @@ mod endpoint_list;
 mod endpoints;
 mod error;
 mod events;
+mod failure_hours;
 mod failures;
 mod fresh;
 mod gates;
@@ -24,6 +25,7 @@ mod job_list;
 mod jobs;
 mod lanes;
 mod metrics;
+mod operation_work;
 mod operations;
 mod outcomes;
 mod page;
@@ -75,7 +77,8 @@ pub use self::{
     inspect::{Inspection, Tables},
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
-    operations::{Left, Operation, OperationKind, OperationState, Replay, Step},
+    operation_work::Step,
+    operations::{Left, Operation, OperationKind, OperationState, Replay},
     outcomes::{Finished, Recorded},
     page::{Listed, Page},
     portal::NoPortal,

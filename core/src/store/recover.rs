@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{
-    DueJob, Left, NewJob, StoreError, dead_letters, endpoints, events, jobs, operations::Done, pool::Tx, sql::sql,
+    DueJob, Left, NewJob, StoreError, dead_letters, endpoints, events, jobs, operation_work::Done, pool::Tx, sql::sql,
 };
 use crate::domain::{
     Id, UnixMs,

@@ -8,7 +8,7 @@ use super::{
     AuditEntry, FailureVerdict, Store, StoreError, attempts,
     attempts::NewAttempt,
     audit, endpoints,
-    failures::Hours,
+    failure_hours::Hours,
     jobs::write_tags,
     pool::{Pool, Tx},
     sql::sql,
