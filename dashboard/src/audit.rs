@@ -13,12 +13,13 @@ use serde_json::Value;
 
 use crate::{
     Dashboard,
+    change::{Changed, How, changed},
     faults::{Faults, Named},
     filter_form::{FieldsOf, FilterForm},
     moment::Moment,
     page::{Frame, Section, Shown, show},
     pager::Pager,
-    subject::{Piece, pieces, subject_path},
+    subject::subject_path,
     visit::Visit,
 };
 
@@ -49,7 +50,7 @@ struct Line {
     subject: String,
     /// Its page.
     path: Option<String>,
-    change: Vec<Piece>,
+    change: Vec<Changed>,
 }
 
 const ACTOR: Named = ("actor", "Who");
@@ -84,16 +85,10 @@ async fn audit(visit: Visit) -> Shown {
 
 fn line(visit: &Visit, entry: AuditEntry) -> Line {
     let seen = |value: Option<Value>| value.map(|value| with_urls_seen(visit, value));
-    let change = match (seen(entry.before), seen(entry.after)) {
-        (Some(before), Some(after)) => format!("{before} → {after}"),
-        (None, Some(after)) => after.to_string(),
-        (Some(before), None) => before.to_string(),
-        (None, None) => String::new(),
-    };
     Line {
         at: Moment::of(entry.created_at, visit.now),
         path: subject_path(&entry.action, &entry.subject),
-        change: pieces(&change),
+        change: changed(seen(entry.before), seen(entry.after)),
         actor: entry.actor,
         address: entry.address,
         action: entry.action,

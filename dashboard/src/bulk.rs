@@ -17,6 +17,7 @@ use crate::{
     Dashboard,
     dead_letters::{filter, is_filter, label},
     fields::Fields,
+    filters,
     page::{Frame, LATER, Refusal, Section, Shown, base, show_in_parts},
     visit::{Deed, Visit},
 };

@@ -27,6 +27,7 @@ use crate::{
     diagram::{Diagram, Life},
     exchange::{Delivery, Doubt, Exchange},
     failures::{Similar, similar},
+    filters,
     lineage::{self, Kin},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},

@@ -1,5 +1,7 @@
 //! One endpoint: how it does, what was tried, by which settings.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     Router,
@@ -24,8 +26,9 @@ use crate::{
     endpoint_form::EndpointForm,
     endpoints::EndpointFormPage,
     faults::Fault,
+    filters,
     health::{EndpointLine, LogLine},
-    moment::Moment,
+    moment::{Moment, exactly},
     page::{Frame, Refusal, Section, Shown, base, show, show_with},
     pager::Pager,
     visit::{Deed, Visit},
@@ -47,6 +50,9 @@ struct EndpointPage {
     paused: bool,
     disabled: bool,
     settings: EndpointForm,
+    /// How long it may take to answer, and what is waited before each retry.
+    timeout: String,
+    retries: String,
     headers: Vec<String>,
     metadata: Option<String>,
     created: Moment,
@@ -96,6 +102,8 @@ async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown 
     let health = scope.health(&[endpoint.id]).await?;
     let secret = scope.current_secret(endpoint.id).await?;
     let settings = &endpoint.settings;
+    let length = |seconds: &f64| exactly(Duration::from_secs_f64(*seconds).as_millis().try_into().unwrap_or(u64::MAX));
+    let retries: Vec<String> = settings.retry_schedule.seconds().iter().map(length).collect();
     let metadata = serde_json::to_string_pretty(&settings.metadata).ok().filter(|_| !settings.metadata.is_empty());
     let page = EndpointPage {
         frame: Frame::of(&visit, Section::Endpoints, visit.url(settings.url.as_str())),
@@ -104,6 +112,8 @@ async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown 
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
         settings: EndpointForm::of(settings),
+        timeout: exactly(settings.timeout_ms.into()),
+        retries: retries.join(", "),
         failing: endpoint.failing_since.map(|at| (Moment::of(at, now), UnixMs(at.0 - FIRST_TRY_MS).to_string())),
         headers: settings.headers.iter().map(|(name, _)| name.clone()).collect(),
         metadata,

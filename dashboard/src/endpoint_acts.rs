@@ -28,6 +28,7 @@ use crate::{
     endpoint::{SecretPage, endpoint_path, find},
     faults::{Fault, Named},
     fields::Fields,
+    filters,
     moment::length,
     page::{Frame, Refusal, Section, Shown, base, show},
     portal_acts::may_resume,

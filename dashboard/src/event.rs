@@ -26,6 +26,7 @@ use serde_json::json;
 use crate::{
     Dashboard,
     body::Body,
+    filters,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
     visit::{Deed, Visit},

@@ -19,6 +19,7 @@ use crate::{
     Dashboard,
     faults::{Fault, Faults, Named},
     filter_form::{FieldsOf, FilterForm},
+    filters,
     moment::Moment,
     page::{Frame, Section, Shown, base, show_with},
     pager::Pager,

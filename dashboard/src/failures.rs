@@ -15,6 +15,7 @@ use postrider_core::{
 use crate::{
     Dashboard,
     dead_letters::Line,
+    filters::{self, in_words},
     lane_label::LaneLabel,
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -85,7 +86,7 @@ impl FailureLine {
             note: group.note,
             fingerprint: group.fingerprint.to_string(),
             kind: group.kind.as_str(),
-            what: format!("{}{status}", group.class),
+            what: format!("{}{status}", in_words(&group.class)),
             error: group.error,
             count: group.count,
             first: Moment::of(group.first_seen_at, now),

@@ -28,6 +28,7 @@ use crate::{
     diagram::{Diagram, Life},
     exchange::{Delivery, Exchange},
     failures::{Similar, similar},
+    filters,
     lineage::{self, Kin},
     moment::Moment,
     page::{Frame, Refusal, Section, Shown, base, show},

@@ -25,6 +25,7 @@ use crate::{
     Dashboard,
     faults::{Faults, Named},
     fields::Fields,
+    filters,
     lane_label::{LaneLabel, LaneState, lane_state},
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, base, show},

@@ -23,11 +23,25 @@ impl Moment {
     }
 }
 
+/// Units of time in milliseconds, the largest first.
+const UNITS: [(u64, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+
 /// A length of time in its largest unit, rounded down.
 pub(crate) fn length(ms: u64) -> String {
-    const UNITS: [(u64, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
     let (size, unit) = UNITS.into_iter().find(|(size, _)| ms >= *size).unwrap_or((1, "ms"));
     format!("{} {unit}", ms / size)
+}
+
+/// A length of time that somebody has set, to the millisecond: as in "1 h 30 min".
+pub(crate) fn exactly(mut ms: u64) -> String {
+    let mut parts = Vec::new();
+    for (size, unit) in UNITS {
+        if ms >= size {
+            parts.push(format!("{} {unit}", ms / size));
+            ms %= size;
+        }
+    }
+    if parts.is_empty() { length(0) } else { parts.join(" ") }
 }
 
 #[cfg(test)]
@@ -45,5 +59,6 @@ mod tests {
         assert_eq!([-5_000, -3_600_000].map(near), ["in 5 s", "in 1 h"]);
         assert_eq!(Moment::of(now, now).exact, "2023-11-14T22:13:20.000Z");
         assert_eq!([0, 250, 1_500].map(length), ["0 ms", "250 ms", "1 s"]);
+        assert_eq!([0, 15_000, 5_400_500].map(exactly), ["0 ms", "15 s", "1 h 30 min 500 ms"]);
     }
 }

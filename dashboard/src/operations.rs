@@ -16,6 +16,7 @@ use crate::{
     Dashboard,
     dead_letters::{PAYLOAD, written},
     faults::Named,
+    filters::{self, grouped},
     moment::Moment,
     operation_links::{ListLink, links_of},
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -52,11 +53,11 @@ impl Line {
     fn of(operation: &Operation, now: UnixMs) -> Self {
         let skipped = match operation.skipped {
             0 => String::new(),
-            skipped => format!(", {skipped} left as they were"),
+            skipped => format!(", {} left as they were", grouped(skipped)),
         };
         let result = match operation.kind {
-            OperationKind::DiscardDeadLetters { .. } => format!("{} discarded{skipped}", operation.discarded),
-            _ => format!("{} replayed{skipped}", operation.replayed),
+            OperationKind::DiscardDeadLetters { .. } => format!("{} discarded{skipped}", grouped(operation.discarded)),
+            _ => format!("{} replayed{skipped}", grouped(operation.replayed)),
         };
         Self {
             id: operation.id.to_string(),

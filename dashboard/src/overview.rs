@@ -14,6 +14,7 @@ use crate::{
     Dashboard,
     chart::Chart,
     failures::FailureLine,
+    filters::{self, grouped},
     moment::length,
     page::{Frame, Refusal, Section, Shown, show},
     queue_now::QueueNow,
@@ -107,7 +108,7 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
             }
             if queue.held > 0 {
                 let jobs = if queue.held == 1 { "job waits" } else { "jobs wait" };
-                add(format!("{} {jobs} in lanes that are paused.", queue.held), format!("{base}/lanes"));
+                add(format!("{} {jobs} in lanes that are paused.", grouped(queue.held)), format!("{base}/lanes"));
             }
         }
     }
@@ -119,7 +120,7 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
     let dead = visit.scope().count_open_dead_letters(&newest).await?.all;
     if dead > 0 {
         let jobs = if dead == 1 { "job has" } else { "jobs have" };
-        let text = format!("{dead} {jobs} died within the last hour and wait for you.");
+        let text = format!("{} {jobs} died within the last hour and wait for you.", grouped(dead));
         troubles.push(Trouble { text, path: format!("{base}/dead-letters?since={since}") });
     }
     Ok(troubles)
@@ -140,7 +141,7 @@ async fn endpoints_in(visit: &Visit, state: EndpointState) -> Result<Vec<Trouble
     if listed.next.is_some() {
         let more = scope.count_endpoints(state).await?.saturating_sub(limit.into());
         let are = if more == 1 { "endpoint is" } else { "endpoints are" };
-        let text = format!("And {more} more {are} {state}.");
+        let text = format!("And {} more {are} {state}.", grouped(more));
         troubles.push(Trouble { text, path: format!("{base}/endpoints?state={state}") });
     }
     Ok(troubles)

@@ -23,6 +23,7 @@ use crate::{
     Dashboard,
     body::Body,
     fields::Fields,
+    filters,
     health::{EndpointLine, LogLine},
     moment::Moment,
     page::{Refusal, show},

@@ -21,6 +21,7 @@ use crate::{
     body::Body,
     dead_letter::refused,
     endpoint_acts::{TestLine, Turn, rotate_secret, run_test, turn},
+    filters,
     page::{Refusal, show},
     portal_visit::{GuestDeed, PortalFrame, PortalShown},
 };

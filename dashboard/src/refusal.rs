@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::{
     assets::STYLE_PATH,
+    filters,
     page::{Frame, Section},
     visit::Visit,
 };

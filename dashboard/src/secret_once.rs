@@ -6,6 +6,7 @@ use postrider_core::domain::{Id, UnixMs, id::Identified};
 
 use crate::{
     fields::Fields,
+    filters,
     page::{Frame, Refusal},
 };
 

@@ -8,7 +8,7 @@ use postrider_core::{
 };
 
 use crate::{
-    Dashboard,
+    Dashboard, filters,
     page::{Frame, Refusal, Section, Shown, show},
     visit::Visit,
 };

@@ -5,12 +5,6 @@ use postrider_core::domain::{
 };
 use postrider_core::store::Operation;
 
-/// A part of a text, and the page that it names where it is an id.
-pub(crate) struct Piece {
-    pub(crate) text: String,
-    pub(crate) path: Option<String>,
-}
-
 /// The page of what an action was done to, below the tenant's own.
 pub(crate) fn subject_path(action: &str, subject: &str) -> Option<String> {
     let named = match action.split('.').next() {
@@ -22,7 +16,7 @@ pub(crate) fn subject_path(action: &str, subject: &str) -> Option<String> {
 }
 
 /// The page of an id that tells its kind.
-fn id_path(id: &str) -> Option<String> {
+pub(crate) fn id_path(id: &str) -> Option<String> {
     let section = match id.split_once('_')?.0 {
         "job" => id.parse::<Id<Job>>().ok().map(|_| "jobs"),
         "dl" => id.parse::<Id<DeadLetter>>().ok().map(|_| "dead-letters"),
@@ -34,39 +28,9 @@ fn id_path(id: &str) -> Option<String> {
     section.map(|section| format!("/{section}/{id}"))
 }
 
-/// A JSON text in pieces, those that are ids by themselves.
-pub(crate) fn pieces(json: &str) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
-    for (place, part) in json.split('"').enumerate() {
-        let quote = if place == 0 { "" } else { "\"" };
-        let path = id_path(part);
-        match pieces.last_mut() {
-            Some(last) if last.path.is_none() => last.text.push_str(quote),
-            _ => pieces.push(Piece { text: quote.to_owned(), path: None }),
-        }
-        match pieces.last_mut() {
-            Some(last) if path.is_none() => last.text.push_str(part),
-            _ => pieces.push(Piece { text: part.to_owned(), path }),
-        }
-    }
-    pieces
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_within_a_change_lead_to_their_pages() {
-        let job = Id::<Job>::new();
-        let change = format!("{{\"job\":\"{job}\",\"state\":\"replayed\"}}");
-        let pieces = pieces(&change);
-        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
-        assert_eq!(texts.concat(), change);
-        assert_eq!(texts[1], job.to_string());
-        assert_eq!(pieces[1].path, Some(format!("/jobs/{job}")));
-        assert_eq!(pieces.iter().filter(|piece| piece.path.is_some()).count(), 1);
-    }
 
     #[test]
     fn a_subject_leads_to_its_page_where_it_has_one() {

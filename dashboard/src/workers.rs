@@ -8,7 +8,7 @@ use postrider_core::{
 };
 
 use crate::{
-    Dashboard,
+    Dashboard, filters,
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, show},
     visit::Visit,

@@ -29,7 +29,7 @@ async fn a_link_shows_a_tenant_s_endpoints_and_what_was_sent_to_them(stack: Stac
     let page = guest.open("/portal").await.expect(200, "Your endpoints");
     assert!(page.text.contains(&format!("/portal/endpoints/{endpoint}")), "{}", page.text);
     let page = guest.open(&format!("/portal/endpoints/{endpoint}")).await.expect(200, "What did not arrive");
-    assert!(page.text.contains(&letter) && page.text.contains("http_status"), "{}", page.text);
+    assert!(page.text.contains(&letter) && page.text.contains("HTTP status"), "{}", page.text);
     let attempt = page.text.split("/attempts/").nth(1).unwrap().split('"').next().unwrap();
     let page = guest.open(&format!("/portal/endpoints/{endpoint}/attempts/{attempt}")).await;
     let page = page.expect(200, "What you answered");

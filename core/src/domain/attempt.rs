@@ -111,6 +111,25 @@ impl AttemptClass {
         Self::Lost,
     ];
 
+    /// As people read it; what a status code stands behind.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::HttpStatus => "HTTP status",
+            Self::Redirect => "redirected",
+            Self::Timeout => "timed out",
+            Self::Dns => "DNS lookup failed",
+            Self::Connect => "connection failed",
+            Self::Tls => "TLS handshake failed",
+            Self::Egress => "address not allowed",
+            Self::Protocol => "broken answer",
+            Self::Invalid => "cannot be run",
+            Self::Panic => "fault in Postrider",
+            Self::Lost => "worker lost",
+        }
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
