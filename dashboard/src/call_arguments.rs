@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use postrider_core::domain::http_request::HttpRequest;
 use url::Url;
 
-use crate::exchange::{HIDDEN, without_secret};
+use crate::exchange::{HIDDEN, without_secrets};
 
 /// How arguments of calls are written by people, and which are refused: the API's rules.
 pub trait CallRules: Debug + Send + Sync {
@@ -23,7 +23,7 @@ pub trait CallRules: Debug + Send + Sync {
 /// As they are edited.
 pub(crate) fn shown(rules: &dyn CallRules, stored: &[u8]) -> Option<String> {
     let mut request: HttpRequest = serde_json::from_slice(stored).ok()?;
-    request.headers = request.headers.into_iter().map(without_secret).collect();
+    request.headers = without_secrets(&request.headers);
     rules.shown(&serde_json::to_vec(&request).ok()?)
 }
 

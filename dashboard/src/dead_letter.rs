@@ -11,6 +11,7 @@ use postrider_core::{
     domain::{
         Id,
         dead_letter::{DeadLetter, DeadLetterState},
+        endpoint::Endpoint,
         job::{JobKind, JobView},
         line::judge_line,
         nesting::{DEPTH_MAX, too_deep},
@@ -25,7 +26,7 @@ use crate::{
     body::Body,
     call_arguments,
     diagram::{Diagram, Life},
-    exchange::{Delivery, Doubt, Exchange},
+    exchange::{Delivery, Exchange},
     failures::{Similar, similar},
     filters,
     lineage::{self, Kin},
@@ -172,10 +173,14 @@ pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
 
 async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refusal> {
     let now = visit.now;
-    let exchange = exchange(visit, &letter).await?;
+    let endpoint = match letter.endpoint_id {
+        Some(id) => visit.scope().endpoint(id).await?,
+        None => None,
+    };
+    let exchange = exchange(visit, &letter, endpoint.as_ref());
     let takes_other_payload = editable(visit, &letter).is_some();
     Ok(DeadLetterPage {
-        is_gone: matches!(exchange.as_ref().and_then(|exchange| exchange.doubt.as_ref()), Some(Doubt::Deleted)),
+        is_gone: letter.endpoint_id.is_some() && endpoint.is_none(),
         payload: exchange.is_none().then(|| visit.body(&letter.payload)),
         exchange,
         lineage: lineage::of(visit, letter.job_id, letter.replay_of, &letter.id.to_string()).await?,
@@ -211,17 +216,18 @@ async fn page(visit: &Visit, letter: DeadLetter) -> Result<DeadLetterPage, Refus
     })
 }
 
-/// What was sent, as far as the snapshot has it: an endpoint's own headers are those of now.
-async fn exchange(visit: &Visit, letter: &DeadLetter) -> Result<Option<Exchange>, Refusal> {
+/// What was sent, as far as the snapshot has it.
+fn exchange(visit: &Visit, letter: &DeadLetter, endpoint: Option<&Endpoint>) -> Option<Exchange> {
     if letter.kind == JobKind::HttpRequest {
-        return Ok(Exchange::of_call(visit, &letter.payload, &letter.history));
+        return Exchange::of_call(visit, &letter.payload, &letter.history);
     }
-    let (Some(url), Some(message_id), Some(endpoint)) =
-        (letter.endpoint_url.clone(), letter.message_id.clone(), letter.endpoint_id)
-    else {
-        return Ok(None);
+    letter.endpoint_id?;
+    let delivery = Delivery {
+        url: letter.endpoint_url.clone()?,
+        message_id: letter.message_id.clone()?,
+        payload: &letter.payload,
+        headers: letter.request_headers.clone(),
+        endpoint,
     };
-    let endpoint = visit.scope().endpoint(endpoint).await?;
-    let delivery = Delivery { url, message_id, payload: &letter.payload, endpoint: endpoint.as_ref() };
-    Ok(Some(Exchange::of_delivery(visit, delivery, &letter.history)))
+    Some(Exchange::of_delivery(visit, delivery, &letter.history))
 }

@@ -2,7 +2,7 @@
 //! call for a shell.
 
 use postrider_core::domain::{
-    UnixMs, attempt::AttemptClass, dead_letter::PastAttempt, endpoint::Endpoint, http_request::HttpRequest,
+    dead_letter::PastAttempt, endpoint::Endpoint, http_request::HttpRequest, sent::ShownHeaders,
 };
 
 use crate::{
@@ -13,8 +13,6 @@ use crate::{
 };
 
 pub(crate) const HIDDEN: &str = "(hidden)";
-/// Headers whose values are shown: any other may be what a receiver knows us by.
-const PLAIN_NAMES: [&str; 6] = ["accept", "content-type", "user-agent", "webhook-id", "webhook-timestamp", "host"];
 /// A longer body stands in a file beside the command.
 const CURL_BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -28,7 +26,8 @@ pub(crate) struct Exchange {
     pub(crate) doubt: Option<Doubt>,
 }
 
-/// Why what was sent may have differed from what is shown: attempts do not keep what their endpoint adds of its own.
+/// Why what was sent may have differed from what is shown: attempts do not keep what their endpoint adds of its own; of the
+/// last one, a dead letter does.
 pub(crate) enum Doubt {
     Deleted,
     ChangedSince(Moment),
@@ -48,24 +47,20 @@ pub(crate) struct Delivery<'a> {
     pub(crate) url: String,
     pub(crate) message_id: String,
     pub(crate) payload: &'a [u8],
+    /// As its dead letter keeps them; `None`: they are not known, and made of what the endpoint is now.
+    pub(crate) headers: Option<ShownHeaders>,
     /// As it is now; `None`: it is deleted.
     pub(crate) endpoint: Option<&'a Endpoint>,
 }
 
 impl Exchange {
     pub(crate) fn of_delivery(visit: &Visit, delivery: Delivery<'_>, history: &[PastAttempt]) -> Self {
-        let sent = last_tried(history).map(|attempt| attempt.started_at);
-        let Delivery { url, message_id, payload, endpoint } = delivery;
-        let own_headers = endpoint.map(|endpoint| endpoint.settings.headers.clone()).unwrap_or_default();
-        let headers = sent_headers(message_id, sent.unwrap_or(visit.now), own_headers);
-        let doubt = match (endpoint, sent) {
-            (None, _) => Some(Doubt::Deleted),
-            (Some(endpoint), Some(sent)) if endpoint.updated_at > sent => {
-                Some(Doubt::ChangedSince(Moment::of(endpoint.updated_at, visit.now)))
-            }
-            _ => None,
+        let Delivery { url, message_id, payload, headers, endpoint } = delivery;
+        let (headers, doubt) = match (headers, endpoint) {
+            (Some(headers), _) => (headers, None),
+            (None, endpoint) => rebuilt(visit, &message_id, endpoint, history),
         };
-        let made = Self::made("POST".to_owned(), visit.url(&url), headers, Some(visit.body(payload)));
+        let made = Self::made("POST".to_owned(), visit.url(&url), &headers, Some(visit.body(payload)));
         Self { doubt, ..made.answered(visit, history) }
     }
 
@@ -73,17 +68,17 @@ impl Exchange {
     pub(crate) fn of_call(visit: &Visit, args: &[u8], history: &[PastAttempt]) -> Option<Self> {
         let HttpRequest { method, url, headers, body, .. } = serde_json::from_slice(args).ok()?;
         let body = body.map(|body| visit.body(body.as_bytes()));
-        Some(Self::made(method, visit.url(url.as_str()), headers, body).answered(visit, history))
+        Some(Self::made(method, visit.url(url.as_str()), &ShownHeaders::of(&headers), body).answered(visit, history))
     }
 
-    fn made(method: String, url: String, headers: Vec<(String, String)>, body: Option<Body>) -> Self {
-        let headers = headers.into_iter().map(without_secret).collect();
+    fn made(method: String, url: String, headers: &ShownHeaders, body: Option<Body>) -> Self {
+        let headers = in_text(headers);
         let curl = curl(&method, &url, &headers, body.as_ref());
         Self { method, url, headers, body, curl, answer: None, doubt: None }
     }
 
     fn answered(self, visit: &Visit, history: &[PastAttempt]) -> Self {
-        let answer = last_tried(history).map(|attempt| Answer {
+        let answer = PastAttempt::last_tried(history).map(|attempt| Answer {
             n: attempt.n,
             status: attempt.status_code,
             duration: length(attempt.duration_ms.into()),
@@ -94,34 +89,41 @@ impl Exchange {
     }
 }
 
-/// The last attempt that may have called somebody.
-fn last_tried(history: &[PastAttempt]) -> Option<&PastAttempt> {
-    history.iter().rev().find(|attempt| !attempt.late && attempt.outcome != AttemptClass::Lost.as_str())
+/// As the worker would make them of what the endpoint is now, and why they may have been others.
+fn rebuilt(
+    visit: &Visit,
+    message_id: &str,
+    endpoint: Option<&Endpoint>,
+    history: &[PastAttempt],
+) -> (ShownHeaders, Option<Doubt>) {
+    let sent = PastAttempt::last_tried(history).map(|attempt| attempt.started_at);
+    let own = endpoint.map(|endpoint| endpoint.settings.headers.as_slice()).unwrap_or_default();
+    let headers = ShownHeaders::of_delivery(message_id, sent.unwrap_or(visit.now), own);
+    let doubt = match (endpoint, sent) {
+        (None, _) => Some(Doubt::Deleted),
+        (Some(endpoint), Some(sent)) if endpoint.updated_at > sent => {
+            Some(Doubt::ChangedSince(Moment::of(endpoint.updated_at, visit.now)))
+        }
+        _ => None,
+    };
+    (headers, doubt)
 }
 
-/// As the worker makes them for an attempt at this time.
-fn sent_headers(message_id: String, at: UnixMs, own: Vec<(String, String)>) -> Vec<(String, String)> {
-    let ours = [
-        ("content-type", "application/json".to_owned()),
-        ("user-agent", format!("Postrider/{}", env!("CARGO_PKG_VERSION"))),
-        ("webhook-id", message_id),
-        ("webhook-timestamp", at.0.div_euclid(1000).to_string()),
-        ("webhook-signature", format!("v1,{HIDDEN}")),
-    ];
-    let replaced = |name: &str| own.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
-    let mut headers: Vec<(String, String)> =
-        ours.into_iter().filter(|(name, _)| !replaced(name)).map(|(name, value)| (name.to_owned(), value)).collect();
-    headers.extend(own);
-    headers
+/// Headers with what is secret in them hidden.
+pub(crate) fn without_secrets(headers: &[(String, String)]) -> Vec<(String, String)> {
+    in_text(&ShownHeaders::of(headers))
 }
 
-pub(crate) fn without_secret((name, value): (String, String)) -> (String, String) {
-    let lower = name.to_ascii_lowercase();
-    match lower.as_str() {
-        "webhook-signature" => (name, format!("v1,{HIDDEN}")),
-        plain if PLAIN_NAMES.contains(&plain) => (name, value),
-        _ => (name, HIDDEN.to_owned()),
-    }
+fn in_text(headers: &ShownHeaders) -> Vec<(String, String)> {
+    let text = |(name, value): (&str, Option<&str>)| {
+        let value = match value {
+            Some(value) => value.to_owned(),
+            None if name.eq_ignore_ascii_case("webhook-signature") => format!("v1,{HIDDEN}"),
+            None => HIDDEN.to_owned(),
+        };
+        (name.to_owned(), value)
+    };
+    headers.iter().map(text).collect()
 }
 
 /// The arguments of a call as somebody may see them who is not to see its headers: their values hidden, and the body as
@@ -134,13 +136,10 @@ pub(crate) fn arguments_shown(visit: &Visit, args: &[u8]) -> String {
     if let Some(url) = json.get("url").and_then(serde_json::Value::as_str) {
         json["url"] = visit.url(url).into();
     }
-    if let Some(headers) = json.get_mut("headers").and_then(serde_json::Value::as_array_mut) {
-        for header in headers {
-            let name = header.get(0).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-            let value = header.get(1).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-            let (name, value) = without_secret((name, value));
-            *header = serde_json::json!([name, value]);
-        }
+    if let Some(headers) = json.get_mut("headers") {
+        // What cannot be read may be a secret.
+        let read = serde_json::from_value::<Vec<(String, String)>>(headers.take());
+        *headers = read.map_or_else(|_| HIDDEN.into(), |read| serde_json::json!(without_secrets(&read)));
     }
     json.to_string()
 }
@@ -161,15 +160,17 @@ fn curl(method: &str, url: &str, headers: &Vec<(String, String)>, body: Option<&
 
 #[cfg(test)]
 mod tests {
+    use postrider_core::domain::UnixMs;
+
     use super::*;
 
     #[test]
     fn what_is_secret_in_headers_is_hidden_and_an_own_one_takes_the_place_of_ours() {
         let own = [("Authorization", "Bearer abc"), ("X-Api-Key", "abc"), ("User-Agent", "It's")];
         let own = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let headers = sent_headers("evt_1".to_owned(), UnixMs(1_700_000_000_999), own);
+        let headers = ShownHeaders::of_delivery("evt_1", UnixMs(1_700_000_000_999), &own);
         let body = Body::of("{}".to_owned(), 2);
-        let made = Exchange::made("POST".to_owned(), "https://a.example/?a[]=1".to_owned(), headers, Some(body));
+        let made = Exchange::made("POST".to_owned(), "https://a.example/?a[]=1".to_owned(), &headers, Some(body));
         assert_eq!(
             made.curl,
             "curl --globoff --request 'POST' --url 'https://a.example/?a[]=1' \\\n  --header 'content-type: application/json' \\\n  \

@@ -10,7 +10,7 @@ use axum::{
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        dead_letter::PastAttempt,
+        dead_letter::{DeadLetter, PastAttempt},
         endpoint::Endpoint,
         event::Event,
         http_request::HttpRequest,
@@ -88,6 +88,8 @@ struct Known {
     endpoint: Option<Endpoint>,
     event: Option<Event>,
     history: Vec<PastAttempt>,
+    /// Where the job is dead.
+    letter: Option<DeadLetter>,
     /// Some worker has it now.
     runs: bool,
     similar: Option<Similar>,
@@ -109,19 +111,22 @@ impl Known {
             if pending { running(&visit.dashboard.queue, &[(job.lane_key(), job.id)]).await } else { Vec::new() };
         let history = scope.attempts(job.id).await?;
         let similar = similar(visit, job.fingerprint.as_ref()).await?;
-        Ok(Self { endpoint, event, history, runs: held.first().copied().unwrap_or(false), similar })
+        let letter = scope.dead_letter_of_job(job.id).await?;
+        Ok(Self { endpoint, event, history, letter, runs: held.first().copied().unwrap_or(false), similar })
     }
 
     fn exchange(&self, visit: &Visit, detail: &JobDetail) -> Option<Exchange> {
         match detail.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => {
-                let payload = detail.args.as_ref().or(self.event.as_ref().and_then(|event| event.payload.as_ref()))?;
-                let endpoint = self.endpoint.as_ref()?;
+                let (letter, endpoint) = (self.letter.as_ref(), self.endpoint.as_ref());
+                let of_event = self.event.as_ref().and_then(|event| event.payload.as_ref());
+                let now = endpoint.map(|endpoint| endpoint.settings.url.as_str().to_owned());
                 let delivery = Delivery {
-                    url: endpoint.settings.url.as_str().to_owned(),
+                    url: letter.and_then(|letter| letter.endpoint_url.clone()).or(now)?,
                     message_id: detail.event.clone()?,
-                    payload,
-                    endpoint: Some(endpoint),
+                    payload: detail.args.as_ref().or(of_event)?,
+                    headers: letter.and_then(|letter| letter.request_headers.clone()),
+                    endpoint,
                 };
                 Some(Exchange::of_delivery(visit, delivery, &self.history))
             }
@@ -145,13 +150,11 @@ impl Known {
 async fn job(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let detail = find(&visit, &id).await?;
     let known = Known::of(&visit, &detail).await?;
-    let letter = visit.scope().dead_letter_of_job(detail.job.id).await?;
     let lineage = lineage::of(&visit, detail.job.id, detail.job.replay_of, &id).await?;
-    let letter = letter.map(|letter| letter.id.to_string());
-    show(&page(&visit, &detail, known, letter, lineage))
+    show(&page(&visit, &detail, known, lineage))
 }
 
-fn page(visit: &Visit, detail: &JobDetail, known: Known, letter: Option<String>, lineage: Vec<Kin>) -> JobPage {
+fn page(visit: &Visit, detail: &JobDetail, known: Known, lineage: Vec<Kin>) -> JobPage {
     let (now, job) = (visit.now, &detail.job);
     let view = JobView::of(job, known.runs, now);
     let waits = job.attempt == 0 && job.state == JobState::Pending;
@@ -181,7 +184,7 @@ fn page(visit: &Visit, detail: &JobDetail, known: Known, letter: Option<String>,
             let url = known.endpoint.as_ref().map(|endpoint| visit.url(endpoint.settings.url.as_str()));
             (id.to_string(), url.unwrap_or_else(|| "deleted".to_owned()))
         }),
-        letter,
+        letter: known.letter.map(|letter| letter.id.to_string()),
         made: Moment::of(job.created_at, now),
         then: Moment::of(job.finished_at.unwrap_or(job.run_at), now),
         first_error: known.history.iter().find_map(|attempt| attempt.error.clone()),

@@ -254,6 +254,7 @@ CREATE TABLE dead_letters (
     event_type TEXT NULL,
     endpoint_id UUID NULL,
     endpoint_url TEXT NULL,
+    request_headers TEXT NULL,
     payload BYTEA NOT NULL,
     attempts BIGINT NOT NULL,
     history TEXT NOT NULL,
@@ -284,7 +285,8 @@ COMMENT ON COLUMN dead_letters.message_id IS 'webhook-id; NULL: another kind of 
 COMMENT ON COLUMN dead_letters.event_id IS 'the event; NULL: another kind of job';
 COMMENT ON COLUMN dead_letters.event_type IS 'the event''s type; NULL: another kind of job';
 COMMENT ON COLUMN dead_letters.endpoint_id IS 'the endpoint; NULL: another kind of job';
-COMMENT ON COLUMN dead_letters.endpoint_url IS 'the endpoint''s address when it died; NULL: another kind of job';
+COMMENT ON COLUMN dead_letters.endpoint_url IS 'where the last call went, or the endpoint''s address when it died without one; NULL: another kind of job';
+COMMENT ON COLUMN dead_letters.request_headers IS 'of a delivery''s last call, as a JSON list of names and values, null for what may be secret; NULL: not known';
 COMMENT ON COLUMN dead_letters.payload IS 'the bytes that were to be sent, or the job''s arguments';
 COMMENT ON COLUMN dead_letters.attempts IS 'attempts that had ended';
 COMMENT ON COLUMN dead_letters.history IS 'the attempts as JSON, oldest first';

@@ -170,7 +170,8 @@ CREATE TABLE dead_letters (
     event_id BLOB NULL, -- the event; NULL: another kind of job
     event_type TEXT NULL, -- the event's type; NULL: another kind of job
     endpoint_id BLOB NULL, -- the endpoint; NULL: another kind of job
-    endpoint_url TEXT NULL, -- the endpoint's address when it died; NULL: another kind of job
+    endpoint_url TEXT NULL, -- where the last call went, or the endpoint's address when it died without one; NULL: another kind of job
+    request_headers TEXT NULL, -- of a delivery's last call, as a JSON list of names and values, null for what may be secret; NULL: not known
     payload BLOB NOT NULL, -- the bytes that were to be sent, or the job's arguments
     attempts INTEGER NOT NULL, -- attempts that had ended
     history TEXT NOT NULL, -- the attempts as JSON, oldest first

@@ -11,6 +11,7 @@ use postrider_core::{
         fingerprint::{self, Fingerprint},
         job::{Job, JobKind, JobState, Priority},
         lane::LaneName,
+        sent::ShownHeaders,
         tag::Tag,
     },
     store::{AuditEntry, ENDPOINT_DELETED},
@@ -76,6 +77,13 @@ impl<'w> Work<'w> {
             habit: receiver.habit,
             pace_ms: receiver.pace_ms,
         }
+    }
+
+    /// The headers of the last of its calls.
+    fn sent(&self, attempts: &[PastAttempt]) -> Option<ShownHeaders> {
+        let (event, own) = (self.event.as_ref()?, &self.receiver?.endpoint.settings.headers);
+        let at = PastAttempt::last_tried(attempts)?.started_at;
+        Some(ShownHeaders::of_delivery(&event.public_id(), at, own))
     }
 }
 
@@ -150,6 +158,7 @@ pub(super) fn letter(work: &Work<'_>, job: &Job, cause: Cause, attempts: &[PastA
         event_type: work.event.as_ref().map(|event| event.kind.to_string()),
         endpoint_id: job.endpoint_id,
         endpoint_url: work.receiver.map(|receiver| receiver.endpoint.settings.url.as_str().to_owned()),
+        request_headers: work.sent(attempts),
         payload: work.args.clone().or(payload).unwrap_or_default(),
         attempts: job.attempt,
         history: attempts.to_vec(),

@@ -16,7 +16,8 @@ on_both_stacks!(
     an_operator_runs_a_job_now_and_cancels_another_and_both_are_noted,
     a_viewer_sees_no_action_on_a_job_and_may_do_none,
     an_edited_call_has_the_lane_and_the_attempts_of_what_it_is_now,
-    what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_changed,
+    the_headers_of_a_delivery_are_shown_with_a_doubt_once_its_endpoint_was_changed,
+    a_dead_letter_shows_the_headers_of_its_last_call_whatever_became_of_its_endpoint,
     a_call_is_edited_and_replayed_and_its_secret_header_stays,
     replays_are_followed_both_ways,
     what_strangers_wrote_is_text_on_a_job_s_page,
@@ -167,19 +168,60 @@ async fn a_viewer_sees_no_action_on_a_job_and_may_do_none(stack: Stack) {
     assert_eq!(app.client.all("/v1/jobs?state=scheduled").await.len(), 1);
 }
 
-async fn what_an_endpoint_adds_of_its_own_is_shown_with_a_doubt_once_it_was_changed(stack: Stack) {
-    const DOUBTS: [&str; 2] = ["The endpoint was changed", "The endpoint is deleted"];
+async fn the_headers_of_a_delivery_are_shown_with_a_doubt_once_its_endpoint_was_changed(stack: Stack) {
+    const DOUBT: &str = "The endpoint was changed";
     let (app, receiver) = (with_user(stack, "viewer").await, Receiver::start().await);
-    let [letter] = die(&app, &receiver, ["1"]).await;
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    app.client.publish("a.b", "1").await;
+    let job = ended_job(&app).await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
-    let page = ada.open(&letter).await.expect(200, "webhook-signature");
-    assert!(DOUBTS.iter().all(|doubt| !page.text.contains(doubt)), "{}", page.text);
-    let endpoint = app.client.all("/v1/endpoints").await[0]["id"].as_str().unwrap().to_owned();
-    let path = format!("/v1/endpoints/{endpoint}");
+    let page = ada.open(&job).await.expect(200, "webhook-signature");
+    assert!(!page.text.contains(DOUBT), "{}", page.text);
+    let path = format!("/v1/endpoints/{}", endpoint.id);
     app.client.patch(&path).json(&json!({ "headers": { "x-key": "k" } })).send().await.expect(200);
-    ada.open(&letter).await.expect(200, DOUBTS[0]);
-    app.client.delete(&path).send().await.expect(204);
-    ada.open(&letter).await.expect(200, DOUBTS[1]);
+    ada.open(&job).await.expect(200, DOUBT);
+}
+
+async fn a_dead_letter_shows_the_headers_of_its_last_call_whatever_became_of_its_endpoint(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "viewer").await, Receiver::start().await);
+    receiver.always("/hook", Script::Hang);
+    let headers = json!({ "x-first": "hush", "user-agent": "Shop/1" });
+    let extras = json!({ "headers": headers, "retry_schedule_seconds": [], "timeout_ms": 2000 });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), extras).await;
+    app.client.publish("a.b", "1").await;
+    // While it is under way already.
+    receiver.wait_for("/hook", 1, SOON).await;
+    let path = format!("/v1/endpoints/{}", endpoint.id);
+    let other = json!({ "url": receiver.url("/moved"), "headers": { "x-second": "k", "user-agent": "Shop/2" } });
+    app.client.patch(&path).json(&other).send().await.expect(200);
+    let dead = async || app.client.dead_letters(&endpoint.id).await.first().map(path_of);
+    let letter = eventually("it is dead", SOON, dead).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let job = ended_job(&app).await;
+    for is_deleted in [false, true] {
+        if is_deleted {
+            app.client.delete(&path).send().await.expect(204);
+        }
+        for page in [&letter, &job] {
+            let page = ada.open(page).await.expect(200, "<td class=\"text\">Shop/1</td>");
+            for part in ["x-first</th><td class=\"text\">(hidden)</td>", "v1,(hidden)", "/hook</span>"] {
+                assert!(page.text.contains(part), "{part}: {}", page.text);
+            }
+            for wrong in ["hush", "x-second", "Shop/2", "The endpoint was changed", "not known any more"] {
+                assert!(!page.text.contains(wrong), "{wrong}: {}", page.text);
+            }
+        }
+    }
+}
+
+/// The page of the only job, once it has ended.
+async fn ended_job(app: &App) -> String {
+    let ended = async || {
+        let jobs = app.client.all("/v1/jobs").await;
+        let job = jobs.first().filter(|job| job["finished_at"].is_string())?;
+        Some(format!("/t/default/jobs/{}", job["id"].as_str()?))
+    };
+    eventually("the job has ended", SOON, ended).await
 }
 
 async fn an_edited_call_has_the_lane_and_the_attempts_of_what_it_is_now(stack: Stack) {

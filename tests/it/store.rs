@@ -7,7 +7,8 @@ use postrider_core::{
         Id, UnixMs,
         attempt::{AttemptClass, AttemptReport},
         dead_letter::Cause,
-        endpoint::{Endpoint, EndpointSettings, TIMEOUT_MS_DEFAULT},
+        egress::EndpointUrl,
+        endpoint::{Endpoint, EndpointSettings},
         event::Event,
         job::{Job, JobKind, JobState, Outcome},
         retry::RetrySchedule,
@@ -15,13 +16,14 @@ use postrider_core::{
         tenant::Tenant,
     },
     store::{
-        Cipher, DeadLetterFilter, Finished, Gate, Item, ItemResult, NewEvent, NewJob, Page, Publication, Published,
-        Recorded, Resolved, Store, StoreOptions, Work,
+        Cipher, Finished, Gate, Item, ItemResult, NewEvent, NewJob, Publication, Published, Recorded, Store,
+        StoreOptions, Work,
     },
 };
 
 use crate::harness::{Database, Stack};
 
+mod deaths;
 mod endpoints;
 mod lanes;
 mod operations;
@@ -37,7 +39,6 @@ on_both_stacks!(
     a_late_outcome_is_recorded_and_changes_nothing,
     a_late_outcome_among_others_is_the_only_one_that_changes_nothing,
     of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late,
-    a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once,
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
     work_that_was_just_stored_is_as_it_is_read_back,
 );
@@ -75,19 +76,8 @@ impl Fixture {
     }
 
     async fn endpoint(&self) -> Endpoint {
-        let settings = EndpointSettings {
-            url: postrider_core::domain::egress::EndpointUrl::stored("http://127.0.0.1:9/".to_owned()),
-            description: String::new(),
-            event_types: Vec::new(),
-            channels: Vec::new(),
-            headers: Vec::new(),
-            rate_per_second: None,
-            concurrency_max: None,
-            ordered: false,
-            timeout_ms: TIMEOUT_MS_DEFAULT,
-            retry_schedule: RetrySchedule::default(),
-            metadata: serde_json::Map::new(),
-        };
+        let url = EndpointUrl::stored("http://127.0.0.1:9/".to_owned());
+        let settings = EndpointSettings::new(url, RetrySchedule::default());
         let secret = SigningSecret::from_random([1; 32]);
         self.store.tenant(self.tenant.id).create_endpoint(&settings, &secret, self.now).await.unwrap()
     }
@@ -149,6 +139,7 @@ impl Fixture {
             report: Some(report),
             outcome,
             endpoint_state: None,
+            sent: None,
             now: self.now,
             node: String::new(),
         }
@@ -275,32 +266,6 @@ async fn of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_
     at.store.count_lost_workers(&[job], "b", at.now).await.unwrap();
     let success = Finished { lost_workers: 1, ..at.finished(job, &endpoint, 1, Outcome::Succeeded) };
     assert_eq!(at.store.record(success).await.unwrap(), Recorded::Applied);
-}
-
-async fn a_dead_job_leaves_a_whole_snapshot_that_is_replayed_once(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let endpoint = at.endpoint().await;
-    let job = at.die(&endpoint).await;
-    let scope = at.store.tenant(at.tenant.id);
-    let page = Page { before: None, limit: 10 };
-    let letters = scope
-        .whole_dead_letters(&DeadLetterFilter { q: Some("http 500".to_owned()), ..DeadLetterFilter::default() }, &page)
-        .await
-        .unwrap();
-    let letter = letters.rows.first().unwrap();
-    assert_eq!((letter.job_id, letter.payload.as_slice(), letter.attempts), (job, b"{\"b\": 1.0e3 }".as_slice(), 1));
-    assert_eq!(letter.endpoint_url.as_deref(), Some("http://127.0.0.1:9/"));
-    assert_eq!(letter.history[0].response_body.as_deref(), Some("oh"));
-    let Resolved::Done(replay) = scope.replay_dead_letter(letter.id, Some(b"{}".to_vec()), at.now).await.unwrap()
-    else {
-        panic!("not replayed")
-    };
-    assert!(matches!(scope.replay_dead_letter(letter.id, None, at.now).await.unwrap(), Resolved::Already(_)));
-    let work = at.store.load_work(&[replay.id]).await.unwrap();
-    assert_eq!((work[0].payload.as_deref(), work[0].job.replay_of), (Some(b"{}".as_slice()), Some(letter.id)));
-    assert_eq!(work[0].message_id.as_deref(), letter.message_id.as_deref());
-    let failures = scope.failures(None, 10).await.unwrap();
-    assert_eq!((failures.len(), failures[0].count), (1, 1));
 }
 
 async fn work_that_was_just_stored_is_as_it_is_read_back(stack: Stack) {

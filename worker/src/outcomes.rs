@@ -84,6 +84,7 @@ fn finished(job: &Job, message_id: Option<String>, report: Option<AttemptReport>
         report: report.map(presentable),
         outcome,
         endpoint_state: None,
+        sent: None,
         now: UnixMs::now(),
         // The store knows its own.
         node: String::new(),

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Id, UnixMs,
+    attempt::AttemptClass,
     endpoint::Endpoint,
     fingerprint::Fingerprint,
     id::Identified,
     job::{Job, JobKind},
     lane::LaneName,
+    sent::ShownHeaders,
     tag::Tag,
     tenant::Tenant,
 };
@@ -29,7 +31,10 @@ pub struct DeadLetter {
     pub message_id: Option<String>,
     pub event_type: Option<String>,
     pub endpoint_id: Option<Id<Endpoint>>,
+    /// Where its last call went; of a delivery that died without one: where its endpoint was.
     pub endpoint_url: Option<String>,
+    /// Of a delivery's last call, where they are known.
+    pub request_headers: Option<ShownHeaders>,
     /// The bytes that were to be sent, or the job's arguments.
     pub payload: Vec<u8>,
     /// Attempts that ended.
@@ -76,6 +81,14 @@ pub struct PastAttempt {
     /// Its outcome came too late and changed nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub late: bool,
+}
+
+impl PastAttempt {
+    /// The last attempt that may have called somebody, of a history from the oldest on.
+    #[must_use]
+    pub fn last_tried(history: &[Self]) -> Option<&Self> {
+        history.iter().rev().find(|attempt| !attempt.late && attempt.outcome != AttemptClass::Lost.as_str())
+    }
 }
 
 /// Why work ended without success.

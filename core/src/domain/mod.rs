@@ -19,6 +19,7 @@ pub mod portal;
 pub mod rate;
 pub mod redaction;
 pub mod retry;
+pub mod sent;
 pub mod signature;
 pub mod site;
 pub mod tag;

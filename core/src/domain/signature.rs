@@ -83,12 +83,24 @@ pub struct SignedHeaders {
     pub signature: String,
 }
 
+impl SignedHeaders {
+    /// Those of a message whose signature is not known.
+    #[must_use]
+    pub fn unsigned(id: &str, at: UnixMs) -> Self {
+        Self { id: id.to_owned(), timestamp: seconds(at).to_string(), signature: String::new() }
+    }
+}
+
+const fn seconds(at: UnixMs) -> i64 {
+    at.0.div_euclid(1000)
+}
+
 /// Signs `body` as message `id` with every secret that is valid now.
 #[must_use]
 pub fn sign(secrets: &[SigningSecret], id: &str, at: UnixMs, body: &[u8]) -> SignedHeaders {
-    let timestamp_s = at.0.div_euclid(1000);
+    let timestamp_s = seconds(at);
     let signatures: Vec<String> = secrets.iter().map(|secret| secret.sign(id, timestamp_s, body)).collect();
-    SignedHeaders { id: id.to_owned(), timestamp: timestamp_s.to_string(), signature: signatures.join(" ") }
+    SignedHeaders { signature: signatures.join(" "), ..SignedHeaders::unsigned(id, at) }
 }
 
 /// Whether one of the signatures in `headers` was made with `secret`, compared in constant time.

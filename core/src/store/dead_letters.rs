@@ -20,6 +20,7 @@ use crate::domain::{
     http_request::HttpRequest,
     job::{Job, JobKind},
     lane::LaneName,
+    sent::ShownHeaders,
     tenant::Tenant,
 };
 
@@ -60,6 +61,7 @@ pub(super) struct Row {
     event_type: Option<String>,
     endpoint_id: Option<Uuid>,
     endpoint_url: Option<String>,
+    request_headers: Option<String>,
     payload: Vec<u8>,
     attempts: i64,
     history: String,
@@ -76,12 +78,13 @@ pub(super) struct Row {
 }
 
 const COLUMNS: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
-    endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, replayed_as, \
-    created_at, resolved_at, resolved_reason, tags FROM dead_letters";
+    endpoint_id, endpoint_url, request_headers, payload, attempts, history, first_error, last_error, status_code, fingerprint, \
+    replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags FROM dead_letters";
 /// The same without what makes a list heavy.
 const LIGHT: &str = "SELECT id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, event_type, \
-    endpoint_id, endpoint_url, SUBSTR(payload, 1, 0) AS payload, attempts, '[]' AS history, first_error, last_error, status_code, \
-    fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags FROM ";
+    endpoint_id, endpoint_url, CAST(NULL AS TEXT) AS request_headers, SUBSTR(payload, 1, 0) AS payload, attempts, '[]' AS history, \
+    first_error, last_error, status_code, fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags FROM ";
+
 impl Row {
     fn read(self) -> Result<DeadLetter, StoreError> {
         let unreadable = |detail: String| StoreError::unreadable("dead letter", detail);
@@ -97,6 +100,7 @@ impl Row {
             event_type: self.event_type,
             endpoint_id: self.endpoint_id.map(Id::from_uuid),
             endpoint_url: self.endpoint_url,
+            request_headers: read_headers(self.request_headers.as_deref())?,
             payload: self.payload,
             attempts: small(self.attempts),
             history: serde_json::from_str(&self.history)
@@ -146,6 +150,15 @@ impl Row {
             tags: read_tags(self.tags.as_deref())?,
         })
     }
+}
+
+fn read_headers(text: Option<&str>) -> Result<Option<ShownHeaders>, StoreError> {
+    text.map(serde_json::from_str).transpose().map_err(|error| StoreError::unreadable("dead letter's headers", error))
+}
+
+pub(super) fn write_headers(headers: Option<&ShownHeaders>) -> Result<Option<String>, StoreError> {
+    let text = headers.map(serde_json::to_string).transpose();
+    text.map_err(|error| StoreError::unreadable("dead letter's headers", error))
 }
 
 impl Scope<'_> {

@@ -9,6 +9,7 @@ mod committer;
 mod connect;
 mod dead_letter_filter;
 mod dead_letters;
+mod deaths;
 mod directory;
 mod drain;
 mod due;

@@ -9,7 +9,7 @@ use super::{
     EndpointChange, Store, StoreError,
     attempts::{self, NewAttempt},
     committer::{Usual, Write},
-    endpoints, failures,
+    deaths, endpoints, failures,
     pool::Tx,
     sql::{Dialect, Part, Sql, sql},
     stats,
@@ -19,10 +19,10 @@ use super::{
 use crate::domain::{
     Id, UnixMs,
     attempt::{AttemptClass, AttemptReport},
-    dead_letter::{Cause, DeadLetter, PastAttempt},
     endpoint::{Endpoint, EndpointState},
     fingerprint::Fingerprint,
     job::{Job, JobKind, JobState, Outcome},
+    sent::Sent,
     tenant::Tenant,
 };
 
@@ -47,6 +47,8 @@ pub struct Finished {
     pub outcome: Outcome,
     /// What the delivery says of its endpoint's state; `None` to leave it as it is.
     pub endpoint_state: Option<(EndpointState, Option<String>)>,
+    /// The call that a delivery died of; `None` for any other end.
+    pub sent: Option<Sent>,
     pub now: UnixMs,
     pub node: String,
 }
@@ -110,7 +112,7 @@ impl Write for Finished {
         let on_time = current.iter().filter_map(|one| one.attempt_row(false));
         let ended = on_time.chain(late.iter().filter_map(|one| one.attempt_row(true))).collect();
         tx.execute_all(attempts::insert(tx.dialect(), ended)).await?;
-        insert_dead_letters(tx, &current).await?;
+        deaths::snapshot(tx, &current).await?;
         let failed: Vec<(&Self, Fingerprint)> =
             current.iter().filter_map(|one| Some((*one, one.fingerprint()?))).collect();
         failures::add(tx, &failed).await?;
@@ -157,7 +159,7 @@ impl Finished {
         let spent = i64::from(self.ended_attempt().is_some());
         let error = match (&self.report, &self.outcome) {
             (Some(report), _) => report.error.clone(),
-            (None, Outcome::Dead { cause }) => Some(cause_words(*cause).to_owned()),
+            (None, Outcome::Dead { cause }) => Some(deaths::words(*cause).to_owned()),
             (None, Outcome::Cancelled { reason }) => Some(reason.clone()),
             (None, _) => None,
         };
@@ -173,16 +175,6 @@ impl Finished {
             self.fingerprint().map(|fingerprint| fingerprint.as_str().to_owned()).into(),
             self.lost_workers.into(),
         ]
-    }
-}
-
-const fn cause_words(cause: Cause) -> &'static str {
-    match cause {
-        Cause::AttemptsSpent => "all attempts are spent",
-        Cause::Gone => "the endpoint answered 410 Gone before",
-        Cause::EndpointDisabled => "the endpoint is disabled",
-        Cause::WorkersLost => "three workers vanished while they ran it",
-        Cause::Invalid => "it cannot be run as it is",
     }
 }
 
@@ -212,69 +204,6 @@ fn update_of(rows: Vec<Vec<Value>>) -> Sql {
         ") AS v WHERE jobs.id = v.column1 AND jobs.attempt = v.column2 AND jobs.finished_at IS NULL \
         AND (jobs.lost_workers = v.column9 OR v.column4 = 'succeeded')",
     )
-}
-
-/// Snapshots what died, from the rows that are still there.
-async fn insert_dead_letters(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), StoreError> {
-    let dead: Vec<(&Finished, Cause)> = current
-        .iter()
-        .filter_map(|one| match one.outcome {
-            Outcome::Dead { cause } => Some((*one, cause)),
-            _ => None,
-        })
-        .collect();
-    for run in tx.dialect().runs(dead) {
-        let jobs: Vec<Id<Job>> = run.iter().map(|(one, _)| one.job).collect();
-        let mut histories = attempts::on_time(tx, &jobs).await?;
-        for (one, cause) in run {
-            let history = histories.remove(&one.job).unwrap_or_default();
-            insert_dead_letter(tx, one, cause, &history).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn insert_dead_letter(
-    tx: &mut Tx<'_>,
-    one: &Finished,
-    cause: Cause,
-    history: &[PastAttempt],
-) -> Result<(), StoreError> {
-    let history_text = serde_json::to_string(history).map_err(|error| StoreError::unreadable("history", error))?;
-    let errors = || history.iter().filter_map(|attempt| attempt.error.clone());
-    let ended = history.iter().filter(|attempt| attempt.outcome != AttemptClass::Lost.as_str()).count();
-    let reported = one.report.as_ref().and_then(|report| report.error.clone());
-    let last_error = reported.or_else(|| errors().next_back()).unwrap_or_else(|| cause_words(cause).to_owned());
-    let status_code = history.last().and_then(|attempt| attempt.status_code);
-    let insert = sql("INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, event_id, \
-        event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, fingerprint, replay_of, tags, created_at) ")
-        .and("SELECT ", Id::<DeadLetter>::at(one.now, rand::random()))
-        .and(", j.tenant_id, j.id, j.kind, j.lane, j.priority, j.max_attempts, ", cause.as_str())
-        .then(", 'open', COALESCE(j.message_id, e.own_id")
-        .and(", ", one.message_id.clone())
-        .then("), j.event_id, e.kind, j.endpoint_id")
-        .and(", CASE WHEN j.endpoint_id IS NULL THEN NULL ELSE ", endpoint_url(tx, one).await?)
-        .then(" END, COALESCE(j.args, e.payload")
-        .and(", ", Vec::new())
-        .and("), ", i64::try_from(ended).unwrap_or(i64::MAX))
-        .and(", ", history_text)
-        .and(", ", errors().next())
-        .and(", ", last_error)
-        .and(", ", status_code)
-        .then(", j.fingerprint, j.replay_of, j.tags")
-        .and(", ", one.now)
-        .and(" FROM jobs j LEFT JOIN events e ON e.id = j.event_id WHERE j.id = ", one.job);
-    tx.execute(insert).await.map(drop)
-}
-
-async fn endpoint_url(tx: &mut Tx<'_>, one: &Finished) -> Result<Option<String>, StoreError> {
-    let Some(endpoint) = one.endpoint else { return Ok(None) };
-    let select = sql("SELECT settings FROM endpoints").and(" WHERE id = ", endpoint);
-    let settings: Option<(String,)> = tx.fetch_one(select).await?;
-    let url = |(settings,): (String,)| {
-        serde_json::from_str::<serde_json::Value>(&settings).ok()?.get("url")?.as_str().map(str::to_owned)
-    };
-    Ok(settings.and_then(url))
 }
 
 fn count(dialect: Dialect, current: &[&Finished]) -> Vec<Sql> {

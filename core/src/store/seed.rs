@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use super::{
     AuditEntry, FailureVerdict, Store, StoreError, attempts,
     attempts::NewAttempt,
-    audit, endpoints,
+    audit,
+    dead_letters::write_headers,
+    endpoints,
     failure_hours::Hours,
     jobs::write_tags,
     pool::{Pool, Tx},
@@ -225,6 +227,7 @@ async fn insert_letters(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreEr
             letter.event_type.clone().into(),
             letter.endpoint_id.into(),
             letter.endpoint_url.clone().into(),
+            write_headers(letter.request_headers.as_ref())?.into(),
             letter.payload.clone().into(),
             letter.attempts.into(),
             history.map_err(|error| StoreError::unreadable("history", error))?.into(),
@@ -242,8 +245,8 @@ async fn insert_letters(tx: &mut Tx<'_>, jobs: &[PastJob]) -> Result<(), StoreEr
     };
     let letters = jobs.iter().filter_map(|past| Some((&past.job, past.letter.as_ref()?)));
     let begin = "INSERT INTO dead_letters (id, tenant_id, job_id, kind, lane, priority, max_attempts, cause, state, message_id, \
-        event_id, event_type, endpoint_id, endpoint_url, payload, attempts, history, first_error, last_error, status_code, \
-        fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags) ";
+        event_id, event_type, endpoint_id, endpoint_url, request_headers, payload, attempts, history, first_error, last_error, \
+        status_code, fingerprint, replay_of, replayed_as, created_at, resolved_at, resolved_reason, tags) ";
     insert(tx, begin, letters.map(row).collect::<Result<_, _>>()?).await
 }
 

@@ -13,6 +13,7 @@ use postrider_core::{
         endpoint::{Endpoint, EndpointState},
         job::Outcome,
         retry::RetrySchedule,
+        sent::{Sent, ShownHeaders, delivery_headers},
         signature,
     },
     queue::Next,
@@ -131,16 +132,7 @@ async fn deliver(
         return Execution::ended(work, Some(report.clone()), after_failure(work, &report, &settings.retry_schedule));
     }
     let signed = signature::sign(&secrets, message_id, started_at, payload);
-    let mut headers = vec![
-        ("content-type".to_owned(), "application/json".to_owned()),
-        ("user-agent".to_owned(), executors.0.user_agent.clone()),
-        ("webhook-id".to_owned(), signed.id),
-        ("webhook-timestamp".to_owned(), signed.timestamp),
-        ("webhook-signature".to_owned(), signed.signature),
-    ];
-    // An endpoint's own user-agent takes the place of ours.
-    headers.retain(|(name, _)| !settings.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
-    headers.extend(settings.headers.iter().cloned());
+    let mut headers = delivery_headers(signed, &executors.0.user_agent, &settings.headers);
     let step = executors.step(work);
     trace::add_headers(&step, &mut headers);
     let call = Call {
@@ -158,6 +150,10 @@ async fn deliver(
     let mut ended = after_call(work, report, &settings.retry_schedule, exchange.duration);
     if exchange.status_code == Some(GONE) {
         ended.finished.outcome = Outcome::Dead { cause: Cause::Gone };
+    }
+    if matches!(ended.finished.outcome, Outcome::Dead { .. }) {
+        let url = settings.url.as_str().to_owned();
+        ended.finished.sent = Some(Sent { url, headers: ShownHeaders::of(&headers) });
     }
     Execution::Ended(Box::new(Ended { ordered: settings.ordered, ..ended.with_endpoint(state) }))
 }
