@@ -259,14 +259,15 @@ mod tests {
     use super::*;
     use crate::{
         domain::UnixMs,
-        store::{Gate, ItemResult, Store, StoreOptions},
+        store::{
+            Gate, ItemResult,
+            tests::{a_store, remove},
+        },
     };
 
     #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_stored() {
-        let folder = std::env::temp_dir().join(format!("postrider-committer-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let (store, folder) = a_store().await;
         let tenant = store.default_tenant(UnixMs(0)).await.unwrap().id;
         let publish = async |key: &str, body: u8| {
             let gate = Gate { scope: "test", key: key.to_owned(), body_hash: vec![body], expires_at: UnixMs(1) };
@@ -286,7 +287,6 @@ mod tests {
         drop(turn);
         assert_eq!(first.await.unwrap(), Published::Stored(Vec::new()));
         assert_eq!(publish("second", 2).await.unwrap(), Published::Stored(Vec::new()));
-        store.close().await;
-        std::fs::remove_dir_all(folder).unwrap();
+        remove(store, folder).await;
     }
 }

@@ -173,14 +173,14 @@ fn refused(why: impl std::fmt::Display) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::UnixMs, store::Store};
+    use crate::{
+        domain::UnixMs,
+        store::tests::{a_store, remove},
+    };
 
     #[tokio::test]
     async fn a_disk_that_was_full_is_written_to_again() {
-        let folder = std::env::temp_dir().join(format!("postrider-store-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&folder).unwrap();
-        let options = StoreOptions::of_test(&folder);
-        let store = Store::open(&options).await.unwrap();
+        let (store, folder) = a_store().await;
         let Pool::Sqlite { writers, .. } = &store.pool else { panic!("it is a SQLite database") };
         sqlx::query("PRAGMA max_page_count = 1").execute(writers).await.unwrap();
         let make = async |n: usize| {
@@ -197,7 +197,6 @@ mod tests {
         // The next connection may have as many pages as it likes: space is back.
         make(made).await.unwrap();
         store.ready().await.unwrap();
-        store.close().await;
-        std::fs::remove_dir_all(folder).unwrap();
+        remove(store, folder).await;
     }
 }

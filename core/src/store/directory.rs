@@ -324,13 +324,11 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Store, StoreOptions};
+    use crate::store::tests::{a_store, remove};
 
     #[tokio::test]
     async fn all_that_wait_have_what_one_read_finds_however_often_the_tenant_changes() {
-        let folder = std::env::temp_dir().join(format!("postrider-directory-{}", Id::<Tenant>::new()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let (store, folder) = a_store().await;
         let tenant = store.default_tenant(UnixMs::now()).await.unwrap().id;
         let directory = store.directory();
         let read_at = || directory.known().tenants[&tenant].read_at;
@@ -350,7 +348,6 @@ mod tests {
         assert_eq!(read_at(), first);
         directory.endpoints(tenant).await.unwrap();
         assert!(read_at() > first, "who asks after a change has what was read after it");
-        store.close().await;
-        std::fs::remove_dir_all(folder).unwrap();
+        remove(store, folder).await;
     }
 }

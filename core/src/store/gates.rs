@@ -206,7 +206,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::{Store, StoreOptions};
+    use crate::store::{
+        Store,
+        tests::{a_store, remove},
+    };
 
     /// One claim: whose, which key, for which body, and for how long; `None` wants no gate.
     type Want = Option<(usize, u8, u8, i64)>;
@@ -264,13 +267,10 @@ mod tests {
     #[test]
     fn keys_are_kept_as_a_simple_model_keeps_them() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let folder = std::env::temp_dir().join(format!("postrider-gates-{}", Uuid::now_v7()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = runtime.block_on(Store::open(&StoreOptions::of_test(&folder))).unwrap();
+        let (store, folder) = runtime.block_on(a_store());
         proptest!(ProptestConfig::with_cases(64), |(groups in groups())| {
             runtime.block_on(agrees(&store, groups));
         });
-        runtime.block_on(store.close());
-        std::fs::remove_dir_all(folder).unwrap();
+        runtime.block_on(remove(store, folder));
     }
 }

@@ -229,26 +229,31 @@ async fn migrate(pool: &Pool) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
-    impl StoreOptions {
-        /// A SQLite file `db` in a folder.
-        pub(super) fn of_test(folder: &Path) -> Self {
-            let url = format!("sqlite://{}", folder.join("db").display());
-            let cipher = Cipher::parse(&Cipher::key_text([7; 32])).unwrap();
-            Self { url, cipher, node: "test".to_owned(), connections_max: 1 }
-        }
+    /// A store on a SQLite file `db` in a folder of its own.
+    pub(super) async fn a_store() -> (Store, PathBuf) {
+        let folder = std::env::temp_dir().join(format!("postrider-store-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&folder).unwrap();
+        let url = format!("sqlite://{}", folder.join("db").display());
+        let cipher = Cipher::parse(&Cipher::key_text([7; 32])).unwrap();
+        let options = StoreOptions { url, cipher, node: "test".to_owned(), connections_max: 1 };
+        (Store::open(&options).await.unwrap(), folder)
+    }
+
+    pub(super) async fn remove(store: Store, folder: PathBuf) {
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     /// The steps that SQLite takes for a statement.
     pub(super) async fn sqlite_plan(statement: sql::Sql) -> String {
-        let folder = std::env::temp_dir().join(format!("postrider-plan-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let (store, folder) = a_store().await;
         let steps: Vec<(i64, i64, i64, String)> =
             store.pool.fetch(statement.after("EXPLAIN QUERY PLAN ")).await.unwrap();
-        store.close().await;
-        std::fs::remove_dir_all(folder).unwrap();
+        remove(store, folder).await;
         steps.into_iter().map(|(_, _, _, step)| step + "\n").collect()
     }
 }

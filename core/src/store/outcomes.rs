@@ -257,20 +257,17 @@ async fn change_endpoints(tx: &mut Tx<'_>, current: &[&Finished]) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreOptions;
+    use crate::store::tests::{a_store, remove};
 
     #[tokio::test]
     async fn outcomes_are_written_without_a_walk_over_all_that_is_pending() {
-        let folder = std::env::temp_dir().join(format!("postrider-plan-{}", Uuid::now_v7()));
-        std::fs::create_dir(&folder).unwrap();
-        let store = Store::open(&StoreOptions::of_test(&folder)).await.unwrap();
+        let (store, folder) = a_store().await;
         for rows in [1, 8, 128] {
             let plan = update_of(vec![vec![Value::Int(None); 9]; rows]).after("EXPLAIN QUERY PLAN ");
             let steps: Vec<(i64, i64, i64, String)> = store.pool.fetch(plan).await.unwrap();
             let walks = steps.iter().any(|(_, _, _, step)| step.starts_with("SCAN jobs"));
             assert!(!walks && !steps.is_empty(), "{rows} rows: {steps:?}");
         }
-        store.close().await;
-        std::fs::remove_dir_all(folder).unwrap();
+        remove(store, folder).await;
     }
 }

@@ -42,21 +42,17 @@ fn write(file: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::{Store, StoreOptions};
+    use crate::store::tests::{a_store, remove};
 
     #[tokio::test]
     async fn without_room_to_grow_it_is_not_ready_and_with_room_it_is_again() {
-        let folder = std::env::temp_dir().join(format!("postrider-room-{}", uuid::Uuid::now_v7()));
-        std::fs::create_dir(&folder).unwrap();
-        let options = StoreOptions::of_test(&folder);
-        let store = Store::open(&options).await.unwrap();
+        let (store, folder) = a_store().await;
         // A disk that is full, until what stands for it is removed.
         std::os::unix::fs::symlink("/dev/full", folder.join("db-room")).unwrap();
         let full = store.ready().await.unwrap_err();
         assert!(full.is_unavailable() && full.to_string().contains("No space left"), "{full}");
         store.ready().await.unwrap();
         assert!(!folder.join("db-room").exists());
-        store.close().await;
-        std::fs::remove_dir_all(folder).unwrap();
+        remove(store, folder).await;
     }
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use postrider_core::{
     domain::{
         UnixMs,
-        endpoint::EndpointState,
+        endpoint::{Endpoint, EndpointState},
         job::JobState,
         signature::{SignedHeaders, SigningSecret, verify},
     },
-    store::Page,
+    store::{NewJob, Page},
 };
 
 use super::{
@@ -59,15 +59,20 @@ async fn what_was_stored_and_never_offered_is_found_by_the_sweep() {
     worker.stop().await;
 }
 
+async fn die(bench: &Bench, endpoint: &Endpoint) -> NewJob {
+    let worker = bench.start();
+    let job = bench.publish(endpoint, b"{}").await;
+    bench.offer(&job).await;
+    bench.until_state(job.id, JobState::Dead).await;
+    worker.stop().await;
+    job
+}
+
 #[tokio::test]
 async fn failures_are_retried_and_end_as_one_dead_letter() {
     let (bench, receiver) = (Bench::new().await, Receiver::answering(500).await);
     let endpoint = bench.endpoint(&receiver.url(), &[0.02, 0.02]).await;
-    let worker = bench.start();
-    let job = bench.publish(&endpoint, b"{}").await;
-    bench.offer(&job).await;
-    bench.until_state(job.id, JobState::Dead).await;
-    worker.stop().await;
+    let job = die(&bench, &endpoint).await;
 
     let attempts = bench.attempts(job.id).await;
     assert_eq!(attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(), [1, 2, 3]);
@@ -83,11 +88,7 @@ async fn failures_are_retried_and_end_as_one_dead_letter() {
 async fn a_receiver_that_is_gone_is_asked_once_and_disabled() {
     let (bench, receiver) = (Bench::new().await, Receiver::answering(410).await);
     let endpoint = bench.endpoint(&receiver.url(), &[0.02, 0.02]).await;
-    let worker = bench.start();
-    let job = bench.publish(&endpoint, b"{}").await;
-    bench.offer(&job).await;
-    bench.until_state(job.id, JobState::Dead).await;
-    worker.stop().await;
+    die(&bench, &endpoint).await;
 
     assert_eq!(receiver.requests().len(), 1);
     let endpoint = bench.parts.store.tenant(bench.tenant).endpoint(endpoint.id).await.unwrap().unwrap();

@@ -1,6 +1,9 @@
 //! What operators and the sweep do to lanes and tickets: settings, pause, cancel, spill, view.
 
-use super::state::{Now, Place, State};
+use super::{
+    ring::LaneIndex,
+    state::{Now, Place, State},
+};
 use crate::{
     domain::{
         Id,
@@ -49,11 +52,7 @@ impl State {
     }
 
     pub(super) fn cancel(&mut self, key: &LaneKey, job: Id<Job>, now: Now) -> bool {
-        let Some(index) = self.find(key) else { return false };
-        let place = match self.tickets.get(&job) {
-            Some(place) if place.lane() == index => place.clone(),
-            _ => return false,
-        };
+        let Some((index, place)) = self.place(key, job) else { return false };
         let Some(lane) = self.lane(index) else { return false };
         match place {
             Place::Leased(_) => return false,
@@ -72,11 +71,7 @@ impl State {
     }
 
     pub(super) fn run_now(&mut self, key: &LaneKey, job: Id<Job>, now: Now) -> bool {
-        let Some(index) = self.find(key) else { return false };
-        let place = match self.tickets.get(&job) {
-            Some(place) if place.lane() == index => place.clone(),
-            _ => return false,
-        };
+        let Some((index, place)) = self.place(key, job) else { return false };
         let Some(lane) = self.lane(index) else { return false };
         match place {
             Place::Delayed { due_ms, below_max, .. } => {
@@ -89,6 +84,13 @@ impl State {
         }
         self.seat(index, now);
         true
+    }
+
+    /// Where a job's ticket is, in the lane that it is said to be in.
+    fn place(&self, key: &LaneKey, job: Id<Job>) -> Option<(LaneIndex, Place)> {
+        let index = self.find(key)?;
+        let place = self.tickets.get(&job).filter(|place| place.lane() == index)?;
+        Some((index, place.clone()))
     }
 
     pub(super) fn is_leased(&self, key: &LaneKey, job: Id<Job>) -> bool {
