@@ -54,8 +54,8 @@ struct Line {
 }
 
 const ACTOR: Named = ("actor", "Who");
-const ACTION: Named = ("action", "What, or what it begins with");
-const SUBJECT: Named = ("subject", "To what: the whole id or name");
+const ACTION: Named = ("action", "What, or its beginning");
+const SUBJECT: Named = ("subject", "To what: id or name");
 
 async fn audit(visit: Visit) -> Shown {
     let fields = &visit.query;

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::subject::id_path;
 
+/// A field whose own fields say enough without its name.
+const ENVELOPE: &str = "what";
+
 /// One field of what was changed.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Changed {
@@ -59,6 +62,7 @@ fn within(outer: &str, members: Map<String, Value>) -> Vec<(String, Vec<Item>)> 
     for (name, value) in members {
         let name = format!("{outer} {}", name.replace('_', " ")).trim_start().to_owned();
         match value {
+            Value::Object(members) if name == ENVELOPE => leaves.extend(within("", members)),
             Value::Object(members) if !members.is_empty() => leaves.extend(within(&name, members)),
             // Of what was asked for, fields that were left open say nothing.
             Value::Null if !outer.is_empty() => {}
@@ -125,7 +129,7 @@ mod tests {
         let after = json!({ "jobs": [job, "x"], "what": { "filter": { "kind": null, "status": 410 } }, "types": [] });
         assert_eq!(
             told(None, Some(after.clone())),
-            [format!("jobs: {job}, x"), "types: none".into(), "what filter status: 410".into()]
+            [format!("jobs: {job}, x"), "types: none".into(), "filter status: 410".into()]
         );
         let jobs = changed(None, Some(after)).remove(0);
         let How::Is(items) = jobs.how else { panic!("{jobs:?}") };

@@ -143,14 +143,14 @@ pub(crate) fn other_payload(visit: &Visit, letter: &DeadLetter, text: String) ->
     }
     let json: Result<&RawValue, _> = serde_json::from_str(&text);
     if let Err(error) = json {
-        return Err(Refusal::Bad(format!("The payload is no JSON: {error}. Go back and mend it.")));
+        return Err(Refusal::Bad(format!("The payload is no JSON: {error}. Mend it, and send it again.")));
     }
     if letter.kind != JobKind::HttpRequest {
         return Ok(Some(text.into_bytes()));
     }
     let edited = call_arguments::edited(&*visit.dashboard.settings.calls, &letter.payload, &text);
-    let edited =
-        edited.map_err(|error| Refusal::Bad(format!("The call cannot be made so: {error}. Go back and mend it.")));
+    let edited = edited
+        .map_err(|error| Refusal::Bad(format!("The call cannot be made so: {error}. Mend it, and send it again.")));
     Ok(Some(edited?).filter(|edited| *edited != letter.payload))
 }
 

@@ -25,6 +25,16 @@ pub(crate) fn count(number: impl Display, _: &dyn askama::Values) -> askama::Res
     Ok(grouped(number))
 }
 
+/// A time to the minute, of one as RFC 3339 has it in UTC.
+#[askama::filter_fn]
+pub(crate) fn minute(at: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(to_the_minute(&at.to_string()))
+}
+
+fn to_the_minute(at: &str) -> String {
+    at.get(..16).map_or_else(|| at.to_owned(), |minute| format!("{} UTC", minute.replace('T', " ")))
+}
+
 /// What came of an attempt in words, for the code that the API and the metrics have of it.
 pub(crate) fn in_words(outcome: &str) -> &str {
     outcome.parse::<AttemptClass>().map_or(outcome, |class| class.in_words())
@@ -62,6 +72,11 @@ mod tests {
     fn thousands_are_parted_by_commas() {
         let numbers = [0_u64, 7, 999, 1_000, 12_345, 999_999, 1_000_000, 1_234_567_890];
         assert_eq!(numbers.map(grouped), ["0", "7", "999", "1,000", "12,345", "999,999", "1,000,000", "1,234,567,890"]);
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_minute() {
+        assert_eq!(to_the_minute("2026-11-23T14:40:21.073Z"), "2026-11-23 14:40 UTC");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
     Dashboard,
     faults::{Faults, Named},
     fields::Fields,
-    filters,
+    filters::{self, grouped},
     lane_label::{LaneLabel, LaneState, lane_state},
     moment::{Moment, length},
     page::{Frame, Refusal, Section, Shown, base, show},
@@ -65,6 +65,8 @@ struct LanePage {
     /// A job waits or runs in it, or did so lately, or something is set for it.
     is_known: bool,
     line: Line,
+    /// More than its state is said of it.
+    says_more: bool,
     endpoint: Option<String>,
     bad_streak: u32,
     concurrency_bounds: String,
@@ -150,12 +152,14 @@ async fn lane(visit: Visit, Path((_, name)): Path<(String, String)>) -> Shown {
     let view = view.as_ref().map(Option::as_ref);
     let is_new = endpoint.is_none() && view.flatten().is_none() && settings == LaneSettings::default();
     let is_known = !is_new || has_jobs(&scope, &key.name, visit.now).await?;
-    let bounds = |range: &RangeInclusive<u32>| format!("{} to {}", range.start(), range.end());
+    let bounds = |range: &RangeInclusive<u32>| format!("{} to {}", grouped(range.start()), grouped(range.end()));
+    let line = Line::of(LaneLabel::of(&key.name, &endpoints), &settings, view.flatten(), visit.now);
     let page = LanePage {
         frame: Frame::of(&visit, Section::Lanes, format!("Lane {}", key.name)),
         told: view.is_some(),
         is_known,
-        line: Line::of(LaneLabel::of(&key.name, &endpoints), &settings, view.flatten(), visit.now),
+        says_more: line.state != LaneState::Active || endpoint.is_some(),
+        line,
         endpoint: endpoint.map(|id| id.to_string()),
         bad_streak: BAD_STREAK_MAX,
         concurrency_bounds: bounds(&CONCURRENCY),

@@ -54,7 +54,10 @@ struct OverviewPage {
 
 /// What is wrong now, and where to go for it.
 struct Trouble {
+    /// What leads to its page.
     text: String,
+    /// What stands behind that.
+    more: String,
     path: String,
 }
 
@@ -92,7 +95,7 @@ async fn overview(visit: Visit) -> Shown {
 async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble>, Refusal> {
     let base = crate::page::base(&visit.tenant);
     let mut troubles = Vec::new();
-    let mut add = |text: String, path: String| troubles.push(Trouble { text, path });
+    let mut add = |text: String, path: String| troubles.push(Trouble { text, more: String::new(), path });
     match queue {
         None => add(
             "The queue does not answer. What was accepted is safe in the database and goes on when it is back."
@@ -121,7 +124,7 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
     if dead > 0 {
         let jobs = if dead == 1 { "job has" } else { "jobs have" };
         let text = format!("{} {jobs} died within the last hour and wait for you.", grouped(dead));
-        troubles.push(Trouble { text, path: format!("{base}/dead-letters?since={since}") });
+        troubles.push(Trouble { text, more: String::new(), path: format!("{base}/dead-letters?since={since}") });
     }
     Ok(troubles)
 }
@@ -134,15 +137,15 @@ async fn endpoints_in(visit: &Visit, state: EndpointState) -> Result<Vec<Trouble
     let listed = scope.endpoints_found(&filter, &Page { before: None, limit }).await?;
     let trouble = |endpoint: &Endpoint| {
         let age = length(visit.now.since(endpoint.state_since).as_millis().try_into().unwrap_or(u64::MAX));
-        let text = format!("{} is {state}, for {age} now.", visit.url(endpoint.settings.url.as_str()));
-        Trouble { text, path: format!("{base}/endpoints/{}", endpoint.id) }
+        let (text, more) = (visit.url(endpoint.settings.url.as_str()), format!(" is {state}, for {age} now."));
+        Trouble { text, more, path: format!("{base}/endpoints/{}", endpoint.id) }
     };
     let mut troubles: Vec<Trouble> = listed.rows.iter().map(trouble).collect();
     if listed.next.is_some() {
         let more = scope.count_endpoints(state).await?.saturating_sub(limit.into());
         let are = if more == 1 { "endpoint is" } else { "endpoints are" };
         let text = format!("And {} more {are} {state}.", grouped(more));
-        troubles.push(Trouble { text, path: format!("{base}/endpoints?state={state}") });
+        troubles.push(Trouble { text, more: String::new(), path: format!("{base}/endpoints?state={state}") });
     }
     Ok(troubles)
 }

@@ -50,8 +50,8 @@ fn line(setting: &InForce) -> Line {
         is_set: setting.from != From::Default,
         from: match &setting.from {
             From::Default => "default".to_owned(),
-            From::Variable(name) => format!("variable {name}"),
-            From::File(path) => format!("file {path}"),
+            From::Variable(name) => format!("variable `{name}`"),
+            From::File(path) => format!("file `{path}`"),
         },
         doc: setting.doc.clone(),
     }

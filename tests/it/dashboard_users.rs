@@ -88,7 +88,7 @@ async fn a_token_is_made_shown_once_and_revoked(stack: Stack) {
 async fn settings_show_where_they_are_set_and_no_secret(stack: Stack) {
     let app = with_user(stack, "admin").await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
-    let page = ada.open("/t/default/settings").await.expect(200, "variable POSTRIDER_ADMIN_TOKEN");
+    let page = ada.open("/t/default/settings").await.expect(200, "variable <code>POSTRIDER_ADMIN_TOKEN</code>");
     assert!(page.text.contains("(hidden)") && page.text.contains("idempotency_hours"), "{}", page.text);
     assert!(!page.text.contains("test-admin"), "{}", page.text);
 }
