@@ -13,7 +13,7 @@ use postrider_core::{
         Id, UnixMs,
         dead_letter::PastAttempt,
         egress::{EgressPolicy, EndpointUrl},
-        endpoint::{Endpoint, EndpointSettings, TIMEOUT_MS_DEFAULT},
+        endpoint::{Endpoint, EndpointSettings},
         event::Event,
         job::{Job, JobState},
         retry::RetrySchedule,
@@ -113,18 +113,10 @@ impl Bench {
     }
 
     pub(super) async fn endpoint(&self, url: &str, retries_s: &[f64]) -> Endpoint {
+        let url = EndpointUrl::stored(url.to_owned());
         let settings = EndpointSettings {
-            url: EndpointUrl::stored(url.to_owned()),
-            description: String::new(),
-            event_types: Vec::new(),
-            channels: Vec::new(),
             headers: vec![("x-own".to_owned(), "yes".to_owned())],
-            rate_per_second: None,
-            concurrency_max: None,
-            ordered: false,
-            timeout_ms: TIMEOUT_MS_DEFAULT,
-            retry_schedule: RetrySchedule::from_seconds(retries_s).unwrap(),
-            metadata: serde_json::Map::new(),
+            ..EndpointSettings::new(url, RetrySchedule::from_seconds(retries_s).unwrap())
         };
         let secret = SigningSecret::from_random([3; 32]);
         self.parts.store.tenant(self.tenant).create_endpoint(&settings, &secret, UnixMs::now()).await.unwrap()

@@ -90,7 +90,7 @@ async fn a_receiver_that_is_gone_is_asked_once_and_disabled() {
     let endpoint = bench.endpoint(&receiver.url(), &[0.02, 0.02]).await;
     die(&bench, &endpoint).await;
 
-    assert_eq!(receiver.requests().len(), 1);
+    assert_eq!(receiver.requests().len(), 1, "{:?}", receiver.requests());
     let endpoint = bench.parts.store.tenant(bench.tenant).endpoint(endpoint.id).await.unwrap().unwrap();
     assert_eq!(endpoint.state, EndpointState::Disabled);
     assert_eq!(endpoint.state_reason.as_deref(), Some("the receiver answered 410 Gone"));
