@@ -43,7 +43,7 @@ pub(crate) fn router() -> Router<Dashboard> {
 }
 
 const STATE: Named = ("state", "State");
-const TEXT: Named = ("q", "Text in the address or the description");
+const TEXT: Named = ("q", "Address or description");
 
 #[derive(Template)]
 #[template(path = "endpoints.html")]

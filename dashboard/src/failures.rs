@@ -148,7 +148,8 @@ struct FailurePage {
 
 struct EndpointLine {
     id: String,
-    url: String,
+    /// `None` where it is deleted.
+    url: Option<String>,
     count: u64,
 }
 
@@ -204,8 +205,7 @@ async fn find(visit: &Visit, fingerprint: String) -> Result<(Fingerprint, Failur
 async fn endpoints(visit: &Visit, fingerprint: &Fingerprint) -> Result<Vec<EndpointLine>, Refusal> {
     let failing = visit.scope().failing_endpoints(fingerprint, day_before(visit.now), SHORT_ROWS).await?;
     let known = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
-    let url =
-        |id| known.get(id).map_or_else(|| "deleted".to_owned(), |live| visit.url(live.endpoint.settings.url.as_str()));
+    let url = |id| known.get(id).map(|live| visit.url(live.endpoint.settings.url.as_str()));
     Ok(failing.into_iter().map(|(id, count)| EndpointLine { id: id.to_string(), url: url(id), count }).collect())
 }
 
