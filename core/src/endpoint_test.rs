@@ -17,7 +17,7 @@ use crate::{
         job::{Job, JobKind},
     },
     queue::Queue,
-    store::{Item, NewEvent, NewJob, Publication, Scope, StoreError},
+    store::{Gate, Item, NewEvent, NewJob, Publication, Published, Scope, StoreError},
 };
 
 /// Waited beyond the endpoint's own time-out, for the queue and the commit.
@@ -59,22 +59,27 @@ impl Testing<'_> {
     /// # Errors
     /// When the endpoint takes nothing now, nothing was tried in time, or the database does not answer.
     pub async fn run(&self, endpoint: &Endpoint) -> Result<Tested, TestError> {
+        let job_id = Id::new();
+        let event_id = self.publish(endpoint, job_id, None).await?;
+        let attempt = self.result(endpoint, job_id).await?;
+        Ok(Tested { event_id, job_id, attempt })
+    }
+
+    /// As [`Self::run`], as this job, and only by the first who comes through the gate; whoever comes later waits for the
+    /// same result.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_once(&self, endpoint: &Endpoint, job: Id<Job>, gate: Gate) -> Result<(), TestError> {
+        self.publish(endpoint, job, Some(gate)).await?;
+        self.result(endpoint, job).await.map(drop)
+    }
+
+    async fn publish(&self, endpoint: &Endpoint, job_id: Id<Job>, gate: Option<Gate>) -> Result<Id<Event>, TestError> {
         if matches!(endpoint.state, EndpointState::Paused | EndpointState::Disabled) {
             return Err(TestError::NotActive(endpoint.state));
         }
-        let (event_id, job_id) = self.publish(endpoint, UnixMs::now()).await?;
-        let wait = Duration::from_millis(u64::from(endpoint.settings.timeout_ms)) + MARGIN;
-        match self.attempt(job_id, Instant::now() + wait).await? {
-            Some(attempt) => Ok(Tested { event_id, job_id, attempt }),
-            None => {
-                self.give_up(endpoint, job_id).await?;
-                Err(TestError::NoAttempt)
-            }
-        }
-    }
-
-    async fn publish(&self, endpoint: &Endpoint, now: UnixMs) -> Result<(Id<Event>, Id<Job>), StoreError> {
-        let (id, kind) = (Id::<Event>::new(), EventType::of_test());
+        let (id, kind, now) = (Id::<Event>::new(), EventType::of_test(), UnixMs::now());
         let payload = json!({
             "type": kind,
             "timestamp": now,
@@ -89,21 +94,31 @@ impl Testing<'_> {
             deliver_at: now,
             trace: None,
         };
-        let job = NewJob { kind: JobKind::WebhookTest, max_attempts: 1, ..NewJob::delivery(endpoint, id, now) };
-        let (job_id, due) = (job.id, job.due(endpoint.tenant_id));
+        let delivery = NewJob::delivery(endpoint, id, now);
+        let job = NewJob { id: job_id, kind: JobKind::WebhookTest, max_attempts: 1, ..delivery };
+        let due = job.due(endpoint.tenant_id);
         let item = Item { gate: None, answer: String::new(), event: Some(event), jobs: vec![job] };
         let note = json!({ "event": id, "job": job_id });
-        let publication = Publication::plain(vec![item], now).noting("endpoint.test", endpoint.id.to_string(), note);
-        self.scope.publish(publication).await?;
-        self.dispatcher.offer(&[due]);
-        Ok((id, job_id))
+        let publication = Publication::plain(vec![item], now).behind(gate);
+        let publication = publication.noting("endpoint.test", endpoint.id.to_string(), note);
+        if let Published::Stored(_) = self.scope.publish(publication).await? {
+            self.dispatcher.offer(&[due]);
+        }
+        Ok(id)
+    }
+
+    async fn result(&self, endpoint: &Endpoint, job: Id<Job>) -> Result<PastAttempt, TestError> {
+        let wait = Duration::from_millis(u64::from(endpoint.settings.timeout_ms)) + MARGIN;
+        if let Some(attempt) = self.attempt(job, Instant::now() + wait).await? {
+            return Ok(attempt);
+        }
+        self.give_up(endpoint, job).await?;
+        Err(TestError::NoAttempt)
     }
 
     async fn attempt(&self, job: Id<Job>, deadline: Instant) -> Result<Option<PastAttempt>, StoreError> {
         loop {
-            // One whose worker vanished says nothing of the endpoint, and is followed by another.
-            let ended = |attempt: &PastAttempt| attempt.outcome != AttemptClass::Lost.as_str();
-            if let Some(attempt) = self.scope.attempts(job).await?.into_iter().rfind(ended) {
+            if let Some(attempt) = attempt_of_test(self.scope, job).await? {
                 return Ok(Some(attempt));
             }
             if Instant::now() >= deadline {
@@ -121,4 +136,14 @@ impl Testing<'_> {
         }
         Ok(())
     }
+}
+
+/// What a test's receiver answered, as soon as it has. An attempt whose worker vanished says nothing of the endpoint, and is
+/// followed by another.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn attempt_of_test(scope: &Scope<'_>, job: Id<Job>) -> Result<Option<PastAttempt>, StoreError> {
+    let ended = |attempt: &PastAttempt| attempt.outcome != AttemptClass::Lost.as_str();
+    Ok(scope.attempts(job).await?.into_iter().rfind(ended))
 }

@@ -22,6 +22,12 @@ impl Body {
         let laid_out = lay_out(&raw).filter(|laid_out| laid_out.trim_end() != raw.trim_end());
         Self { raw, laid_out, bytes }
     }
+
+    /// A text that is all that came.
+    pub(crate) fn of_text(text: String) -> Self {
+        let bytes = text.len();
+        Self::of(text, bytes)
+    }
 }
 
 /// JSON with a line for each member and item. Only blanks are changed: numbers, names and their order are as they came.

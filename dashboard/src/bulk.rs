@@ -3,14 +3,10 @@
 use std::collections::HashSet;
 
 use askama::Template;
-use axum::{
-    Router,
-    response::{IntoResponse, Redirect},
-    routing::get,
-};
+use axum::{Router, routing::get};
 use postrider_core::{
-    domain::{line::judge_line, user::UserRole},
-    store::{DeadLetterFilter, OpenCount, OperationKind, Replay},
+    domain::{Id, line::judge_line, user::UserRole},
+    store::{DeadLetterFilter, OpenCount, Operation, OperationKind, Replay},
 };
 
 use crate::{
@@ -18,6 +14,7 @@ use crate::{
     dead_letters::{filter, is_filter, label},
     fields::Fields,
     filters,
+    once::{begin, id_of_form},
     page::{Frame, LATER, Refusal, Section, Shown, base, show_in_parts},
     visit::{Deed, Visit},
 };
@@ -77,6 +74,8 @@ struct Question {
     picked: bool,
     rate_max: u32,
     counted_at: String,
+    /// Of the operation that the form begins.
+    once: String,
     /// The list that it came from.
     back: String,
 }
@@ -112,6 +111,7 @@ async fn ask(visit: Visit) -> Shown {
         picked: !filter.ids.is_empty(),
         rate_max: RATE_MAX,
         counted_at: visit.now.to_string(),
+        once: Id::<Operation>::new().to_string(),
         back: format!("{}/dead-letters{}", base(&visit.tenant), list_of(&visit.query)),
     };
     show_in_parts(&BulkPage { frame, later: LATER }, counted(visit, filter, question))
@@ -138,7 +138,7 @@ fn list_of(query: &Fields) -> String {
 }
 
 async fn start(Deed { visit, fields }: Deed) -> Shown {
-    let mut filter = asked_for(&visit, &fields)?;
+    let (id, mut filter) = (id_of_form(&fields, visit.now)?, asked_for(&visit, &fields)?);
     // What died since it was counted is not part of it.
     let counted_at = fields.time(("counted_at", "Counted at"))?.unwrap_or(visit.now);
     filter.until = Some(filter.until.map_or(counted_at, |until| until.min(counted_at)));
@@ -157,8 +157,7 @@ async fn start(Deed { visit, fields }: Deed) -> Shown {
             Replay { kind, total: Some(count.all), rate_per_second: None }
         }
     };
-    let operation = visit.scope().create_operation(&replay, visit.now).await?;
-    Ok(Redirect::to(&format!("{}/operations/{}", base(&visit.tenant), operation.id)).into_response())
+    begin(&visit, id, &replay, visit.now).await
 }
 
 /// The open dead letters that are meant.

@@ -15,10 +15,11 @@ use postrider_core::{
         Id, UnixMs,
         attempt::Attempt,
         endpoint::{Endpoint, EndpointState},
+        job::Job,
         signature::SigningSecret,
         user::UserRole,
     },
-    store::Page,
+    store::{Operation, Page},
 };
 
 use crate::{
@@ -64,6 +65,9 @@ struct EndpointPage {
     pager: Pager,
     /// Which secret a new one would replace.
     secret: String,
+    /// Of the test and of the operation that the page's forms begin.
+    once_tested: String,
+    once_recovered: String,
 }
 
 /// What is shown once.
@@ -109,6 +113,8 @@ async fn endpoint(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown 
         frame: Frame::of(&visit, Section::Endpoints, visit.url(settings.url.as_str())),
         line: EndpointLine::of(&endpoint, health.get(&endpoint.id), now).seen_by(&visit),
         secret: secret.map(|id| id.to_string()).unwrap_or_default(),
+        once_tested: Id::<Job>::new().to_string(),
+        once_recovered: Id::<Operation>::new().to_string(),
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
         settings: EndpointForm::of(settings),

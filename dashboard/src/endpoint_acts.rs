@@ -1,4 +1,4 @@
-//! What operators do to an endpoint: pause, resume, test, another secret, recovery, deletion.
+//! What operators do to an endpoint: pause, resume, another secret, recovery, deletion.
 
 use std::time::Duration;
 
@@ -12,24 +12,21 @@ use axum::{
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        attempt::AttemptClass,
         endpoint::{Endpoint, EndpointState},
         lane::{LaneKey, LaneName, LaneSettings},
         signature::SigningSecret,
         user::UserRole,
     },
-    endpoint_test::{TestError, Tested, Testing},
     store::{EndpointChange, OperationKind, Replay, Rotated, Rotation, Scope},
 };
 
 use crate::{
     Dashboard,
-    body::Body,
     endpoint::{SecretPage, endpoint_path, find},
     faults::{Fault, Named},
     fields::Fields,
     filters,
-    moment::length,
+    once::{begin, id_of_form},
     page::{Frame, Refusal, Section, Shown, base, show},
     portal_acts::may_resume,
     secret_once::{replaced_already, replaced_by},
@@ -45,49 +42,9 @@ pub(crate) fn router() -> Router<Dashboard> {
     Router::new()
         .route("/endpoints/{id}/pause", post(pause))
         .route("/endpoints/{id}/resume", post(resume))
-        .route("/endpoints/{id}/test", post(test))
         .route("/endpoints/{id}/rotate-secret", post(rotate))
         .route("/endpoints/{id}/recover", post(recover))
         .route("/endpoints/{id}/delete", get(confirm_delete).post(delete))
-}
-
-/// What a test came to.
-pub(crate) struct TestLine {
-    pub(crate) event: String,
-    pub(crate) job: String,
-    pub(crate) failed: bool,
-    pub(crate) outcome: String,
-    pub(crate) status: Option<u16>,
-    pub(crate) duration: String,
-    pub(crate) address: Option<String>,
-    pub(crate) error: Option<String>,
-    pub(crate) answer: Option<Body>,
-}
-
-impl TestLine {
-    pub(crate) fn of(tested: Tested, body: impl Fn(&[u8]) -> Body) -> Self {
-        let attempt = tested.attempt;
-        Self {
-            event: tested.event_id.to_string(),
-            job: tested.job_id.to_string(),
-            failed: attempt.outcome != AttemptClass::Succeeded.as_str(),
-            outcome: attempt.outcome,
-            status: attempt.status_code,
-            duration: length(attempt.duration_ms.into()),
-            address: attempt.address,
-            error: attempt.error,
-            answer: attempt.response_body.map(|answer| body(answer.as_bytes())),
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "endpoint_test.html")]
-struct TestPage {
-    frame: Frame,
-    url: String,
-    back: String,
-    test: TestLine,
 }
 
 #[derive(Template)]
@@ -151,30 +108,6 @@ fn disabled(words: &str) -> Refusal {
     Refusal::Conflict(format!("{words} Resume the endpoint once its receiver works."))
 }
 
-async fn test(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
-    let endpoint = find(&visit, &id).await?;
-    let tested = run_test(&visit.dashboard, &visit.scope(), &endpoint).await?;
-    let page = TestPage {
-        frame: Frame::of(&visit, Section::Endpoints, "Test of an endpoint"),
-        url: endpoint.settings.url.as_str().to_owned(),
-        back: endpoint_path(&visit, endpoint.id),
-        test: TestLine::of(tested, |bytes| visit.body(bytes)),
-    };
-    show(&page)
-}
-
-/// Sends one event to the endpoint and waits for what comes of it.
-pub(crate) async fn run_test(dashboard: &Dashboard, scope: &Scope<'_>, endpoint: &Endpoint) -> Result<Tested, Refusal> {
-    let testing = Testing { scope, queue: &dashboard.queue, dispatcher: &dashboard.dispatcher };
-    testing.run(endpoint).await.map_err(|error| match error {
-        TestError::Store(error) => error.into(),
-        TestError::NotActive(state) => Refusal::Conflict(format!("The endpoint is {state}. Resume it to test it.")),
-        TestError::NoAttempt => Refusal::Conflict(
-            "No attempt was made in time. Is a worker running, and is there room in the endpoint's lane?".to_owned(),
-        ),
-    })
-}
-
 async fn rotate(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
     let endpoint = find(&visit, &id).await?;
     let (secret, old_until) = rotate_secret(&visit.scope(), endpoint.id, &fields).await?;
@@ -218,8 +151,7 @@ async fn recover(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: 
     }
     let kind = OperationKind::RecoverEndpoint { endpoint: endpoint.id, since, until };
     let total = Some(visit.scope().count_events(since, until).await?);
-    let operation = visit.scope().create_operation(&Replay { kind, total, rate_per_second: None }, now).await?;
-    Ok(Redirect::to(&format!("{}/operations/{}", base(&visit.tenant), operation.id)).into_response())
+    begin(&visit, id_of_form(&fields, now)?, &Replay { kind, total, rate_per_second: None }, now).await
 }
 
 async fn confirm_delete(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {

@@ -26,9 +26,9 @@ use crate::{
     filter_form::{FieldsOf, FilterForm},
     health::EndpointLine,
     moment::Moment,
+    once::{id_of_form, made_already},
     page::{Frame, Refusal, Section, Shown, base, show, show_with},
     pager::Pager,
-    secret_once::{id_of_form, made_already},
     visit::{Deed, Visit},
 };
 
@@ -139,7 +139,7 @@ async fn create(Deed { visit, fields }: Deed) -> Shown {
     let change = match form.change(&fresh, &settings.egress) {
         Ok(change) => change,
         Err(faults) => {
-            let once = fields.text("id").unwrap_or_default().to_owned();
+            let once = fields.text("once").unwrap_or_default().to_owned();
             return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, once, form, faults));
         }
     };

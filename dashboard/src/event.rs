@@ -19,7 +19,7 @@ use postrider_core::{
         user::UserRole,
     },
     running::running,
-    store::{Delivery, DeliveryLetter, EventSummary, Item, NoReplay, Publication, TenantEndpoints},
+    store::{Delivery, DeliveryLetter, EventSummary, Item, NoReplay, Publication, Published, TenantEndpoints},
 };
 use serde_json::json;
 
@@ -28,6 +28,7 @@ use crate::{
     body::Body,
     filters,
     moment::Moment,
+    once::{gate, id_of_form, sent_already},
     page::{Frame, Refusal, Section, Shown, base, show},
     visit::{Deed, Visit},
 };
@@ -58,6 +59,8 @@ struct EventPage {
     more: usize,
     choices: Vec<Choice>,
     branches_max: usize,
+    /// Of what the page's form sends.
+    once: String,
 }
 
 #[derive(Template)]
@@ -69,6 +72,8 @@ struct ReplayPage {
     back: String,
     /// Ids and addresses of those that it would go to.
     endpoints: Vec<(String, String)>,
+    /// Of what the page's form sends.
+    once: String,
 }
 
 impl ReplayPage {
@@ -127,6 +132,7 @@ async fn event(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
         more,
         choices: choices(&summary, &endpoints),
         branches_max: BRANCHES_MAX,
+        once: Id::<Job>::new().to_string(),
     };
     show(&page)
 }
@@ -222,6 +228,7 @@ async fn ask(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
         kind: event.kind.to_string(),
         back: format!("{}/events/{}", base(&visit.tenant), event.id),
         endpoints: wanting.map(|one| (one.id.to_string(), one.settings.url.as_str().to_owned())).collect(),
+        once: Id::<Job>::new().to_string(),
     };
     show(&page)
 }
@@ -231,13 +238,20 @@ async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: D
     let named = chosen(fields.all("endpoint"))?;
     let endpoints = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     let now = UnixMs::now();
+    let said = format!("{} {}", event.id, named.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    let gate = gate(id_of_form::<Job>(&fields, now)?, &said);
     let jobs = endpoints.replays(&event, Some(&named), now).map_err(refused)?;
     let due: Vec<_> = jobs.iter().map(|job| job.due(visit.tenant.id)).collect();
     let note = json!({ "jobs": jobs.iter().map(|job| job.id).collect::<Vec<_>>(), "endpoints": named });
     let item = Item { gate: None, answer: String::new(), event: None, jobs };
-    let publication = Publication::plain(vec![item], now).noting("event.replay", event.id.to_string(), note);
-    visit.scope().publish(publication).await?;
-    visit.dashboard.dispatcher.offer(&due);
+    let publication = Publication::plain(vec![item], now).behind(Some(gate));
+    let publication = publication.noting("event.replay", event.id.to_string(), note);
+    match visit.scope().publish(publication).await? {
+        Published::Stored(_) => visit.dashboard.dispatcher.offer(&due),
+        // The same form, sent again: what it asked for is done.
+        Published::Replayed { .. } => {}
+        Published::Conflict => return Err(sent_already()),
+    }
     Ok(Redirect::to(&format!("{}/events/{}", base(&visit.tenant), event.id)).into_response())
 }
 

@@ -16,6 +16,7 @@ mod edit;
 mod endpoint;
 mod endpoint_acts;
 mod endpoint_form;
+mod endpoint_test;
 mod endpoints;
 mod event;
 mod events;
@@ -35,6 +36,7 @@ mod lanes;
 mod lineage;
 mod live;
 mod moment;
+mod once;
 mod operation_links;
 mod operations;
 mod overview;
@@ -156,6 +158,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(endpoints::router())
         .merge(endpoint::router())
         .merge(endpoint_acts::router())
+        .merge(endpoint_test::router())
         .merge(job::router())
         .merge(lanes::router())
         .merge(workers::router())
@@ -180,6 +183,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .nest("/t/{tenant}", tenant)
         .merge(portal::router())
         .merge(portal_acts::router())
+        .merge(endpoint_test::portal_router())
         .layer(CompressionLayer::new())
         .layer(map_response(headers::guard));
     Ok(pages.with_state(dashboard))

@@ -15,6 +15,7 @@ use postrider_core::{
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::{Endpoint, EndpointState},
         health::Health,
+        job::Job,
     },
     store::{DeadLetterFilter, DeliveryLetter, Page},
 };
@@ -65,6 +66,8 @@ struct EndpointPage {
     pager: Pager,
     /// Which secret a new one would replace.
     secret: String,
+    /// Of the test that the page's form sends.
+    once_tested: String,
     /// Whether the one who looks may lift the pause.
     may_resume: bool,
 }
@@ -153,6 +156,7 @@ async fn endpoint(guest: Guest) -> PortalShown {
         frame: guest.frame(endpoint.settings.url.as_str()),
         line: line(&endpoint, health.get(&endpoint.id), guest.now),
         secret: scope.current_secret(endpoint.id).await?.map(|id| id.to_string()).unwrap_or_default(),
+        once_tested: Id::<Job>::new().to_string(),
         may_resume: may_resume(&endpoint),
         paused: endpoint.state == EndpointState::Paused,
         disabled: endpoint.state == EndpointState::Disabled,
@@ -189,7 +193,7 @@ async fn attempt(guest: Guest, Path((_, id)): Path<(String, String)>) -> PortalS
         line: LogLine::of(logged, guest.now),
         message,
         payload: payload.as_deref().map(body),
-        answer: answer.map(|answer| body(answer.as_bytes())),
+        answer: answer.map(Body::of_text),
         letter: letters.first().map(letter),
         disabled: endpoint.state == EndpointState::Disabled,
     };

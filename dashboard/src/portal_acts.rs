@@ -1,4 +1,4 @@
-//! What integrators do to their endpoints: pause, resume, test, another secret, replay of what died.
+//! What integrators do to their endpoints: pause, resume, another secret, replay of what died.
 
 use askama::Template;
 use axum::{
@@ -18,9 +18,8 @@ use postrider_core::{
 
 use crate::{
     Dashboard,
-    body::Body,
     dead_letter::refused,
-    endpoint_acts::{TestLine, Turn, rotate_secret, run_test, turn},
+    endpoint_acts::{Turn, rotate_secret, turn},
     filters,
     page::{Refusal, show},
     portal_visit::{GuestDeed, PortalFrame, PortalShown},
@@ -33,7 +32,6 @@ pub(crate) fn router() -> Router<Dashboard> {
     Router::new()
         .route("/portal/endpoints/{endpoint}/pause", post(pause))
         .route("/portal/endpoints/{endpoint}/resume", post(resume))
-        .route("/portal/endpoints/{endpoint}/test", post(test))
         .route("/portal/endpoints/{endpoint}/rotate-secret", post(rotate))
         .route("/portal/endpoints/{endpoint}/dead-letters/{id}/replay", post(replay))
 }
@@ -45,15 +43,6 @@ struct SecretPage {
     secret: String,
     back: String,
     old_until: String,
-}
-
-#[derive(Template)]
-#[template(path = "portal_test.html")]
-struct TestPage {
-    frame: PortalFrame,
-    url: String,
-    back: String,
-    test: TestLine,
 }
 
 async fn pause(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {
@@ -78,18 +67,6 @@ pub(crate) fn may_resume(endpoint: &Endpoint) -> bool {
     endpoint.state != EndpointState::Paused || endpoint.state_reason.as_deref() == Some(PAUSED)
 }
 
-async fn test(GuestDeed { guest, .. }: GuestDeed) -> PortalShown {
-    let endpoint = guest.endpoint().await?;
-    let tested = run_test(&guest.dashboard, &guest.scope(), &endpoint).await?;
-    let page = TestPage {
-        frame: guest.frame("Test of an endpoint"),
-        url: endpoint.settings.url.as_str().to_owned(),
-        back: path(endpoint.id),
-        test: TestLine::of(tested, |bytes| Body::of(String::from_utf8_lossy(bytes).into_owned(), bytes.len())),
-    };
-    Ok(show(&page)?)
-}
-
 async fn rotate(GuestDeed { guest, fields }: GuestDeed) -> PortalShown {
     let endpoint = guest.endpoint().await?;
     let (secret, old_until) = rotate_secret(&guest.scope(), endpoint.id, &fields).await?;
@@ -112,7 +89,7 @@ async fn replay(Path((_, id)): Path<(String, String)>, GuestDeed { guest, .. }: 
     Ok(back(endpoint.id))
 }
 
-fn path(id: Id<Endpoint>) -> String {
+pub(crate) fn path(id: Id<Endpoint>) -> String {
     format!("/portal/endpoints/{id}")
 }
 

@@ -21,9 +21,10 @@ use postrider_core::{
 use crate::{
     Dashboard,
     moment::Moment,
+    once::{id_of_form, made_already},
     page::{Frame, Refusal, Section, Shown, base, show},
     pager::Pager,
-    secret_once::{SecretPage, id_of_form, made_already},
+    secret_once::SecretPage,
     visit::{Deed, Visit},
 };
 

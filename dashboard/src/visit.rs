@@ -73,7 +73,7 @@ impl Visit {
     /// What a receiver answered. It may repeat any of a payload, so nobody sees it who does not see all of payloads.
     pub(crate) fn answer(&self, text: &str) -> Body {
         match self.sees_all() {
-            true => Body::of(text.to_owned(), text.len()),
+            true => Body::of_text(text.to_owned()),
             false => Body::of("(hidden: an answer may repeat what is hidden of payloads)".to_owned(), text.len()),
         }
     }

@@ -36,10 +36,10 @@ async fn all_that_match_are_counted_replayed_and_their_progress_is_shown(stack: 
         page.text
     );
     let page = ada.open(&format!("{BULK}?act=replay&status=500")).await.expect(200, "Replay 3 dead letters?");
-    let token = page.field("token");
-    let bad = [("token", token.as_str()), ("act", "replay"), ("status", "500"), ("rate", "0")];
+    let (token, once) = (page.field("token"), page.once("op"));
+    let bad = [("token", token.as_str()), ("once", &once), ("act", "replay"), ("status", "500"), ("rate", "0")];
     ada.send(BULK, &bad).await.expect(422, "is no rate");
-    let good = [("token", token.as_str()), ("act", "replay"), ("status", "500"), ("rate", "1000")];
+    let good = [("token", token.as_str()), ("once", &once), ("act", "replay"), ("status", "500"), ("rate", "1000")];
     let page = ada.send(BULK, &good).await.expect(200, "Replay dead letters");
     assert!(page.path.starts_with("/t/default/operations/op_"), "{}", page.path);
     ended(&app, &mut ada, &page.path, "3 replayed").await;
@@ -79,9 +79,16 @@ async fn what_is_ticked_is_discarded_and_nothing_ticked_is_nothing(stack: Stack)
     ada.open(&format!("{BULK}?act=discard&picked=1")).await.expect(422, "Nothing is selected");
     let [first, second] = [0, 1].map(|place: usize| letters[place].rsplit('/').next().unwrap().to_owned());
     let asked = format!("{BULK}?act=discard&picked=1&id={first}&id={second}");
-    let token = ada.open(&asked).await.expect(200, "Discard 2 dead letters?").field("token");
-    let mut form =
-        vec![("token", token.as_str()), ("act", "discard"), ("picked", "1"), ("id", &first), ("id", &second)];
+    let page = ada.open(&asked).await.expect(200, "Discard 2 dead letters?");
+    let (token, once) = (page.field("token"), page.once("op"));
+    let mut form = vec![
+        ("token", token.as_str()),
+        ("once", &once),
+        ("act", "discard"),
+        ("picked", "1"),
+        ("id", &first),
+        ("id", &second),
+    ];
     ada.send(BULK, &form).await.expect(422, "The reason is empty");
     form.push(("reason", "made by mistake"));
     let page = ada.send(BULK, &form).await.expect(200, "Discard dead letters");
@@ -95,8 +102,9 @@ async fn a_bulk_replay_is_ended_halfway(stack: Stack) {
     die(&app, &receiver, ["1", "2", "3", "4", "5", "6", "7", "8"]).await;
     receiver.always("/hook", Script::status(200));
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
-    let token = ada.open(&format!("{BULK}?act=replay")).await.expect(200, "Replay 8 dead letters?").field("token");
-    let form = [("token", token.as_str()), ("act", "replay"), ("rate", "1")];
+    let page = ada.open(&format!("{BULK}?act=replay")).await.expect(200, "Replay 8 dead letters?");
+    let (token, once) = (page.field("token"), page.once("op"));
+    let form = [("token", token.as_str()), ("once", &once), ("act", "replay"), ("rate", "1")];
     let page = ada.send(BULK, &form).await.expect(200, "End it here");
     let began = async || {
         let left = app.client.all("/v1/dead-letters?state=open").await.len();

@@ -51,10 +51,10 @@ async fn an_endpoint_is_made_changed_and_deleted_with_a_note_of_what_was_there(s
     let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let form = ada.open("/t/default/endpoints/new").await.expect(200, "A new endpoint");
-    let (token, id) = (form.field("token"), form.field("id"));
+    let (token, id) = (form.field("token"), form.once("ep"));
     let url = receiver.url("/hook");
     let made =
-        [("token", token.as_str()), ("id", &id), ("url", &url), ("event_types", "a.b, c.*"), ("retries", "1, 2")];
+        [("token", token.as_str()), ("once", &id), ("url", &url), ("event_types", "a.b, c.*"), ("retries", "1, 2")];
     let page = ada.send("/t/default/endpoints", &made).await.expect(201, "whsec_");
     assert!(page.text.contains("shown this once"), "{}", page.text);
     let endpoint = only_endpoint(&app).await;
@@ -107,23 +107,26 @@ async fn an_endpoint_is_paused_resumed_and_tested(stack: Stack) {
     let path = format!("/t/default/endpoints/{id}");
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open(&path).await;
-    let token = [("token", page.field("token"))];
-    let token: Vec<(&str, &str)> = token.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (token, tested, once) = (page.field("token"), page.once("job"), page.once("op"));
+    let token = vec![("token", token.as_str())];
     let page = ada.send(&format!("{path}/pause"), &token).await.expect(200, "paused by ada");
     assert!(page.path == path && page.text.contains("/resume") && !page.text.contains("/pause\""), "{}", page.text);
-    ada.send(&format!("{path}/test"), &token).await.expect(409, "Resume it");
-    ada.send(&format!("{path}/resume"), &token).await.expect(200, "state active");
+    let test = async |ada: &mut Browser, once: &str| {
+        ada.send(&format!("{path}/test"), &[token.as_slice(), &[("once", once)]].concat()).await
+    };
+    test(&mut ada, &tested).await.expect(409, "Resume it");
+    let page = ada.send(&format!("{path}/resume"), &token).await.expect(200, "state active");
     receiver.always("/hook", Script::Answer { status: 418, headers: Vec::new(), body: "short and stout".into() });
-    let page = ada.send(&format!("{path}/test"), &token).await.expect(200, "The test failed");
+    let page = test(&mut ada, &page.once("job")).await.expect(200, "The test failed");
     assert!(page.text.contains("418") && page.text.contains("short and stout"), "{}", page.text);
     receiver.always("/hook", Script::status(204));
-    ada.send(&format!("{path}/test"), &token).await.expect(200, "The test went through");
+    test(&mut ada, &page.once("job")).await.expect(200, "The test went through");
     let audit = unescaped(&ada.open("/t/default/audit").await);
     assert_eq!(audit.matches("<td>endpoint.test</td>").count(), 2, "{audit}");
     assert!(audit.contains("<del>active</del> → <ins>paused</ins>"), "{audit}");
     assert!(audit.contains("<del>paused</del> → <ins>active</ins>"), "{audit}");
     ada.send(&format!("{path}/recover"), &token).await.expect(422, "Since when?");
-    let since = [token.as_slice(), &[("since", "2026-01-31T12:00")]].concat();
+    let since = [token.as_slice(), &[("since", "2026-01-31T12:00"), ("once", &once)]].concat();
     let page = ada.send(&format!("{path}/recover"), &since).await;
     assert!(page.path.starts_with("/t/default/operations/op_"), "{}", page.path);
     let audit = ada.open("/t/default/audit").await;
@@ -200,8 +203,10 @@ async fn what_strangers_wrote_is_text_on_pages_of_endpoints(stack: Stack) {
     receiver.always("/hook", Script::Answer { status: 500, headers: Vec::new(), body: SCRIPT.into() });
     let path = format!("/t/default/endpoints/{id}");
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
-    let token = ada.open(&path).await.field("token");
-    let test = ada.send(&format!("{path}/test"), &[("token", &token)]).await.expect(200, "The test failed");
+    let page = ada.open(&path).await;
+    let (token, once) = (page.field("token"), page.once("job"));
+    let test =
+        ada.send(&format!("{path}/test"), &[("token", &token), ("once", &once)]).await.expect(200, "The test failed");
     let bad = [("token", token.as_str()), ("url", SCRIPT), ("retries", SCRIPT), ("description", SCRIPT)];
     let refused = ada.send(&format!("{path}/edit"), &bad).await.expect(422, "Nothing was saved");
     let mut pages = vec![test, refused];

@@ -72,17 +72,19 @@ async fn an_event_is_replayed_to_chosen_endpoints_or_to_all_that_want_it(stack: 
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let path = format!("/t/default/events/{event}");
     let page = ada.open(&path).await.expect(200, "To these");
-    let token = page.field("token");
+    let (token, once) = (page.field("token"), page.once("job"));
+    let once = ("once", once.as_str());
     let replay = format!("{path}/replay");
     ada.send(&replay, &[("token", &token)]).await.expect(422, "No endpoint was chosen");
     let stranger = app.client.new_tenant("acme").await.create_endpoint(&receiver.url("/no"), json!({})).await.id;
-    ada.send(&replay, &[("token", &token), ("endpoint", &stranger)]).await.expect(404, "no endpoint");
-    ada.send(&replay, &[("token", &token), ("endpoint", &endpoints[1])]).await.expect(200, "Where it went");
+    ada.send(&replay, &[("token", &token), once, ("endpoint", &stranger)]).await.expect(404, "no endpoint");
+    ada.send(&replay, &[("token", &token), once, ("endpoint", &endpoints[1])]).await.expect(200, "Where it went");
     settled(&app, &event, 3).await;
     ada.send(&replay, &[("token", &token), ("to", "all")]).await.expect(422, "No endpoint was chosen");
     let page = ada.open(&replay).await.expect(200, "Replay this event to 2 endpoints?");
     let named: Vec<&str> = endpoints.iter().map(String::as_str).filter(|id| page.text.contains(*id)).collect();
-    let all = [("token", token.as_str()), ("endpoint", named[0]), ("endpoint", named[1])];
+    let once = page.once("job");
+    let all = [("token", token.as_str()), ("once", &once), ("endpoint", named[0]), ("endpoint", named[1])];
     ada.send(&replay, &all).await.expect(200, "Where it went");
     settled(&app, &event, 5).await;
     assert_eq!(

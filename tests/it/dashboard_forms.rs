@@ -165,19 +165,19 @@ async fn what_a_form_makes_is_made_once_however_often_it_is_sent(stack: Stack) {
     let (app, receiver) = (with_user(stack, "admin").await, Receiver::start().await);
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open("/t/default/endpoints/new").await;
-    let (token, id, url) = (page.field("token"), page.field("id"), receiver.url("/hook"));
-    let form = [("token", token.as_str()), ("id", &id), ("url", &url), ("timeout_ms", "soon")];
+    let (token, id, url) = (page.field("token"), page.once("ep"), receiver.url("/hook"));
+    let form = [("token", token.as_str()), ("once", &id), ("url", &url), ("timeout_ms", "soon")];
     let faulty = ada.send("/t/default/endpoints", &form).await.expect(422, "Nothing was saved");
-    assert_eq!(faulty.field("id"), id);
+    assert_eq!(faulty.once("ep"), id);
     ada.send("/t/default/endpoints", &form[..3]).await.expect(201, "whsec_");
     let again = ada.send("/t/default/endpoints", &form[..3]).await.expect(409, "This was done already");
     assert!(!again.text.contains("whsec_"), "{}", again.text);
     assert_eq!(app.client.all("/v1/endpoints").await.len(), 1);
-    let old = [form[0], ("id", "ep_00000000000000000000000000"), form[2]];
+    let old = [form[0], ("once", "ep_00000000000000000000000000"), form[2]];
     ada.send("/t/default/endpoints", &old).await.expect(422, "not whole");
 
-    let id = ada.open("/t/default/tokens").await.field("id");
-    let form = [("token", token.as_str()), ("id", &id), ("name", "shop"), ("role", "publisher")];
+    let id = ada.open("/t/default/tokens").await.once("tok");
+    let form = [("token", token.as_str()), ("once", &id), ("name", "shop"), ("role", "publisher")];
     ada.send("/t/default/tokens", &form).await.expect(200, "The token shop");
     ada.send("/t/default/tokens", &form).await.expect(409, "This was done already");
     let list = ada.open("/t/default/tokens").await;

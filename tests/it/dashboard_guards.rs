@@ -168,7 +168,7 @@ async fn names_hold_no_character_that_nobody_sees(stack: Stack) {
     let (app, receiver) = (with_user(stack, "admin").await, Receiver::start().await);
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open("/t/default/tokens").await;
-    let (token, id) = (page.field("token"), page.field("id"));
+    let (token, id) = (page.field("token"), page.once("tok"));
     for unseen in ["\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}"] {
         let name = format!("a{unseen}b");
         let tenant = json!({ "slug": "other", "name": name });
@@ -179,7 +179,7 @@ async fn names_hold_no_character_that_nobody_sees(stack: Stack) {
         app.client.post("/v1/events").json(&event).send().await.expect_problem(422, "invalid_body");
         let job = json!({ "kind": "http.request", "tags": [name], "args": { "url": receiver.url("/hook") } });
         app.client.post("/v1/jobs").json(&job).send().await.expect_problem(422, "invalid_body");
-        let form = [("token", token.as_str()), ("id", &id), ("name", &name), ("role", "viewer")];
+        let form = [("token", token.as_str()), ("once", &id), ("name", &name), ("role", "viewer")];
         ada.send("/t/default/tokens", &form).await.expect(422, "which nobody sees");
         let form = [form[0], ("name", name.as_str()), ("role", "viewer"), ("every", "1")];
         ada.send("/t/default/users", &form).await.expect(422, "a user&#39;s name is");

@@ -217,8 +217,9 @@ async fn an_operation_says_why_it_left_some_and_leads_to_what_it_did(stack: Stac
     app.client.delete(&format!("/v1/endpoints/{gone}")).send().await.expect(204);
     die(&app, &receiver, ["3", "4", "5"]).await;
     receiver.always("/hook", Script::status(200));
-    let token = ada.open("/t/default/dead-letters/bulk?act=replay&event_type=a.b").await.field("token");
-    let replay = [("token", token.as_str()), ("act", "replay"), ("event_type", "a.b")];
+    let page = ada.open("/t/default/dead-letters/bulk?act=replay&event_type=a.b").await;
+    let (token, once) = (page.field("token"), page.once("op"));
+    let replay = [("token", token.as_str()), ("once", &once), ("act", "replay"), ("event_type", "a.b")];
     let path = ada.send("/t/default/dead-letters/bulk", &replay).await.path;
     let page = ended(&app, &mut ada, &path).await.expect(200, "2 left as they were: their endpoint is deleted");
     let id = path.rsplit('/').next().unwrap();
@@ -228,8 +229,9 @@ async fn an_operation_says_why_it_left_some_and_leads_to_what_it_did(stack: Stac
         let list = ada.open(&href(&page, words)).await.expect(200, "<tbody>");
         assert_eq!(rows(&list), count, "{words} {}: {}", list.path, list.text);
     }
-    let token = ada.open("/t/default/dead-letters/bulk?act=discard").await.field("token");
-    let discard = [("token", token.as_str()), ("act", "discard"), ("reason", "done with")];
+    let page = ada.open("/t/default/dead-letters/bulk?act=discard").await;
+    let (token, once) = (page.field("token"), page.once("op"));
+    let discard = [("token", token.as_str()), ("once", &once), ("act", "discard"), ("reason", "done with")];
     let path = ada.send("/t/default/dead-letters/bulk", &discard).await.path;
     let page = ended(&app, &mut ada, &path).await.expect(200, "2 discarded");
     assert_eq!(rows(&ada.open(&href(&page, "that were discarded")).await), 2);
@@ -357,8 +359,9 @@ async fn failed_attempts_of_an_endpoint_are_shown_alone_and_what_it_missed_is_re
     };
     eventually("it is active", SOON, active).await;
     let page = ada.open(&path).await.expect(200, "Recover since it began to fail");
-    let (token, since) = (page.field("token"), page.field("since"));
-    let path = ada.send(&format!("{path}/recover"), &[("token", &token), ("since", &since)]).await.path;
+    let (token, since, once) = (page.field("token"), page.field("since"), page.once("op"));
+    let form = [("token", token.as_str()), ("since", &since), ("once", &once)];
+    let path = ada.send(&format!("{path}/recover"), &form).await.path;
     ended(&app, &mut ada, &path)
         .await
         .expect(200, "1 replayed")

@@ -49,12 +49,13 @@ async fn an_integrator_tests_pauses_rotates_and_replays_and_all_is_noted(stack: 
     let mut guest = open(&app, &app.client, json!({ "endpoint_ids": [endpoint] })).await;
     let path = format!("/portal/endpoints/{endpoint}");
     let page = guest.open(&path).await;
-    let (token, replaces) = (page.field("token"), page.field("replaces"));
+    let (token, replaces, once) = (page.field("token"), page.field("replaces"), page.once("job"));
     let token = [("token", token.as_str())];
     receiver.always("/hook", Script::status(200));
-    guest.send(&format!("{path}/test"), &token).await.expect(200, "The test went through");
+    let test = [token[0], ("once", once.as_str())];
+    guest.send(&format!("{path}/test"), &test).await.expect(200, "The test went through");
     guest.send(&format!("{path}/pause"), &token).await.expect(200, "paused through the portal");
-    guest.send(&format!("{path}/test"), &token).await.expect(409, "Resume it");
+    guest.send(&format!("{path}/test"), &test).await.expect(409, "Resume it");
     guest.send(&format!("{path}/resume"), &token).await.expect(200, "state active");
     let rotate = format!("{path}/rotate-secret");
     let page = guest.send(&rotate, &[token[0], ("replaces", &replaces)]).await.expect(200, "whsec_");
@@ -194,7 +195,8 @@ async fn what_strangers_wrote_is_text_on_every_page_of_the_portal(stack: Stack) 
     let (token, attempt) =
         (page.field("token"), page.text.split("/attempts/").nth(1).unwrap().split('"').next().unwrap());
     let attempt = guest.open(&format!("{path}/attempts/{attempt}")).await.expect(200, "alert(1)");
-    let test = guest.send(&format!("{path}/test"), &[("token", &token)]).await.expect(200, "alert(1)");
+    let form = [("token", token.as_str()), ("once", &page.once("job"))];
+    let test = guest.send(&format!("{path}/test"), &form).await.expect(200, "alert(1)");
     let bad = [("token", token.as_str()), ("grace_hours", SCRIPT)];
     let refused = guest.send(&format!("{path}/rotate-secret"), &bad).await.expect(422, "alert(1)");
     let list = guest.open("/portal").await.expect(200, "alert(1)");

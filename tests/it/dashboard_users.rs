@@ -69,9 +69,9 @@ async fn a_token_is_made_shown_once_and_revoked(stack: Stack) {
     let app = with_user(stack, "admin").await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open("/t/default/tokens").await.expect(200, "A new token");
-    let (token, id) = (page.field("token"), page.field("id"));
+    let (token, id) = (page.field("token"), page.once("tok"));
     let token = ("token", token.as_str());
-    let form = [token, ("id", &id), ("name", "the <shop>"), ("role", "publisher"), ("days", "30")];
+    let form = [token, ("once", &id), ("name", "the <shop>"), ("role", "publisher"), ("days", "30")];
     let text = secret(&ada.send("/t/default/tokens", &form).await.expect(200, "The token the &#60;shop&#62;").text);
     assert!(text.starts_with("pr_"), "{text}");
     app.client.with_token(&text).post("/v1/events").json_text(r#"{"type":"a.b","payload":1}"#).send().await.expect(202);

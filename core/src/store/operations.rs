@@ -173,8 +173,21 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn create_operation(&self, replay: &Replay, now: UnixMs) -> Result<Operation, StoreError> {
+        self.create_operation_as(Id::new(), replay, now).await
+    }
+
+    /// As [`Self::create_operation`], with an id that was made before, so that what is asked for twice is begun once.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is an operation with this id.
+    pub async fn create_operation_as(
+        &self,
+        id: Id<Operation>,
+        replay: &Replay,
+        now: UnixMs,
+    ) -> Result<Operation, StoreError> {
         let operation = Operation {
-            id: Id::new(),
+            id,
             tenant_id: self.tenant,
             kind: replay.kind.clone(),
             state: OperationState::Running,
@@ -213,7 +226,7 @@ impl Scope<'_> {
             ])
             .then(")");
         let mut tx = self.store.pool.begin().await?;
-        tx.execute(insert).await?;
+        tx.execute(insert).await.map_err(|error| error.or_exists("this operation"))?;
         let before = match replay.kind {
             OperationKind::RecoverEndpoint { .. } => None,
             _ => Some(json!({ "state": DeadLetterState::Open, "dead_letters": replay.total })),
@@ -278,7 +291,7 @@ impl Scope<'_> {
 }
 
 /// What an operation takes, as the audit log keeps it: not every id, and no part of a payload.
-fn noted(mut params: Value) -> Value {
+pub(super) fn noted(mut params: Value) -> Value {
     if let Some(filter) = params.get_mut("filter").and_then(Value::as_object_mut) {
         if let Some(ids) = filter.remove("ids") {
             filter.insert("ids".to_owned(), json!(ids.as_array().map_or(0, Vec::len)));

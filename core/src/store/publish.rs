@@ -95,6 +95,13 @@ impl Publication {
         Self::new(None, items, now, Box::new(|_| String::new()))
     }
 
+    /// Stores nothing where something came through this gate before.
+    #[must_use]
+    pub fn behind(mut self, gate: Option<Gate>) -> Self {
+        self.gate = gate;
+        self
+    }
+
     /// Says what is noted where a person acts.
     #[must_use]
     pub fn noting(mut self, action: &'static str, subject: String, after: serde_json::Value) -> Self {
@@ -189,7 +196,7 @@ impl Write for Publication {
             .filter(|(_, _, result)| **result == ItemResult::Stored)
             .map(|(one, item, _)| (one, item))
             .collect();
-        note_all(tx, group).await?;
+        note_all(tx, group, &claims).await?;
         tx.execute_all(insert_events(tx.dialect(), &stored)).await?;
         let existing = insert_jobs(tx, &stored).await?;
         tx.execute_all(count_accepted(tx.dialect(), &stored, &existing)).await?;
@@ -216,8 +223,9 @@ impl Write for Publication {
     }
 }
 
-async fn note_all(tx: &mut Tx<'_>, group: &[&Publication]) -> Result<(), StoreError> {
-    for one in group {
+/// What is done by those that passed; one that comes again does nothing.
+async fn note_all(tx: &mut Tx<'_>, group: &[&Publication], claims: &Claims) -> Result<(), StoreError> {
+    for (_, one) in group.iter().enumerate().filter(|(place, _)| claims.passed(*place)) {
         let Some(Noted { actor: Some(actor), action, subject, after }) = &one.note else { continue };
         let (subject, after) = (subject.clone(), Some(after.clone()));
         audit::note(tx, Note { tenant: one.tenant, actor, action, subject, before: None, after }).await?;

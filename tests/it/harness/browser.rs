@@ -116,6 +116,14 @@ impl Page {
         self.text[from..].split('"').next().unwrap().to_owned()
     }
 
+    /// The id of what a form of this page makes, by the kind that it begins with.
+    #[track_caller]
+    pub(crate) fn once(&self, kind: &str) -> String {
+        let begin = format!("name=\"once\" value=\"{kind}_");
+        let rest = self.text.split(&begin).nth(1).unwrap_or_else(|| panic!("no form makes a {kind}: {}", self.text));
+        format!("{kind}_{}", rest.split('"').next().unwrap())
+    }
+
     #[track_caller]
     pub(crate) fn expect(self, status: u16, words: &str) -> Self {
         assert!(self.status == status && self.text.contains(words), "{} {}: {}", self.status, self.path, self.text);
