@@ -210,7 +210,8 @@ fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Route
     if roles.dashboard {
         router = router.merge(postrider_dashboard::router(dashboard(parts, stop)?)?);
     }
-    Ok(postrider_api::surrounded(router, metrics))
+    let router = postrider_api::surrounded(router, metrics);
+    Ok(if roles.dashboard { postrider_dashboard::surrounded(router) } else { router })
 }
 
 fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<ApiState> {

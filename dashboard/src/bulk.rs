@@ -132,7 +132,10 @@ async fn counted(visit: Visit, filter: DeadLetterFilter, mut question: Question)
 /// The query of the list that somebody came from: as it says where some are ticked, or the filter itself.
 fn list_of(query: &Fields) -> String {
     match query.text("from") {
-        Some(from) => Fields::parse(from.trim_start_matches('?').as_bytes()).query_without(&[]),
+        Some(from) => {
+            let fields = Fields::parse(from.trim_start_matches('?').as_bytes());
+            fields.map(|fields| fields.query_without(&[])).unwrap_or_default()
+        }
         None => query.query_without(&["act", "picked", "id", "from"]),
     }
 }

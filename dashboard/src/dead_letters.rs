@@ -7,6 +7,7 @@ use postrider_core::{
         Id,
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
+        fingerprint::Fingerprint,
         job::JobKind,
         tag::Tag,
         user::UserRole,
@@ -203,18 +204,21 @@ fn read_filter(fields: &Fields, faults: &mut Faults) -> Result<DeadLetterFilter,
         None => Some(DeadLetterState::Open),
     };
     let kind = faults.read(fields.parsed::<JobKind>(KIND, "kind of a job"));
+    let fingerprint = faults.read(fields.parsed::<Fingerprint>(FINGERPRINT, "fingerprint of a failure group"));
+    let (since, until) = fields.range(SINCE, UNTIL, faults);
+    let (resolved_since, resolved_until) = fields.range(RESOLVED_SINCE, RESOLVED_UNTIL, faults);
     Ok(DeadLetterFilter {
         kind: kind.map(|kind| kind.as_str().to_owned()),
         endpoint: faults.read(fields.parsed::<Id<Endpoint>>(ENDPOINT, "endpoint's id, which begins with ep_")),
         event_type: text(EVENT_TYPE),
-        fingerprint: text(FINGERPRINT),
+        fingerprint: fingerprint.map(|fingerprint| fingerprint.to_string()),
         status_code: faults.read(fields.parsed::<u16>(STATUS, "status code like 503")),
         q: text(Q),
-        since: faults.read(fields.time(SINCE)),
-        until: faults.read(fields.time(UNTIL)),
+        since,
+        until,
         payload: fields.raw(PAYLOAD.0).filter(|text| !text.is_empty()).map(str::to_owned),
-        resolved_since: faults.read(fields.time(RESOLVED_SINCE)),
-        resolved_until: faults.read(fields.time(RESOLVED_UNTIL)),
+        resolved_since,
+        resolved_until,
         ids: ids(fields)?,
         state,
         tag: faults.read(fields.parsed::<Tag>(TAG, "tag: one word of a-z, 0-9, _ . : / @ + and -")),
@@ -268,7 +272,7 @@ mod tests {
     fn a_filter_is_read_from_an_address_and_open_by_default() {
         let of = |query: &str| {
             let mut faults = Faults::default();
-            (read_filter(&Fields::parse(query.as_bytes()), &mut faults).unwrap(), faults)
+            (read_filter(&Fields::parse(query.as_bytes()).unwrap(), &mut faults).unwrap(), faults)
         };
         assert_eq!(of("").0.state, Some(DeadLetterState::Open));
         let (asked, faults) = of("state=any&status=503&since=2026-01-31T12:00&until=2026-02-01&q=+time+out");
@@ -276,7 +280,7 @@ mod tests {
         assert_eq!(asked.since, Some(UnixMs::parse("2026-01-31T12:00:00Z").unwrap()));
         assert_eq!(asked.until, Some(UnixMs::parse("2026-02-01T00:00:00Z").unwrap()));
         assert!(faults.is_empty());
-        for bad in ["state=lost", "status=abc", "since=yesterday", "endpoint=ep_1", "kind=x"] {
+        for bad in ["state=lost", "status=abc", "since=yesterday", "endpoint=ep_1", "kind=x", "fingerprint=5"] {
             let (field, _) = bad.split_once('=').unwrap();
             assert!(of(bad).1.at(field).is_some(), "{bad}");
         }

@@ -144,9 +144,7 @@ async fn update(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: D
     let endpoint = find(&visit, &id).await?;
     let form = EndpointForm::read(&fields);
     if fields.text("seen").is_some_and(|seen| seen != endpoint.updated_at.0.to_string()) {
-        let words = "Somebody else has changed these settings since this form was opened, and it would undo that. Open it \
-            again, look at what is there now, and make your change once more.";
-        return Err(Refusal::Conflict(words.to_owned()));
+        return Err(Refusal::stale());
     }
     let change = match form.change(&EndpointForm::of(&endpoint.settings), &visit.dashboard.settings.egress) {
         Ok(change) => change,

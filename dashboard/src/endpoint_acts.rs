@@ -25,7 +25,6 @@ use crate::{
     endpoint::{SecretPage, endpoint_path, find},
     faults::{Fault, Named},
     fields::Fields,
-    filters,
     once::{begin, id_of_form},
     page::{Frame, Refusal, Section, Shown, base, show},
     portal_acts::may_resume,

@@ -30,7 +30,8 @@ use crate::{
     once::{gate, id_of_form},
     page::{Frame, Refusal, Section, Shown, show},
     portal_acts::path,
-    portal_visit::{Guest, GuestDeed, PortalFrame, PortalShown},
+    portal_refusal::PortalShown,
+    portal_visit::{Guest, GuestDeed, PortalFrame},
     visit::{Deed, Visit},
 };
 

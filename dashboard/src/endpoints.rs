@@ -73,6 +73,12 @@ pub(crate) struct EndpointFormPage {
     pub(crate) faults: Vec<Fault>,
 }
 
+impl EndpointFormPage {
+    fn fault_at(&self, field: &str) -> Option<&str> {
+        self.faults.iter().find(|fault| fault.field == field).map(|fault| fault.words.as_str())
+    }
+}
+
 async fn endpoints(visit: Visit) -> Shown {
     let fields = &visit.query;
     let mut faults = Faults::default();

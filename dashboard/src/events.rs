@@ -60,10 +60,11 @@ struct Line {
 async fn events(visit: Visit) -> Shown {
     let fields = &visit.query;
     let (mut faults, mut status) = (Faults::default(), StatusCode::OK);
+    let (since, until) = fields.range(SINCE, UNTIL, &mut faults);
     let filter = EventFilter {
         kind: faults.read(fields.parsed::<EventType>(TYPE, "event type like invoice.paid")),
-        since: faults.read(fields.time(SINCE)),
-        until: faults.read(fields.time(UNTIL)),
+        since,
+        until,
     };
     if let Some(id) = fields.text(ID.0) {
         if let Some(found) = visit.scope().event(id).await? {

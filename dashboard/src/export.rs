@@ -1,4 +1,4 @@
-//! Dead letters as a file, sent as it is read: CSV (RFC 4180) or JSON Lines.
+//! Dead letters as a file, sent as it is read: CSV (RFC 4180) or JSON Lines. Who takes one away is noted.
 
 use axum::{
     Router,
@@ -93,7 +93,10 @@ async fn export(visit: Visit) -> Shown {
         Format::Csv => ("text/csv; charset=utf-8", "csv"),
         Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
     };
-    let name = format!("attachment; filename=\"dead-letters-{}.{ending}\"", visit.tenant.slug);
+    let file = format!("dead-letters-{}.{ending}", visit.tenant.slug);
+    // Before the first line of it leaves.
+    visit.scope().note_export(&file, &filter).await?;
+    let name = format!("attachment; filename=\"{file}\"");
     let place = Place { visit, filter, format, before: None, is_first: true, is_over: false };
     let body = Body::from_stream(stream::try_unfold(place, next));
     let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)];

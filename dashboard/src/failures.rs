@@ -112,7 +112,7 @@ struct FailuresPage {
 }
 
 async fn failures(visit: Visit) -> Shown {
-    let before = visit.query.text("before").and_then(read_place);
+    let before = visit.query.before_by(read_place)?;
     let all = visit.query.text("state") == Some("any");
     let scope = visit.scope();
     let mut groups = match all {

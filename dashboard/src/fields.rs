@@ -6,11 +6,11 @@ use postrider_core::domain::UnixMs;
 use url::form_urlencoded;
 
 use crate::{
-    faults::{Fault, Named},
+    faults::{Fault, Faults, Named},
     page::Refusal,
 };
 
-/// Fields of a query or a form at most; the rest is left out.
+/// Fields of a query or a form at most: what is ticked on a page, and some more.
 const FIELDS_MAX: usize = 1_100;
 
 /// Names and values as they came. Of several values of one name the first counts, unless all are asked for.
@@ -19,14 +19,28 @@ pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// Of a query, or of a form's body (`application/x-www-form-urlencoded`).
-    pub(crate) fn parse(text: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// When there are more than are read: half of what somebody asked for is not what they asked for.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Refusal> {
         // PostgreSQL keeps no NUL in a text, and nothing that somebody means has one.
         let clean = |text: std::borrow::Cow<'_, str>| match text.contains('\0') {
             true => text.replace('\0', ""),
             false => text.into_owned(),
         };
-        let pairs = form_urlencoded::parse(text).take(FIELDS_MAX);
-        Self(pairs.map(|(name, value)| (clean(name), clean(value))).collect())
+        if form_urlencoded::parse(text).nth(FIELDS_MAX).is_some() {
+            return Err(Refusal::Bad(format!(
+                "This address or form has more than {FIELDS_MAX} fields, and no more are read. Nothing of it was looked at. \
+                Go back and select fewer at once, or ask for them by a filter."
+            )));
+        }
+        let pairs = form_urlencoded::parse(text);
+        Ok(Self(pairs.map(|(name, value)| (clean(name), clean(value))).collect()))
+    }
+
+    /// The same without the fields of these names.
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
     }
 
     /// A value without the blanks around it; `None` where it is absent or empty, as a form's field is that nobody filled in.
@@ -52,10 +66,26 @@ impl Fields {
     /// When the field is filled in and is no time.
     pub(crate) fn time(&self, named: Named) -> Result<Option<UnixMs>, Fault> {
         let Some(text) = self.text(named.0) else { return Ok(None) };
-        let refused = |_| {
+        let time = UnixMs::parse_typed(text).ok();
+        if is_far(text) || time.is_some_and(|time| time < UnixMs(0)) {
+            return Err(Fault::of(named, format!("{text:?} is too far away: times are from 1970 to 9998")));
+        }
+        let refused = || {
             Fault::of(named, format!("{text:?} is no time like 2026-01-31, 2026-01-31 12:00 or 2026-01-31T12:00:00Z"))
         };
-        UnixMs::parse_typed(text).map(Some).map_err(refused)
+        time.map(Some).ok_or_else(refused)
+    }
+
+    /// A range of time, each end of which may be open. One that ends before it begins is a fault of where it begins.
+    pub(crate) fn range(&self, since: Named, until: Named, faults: &mut Faults) -> (Option<UnixMs>, Option<UnixMs>) {
+        let ends = (faults.read(self.time(since)), faults.read(self.time(until)));
+        if let (Some(from), Some(to)) = ends
+            && from > to
+        {
+            faults
+                .add(Fault::of(since, format!("{from} is later than {to}, where the range ends; nothing is between")));
+        }
+        ends
     }
 
     /// Where a further page of a list begins.
@@ -63,10 +93,15 @@ impl Fields {
     /// # Errors
     /// When the link to it was changed.
     pub(crate) fn before<T: FromStr>(&self) -> Result<Option<T>, Refusal> {
+        self.before_by(|text| text.parse().ok())
+    }
+
+    /// As [`Self::before`], of a list whose places are no ids.
+    pub(crate) fn before_by<T>(&self, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
         let Some(text) = self.text("before") else { return Ok(None) };
         let cut_off =
             || Refusal::Bad("The link to this page of the list is cut off. Begin with its first page.".to_owned());
-        text.parse().map(Some).map_err(|_| cut_off())
+        read(text).map(Some).ok_or_else(cut_off)
     }
 
     /// All names and values, in their order.
@@ -96,6 +131,14 @@ impl Fields {
     }
 }
 
+/// Whether a text is written like a date before the first year, or after those that times are kept of.
+fn is_far(text: &str) -> bool {
+    let year = text.trim_start_matches(['+', '-']);
+    let digits = year.bytes().take_while(u8::is_ascii_digit).count();
+    let is_after = digits > 4 || year.starts_with("9999");
+    year[digits..].starts_with('-') && (is_after || year.len() < text.len())
+}
+
 fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     if text.is_empty() { text } else { format!("?{text}") }
@@ -107,10 +150,34 @@ mod tests {
 
     #[test]
     fn an_empty_field_is_none_and_a_query_is_written_again_without_it() {
-        let fields = Fields::parse(b"q=a%26b+c&kind=&status=503&before=dl_1");
+        let fields = Fields::parse(b"q=a%26b+c&kind=&status=503&before=dl_1").unwrap();
         assert_eq!((fields.text("q"), fields.text("kind"), fields.raw("kind")), (Some("a&b c"), None, Some("")));
         assert_eq!(fields.query_without(&["before"]), "?q=a%26b+c&status=503");
         assert_eq!(fields.query_with("status", "500"), "?q=a%26b+c&before=dl_1&status=500");
         assert_eq!(Fields::default().query_without(&[]), "");
+    }
+
+    #[test]
+    fn more_fields_than_are_read_are_refused() {
+        let of = |count: usize| Fields::parse("a=1&".repeat(count).as_bytes());
+        assert_eq!(of(FIELDS_MAX).unwrap().all("a").count(), FIELDS_MAX);
+        assert!(matches!(of(FIELDS_MAX + 1), Err(Refusal::Bad(words)) if words.contains("1100 fields")));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_time_is_said_plainly() {
+        let fault = |text: &str| {
+            let fields = Fields(vec![("t".to_owned(), text.to_owned())]);
+            fields.time(("t", "T")).err().map(|fault| fault.words).unwrap_or_default()
+        };
+        for far in ["20260-01-01", "+12345-01-01T00:00Z", "-0001-01-01", "1969-12-31", "9999-12-31", "99999-01-01"] {
+            assert!(fault(far).contains("from 1970 to 9998"), "{far}: {}", fault(far));
+        }
+        for none in ["soon", "2026", "1700000000", "2026-13-01", "-", "\u{e9}-1"] {
+            assert!(fault(none).contains("is no time like"), "{none}: {}", fault(none));
+        }
+        for time in ["1970-01-01", "9998-12-31 23:59", "2026-01-31T12:00:00+02:00"] {
+            assert_eq!(fault(time), "", "{time}");
+        }
     }
 }

@@ -134,6 +134,7 @@ fn line((detail, runs): Seen, endpoints: &TenantEndpoints, now: UnixMs) -> Line 
 }
 
 fn filter(fields: &Fields, faults: &mut Faults) -> JobFilter {
+    let (since, until) = fields.range(SINCE, UNTIL, faults);
     JobFilter {
         state: faults.read(fields.parsed::<JobView>(STATE, "state of a job")),
         kind: faults.read(fields.parsed::<JobKind>(KIND, "kind of a job")),
@@ -143,8 +144,8 @@ fn filter(fields: &Fields, faults: &mut Faults) -> JobFilter {
         fingerprint: faults.read(fields.parsed::<Fingerprint>(FINGERPRINT, "fingerprint of a failure group")),
         text: fields.text(Q.0).map(str::to_owned),
         payload: fields.raw(PAYLOAD.0).filter(|text| !text.is_empty()).map(str::to_owned),
-        since: faults.read(fields.time(SINCE)),
-        until: faults.read(fields.time(UNTIL)),
+        since,
+        until,
     }
 }
 

@@ -71,6 +71,8 @@ struct LanePage {
     bad_streak: u32,
     concurrency_bounds: String,
     rate_bounds: String,
+    /// The limits that the form shows.
+    seen: String,
 }
 
 /// A lane, in a list or by itself.
@@ -164,6 +166,7 @@ async fn lane(visit: Visit, Path((_, name)): Path<(String, String)>) -> Shown {
         bad_streak: BAD_STREAK_MAX,
         concurrency_bounds: bounds(&CONCURRENCY),
         rate_bounds: bounds(&RATE_PER_SECOND),
+        seen: limits_of(&settings),
     };
     show(&page)
 }
@@ -187,9 +190,20 @@ async fn limits(Path((_, name)): Path<(String, String)>, Deed { visit, fields }:
     let concurrency_max = number(&fields, CONCURRENCY_FIELD, &CONCURRENCY, &mut faults);
     let rate_per_second = number(&fields, RATE_FIELD, &RATE_PER_SECOND, &mut faults);
     faults.result()?;
+    let scope = visit.scope();
+    let set = of(&visit, &scope).settings(&parse(&name)?).await.map_err(refused)?;
+    if fields.text("seen").is_some_and(|seen| seen != limits_of(&set)) {
+        return Err(Refusal::stale());
+    }
     let change =
         LaneChange { paused: None, concurrency_max: Some(concurrency_max), rate_per_second: Some(rate_per_second) };
     self::change(&visit, &name, change).await
+}
+
+/// Limits in a few letters, by which a form knows whether they are still those that it shows.
+fn limits_of(set: &LaneSettings) -> String {
+    let limit = |limit: Option<u32>| limit.map_or_else(|| "any".to_owned(), |limit| limit.to_string());
+    format!("{}/{}", limit(set.concurrency_max), limit(set.rate_per_second))
 }
 
 /// `None` where nothing is written.

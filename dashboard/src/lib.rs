@@ -36,6 +36,7 @@ mod lanes;
 mod lineage;
 mod live;
 mod moment;
+mod nowhere;
 mod once;
 mod operation_links;
 mod operations;
@@ -45,6 +46,7 @@ mod pager;
 mod password;
 mod portal;
 mod portal_acts;
+mod portal_refusal;
 mod portal_visit;
 mod queue_now;
 mod refusal;
@@ -67,7 +69,7 @@ use axum::{
     Router,
     middleware::{from_fn, map_response},
     response::Redirect,
-    routing::get,
+    routing::{any, get},
 };
 use ipnet::IpNet;
 use postrider_core::{
@@ -82,9 +84,13 @@ use tower_http::compression::CompressionLayer;
 
 pub use self::{
     call_arguments::CallRules,
+    nowhere::surrounded,
     password::{HashError, password_hash},
 };
-use self::{page::Refusal, password::Passwords, throttle::Throttle, visit::Visit};
+use self::{
+    page::Refusal, password::Passwords, portal_refusal::PortalRefusal, portal_visit::Guest, throttle::Throttle,
+    visit::Visit,
+};
 
 /// What the pages are made of.
 #[derive(Debug)]
@@ -176,14 +182,19 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .fallback(async |_: Visit| Refusal::NotFound("page"))
         .method_not_allowed_fallback(async |_: Visit| Refusal::OnlyForms)
         .layer(from_fn(refusal::within_layout));
+    let portal = Router::new()
+        .merge(portal::router())
+        .merge(portal_acts::router())
+        .merge(endpoint_test::portal_router())
+        .route("/portal/{*rest}", any(async |_: Guest| PortalRefusal::from(Refusal::NotFound("page"))))
+        .method_not_allowed_fallback(async |_: Guest| PortalRefusal::from(Refusal::OnlyForms))
+        .layer(from_fn(portal_refusal::within_layout));
     let pages = Router::new()
         .route("/", get(async || Redirect::to("/t")))
         .merge(sign_in::router())
         .merge(assets::router())
         .nest("/t/{tenant}", tenant)
-        .merge(portal::router())
-        .merge(portal_acts::router())
-        .merge(endpoint_test::portal_router())
+        .merge(portal)
         .layer(CompressionLayer::new())
         .layer(map_response(headers::guard));
     Ok(pages.with_state(dashboard))

@@ -89,7 +89,7 @@ struct OperationsPage {
 }
 
 async fn operations(visit: Visit) -> Shown {
-    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Operation>>().ok());
+    let before = visit.query.before::<Id<Operation>>()?;
     let listed = visit.scope().operations(&Page { before, limit: ROWS }).await?;
     let pager = Pager::of(&visit.query, &listed);
     let rows = listed.rows.iter().map(|operation| Line::of(operation, visit.now)).collect();

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_page_that_is_not_the_first_leads_back_to_it() {
-        let of = |query: &str| Pager::before(&Fields::parse(query.as_bytes()), Some("b".to_owned()));
+        let of = |query: &str| Pager::before(&Fields::parse(query.as_bytes()).unwrap(), Some("b".to_owned()));
         let links = |query| (of(query).newest, of(query).older);
         assert_eq!(links("q=x"), (None, Some("?q=x&before=b".to_owned())));
         assert_eq!(links("before=a"), (Some("?".to_owned()), Some("?before=b".to_owned())));

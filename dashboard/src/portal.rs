@@ -30,7 +30,8 @@ use crate::{
     page::{Refusal, show},
     pager::Pager,
     portal_acts::may_resume,
-    portal_visit::{Guest, PortalFrame, PortalShown, portal_cookie},
+    portal_refusal::PortalShown,
+    portal_visit::{Guest, PortalFrame, portal_cookie},
 };
 
 const ENDPOINTS: usize = 25;
@@ -99,7 +100,7 @@ struct AttemptPage {
 
 /// Takes the link into a cookie, so that it does not stay in the address.
 async fn open(State(dashboard): State<Dashboard>, request: Request) -> PortalShown {
-    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes())?;
     let (link, now) = (fields.text("link").unwrap_or_default(), UnixMs::now());
     let grant = dashboard.store.portal(link, now).await.map_err(Refusal::from)?;
     let mut response = Redirect::to("/portal").into_response();
@@ -111,7 +112,7 @@ async fn open(State(dashboard): State<Dashboard>, request: Request) -> PortalSho
 /// Newest first.
 async fn portal(guest: Guest) -> PortalShown {
     let known = guest.dashboard.store.directory().endpoints(guest.tenant.id).await?;
-    let before = guest.query.text("before").and_then(|id| id.parse::<Id<Endpoint>>().ok());
+    let before = guest.query.before::<Id<Endpoint>>()?;
     let mut endpoints: Vec<&Endpoint> = known.all().filter(|endpoint| guest.grant.reaches(endpoint.id)).collect();
     endpoints.retain(|endpoint| before.is_none_or(|before| endpoint.id < before));
     endpoints.reverse();
@@ -136,7 +137,7 @@ fn line(endpoint: &Endpoint, health: Option<&Health>, now: UnixMs) -> EndpointLi
 
 async fn endpoint(guest: Guest) -> PortalShown {
     let (endpoint, scope) = (guest.endpoint().await?, guest.scope());
-    let before = guest.query.text("before").and_then(|id| id.parse::<Id<Attempt>>().ok());
+    let before = guest.query.before::<Id<Attempt>>()?;
     let listed = scope.endpoint_attempts(endpoint.id, &Page { before, limit: ROWS }).await?;
     let health = scope.health(&[endpoint.id]).await?;
     let filter = DeadLetterFilter {

@@ -22,7 +22,8 @@ use crate::{
     endpoint_acts::{Turn, rotate_secret, turn},
     filters,
     page::{Refusal, show},
-    portal_visit::{GuestDeed, PortalFrame, PortalShown},
+    portal_refusal::PortalShown,
+    portal_visit::{GuestDeed, PortalFrame},
 };
 
 /// Why an endpoint is paused that its integrator has paused; no other pause has this reason.

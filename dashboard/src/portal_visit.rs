@@ -4,7 +4,6 @@
 use axum::{
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
     http::{HeaderMap, HeaderValue, header, request::Parts},
-    response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use postrider_core::{
@@ -15,7 +14,7 @@ use postrider_core::{
         tenant::Tenant,
         user::{Actor, Reach},
     },
-    store::{NoPortal, Scope, StoreError},
+    store::{NoPortal, Scope},
 };
 
 use crate::{
@@ -24,6 +23,7 @@ use crate::{
     fields::Fields,
     moment::Moment,
     page::Refusal,
+    portal_refusal::{PortalRefusal, PortalSeat},
     session::Session,
     visit::{SMALL_FORM_BYTES_MAX, client_address, form},
 };
@@ -53,37 +53,14 @@ pub(crate) struct GuestDeed {
 }
 
 /// What stands around a page of the portal.
+#[derive(Clone)]
 pub(crate) struct PortalFrame {
     pub(crate) title: String,
     pub(crate) style: &'static str,
-    pub(crate) tenant: String,
-    pub(crate) until: Moment,
+    /// Whose endpoints the link leads to, and until when; `None` where it leads nowhere.
+    pub(crate) link: Option<(String, Moment)>,
     /// For the page's forms.
     pub(crate) token: String,
-}
-
-/// Why there is no page; leads nowhere but to the portal.
-pub(crate) struct PortalRefusal(Refusal);
-
-pub(crate) type PortalShown = Result<Response, PortalRefusal>;
-
-impl From<Refusal> for PortalRefusal {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
-    }
-}
-
-impl From<StoreError> for PortalRefusal {
-    fn from(error: StoreError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl IntoResponse for PortalRefusal {
-    fn into_response(self) -> Response {
-        let home = if matches!(self.0, Refusal::NoPortal(_)) { None } else { Some(("/portal", "To your endpoints")) };
-        self.0.leading_to(home)
-    }
 }
 
 impl Guest {
@@ -96,8 +73,7 @@ impl Guest {
         PortalFrame {
             title: title.into(),
             style: &STYLE_PATH,
-            tenant: self.tenant.name.clone(),
-            until: Moment::of(self.grant.expires_at, self.now),
+            link: Some((self.tenant.name.clone(), Moment::of(self.grant.expires_at, self.now))),
             token: self.session.form_token(),
         }
     }
@@ -126,16 +102,27 @@ impl FromRequestParts<Dashboard> for Guest {
         let address = client_address(parts, &dashboard.settings.trusted_proxies);
         let params = RawPathParams::from_request_parts(parts, dashboard).await.ok();
         let endpoint = params.as_ref().and_then(|params| params.iter().find(|(name, _)| *name == "endpoint"));
-        Ok(Self {
+        let (query, refused) = match Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            Ok(query) => (query, None),
+            Err(refusal) => (Fields::default(), Some(refusal)),
+        };
+        let guest = Self {
             dashboard: dashboard.clone(),
             session: Session::of_key(&text),
             actor: Actor { name, address },
             endpoint: endpoint.map(|(_, id)| id.to_owned()),
-            query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+            query,
             grant,
             tenant,
             now,
-        })
+        };
+        if let Some(seat) = parts.extensions.get::<PortalSeat>() {
+            seat.take(&guest);
+        }
+        match refused {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(guest),
+        }
     }
 }
 

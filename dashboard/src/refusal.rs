@@ -83,6 +83,13 @@ impl IntoResponse for Refusal {
 }
 
 impl Refusal {
+    /// A form that shows settings which somebody else has changed since.
+    pub(crate) fn stale() -> Self {
+        let words = "Somebody else has changed these settings since this form was opened, and it would undo that. Open it \
+            again, look at what is there now, and make your change once more.";
+        Self::Conflict(words.to_owned())
+    }
+
     /// As a page of its own, from which people go on to `home`.
     pub(crate) fn leading_to(self, home: Option<(&str, &str)>) -> Response {
         if let Self::SignIn { next } = &self {
@@ -176,15 +183,15 @@ fn sign_in_path(next: &str) -> String {
 
 /// What a refusal says, wherever it is shown.
 #[derive(Clone, Debug)]
-struct Words {
-    status: StatusCode,
-    title: &'static str,
-    detail: String,
+pub(crate) struct Words {
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+    pub(crate) detail: String,
     retry_after: Option<u64>,
 }
 
 impl Words {
-    fn respond(&self, page: askama::Result<String>) -> Response {
+    pub(crate) fn respond(&self, page: askama::Result<String>) -> Response {
         let mut response = match page {
             Ok(page) => (self.status, Html(page)).into_response(),
             Err(_) => (self.status, self.detail.clone()).into_response(),

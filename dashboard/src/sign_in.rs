@@ -60,7 +60,7 @@ async fn first_tenant(State(dashboard): State<Dashboard>, request: Request) -> S
 }
 
 async fn sign_in_page(State(dashboard): State<Dashboard>, request: Request) -> Shown {
-    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes())?;
     let next = here(fields.text("next"));
     let has_users = dashboard.store.has_users().await?;
     show_with(StatusCode::OK, &SignInPage { style: &STYLE_PATH, has_users, next, name: "", error: None })
@@ -108,7 +108,7 @@ async fn sign_out(State(dashboard): State<Dashboard>, request: Request) -> Shown
 }
 
 async fn welcome_page(State(dashboard): State<Dashboard>, request: Request) -> Shown {
-    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes())?;
     let key = fields.text("key").unwrap_or_default();
     if !may_welcome(&dashboard, key).await? {
         return Ok(Redirect::to("/sign-in").into_response());

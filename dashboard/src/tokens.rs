@@ -59,7 +59,7 @@ async fn tokens(visit: Visit) -> Shown {
     if !visit.may(UserRole::Admin) {
         return Err(Refusal::Role(UserRole::Admin));
     }
-    let before = visit.query.text("before").and_then(|id| id.parse::<Id<Token>>().ok());
+    let before = visit.query.before::<Id<Token>>()?;
     let listed = visit.scope().tokens(&Page { before, limit: ROWS }).await?;
     let pager = Pager::of(&visit.query, &listed);
     let line = |token: Token| Line {

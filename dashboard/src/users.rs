@@ -121,15 +121,25 @@ async fn create(deed: Deed) -> Shown {
     let (password, hash) = password(&visit).await?;
     match visit.dashboard.store.create_user(&user, &hash, &visit.actor).await {
         Ok(()) => shown_once(&visit, &user.name, password),
-        Err(StoreError::Exists(_)) => {
-            let name = &user.name;
-            Err(Refusal::Conflict(format!(
-                "There is a user {name} already. Where this form made it a moment ago and its password is lost, make a \
-                new password for {name}; else go back and take another name."
-            )))
-        }
+        Err(StoreError::Exists(_)) => Err(taken(&visit, &user.name).await?),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The answer to a name that cannot be had. Whose it is somebody is told who sees that user; names are unique across the
+/// installation, and those of other tenants are no business of an administrator of one.
+async fn taken(visit: &Visit, name: &UserName) -> Result<Refusal, Refusal> {
+    let other = visit.dashboard.store.user(name).await?;
+    let seen = other.is_some_and(|other| covers(&visit.user.reach, &other.reach) || shares(visit, &other));
+    Ok(Refusal::Conflict(match seen {
+        true => format!(
+            "There is a user {name} already. Where this form made it a moment ago and its password is lost, make a new \
+            password for {name}; else go back and take another name."
+        ),
+        false => {
+            format!("The name {name} cannot be used here. Go back and take another, an address for mail for example.")
+        }
+    }))
 }
 
 async fn change(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {

@@ -115,6 +115,10 @@ impl FromRequestParts<Dashboard> for Visit {
         // Whoever asks for another tenant is told so within the first of their own.
         let tenant = found.or_else(|| tenants.first().cloned()).ok_or(Refusal::NotFound("tenant"))?;
         let address = client_address(parts, &dashboard.settings.trusted_proxies);
+        let (query, refused) = match Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            Ok(query) => (query, None),
+            Err(refusal) => (Fields::default(), Some(refusal)),
+        };
         let visit = Self {
             dashboard: dashboard.clone(),
             actor: Actor { name: user.name.clone(), address },
@@ -124,13 +128,17 @@ impl FromRequestParts<Dashboard> for Visit {
             tenant,
             tenants,
             now,
-            query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
+            query,
             subject: if is_found { subject } else { Some(slug) },
         };
         if let Some(seat) = parts.extensions.get::<Seat>() {
             seat.take(&visit);
         }
-        if is_found { Ok(visit) } else { Err(Refusal::NotFound("tenant")) }
+        match refused {
+            Some(refusal) => Err(refusal),
+            None if is_found => Ok(visit),
+            None => Err(Refusal::NotFound("tenant")),
+        }
     }
 }
 
@@ -188,7 +196,7 @@ pub(crate) async fn form(headers: &HeaderMap, body: RequestBody, bytes_max: usiz
     let bytes = bytes.map_err(|_| {
         Refusal::Bad(format!("The form is cut off, or has more than {bytes_max} bytes. Go back and shorten it."))
     })?;
-    Ok(Fields::parse(&bytes))
+    Fields::parse(&bytes)
 }
 
 /// Who asks, and how that is known.

@@ -42,7 +42,7 @@ async fn a_test_is_sent_once_and_its_page_says_what_came_of_it(stack: Stack) {
     assert!(!seen.text.contains("Test again"), "{}", seen.text);
 
     let mut guest = Browser::new(&app);
-    guest.open(&link(&app.client, json!({}))).await.expect(200, "Your endpoints");
+    guest.open(&link(&app.client, json!({})).await).await.expect(200, "Your endpoints");
     let path = format!("/portal/endpoints/{id}");
     let page = guest.open(&path).await;
     let (token, once) = (page.field("token"), page.once("job"));

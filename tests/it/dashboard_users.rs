@@ -60,7 +60,7 @@ async fn an_admin_of_one_tenant_decides_about_nobody_who_sees_more(stack: Stack)
     bob.send("/t/acme/users", &other).await.expect(422, "No tenant is chosen");
     bob.open("/t/acme/settings").await.expect(403, "the role admin may");
     let reserved = [token, ("name", "portal"), ("role", "viewer"), ("tenant", "acme")];
-    bob.send("/t/acme/users", &reserved).await.expect(409, "already");
+    bob.send("/t/acme/users", &reserved).await.expect(409, "cannot be used here");
     let audit = bob.open("/t/acme/audit?of=installation").await;
     assert!(!audit.text.contains("user.create"), "{}", audit.text);
 }

@@ -17,6 +17,7 @@ mod bad_input;
 mod bench;
 mod commands;
 mod dashboard;
+mod dashboard_astray;
 mod dashboard_bulk;
 mod dashboard_endpoints;
 mod dashboard_events;

@@ -1,9 +1,9 @@
 //! What people did, written in the transaction that did it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Scope, StoreError, pool::Tx, sql::sql};
+use super::{Scope, StoreError, dead_letter_filter::DeadLetterFilter, operations::noted, pool::Tx, sql::sql};
 use crate::domain::{Id, UnixMs, id::Identified, tenant::Tenant, user::Actor};
 
 /// One action of a person.
@@ -69,6 +69,17 @@ impl<'s> Scope<'s> {
     #[must_use]
     pub fn acting(self, actor: &'s Actor) -> Self {
         Self { actor: Some(actor), ..self }
+    }
+
+    /// Notes that somebody takes the dead letters of a filter away, as a file of this name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn note_export(&self, file: &str, filter: &DeadLetterFilter) -> Result<(), StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let after = noted(json!({ "filter": filter }));
+        self.note(&mut tx, "dead_letter.export", file.to_owned(), Some(after)).await?;
+        tx.commit().await
     }
 
     /// Notes what somebody does; nothing where a token acts.

@@ -42,6 +42,7 @@ impl Browser {
     pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
         let cookie = self.cookie.clone().unwrap_or_default();
         let request = self.http.get(format!("{}{path}", self.base)).header(header::COOKIE, cookie);
+        let request = self.added.iter().fold(request, |request, (name, value)| request.header(*name, value));
         request.send().await.expect("an answer")
     }
 
