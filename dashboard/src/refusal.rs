@@ -109,7 +109,7 @@ impl Refusal {
             Self::NotFound(what) => of(
                 StatusCode::NOT_FOUND,
                 "Not found",
-                format!("There is no {what} at this address. It may have been removed by its age, or belong to a tenant that you do not see."),
+                format!("There is no {what} at this address. It may have been removed by its age, or not be yours to see."),
             ),
             Self::Role(role) => of(
                 StatusCode::FORBIDDEN,

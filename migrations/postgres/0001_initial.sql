@@ -385,7 +385,7 @@ CREATE TABLE idempotency_keys (
 );
 COMMENT ON TABLE idempotency_keys IS 'Answers that were given to requests with an idempotency key or an event''s own id.';
 COMMENT ON COLUMN idempotency_keys.tenant_id IS 'owner';
-COMMENT ON COLUMN idempotency_keys.scope IS 'the call, or own_id';
+COMMENT ON COLUMN idempotency_keys.scope IS 'the call, own_id, or form';
 COMMENT ON COLUMN idempotency_keys.key IS 'as the caller gave it';
 COMMENT ON COLUMN idempotency_keys.body_hash IS 'SHA-256 of the request''s body';
 COMMENT ON COLUMN idempotency_keys.answer IS 'the first answer''s body';

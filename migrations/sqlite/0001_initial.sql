@@ -240,7 +240,7 @@ CREATE TABLE job_stats (
 -- Answers that were given to requests with an idempotency key or an event's own id.
 CREATE TABLE idempotency_keys (
     tenant_id BLOB NOT NULL, -- owner
-    scope TEXT NOT NULL, -- the call, or own_id
+    scope TEXT NOT NULL, -- the call, own_id, or form
     key TEXT NOT NULL, -- as the caller gave it
     body_hash BLOB NOT NULL, -- SHA-256 of the request's body
     answer TEXT NOT NULL, -- the first answer's body

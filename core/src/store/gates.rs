@@ -10,7 +10,7 @@ use crate::domain::{Id, UnixMs, tenant::Tenant};
 /// A claim to be the first with a key. Whoever comes later with the same body gets the first one's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
-    /// The call, or `own_id`.
+    /// The call, `own_id`, or `form`.
     pub scope: &'static str,
     pub key: String,
     /// SHA-256 of the request's body.
