@@ -144,7 +144,7 @@ async fn update(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: D
     let endpoint = find(&visit, &id).await?;
     let form = EndpointForm::read(&fields);
     if fields.text("seen").is_some_and(|seen| seen != endpoint.updated_at.0.to_string()) {
-        return Err(Refusal::stale());
+        return Err(Refusal::stale("these settings"));
     }
     let change = match form.change(&EndpointForm::of(&endpoint.settings), &visit.dashboard.settings.egress) {
         Ok(change) => change,

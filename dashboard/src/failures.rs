@@ -9,7 +9,7 @@ use axum::{
 };
 use postrider_core::{
     domain::{Id, UnixMs, dead_letter::DeadLetterState, fingerprint::Fingerprint, line::judge_line, tenant::Tenant},
-    store::{DeadLetterFilter, FailureGroup, FailureVerdict, Page},
+    store::{Changed, DeadLetterFilter, FailureGroup, FailureVerdict, Judgement, Page},
 };
 
 use crate::{
@@ -140,6 +140,8 @@ struct FailurePage {
     frame: Frame,
     group: FailureLine,
     verdicts: Vec<(&'static str, &'static str, bool)>,
+    /// What is said of it, as the form brings it back.
+    seen: String,
     endpoints: Vec<EndpointLine>,
     elsewhere: Vec<(String, String, u64)>,
     letters: Vec<Line>,
@@ -173,12 +175,14 @@ async fn failure(visit: Visit, Path((_, fingerprint)): Path<(String, String)>) -
     let known = visit.dashboard.store.directory().endpoints(visit.tenant.id).await?;
     let endpoints = endpoints(&visit, &fingerprint).await?;
     let elsewhere = elsewhere(&visit, &fingerprint).await?;
+    let seen = said_at(&group);
     let mut lines = FailureLine::of(&visit, vec![group]).await?;
     let group = lines.pop().ok_or(Refusal::NotFound("failure"))?;
     let verdicts = [("open", "Open"), ("acknowledged", "Acknowledged: somebody works on it"), ("resolved", "Resolved")];
     show(&FailurePage {
         frame: Frame::of(&visit, Section::Failures, "Failure"),
         verdicts: verdicts.map(|(name, words)| (name, words, name == group.verdict)).into(),
+        seen,
         group,
         endpoints,
         elsewhere,
@@ -235,8 +239,21 @@ async fn judge(Path((_, fingerprint)): Path<(String, String)>, Deed { visit, fie
     if let Some(note) = note {
         judge_line(note).map_err(|error| Refusal::Bad(format!("The note {error}. Go back and mend it.")))?;
     }
-    visit.scope().judge_failure(&fingerprint, verdict, note, visit.now).await?;
-    Ok(Redirect::to(&format!("{}/failures/{fingerprint}", base(&visit.tenant))).into_response())
+    let said = Judgement { verdict, note, now: visit.now };
+    let seen = fields.text("seen");
+    let is_seen = |group: &FailureGroup| seen.is_none_or(|seen| seen == said_at(group));
+    match visit.scope().judge_failure(&fingerprint, &said, is_seen).await? {
+        Changed::Done(()) => {
+            Ok(Redirect::to(&format!("{}/failures/{fingerprint}", base(&visit.tenant))).into_response())
+        }
+        Changed::NotFound => Err(Refusal::NotFound("failure")),
+        Changed::Refused => Err(Refusal::stale("what is said of this failure")),
+    }
+}
+
+/// When somebody last said something of a failure, by which a form knows whether it shows that.
+fn said_at(group: &FailureGroup) -> String {
+    group.verdict_at.map_or_else(|| "never".to_owned(), |at| at.0.to_string())
 }
 
 /// What else failed in the same way as one job.

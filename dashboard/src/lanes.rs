@@ -193,7 +193,7 @@ async fn limits(Path((_, name)): Path<(String, String)>, Deed { visit, fields }:
     let scope = visit.scope();
     let set = of(&visit, &scope).settings(&parse(&name)?).await.map_err(refused)?;
     if fields.text("seen").is_some_and(|seen| seen != limits_of(&set)) {
-        return Err(Refusal::stale());
+        return Err(Refusal::stale("these settings"));
     }
     let change =
         LaneChange { paused: None, concurrency_max: Some(concurrency_max), rate_per_second: Some(rate_per_second) };

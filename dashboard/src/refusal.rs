@@ -83,11 +83,12 @@ impl IntoResponse for Refusal {
 }
 
 impl Refusal {
-    /// A form that shows settings which somebody else has changed since.
-    pub(crate) fn stale() -> Self {
-        let words = "Somebody else has changed these settings since this form was opened, and it would undo that. Open it \
-            again, look at what is there now, and make your change once more.";
-        Self::Conflict(words.to_owned())
+    /// A form that shows something which somebody else has changed since.
+    pub(crate) fn stale(what: &str) -> Self {
+        Self::Conflict(format!(
+            "Somebody else has changed {what} since this form was opened, and it would undo that. Open it again, look at \
+            what is there now, and make your change once more."
+        ))
     }
 
     /// As a page of its own, from which people go on to `home`.

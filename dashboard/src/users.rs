@@ -13,7 +13,7 @@ use postrider_core::{
         tenant::Tenant,
         user::{Reach, User, UserName, UserRole},
     },
-    store::StoreError,
+    store::{Changed, StoreError},
 };
 use rand::distr::{Alphanumeric, SampleString};
 
@@ -53,6 +53,8 @@ struct Line {
     tenants: String,
     /// Slug, name, and whether the user sees it.
     choice: Vec<(String, String, bool)>,
+    /// The rights that a change is made of.
+    seen: String,
     made: Moment,
     /// Which password a new one would replace.
     password_at: i64,
@@ -88,6 +90,7 @@ fn line(visit: &Visit, user: &User) -> Line {
             .iter()
             .map(|tenant| (tenant.slug.to_string(), tenant.name.clone(), sees(tenant)))
             .collect(),
+        seen: rights_of(user),
         made: Moment::of(user.created_at, visit.now),
         password_at: user.password_at.0,
         is_self: user.name == visit.user.name,
@@ -144,9 +147,28 @@ async fn taken(visit: &Visit, name: &UserName) -> Result<Refusal, Refusal> {
 
 async fn change(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
     let (visit, fields, user) = of_another(deed, &name).await?;
-    let (role, reach) = (role(&fields)?, reach(&visit, &fields)?);
-    visit.dashboard.store.change_user(&user.name, role, &reach, &visit.actor).await?;
-    Ok(back(&visit).into_response())
+    let asked = (role(&fields)?, reach(&visit, &fields)?);
+    let seen = fields.text("seen");
+    let judge = |now: &User| {
+        // A form that is sent twice finds that it is done.
+        let is_done = (now.role, &now.reach) == (asked.0, &asked.1);
+        let is_seen = seen.is_none_or(|seen| seen == rights_of(now));
+        (covers(&visit.user.reach, &now.reach) && (is_seen || is_done)).then_some(asked)
+    };
+    match visit.dashboard.store.change_user(&user.name, &visit.actor, judge).await? {
+        Changed::Done(_) => Ok(back(&visit).into_response()),
+        Changed::NotFound => Err(Refusal::NotFound("user")),
+        Changed::Refused => Err(Refusal::stale(&format!("what {name} may do or see"))),
+    }
+}
+
+/// A user's rights as a form brings them back, by which a change knows whether they are still those that it was made of.
+fn rights_of(user: &User) -> String {
+    let tenants = match &user.reach {
+        Reach::Every => "every".to_owned(),
+        Reach::Some(tenants) => tenants.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    };
+    format!("{} {tenants}", user.role)
 }
 
 async fn new_password(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
@@ -194,10 +216,12 @@ fn reach(visit: &Visit, fields: &Fields) -> Result<Reach, Refusal> {
             Reach::Some(_) => Err(Refusal::Bad("You do not see all tenants, so you cannot give them all.".to_owned())),
         };
     }
-    let chosen: Vec<Id<Tenant>> = fields
+    let mut chosen: Vec<Id<Tenant>> = fields
         .all("tenant")
         .filter_map(|slug| visit.tenants.iter().find(|tenant| tenant.slug.as_str() == slug).map(|tenant| tenant.id))
         .collect();
+    chosen.sort_unstable();
+    chosen.dedup();
     match chosen.is_empty() {
         true => Err(Refusal::Bad("No tenant is chosen, so the user would see nothing. Go back and choose.".to_owned())),
         false => Ok(Reach::Some(chosen)),

@@ -12,6 +12,7 @@ use super::{
     Scope, Store, StoreError,
     attempts::status,
     audit::{self, Note},
+    changed::Changed,
     failure_hours::Hours,
     jobs::small,
     outcomes::Finished,
@@ -88,6 +89,14 @@ impl FromStr for FailureVerdict {
         let found = Self::ALL.into_iter().find(|verdict| verdict.as_str() == text);
         found.ok_or_else(|| format!("{text:?} is none of open, acknowledged and resolved"))
     }
+}
+
+/// A verdict with a note for the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement<'a> {
+    pub verdict: FailureVerdict,
+    pub note: Option<&'a str>,
+    pub now: UnixMs,
 }
 
 /// A job that is tried again.
@@ -188,25 +197,35 @@ impl Scope<'_> {
         self.store.pool.fetch_one::<Row>(self.group(fingerprint)).await?.map(Row::read).transpose()
     }
 
-    /// Says what is to be thought of a failure, with a note for the others. False where there is none.
+    /// Says what is to be thought of a failure, where `is_seen` holds for what was said of it before. What is said already is
+    /// neither said nor noted again.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn judge_failure(
         &self,
         fingerprint: &Fingerprint,
-        verdict: FailureVerdict,
-        text: Option<&str>,
-        now: UnixMs,
-    ) -> Result<bool, StoreError> {
+        said: &Judgement<'_>,
+        is_seen: impl FnOnce(&FailureGroup) -> bool + Send,
+    ) -> Result<Changed<()>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
-        let Some(row) = tx.fetch_one::<Row>(self.group(fingerprint).then(lock)).await? else { return Ok(false) };
+        let row: Option<Row> = tx.fetch_one(self.group(fingerprint).then(lock)).await?;
+        let Some(group) = row.map(Row::read).transpose()? else { return Ok(Changed::NotFound) };
+        let is_said = (group.verdict, group.note.as_deref()) == (said.verdict, said.note) && !group.is_regressed();
+        if is_said {
+            return Ok(Changed::Done(()));
+        }
+        if !is_seen(&group) {
+            return Ok(Changed::Refused);
+        }
+        // Two within a millisecond are told apart too.
+        let at = group.verdict_at.map_or(said.now, |before| said.now.max(UnixMs(before.0 + 1)));
         let update = sql("UPDATE failure_groups SET")
-            .and(" state = ", verdict.as_str())
-            .and(", state_at = ", now)
+            .and(" state = ", said.verdict.as_str())
+            .and(", state_at = ", at)
             .and(", state_by = ", self.actor.map(|actor| actor.name.to_string()))
-            .and(", note = ", text)
+            .and(", note = ", said.note)
             .and(" WHERE tenant_id = ", self.tenant)
             .and(" AND fingerprint = ", fingerprint.as_str());
         tx.execute(update).await?;
@@ -216,13 +235,13 @@ impl Scope<'_> {
                 actor,
                 action: "failure.judge",
                 subject: fingerprint.to_string(),
-                before: Some(json!({ "state": row.state, "note": row.note })),
-                after: Some(json!({ "state": verdict.as_str(), "note": text })),
+                before: Some(json!({ "state": group.verdict.as_str(), "note": group.note })),
+                after: Some(json!({ "state": said.verdict.as_str(), "note": said.note })),
             };
             audit::note(&mut tx, note).await?;
         }
         tx.commit().await?;
-        Ok(true)
+        Ok(Changed::Done(()))
     }
 
     fn group(&self, fingerprint: &Fingerprint) -> Sql {

@@ -4,6 +4,7 @@ mod attempt_log;
 mod attempts;
 mod audit;
 mod audit_list;
+mod changed;
 mod cipher;
 mod committer;
 mod connect;
@@ -63,6 +64,7 @@ pub use self::{
     attempt_log::LoggedAttempt,
     audit::AuditEntry,
     audit_list::AuditFilter,
+    changed::Changed,
     cipher::{Cipher, KeyError},
     dead_letter_filter::DeadLetterFilter,
     dead_letters::{OpenCount, Resolved},
@@ -73,7 +75,7 @@ pub use self::{
     endpoints::EndpointChange,
     error::StoreError,
     events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
-    failures::{FailureGroup, FailureVerdict, RetryingJob},
+    failures::{FailureGroup, FailureVerdict, Judgement, RetryingJob},
     gates::Gate,
     inspect::{Inspection, Tables},
     job_list::JobFilter,

@@ -2,7 +2,7 @@
 //! were revoked.
 
 use super::{Scope, Store, StoreError, sql::sql};
-use crate::domain::{Id, UnixMs, portal::PortalGrant, tenant::Tenant};
+use crate::domain::{UnixMs, portal::PortalGrant};
 
 /// Why a link opens nothing.
 #[derive(Debug)]
@@ -68,9 +68,10 @@ impl Scope<'_> {
             .and("", now)
             .and(" THEN portal_epoch + 1 ELSE ", now)
             .and(" END WHERE id = ", self.tenant);
-        tx.execute(update).await?;
-        let id: Id<Tenant> = self.tenant;
-        self.note(&mut tx, "portal.revoke_links", id.to_string(), None).await?;
+        let Some((slug,)) = tx.fetch_one::<(String,)>(update.then(" RETURNING slug")).await? else {
+            return Err(StoreError::unreadable("tenant", "its row is missing"));
+        };
+        self.note(&mut tx, "portal.revoke_links", slug, None).await?;
         tx.commit().await
     }
 }

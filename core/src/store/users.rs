@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     audit::{self, Note},
+    changed::Changed,
     connect::soon,
     pool::Tx,
     sql::sql,
@@ -71,7 +72,8 @@ impl Store {
     pub async fn create_user(&self, user: &User, password: &str, actor: &Actor) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         insert(&mut tx, user, password).await?;
-        note(&mut tx, actor, "user.create", &user.name, Some(rights(user))).await?;
+        let rights = rights(&mut tx, user).await?;
+        note(&mut tx, actor, "user.create", &user.name, Some(rights)).await?;
         tx.commit().await
     }
 
@@ -87,7 +89,8 @@ impl Store {
             return Ok(false);
         }
         insert(&mut tx, user, password).await?;
-        note(&mut tx, actor, "user.create", &user.name, Some(rights(user))).await?;
+        let rights = rights(&mut tx, user).await?;
+        note(&mut tx, actor, "user.create", &user.name, Some(rights)).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -196,27 +199,28 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives a user other rights. False when there is no such user.
+    /// Gives a user the rights that `change` makes of those they have; `None` refuses. What changes nothing is not noted.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn change_user(
         &self,
         name: &UserName,
-        role: UserRole,
-        reach: &Reach,
         actor: &Actor,
-    ) -> Result<bool, StoreError> {
-        let Some(before) = self.user(name).await? else { return Ok(false) };
-        let after = User { role, reach: reach.clone(), ..before.clone() };
+        change: impl FnOnce(&User) -> Option<(UserRole, Reach)> + Send,
+    ) -> Result<Changed<User>, StoreError> {
         let mut tx = self.pool.begin().await?;
+        let Some(before) = locked(&mut tx, name).await? else { return Ok(Changed::NotFound) };
+        let Some((role, reach)) = change(&before) else { return Ok(Changed::Refused) };
+        let after = User { role, reach, ..before.clone() };
+        if after == before {
+            return Ok(Changed::Done(after));
+        }
         let update = sql("UPDATE users SET role = ")
             .and("", role.as_str())
-            .and(", every_tenant = ", i64::from(*reach == Reach::Every))
+            .and(", every_tenant = ", i64::from(after.reach == Reach::Every))
             .and(" WHERE id = ", after.id);
-        if tx.execute(update).await? == 0 {
-            return Ok(false);
-        }
+        tx.execute(update).await?;
         tx.execute(sql("DELETE FROM user_tenants").and(" WHERE user_id = ", after.id)).await?;
         insert_reach(&mut tx, &after).await?;
         let note = Note {
@@ -224,12 +228,12 @@ impl Store {
             actor,
             action: "user.change",
             subject: name.to_string(),
-            before: Some(rights(&before)),
-            after: Some(rights(&after)),
+            before: Some(rights(&mut tx, &before).await?),
+            after: Some(rights(&mut tx, &after).await?),
         };
         audit::note(&mut tx, note).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Changed::Done(after))
     }
 
     /// Removes a user, who is signed out everywhere. False when there is no such user.
@@ -273,6 +277,17 @@ impl Store {
     }
 }
 
+/// A user as they are until the transaction ends.
+async fn locked(tx: &mut Tx<'_>, name: &UserName) -> Result<Option<User>, StoreError> {
+    let lock = tx.for_update();
+    let select = sql("SELECT ").then(COLUMNS).and(" FROM users WHERE name = ", name.as_str()).then(lock);
+    let Some(row) = tx.fetch_one::<Row>(select).await? else { return Ok(None) };
+    let select =
+        sql("SELECT tenant_id FROM user_tenants").and(" WHERE user_id = ", row.id()).then(" ORDER BY tenant_id");
+    let tenants: Vec<(Uuid,)> = tx.fetch(select).await?;
+    row.read(tenants.into_iter().map(|(id,)| Id::from_uuid(id)).collect()).map(Some)
+}
+
 async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), StoreError> {
     if RESERVED.contains(&user.name.as_str()) {
         return Err(StoreError::Exists("a user with this name"));
@@ -303,12 +318,16 @@ async fn insert_reach(tx: &mut Tx<'_>, user: &User) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn rights(user: &User) -> Value {
+/// What a user may do and see; tenants by the slugs that people know them by.
+async fn rights(tx: &mut Tx<'_>, user: &User) -> Result<Value, StoreError> {
     let tenants: Option<Vec<String>> = match &user.reach {
         Reach::Every => None,
-        Reach::Some(tenants) => Some(tenants.iter().map(ToString::to_string).collect()),
+        Reach::Some(tenants) => {
+            let select = sql("SELECT slug FROM tenants WHERE id").any(tenants.iter().copied()).then(" ORDER BY slug");
+            Some(tx.fetch::<(String,)>(select).await?.into_iter().map(|(slug,)| slug).collect())
+        }
     };
-    json!({ "role": user.role.as_str(), "every_tenant": user.reach == Reach::Every, "tenants": tenants })
+    Ok(json!({ "role": user.role.as_str(), "every_tenant": user.reach == Reach::Every, "tenants": tenants }))
 }
 
 async fn note(

@@ -1,0 +1,65 @@
+//! Forms that show what somebody else has changed since: they undo nothing, not even at the same instant, and what changes
+//! nothing is noted by nobody.
+
+use crate::{
+    dashboard::{PASSWORD, create_user, die, with_user},
+    harness::{Browser, Receiver, Stack},
+};
+
+on_both_stacks!(
+    a_stale_form_of_a_user_gives_back_no_right_that_was_taken,
+    a_stale_form_of_a_failure_overwrites_no_note,
+);
+
+async fn a_stale_form_of_a_user_gives_back_no_right_that_was_taken(stack: Stack) {
+    let app = with_user(stack, "admin").await;
+    app.client.new_tenant("acme").await;
+    create_user(&app, "eve", "admin");
+    create_user(&app, "bob", "admin");
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let mut eve = Browser::signed_in(&app, "eve", PASSWORD).await;
+    let seen = |page: &str| {
+        let form = page.split("/users/bob/change").nth(1).expect("a form");
+        form.split("name=\"seen\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let of_ada = ada.open("/t/default/users").await;
+    let of_eve = eve.open("/t/default/users").await;
+    let (token, before) = (of_ada.field("token"), seen(&of_ada.text));
+    let demoted =
+        [("token", token.as_str()), ("seen", &before), ("role", "viewer"), ("tenant", "default"), ("tenant", "acme")];
+    for _ in 0..2 {
+        ada.send("/t/default/users/bob/change", &demoted).await.expect(200, "A new user");
+    }
+    let (token, before) = (of_eve.field("token"), seen(&of_eve.text));
+    let stale = [("token", token.as_str()), ("seen", &before), ("role", "admin"), ("every", "1")];
+    eve.send("/t/default/users/bob/change", &stale).await.expect(409, "what bob may do or see");
+    let now = eve.open("/t/default/users").await;
+    let now = seen(&now.text);
+    assert!(now.starts_with("viewer ten_"), "{now}");
+    let fresh = [stale[0], ("seen", now.as_str()), ("role", "operator"), ("tenant", "acme")];
+    eve.send("/t/default/users/bob/change", &fresh).await.expect(200, "operator");
+    let audit = ada.open("/t/default/audit?of=installation").await;
+    assert_eq!(audit.text.matches("<td>user.change</td>").count(), 2, "{}", audit.text);
+    assert!(audit.text.contains("acme") && !audit.text.contains("ten_"), "by their slugs: {}", audit.text);
+}
+
+async fn a_stale_form_of_a_failure_overwrites_no_note(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    die(&app, &receiver, ["1"]).await;
+    let fingerprint = app.client.all("/v1/dead-letters").await[0]["fingerprint"].as_str().unwrap().to_owned();
+    let path = format!("/t/default/failures/{fingerprint}");
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&path).await;
+    let (token, seen) = (page.field("token"), page.field("seen"));
+    let form =
+        |verdict, note| [("token", token.as_str()), ("seen", seen.as_str()), ("verdict", verdict), ("note", note)];
+    for _ in 0..2 {
+        ada.send(&format!("{path}/judge"), &form("acknowledged", "mine")).await.expect(200, "mine");
+    }
+    ada.send(&format!("{path}/judge"), &form("resolved", "theirs")).await.expect(409, "what is said of this failure");
+    let page = ada.open(&path).await.expect(200, "mine");
+    let fresh = [form("resolved", "")[0], ("seen", &page.field("seen")), ("verdict", "resolved"), ("note", "ours")];
+    ada.send(&format!("{path}/judge"), &fresh).await.expect(200, "ours");
+    let audit = ada.open("/t/default/audit").await;
+    assert_eq!(audit.text.matches("<td>failure.judge</td>").count(), 2, "{}", audit.text);
+}
