@@ -121,6 +121,8 @@ impl From<LaneError> for Problem {
             LaneError::NoEndpoint => Self::new(Code::NotFound, error),
             LaneError::Disabled(endpoint) => not_active(&endpoint),
             LaneError::TooMany => Self::new(Code::LimitReached, error),
+            // No call says which limits it has seen.
+            LaneError::Stale => Self::new(Code::Internal, error),
             LaneError::Store(error) => error.into(),
         }
     }
@@ -170,7 +172,7 @@ async fn patch(
     let concurrency_max = number("/concurrency_max", request.concurrency_max, &CONCURRENCY);
     let rate_per_second = number("/rate_per_second", request.rate_per_second, &RATE_PER_SECOND);
     faults.result()?;
-    change(&caller, &name, LaneChange { paused: None, concurrency_max, rate_per_second }).await
+    change(&caller, &name, LaneChange { concurrency_max, rate_per_second, ..LaneChange::default() }).await
 }
 
 /// Holds a lane's jobs back until it is resumed. What runs goes on.

@@ -11,7 +11,7 @@ use crate::{
         limits::LANES_PER_TENANT_MAX,
         tenant::Tenant,
     },
-    store::{EndpointChange, Scope, StoreError},
+    store::{Changed, EndpointChange, LaneSet, Scope, StoreError},
 };
 
 /// What is to be set; what is `None` stays.
@@ -20,7 +20,12 @@ pub struct LaneChange {
     pub paused: Option<bool>,
     pub concurrency_max: Option<Option<u32>>,
     pub rate_per_second: Option<Option<u32>>,
+    /// The limits that it was made of: where others are set now, which are not those asked for, nothing is changed.
+    pub seen: Option<LaneLimits>,
 }
+
+/// How many at once and how many a second, each where there is a limit.
+pub type LaneLimits = (Option<u32>, Option<u32>);
 
 /// Why a lane was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,8 @@ pub enum LaneError {
     Disabled(Box<Endpoint>),
     #[error("a tenant sets at most {LANES_PER_TENANT_MAX} lanes")]
     TooMany,
+    #[error("other limits are set now than this change was made of")]
+    Stale,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -62,10 +69,11 @@ impl Lanes<'_> {
     pub async fn change(&self, name: &LaneName, change: &LaneChange, by: &str) -> Result<LaneSettings, LaneError> {
         let settings = match name.as_str().parse::<Id<Endpoint>>() {
             Ok(id) => self.change_endpoint(id, change, by).await?.lane_settings(),
-            Err(_) => {
-                let set = self.scope.change_lane(name, UnixMs::now(), |settings| change.apply(settings)).await?;
-                set.ok_or(LaneError::TooMany)?
-            }
+            Err(_) => match self.scope.change_lane(name, UnixMs::now(), |set| change.of(set)).await? {
+                LaneSet::Done(settings) => settings,
+                LaneSet::TooMany => return Err(LaneError::TooMany),
+                LaneSet::Refused => return Err(LaneError::Stale),
+            },
         };
         self.dispatcher.tell(&LaneKey { tenant: self.tenant, name: name.clone() }, &settings).await;
         Ok(settings)
@@ -75,11 +83,16 @@ impl Lanes<'_> {
         use EndpointState::{Active, Disabled, Failing, Paused};
         let (now, scope) = (UnixMs::now(), self.scope);
         if change.concurrency_max.is_some() || change.rate_per_second.is_some() {
-            let set = |settings: &mut EndpointSettings| {
-                settings.concurrency_max = change.concurrency_max.unwrap_or(settings.concurrency_max);
-                settings.rate_per_second = change.rate_per_second.unwrap_or(settings.rate_per_second);
+            let make = |endpoint: &Endpoint| {
+                let set = &endpoint.settings;
+                let (concurrency_max, rate_per_second) = change.limits((set.concurrency_max, set.rate_per_second))?;
+                Some(EndpointSettings { concurrency_max, rate_per_second, ..set.clone() })
             };
-            scope.update_endpoint(id, now, set).await?.ok_or(LaneError::NoEndpoint)?;
+            match scope.change_endpoint(id, now, make).await? {
+                Changed::Done(_) => {}
+                Changed::NotFound => return Err(LaneError::NoEndpoint),
+                Changed::Refused => return Err(LaneError::Stale),
+            }
         }
         let turned = match change.paused {
             Some(true) => {
@@ -101,9 +114,16 @@ impl Lanes<'_> {
 }
 
 impl LaneChange {
-    fn apply(&self, settings: &mut LaneSettings) {
-        settings.paused = self.paused.unwrap_or(settings.paused);
-        settings.concurrency_max = self.concurrency_max.unwrap_or(settings.concurrency_max);
-        settings.rate_per_second = self.rate_per_second.unwrap_or(settings.rate_per_second);
+    /// What it makes of a lane's settings.
+    fn of(&self, set: &LaneSettings) -> Option<LaneSettings> {
+        let (concurrency_max, rate_per_second) = self.limits((set.concurrency_max, set.rate_per_second))?;
+        let paused = self.paused.unwrap_or(set.paused);
+        Some(LaneSettings { paused, concurrency_max, rate_per_second, ordered: set.ordered })
+    }
+
+    /// What it makes of limits. Where it is asked for twice, the second finds what it asks for.
+    fn limits(&self, set: LaneLimits) -> Option<LaneLimits> {
+        let asked = (self.concurrency_max.unwrap_or(set.0), self.rate_per_second.unwrap_or(set.1));
+        (asked == set || self.seen.is_none_or(|seen| seen == set)).then_some(asked)
     }
 }

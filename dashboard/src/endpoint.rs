@@ -19,7 +19,7 @@ use postrider_core::{
         signature::SigningSecret,
         user::UserRole,
     },
-    store::{Operation, Page},
+    store::{Changed, Operation, Page},
 };
 
 use crate::{
@@ -143,17 +143,26 @@ async fn edit(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
 async fn update(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
     let endpoint = find(&visit, &id).await?;
     let form = EndpointForm::read(&fields);
-    if fields.text("seen").is_some_and(|seen| seen != endpoint.updated_at.0.to_string()) {
-        return Err(Refusal::stale("these settings"));
-    }
-    let change = match form.change(&EndpointForm::of(&endpoint.settings), &visit.dashboard.settings.egress) {
-        Ok(change) => change,
-        Err(faults) => {
-            return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, &endpoint, form, faults));
+    let seen = fields.text("seen");
+    let is_seen = |now: &Endpoint| seen.is_none_or(|seen| seen == now.updated_at.0.to_string());
+    let change_of = |now: &Endpoint| form.change(&EndpointForm::of(&now.settings), &visit.dashboard.settings.egress);
+    if let Err(faults) = change_of(&endpoint) {
+        if !is_seen(&endpoint) {
+            return Err(Refusal::stale("these settings"));
         }
+        return show_with(StatusCode::UNPROCESSABLE_ENTITY, &form_page(&visit, &endpoint, form, faults));
+    }
+    let make = |now: &Endpoint| {
+        let mut settings = now.settings.clone();
+        change_of(now).ok()?.apply(&mut settings);
+        // A form that is sent twice finds that it is done.
+        (is_seen(now) || settings == now.settings).then_some(settings)
     };
-    let changed = visit.scope().update_endpoint(endpoint.id, UnixMs::now(), |settings| change.apply(settings)).await?;
-    let changed = changed.ok_or(Refusal::NotFound("endpoint"))?;
+    let changed = match visit.scope().change_endpoint(endpoint.id, UnixMs::now(), make).await? {
+        Changed::Done(endpoint) => endpoint,
+        Changed::NotFound => return Err(Refusal::NotFound("endpoint")),
+        Changed::Refused => return Err(Refusal::stale("these settings")),
+    };
     visit.dashboard.dispatcher.tell(&changed.lane(), &changed.lane_settings()).await;
     Ok(Redirect::to(&endpoint_path(&visit, changed.id)).into_response())
 }

@@ -16,7 +16,7 @@ use postrider_core::{
         endpoint_settings::{CONCURRENCY, RATE_PER_SECOND, judge_number},
         lane::{BAD_STREAK_MAX, Breaker, LaneKey, LaneName, LaneSettings},
     },
-    lane_control::{LaneChange, LaneError, Lanes},
+    lane_control::{LaneChange, LaneError, LaneLimits, Lanes},
     queue::{LaneView, QueueError},
     store::{JobFilter, Page, Scope},
 };
@@ -28,6 +28,7 @@ use crate::{
     filters::{self, grouped},
     lane_label::{LaneLabel, LaneState, lane_state},
     moment::{Moment, length},
+    once::not_whole,
     page::{Frame, Refusal, Section, Shown, base, show},
     visit::{Deed, Visit},
 };
@@ -190,20 +191,30 @@ async fn limits(Path((_, name)): Path<(String, String)>, Deed { visit, fields }:
     let concurrency_max = number(&fields, CONCURRENCY_FIELD, &CONCURRENCY, &mut faults);
     let rate_per_second = number(&fields, RATE_FIELD, &RATE_PER_SECOND, &mut faults);
     faults.result()?;
-    let scope = visit.scope();
-    let set = of(&visit, &scope).settings(&parse(&name)?).await.map_err(refused)?;
-    if fields.text("seen").is_some_and(|seen| seen != limits_of(&set)) {
-        return Err(Refusal::stale("these settings"));
-    }
-    let change =
-        LaneChange { paused: None, concurrency_max: Some(concurrency_max), rate_per_second: Some(rate_per_second) };
+    let seen = match fields.text("seen") {
+        Some(text) => Some(read_limits(text).ok_or_else(not_whole)?),
+        None => None,
+    };
+    let change = LaneChange {
+        paused: None,
+        concurrency_max: Some(concurrency_max),
+        rate_per_second: Some(rate_per_second),
+        seen,
+    };
     self::change(&visit, &name, change).await
 }
 
-/// Limits in a few letters, by which a form knows whether they are still those that it shows.
+/// Limits in a few letters, by which a change knows whether they are still those that its form shows.
 fn limits_of(set: &LaneSettings) -> String {
     let limit = |limit: Option<u32>| limit.map_or_else(|| "any".to_owned(), |limit| limit.to_string());
     format!("{}/{}", limit(set.concurrency_max), limit(set.rate_per_second))
+}
+
+/// The same limits again.
+fn read_limits(text: &str) -> Option<LaneLimits> {
+    let (concurrency_max, rate_per_second) = text.split_once('/')?;
+    let read = |text: &str| if text == "any" { Some(None) } else { text.parse().ok().map(Some) };
+    Some((read(concurrency_max)?, read(rate_per_second)?))
 }
 
 /// `None` where nothing is written.
@@ -232,6 +243,7 @@ fn refused(error: LaneError) -> Refusal {
     match error {
         LaneError::NoEndpoint => Refusal::NotFound("endpoint"),
         LaneError::Store(error) => error.into(),
+        LaneError::Stale => Refusal::stale("these settings"),
         error @ (LaneError::Disabled(_) | LaneError::TooMany) => {
             Refusal::Conflict(format!("Nothing was changed: {error}."))
         }

@@ -69,7 +69,9 @@ async fn an_endpoint_is_made_changed_and_deleted_with_a_note_of_what_was_there(s
     let page = ada.send(&format!("{path}/edit"), &fields).await.expect(200, "2 s 500 ms");
     assert_eq!(page.path, path);
     let seen = form.field("seen");
-    let stale = ada.send(&format!("{path}/edit"), &[&fields[..], &[("seen", &seen)]].concat()).await;
+    let again = [&fields[..], &[("seen", &seen)]].concat();
+    ada.send(&format!("{path}/edit"), &again).await.expect(200, "2 s 500 ms");
+    let stale = ada.send(&format!("{path}/edit"), &[&[("description", "invoices")], &again[..]].concat()).await;
     stale.expect(409, "Somebody else has changed these settings");
     let now = app.client.get(&format!("/v1/endpoints/{endpoint}")).send().await.expect(200).body;
     assert_eq!(

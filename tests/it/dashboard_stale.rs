@@ -1,6 +1,8 @@
 //! Forms that show what somebody else has changed since: they undo nothing, not even at the same instant, and what changes
 //! nothing is noted by nobody.
 
+use serde_json::json;
+
 use crate::{
     dashboard::{PASSWORD, create_user, die, with_user},
     harness::{Browser, Receiver, Stack},
@@ -9,6 +11,7 @@ use crate::{
 on_both_stacks!(
     a_stale_form_of_a_user_gives_back_no_right_that_was_taken,
     a_stale_form_of_a_failure_overwrites_no_note,
+    of_two_forms_that_are_sent_at_the_same_instant_one_is_told_of_the_other,
 );
 
 async fn a_stale_form_of_a_user_gives_back_no_right_that_was_taken(stack: Stack) {
@@ -62,4 +65,31 @@ async fn a_stale_form_of_a_failure_overwrites_no_note(stack: Stack) {
     ada.send(&format!("{path}/judge"), &fresh).await.expect(200, "ours");
     let audit = ada.open("/t/default/audit").await;
     assert_eq!(audit.text.matches("<td>failure.judge</td>").count(), 2, "{}", audit.text);
+}
+
+async fn of_two_forms_that_are_sent_at_the_same_instant_one_is_told_of_the_other(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    create_user(&app, "eve", "operator");
+    let url = receiver.url("/hook");
+    let endpoint = app.client.create_endpoint(&url, json!({})).await.id;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let mut eve = Browser::signed_in(&app, "eve", PASSWORD).await;
+    let edit = format!("/t/default/endpoints/{endpoint}/edit");
+    let lanes = ["reports", endpoint.as_str()].map(|lane| format!("/t/default/lanes/{lane}"));
+    let mut limit = 10;
+    for (page, action) in [(&edit, ""), (&lanes[0], "/limits"), (&lanes[1], "/limits"), (&lanes[0], "/limits")] {
+        for _ in 0..3 {
+            limit += 2;
+            let (of_ada, of_eve) = (ada.open(page).await, eve.open(page).await);
+            let (one, other) = (limit.to_string(), (limit + 1).to_string());
+            let (path, token, seen) = (format!("{page}{action}"), of_ada.field("token"), of_ada.field("seen"));
+            let form = [("token", token.as_str()), ("seen", &seen), ("url", &url), ("concurrency_max", &one)];
+            let token = of_eve.field("token");
+            let theirs = [("token", token.as_str()), form[1], form[2], ("concurrency_max", other.as_str())];
+            let (mine, theirs) = tokio::join!(ada.send(&path, &form), eve.send(&path, &theirs));
+            let mut told = [mine.status, theirs.status];
+            told.sort_unstable();
+            assert_eq!(told, [200, 409], "{path}: {} {}", mine.text, theirs.text);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Cipher, Scope, Store, StoreError,
+    changed::Changed,
     pool::{Pool, Tx},
     secrets::insert_secret,
     sql::{Sql, sql},
@@ -147,16 +148,41 @@ impl Scope<'_> {
         now: UnixMs,
         change: impl FnOnce(&mut EndpointSettings) + Send,
     ) -> Result<Option<Endpoint>, StoreError> {
+        let make = |endpoint: &Endpoint| {
+            let mut settings = endpoint.settings.clone();
+            change(&mut settings);
+            Some(settings)
+        };
+        Ok(match self.change_endpoint(id, now, make).await? {
+            Changed::Done(endpoint) => Some(endpoint),
+            Changed::NotFound | Changed::Refused => None,
+        })
+    }
+
+    /// As [`Self::update_endpoint`], with settings that `make` makes of the endpoint as it is; `None` refuses.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn change_endpoint(
+        &self,
+        id: Id<Endpoint>,
+        now: UnixMs,
+        make: impl FnOnce(&Endpoint) -> Option<EndpointSettings> + Send,
+    ) -> Result<Changed<Endpoint>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
-        let Some(row) = tx.fetch_one::<Row>(select_live(self.tenant, id).then(lock)).await? else { return Ok(None) };
-        let mut endpoint = row.read()?;
-        let before = endpoint.settings.clone();
-        change(&mut endpoint.settings);
-        endpoint.updated_at = now;
+        let row: Option<Row> = tx.fetch_one(select_live(self.tenant, id).then(lock)).await?;
+        let Some(mut endpoint) = row.map(Row::read).transpose()? else { return Ok(Changed::NotFound) };
+        let Some(settings) = make(&endpoint) else { return Ok(Changed::Refused) };
+        let before = std::mem::replace(&mut endpoint.settings, settings);
+        if endpoint.settings == before {
+            return Ok(Changed::Done(endpoint));
+        }
+        // Two within a millisecond are told apart too.
+        endpoint.updated_at = now.max(UnixMs(endpoint.updated_at.0 + 1));
         let update = sql("UPDATE endpoints SET")
             .and(" settings = ", write_settings(&endpoint.settings)?)
-            .and(", updated_at = ", now)
+            .and(", updated_at = ", endpoint.updated_at)
             .and(" WHERE id = ", id);
         tx.execute(update).await?;
         let changed = |(before, after)| (Some(Value::Object(before)), Some(Value::Object(after)));
@@ -164,7 +190,7 @@ impl Scope<'_> {
             self.note(&mut tx, "endpoint.update", id.to_string(), changed).await?;
         }
         self.commit_settings(tx, id).await?;
-        Ok(Some(endpoint))
+        Ok(Changed::Done(endpoint))
     }
 
     /// Sets an endpoint's state where it is one of `from`. Answers with the endpoint as it is afterwards.

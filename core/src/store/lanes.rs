@@ -18,6 +18,17 @@ use crate::domain::{
     tenant::Tenant,
 };
 
+/// What came of setting a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum LaneSet {
+    Done(LaneSettings),
+    /// The tenant has settings of as many lanes as it may.
+    TooMany,
+    /// The caller did not want to change what is set now.
+    Refused,
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     name: String,
@@ -62,8 +73,8 @@ impl Scope<'_> {
         Ok(row.map(Row::read).transpose()?.map(|(_, settings)| settings).unwrap_or_default())
     }
 
-    /// Sets what `change` makes of a lane's settings, and answers with them. Of one with the defaults nothing is kept. `None` where the tenant has settings of as
-    /// many lanes as it may.
+    /// Sets what `change` makes of a lane's settings, and answers with them; `None` refuses. Of a lane with the defaults nothing
+    /// is kept.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -71,21 +82,26 @@ impl Scope<'_> {
         &self,
         name: &LaneName,
         now: UnixMs,
-        change: impl FnOnce(&mut LaneSettings) + Send,
-    ) -> Result<Option<LaneSettings>, StoreError> {
+        change: impl FnOnce(&LaneSettings) -> Option<LaneSettings> + Send,
+    ) -> Result<LaneSet, StoreError> {
         let mut tx = self.store.pool.begin().await?;
+        // Whoever sets the same lane waits here, also where nothing is set for it yet.
+        let place = self.row_of(name, &LaneSettings::default(), now).then(" ON CONFLICT (tenant_id, name) DO NOTHING");
+        let is_new = tx.execute(place).await? > 0;
         let lock = tx.for_update();
         let row: Option<Row> = tx.fetch_one(self.one_lane(name).then(lock)).await?;
-        if row.is_none() {
+        if is_new {
             let count = sql("SELECT COUNT(*) FROM lanes").and(" WHERE tenant_id = ", self.tenant);
             let lanes = tx.fetch_one::<(i64,)>(count).await?.map_or(0, |(lanes,)| lanes);
-            if lanes >= i64::from(LANES_PER_TENANT_MAX) {
-                return Ok(None);
+            if lanes > i64::from(LANES_PER_TENANT_MAX) {
+                return Ok(LaneSet::TooMany);
             }
         }
         let before = row.map(Row::read).transpose()?.map(|(_, settings)| settings).unwrap_or_default();
-        let mut settings = before.clone();
-        change(&mut settings);
+        let Some(settings) = change(&before) else { return Ok(LaneSet::Refused) };
+        if settings == before {
+            return Ok(LaneSet::Done(settings));
+        }
         match settings == LaneSettings::default() {
             true => {
                 let delete = sql("DELETE FROM lanes").and(" WHERE tenant_id = ", self.tenant);
@@ -93,17 +109,14 @@ impl Scope<'_> {
             }
             false => self.keep_lane(&mut tx, name, &settings, now).await?,
         }
-        if settings != before {
-            let change = (Some(told(&before)), Some(told(&settings)));
-            self.note(&mut tx, "lane.update", name.to_string(), change).await?;
-        }
+        let change = (Some(told(&before)), Some(told(&settings)));
+        self.note(&mut tx, "lane.update", name.to_string(), change).await?;
         touch_lane(&mut tx, self.tenant, name).await?;
         tx.commit().await?;
         self.store.directory.doubt(self.tenant);
-        Ok(Some(settings))
+        Ok(LaneSet::Done(settings))
     }
 
-    /// The clock gives it an epoch before the commit.
     async fn keep_lane(
         &self,
         tx: &mut Tx<'_>,
@@ -111,7 +124,17 @@ impl Scope<'_> {
         settings: &LaneSettings,
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        let upsert = sql("INSERT INTO lanes (tenant_id, name, paused, concurrency_max, rate_per_second, settings_epoch, updated_at) VALUES (")
+        let upsert = self.row_of(name, settings, now).then(
+            " ON CONFLICT (tenant_id, name) DO UPDATE SET paused = excluded.paused, \
+                concurrency_max = excluded.concurrency_max, rate_per_second = excluded.rate_per_second, \
+                updated_at = excluded.updated_at",
+        );
+        tx.execute(upsert).await.map(drop)
+    }
+
+    /// The clock gives it an epoch before the commit.
+    fn row_of(&self, name: &LaneName, settings: &LaneSettings, now: UnixMs) -> Sql {
+        sql("INSERT INTO lanes (tenant_id, name, paused, concurrency_max, rate_per_second, settings_epoch, updated_at) VALUES (")
             .list(vec![
                 self.tenant.into(),
                 name.as_str().into(),
@@ -121,10 +144,7 @@ impl Scope<'_> {
                 0i64.into(),
                 now.into(),
             ])
-            .then(") ON CONFLICT (tenant_id, name) DO UPDATE SET paused = excluded.paused, \
-                concurrency_max = excluded.concurrency_max, rate_per_second = excluded.rate_per_second, \
-                updated_at = excluded.updated_at");
-        tx.execute(upsert).await.map(drop)
+            .then(")")
     }
 
     fn one_lane(&self, name: &LaneName) -> Sql {

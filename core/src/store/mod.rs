@@ -80,6 +80,7 @@ pub use self::{
     inspect::{Inspection, Tables},
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
+    lanes::LaneSet,
     operation_work::Step,
     operations::{Left, Operation, OperationKind, OperationState, Replay},
     outcomes::{Finished, Recorded},

@@ -1,6 +1,9 @@
 //! What is set for lanes, and that all processes hear of it.
 
-use postrider_core::domain::lane::{LaneName, LaneSettings};
+use postrider_core::{
+    domain::lane::{LaneName, LaneSettings},
+    store::LaneSet,
+};
 
 use super::Fixture;
 use crate::harness::Stack;
@@ -13,11 +16,11 @@ async fn what_is_set_back_to_the_defaults_is_gone_and_others_hear_of_it(stack: S
     let scope = at.store.tenant(at.tenant.id);
     let [gone, kept]: [LaneName; 2] = ["gone", "kept"].map(|name| name.parse().unwrap());
     let set = async |name: &LaneName, paused: bool, concurrency_max: Option<u32>| {
-        let change = |settings: &mut LaneSettings| {
-            settings.paused = paused;
-            settings.concurrency_max = concurrency_max;
-        };
-        scope.change_lane(name, at.now, change).await.unwrap().unwrap()
+        let change = |set: &LaneSettings| Some(LaneSettings { paused, concurrency_max, ..set.clone() });
+        match scope.change_lane(name, at.now, change).await.unwrap() {
+            LaneSet::Done(settings) => settings,
+            other => panic!("{other:?}"),
+        }
     };
     let heard = async |name: &LaneName| {
         let endpoints = other.directory().endpoints(at.tenant.id).await.unwrap();
