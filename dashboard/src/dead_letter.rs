@@ -159,7 +159,10 @@ pub(crate) fn refused<T>(resolved: Resolved<T>) -> Refusal {
         Resolved::Done(_) | Resolved::NotFound => Refusal::NotFound("dead letter"),
         Resolved::Already(letter) => {
             let by = letter.replayed_as.map(|job| format!(" as {job}")).unwrap_or_default();
-            Refusal::Conflict(format!("Somebody was faster: it was {}{by}.", letter.state.as_str()))
+            Refusal::Conflict(format!(
+                "It was {}{by} already, by a first sending of the same form or by somebody else.",
+                letter.state.as_str()
+            ))
         }
         Resolved::EndpointGone => {
             Refusal::Conflict("Its endpoint is deleted, so there is nowhere to deliver it to. Discard it.".to_owned())

@@ -55,10 +55,13 @@ struct DeletePage {
 }
 
 async fn pause(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
-    let (reason, endpoint) = (format!("paused by {}", visit.user.name), find(&visit, &id).await?);
+    let (reason, id) = (format!("paused by {}", visit.user.name), find(&visit, &id).await?.id);
+    let scope = visit.scope();
+    let endpoint = turn(&visit.dashboard, &scope, id, Turn::Pause { reason: reason.clone() }).await?;
     // An integrator's own pause becomes one that only operators lift.
-    let turned = if may_resume(&endpoint) { Turn::PauseForGood { reason } } else { Turn::Pause { reason } };
-    let endpoint = turn(&visit.dashboard, &visit.scope(), endpoint.id, turned).await?;
+    if may_resume(&endpoint) {
+        turn(&visit.dashboard, &scope, id, Turn::PauseForGood { reason }).await?;
+    }
     Ok(Redirect::to(&endpoint_path(&visit, endpoint.id)).into_response())
 }
 
@@ -72,7 +75,7 @@ pub(crate) enum Turn {
     Pause {
         reason: String,
     },
-    /// One that is paused already too.
+    /// One that is paused already.
     PauseForGood {
         reason: String,
     },
@@ -90,9 +93,7 @@ pub(crate) async fn turn(
     let now = UnixMs::now();
     let (from, change): (&[EndpointState], _) = match turn {
         Turn::Pause { reason } => (&[Active, Failing], EndpointChange { state: Paused, reason: Some(reason), now }),
-        Turn::PauseForGood { reason } => {
-            (&[Active, Failing, Paused], EndpointChange { state: Paused, reason: Some(reason), now })
-        }
+        Turn::PauseForGood { reason } => (&[Paused], EndpointChange { state: Paused, reason: Some(reason), now }),
         Turn::Resume => (&[Paused, Failing, Disabled], EndpointChange { state: Active, reason: None, now }),
     };
     let endpoint = scope.change_endpoint_state(id, from, &change).await?.ok_or(Refusal::NotFound("endpoint"))?;
@@ -164,9 +165,9 @@ async fn confirm_delete(visit: Visit, Path((_, id)): Path<(String, String)>) -> 
 }
 
 async fn delete(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
-    let id = find(&visit, &id).await?.id;
+    let id = find(&visit, &id).await.map_err(Refusal::removed_already)?.id;
     if !visit.scope().delete_endpoint(id, UnixMs::now()).await? {
-        return Err(Refusal::NotFound("endpoint"));
+        return Err(Refusal::Removed("endpoint"));
     }
     // What is still queued for it runs out as cancelled, which a paused lane would hold up.
     let lane = LaneKey { tenant: visit.tenant.id, name: LaneName::of_endpoint(id) };

@@ -32,13 +32,15 @@ pub(crate) enum Refusal {
     },
     /// What is missing.
     NotFound(&'static str),
+    /// What is to be removed, and is missing.
+    Removed(&'static str),
     /// The user's role may not do it; the one that may.
     Role(UserRole),
     /// A form from elsewhere, or from a session that is over.
     Forged,
     /// What a person can mend, in words.
     Bad(String),
-    /// Somebody was faster, or it cannot be done now, in words.
+    /// It was done already, or it cannot be done now, in words.
     Conflict(String),
     /// Somebody looks at an address that only takes forms.
     OnlyForms,
@@ -91,6 +93,14 @@ impl Refusal {
         ))
     }
 
+    /// What is missing where a form was to remove it.
+    pub(crate) fn removed_already(self) -> Self {
+        match self {
+            Self::NotFound(what) => Self::Removed(what),
+            other => other,
+        }
+    }
+
     /// As a page of its own, from which people go on to `home`.
     pub(crate) fn leading_to(self, home: Option<(&str, &str)>) -> Response {
         if let Self::SignIn { next } = &self {
@@ -111,6 +121,11 @@ impl Refusal {
                 StatusCode::NOT_FOUND,
                 "Not found",
                 format!("There is no {what} at this address. It may have been removed by its age, or not be yours to see."),
+            ),
+            Self::Removed(what) => of(
+                StatusCode::NOT_FOUND,
+                "Not found",
+                format!("There is no {what} at this address, so nothing was done now. Most likely a first sending of the same form removed it, or somebody else did; or it is not yours to see."),
             ),
             Self::Role(role) => of(
                 StatusCode::FORBIDDEN,

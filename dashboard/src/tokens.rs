@@ -124,10 +124,9 @@ async fn create(deed: Deed) -> Shown {
 async fn revoke(Path((_, id)): Path<(String, String)>, deed: Deed) -> Shown {
     deed.needs(UserRole::Admin)?;
     let Deed { visit, .. } = deed;
-    let missing = Refusal::NotFound("token");
-    let Ok(id) = id.parse::<Id<Token>>() else { return Err(missing) };
+    let Ok(id) = id.parse::<Id<Token>>() else { return Err(Refusal::NotFound("token")) };
     match visit.scope().revoke_token(id).await? {
         true => Ok(Redirect::to(&format!("{}/tokens", base(&visit.tenant))).into_response()),
-        false => Err(missing),
+        false => Err(Refusal::Removed("token")),
     }
 }

@@ -182,9 +182,11 @@ async fn new_password(Path((_, name)): Path<(String, String)>, deed: Deed) -> Sh
 }
 
 async fn remove(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
-    let (visit, _, user) = of_another(deed, &name).await?;
-    visit.dashboard.store.remove_user(&user.name, &visit.actor).await?;
-    Ok(back(&visit).into_response())
+    let (visit, _, user) = of_another(deed, &name).await.map_err(Refusal::removed_already)?;
+    match visit.dashboard.store.remove_user(&user.name, &visit.actor).await? {
+        true => Ok(back(&visit).into_response()),
+        false => Err(Refusal::Removed("user")),
+    }
 }
 
 /// Somebody else, whom the administrator may decide about: nobody locks oneself out.

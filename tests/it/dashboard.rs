@@ -78,7 +78,7 @@ async fn a_dead_letter_is_mended_replayed_and_noted(stack: Stack) {
     ada.send(&format!("{mended}/edit"), &again).await.expect(200, "Show the change");
     let page = ada.send(&format!("{mended}/replay"), &good).await.expect(200, "replayed");
     assert!(page.path == mended && !page.text.contains("name=\"token\""), "nothing is left to do");
-    ada.send(&format!("{mended}/replay"), &good).await.expect(409, "Somebody was faster");
+    ada.send(&format!("{mended}/replay"), &good).await.expect(409, "already, by a first sending of the same form");
 
     let token = ada.open(&unchanged).await.field("token");
     ada.send(&format!("{unchanged}/replay"), &[("token", &token)]).await.expect(200, "replayed");

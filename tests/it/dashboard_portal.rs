@@ -65,7 +65,7 @@ async fn an_integrator_tests_pauses_rotates_and_replays_and_all_is_noted(stack: 
     let replay = format!("{path}/dead-letters/{letter}/replay");
     let page = guest.send(&replay, &token).await.expect(200, "Attempts, newest first");
     assert!(!page.text.contains("What did not arrive"), "{}", page.text);
-    guest.send(&replay, &token).await.expect(409, "Somebody was faster");
+    guest.send(&replay, &token).await.expect(409, "already, by a first sending of the same form");
     receiver.wait_for("/hook", calls + 1, SOON).await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let audit = ada.open("/t/default/audit").await.expect(200, "portal");

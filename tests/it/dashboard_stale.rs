@@ -12,6 +12,8 @@ on_both_stacks!(
     a_stale_form_of_a_user_gives_back_no_right_that_was_taken,
     a_stale_form_of_a_failure_overwrites_no_note,
     of_two_forms_that_are_sent_at_the_same_instant_one_is_told_of_the_other,
+    a_pause_that_is_sent_many_times_at_once_is_noted_once,
+    what_was_done_by_a_first_sending_is_said_so,
 );
 
 async fn a_stale_form_of_a_user_gives_back_no_right_that_was_taken(stack: Stack) {
@@ -91,5 +93,57 @@ async fn of_two_forms_that_are_sent_at_the_same_instant_one_is_told_of_the_other
             told.sort_unstable();
             assert_eq!(told, [200, 409], "{path}: {} {}", mine.text, theirs.text);
         }
+    }
+}
+
+async fn a_pause_that_is_sent_many_times_at_once_is_noted_once(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await.id;
+    let mut browsers = Vec::new();
+    for _ in 0..4 {
+        browsers.push(Browser::signed_in(&app, "ada", PASSWORD).await);
+    }
+    for (subject, path) in [("endpoint", format!("endpoints/{endpoint}")), ("lane", "lanes/reports".to_owned())] {
+        let path = format!("/t/default/{path}");
+        let mut sent = Vec::new();
+        for browser in &mut browsers {
+            let token = browser.open(&path).await.field("token");
+            sent.push((browser, token));
+        }
+        let sent = sent.into_iter().map(|(browser, token)| {
+            let path = format!("{path}/pause");
+            async move { browser.send(&path, &[("token", &token)]).await.expect(200, "paused") }
+        });
+        futures::future::join_all(sent).await;
+        let audit = browsers[0].open(&format!("/t/default/audit?action={subject}.")).await;
+        let noted = audit.text.matches(&format!("<td>{subject}.")).count();
+        assert_eq!(noted, 1, "{}", audit.text);
+    }
+}
+
+async fn what_was_done_by_a_first_sending_is_said_so(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "admin").await, Receiver::start().await);
+    create_user(&app, "bob", "viewer");
+    let endpoint = app.client.create_endpoint(&receiver.url("/other"), json!({})).await.id;
+    let [replayed, discarded] = die(&app, &receiver, ["1", "2"]).await;
+    let api = app.client.post("/v1/tokens").json(&json!({ "name": "v", "role": "viewer" })).send().await.expect(201);
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let token = ada.open("/t/default/users").await.field("token");
+    let form = [("token", token.as_str()), ("reason", "done with")];
+    for path in [
+        "/t/default/users/bob/remove".to_owned(),
+        format!("/t/default/tokens/{}/revoke", api.string("/id")),
+        format!("/t/default/endpoints/{endpoint}/delete"),
+    ] {
+        ada.send(&path, &form).await.expect(200, "");
+        ada.send(&path, &form).await.expect(404, "a first sending of the same form removed it");
+    }
+    let first = "already, by a first sending of the same form or by somebody else";
+    for (path, was) in
+        [(format!("{replayed}/replay"), "replayed as job_"), (format!("{discarded}/discard"), "discarded")]
+    {
+        ada.send(&path, &form).await.expect(200, "");
+        let page = ada.send(&path, &form).await.expect(409, first);
+        assert!(page.text.contains(&format!("It was {was}")), "{}", page.text);
     }
 }

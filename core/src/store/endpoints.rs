@@ -193,7 +193,8 @@ impl Scope<'_> {
         Ok(Changed::Done(endpoint))
     }
 
-    /// Sets an endpoint's state where it is one of `from`. Answers with the endpoint as it is afterwards.
+    /// Sets an endpoint's state where it is one of `from`. Answers with the endpoint as it is afterwards. What changes nothing
+    /// is not noted.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -209,12 +210,19 @@ impl Scope<'_> {
             Some(_) => tx.fetch_one(select_live(self.tenant, id).then(tx.for_update())).await?,
             None => None,
         };
+        let is_so = |row: &Row| row.state == change.state.as_str() && row.state_reason == change.reason;
+        if before.as_ref().is_some_and(is_so) {
+            return before.map(Row::read).transpose();
+        }
         let changed = change_state(&mut tx, self.tenant, id, from, change).await?;
         let row: Option<Row> = tx.fetch_one(select_live(self.tenant, id)).await?;
         if let Some((before, after)) = before.as_ref().zip(row.as_ref()).filter(|_| changed) {
             let action = if change.state == EndpointState::Active { "endpoint.resume" } else { "endpoint.pause" };
-            let states = (Some(json!({ "state": before.state })), Some(json!({ "state": after.state })));
-            self.note(&mut tx, action, id.to_string(), states).await?;
+            let told = |row: &Row| match before.state == after.state {
+                true => json!({ "state": row.state, "reason": row.state_reason }),
+                false => json!({ "state": row.state }),
+            };
+            self.note(&mut tx, action, id.to_string(), (Some(told(before)), Some(told(after)))).await?;
         }
         // Whoever changes an endpoint locks its row before the clock's. The clock of a change that was none would be locked
         // first, and two such calls would wait for each other.
