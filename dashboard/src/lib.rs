@@ -1,6 +1,7 @@
 //! The operators' pages: what fails, why, and what to do about it. Rendered here, whole without a script. Knows the store
 //! and the queue by their nouns: no SQL text, no HTTP client.
 
+mod again;
 mod assets;
 mod attempts;
 mod audit;

@@ -107,6 +107,8 @@ pub(crate) struct Frame {
     pub(crate) tenants: Vec<Tenant>,
     /// For the page's forms.
     pub(crate) token: String,
+    /// A form did nothing since its session was over.
+    pub(crate) after_form: bool,
 }
 
 impl Frame {
@@ -119,6 +121,7 @@ impl Frame {
             tenant: visit.tenant.clone(),
             tenants: visit.tenants.clone(),
             token: visit.session.form_token(),
+            after_form: visit.after_form,
         }
     }
 

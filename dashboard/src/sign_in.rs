@@ -15,6 +15,7 @@ use postrider_core::domain::{
 
 use crate::{
     Dashboard,
+    again::is_after_form,
     assets::STYLE_PATH,
     fields::Fields,
     page::{Refusal, Shown, base, show_with},
@@ -36,6 +37,8 @@ struct SignInPage<'a> {
     style: &'a str,
     has_users: bool,
     next: &'a str,
+    /// They come from a form that did nothing.
+    after_form: bool,
     name: &'a str,
     error: Option<&'a str>,
 }
@@ -63,7 +66,8 @@ async fn sign_in_page(State(dashboard): State<Dashboard>, request: Request) -> S
     let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes())?;
     let next = here(fields.text("next"));
     let has_users = dashboard.store.has_users().await?;
-    show_with(StatusCode::OK, &SignInPage { style: &STYLE_PATH, has_users, next, name: "", error: None })
+    let after_form = is_after_form(next);
+    show_with(StatusCode::OK, &SignInPage { style: &STYLE_PATH, has_users, next, after_form, name: "", error: None })
 }
 
 async fn sign_in(State(dashboard): State<Dashboard>, request: Request) -> Shown {
@@ -92,7 +96,8 @@ async fn sign_in(State(dashboard): State<Dashboard>, request: Request) -> Shown 
         _ => {
             tracing::info!(name = key, %address, "somebody could not sign in to the dashboard");
             let error = Some("This name and this password do not belong together.");
-            let page = SignInPage { style: &STYLE_PATH, has_users: true, next, name, error };
+            let after_form = is_after_form(next);
+            let page = SignInPage { style: &STYLE_PATH, has_users: true, next, after_form, name, error };
             show_with(StatusCode::FORBIDDEN, &page)
         }
     }

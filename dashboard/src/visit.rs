@@ -19,7 +19,7 @@ use postrider_core::{
 };
 
 use crate::{
-    Dashboard,
+    Dashboard, again,
     body::Body,
     fields::Fields,
     page::Refusal,
@@ -48,6 +48,8 @@ pub(crate) struct Visit {
     pub(crate) now: UnixMs,
     /// What stands behind the path.
     pub(crate) query: Fields,
+    /// It is shown in the place of what a form would have done, whose session was over.
+    pub(crate) after_form: bool,
     /// What the path names among the tenant's things: an id or a name.
     pub(crate) subject: Option<String>,
 }
@@ -119,6 +121,7 @@ impl FromRequestParts<Dashboard> for Visit {
             Ok(query) => (query, None),
             Err(refusal) => (Fields::default(), Some(refusal)),
         };
+        let (query, after_form) = again::split(query);
         let visit = Self {
             dashboard: dashboard.clone(),
             actor: Actor { name: user.name.clone(), address },
@@ -129,6 +132,7 @@ impl FromRequestParts<Dashboard> for Visit {
             tenants,
             now,
             query,
+            after_form,
             subject: if is_found { subject } else { Some(slug) },
         };
         if let Some(seat) = parts.extensions.get::<Seat>() {
@@ -211,7 +215,7 @@ pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs)
     // A nested route's own address lacks what it is nested in.
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let next = || Refusal::SignIn { next: path.to_owned() };
+    let next = || Refusal::SignIn { next: again::after_sign_in(parts, path) };
     if let Some(proxied) = signed_in_at_proxy(parts, dashboard).await? {
         return Ok(proxied);
     }

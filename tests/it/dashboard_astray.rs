@@ -20,6 +20,7 @@ on_both_stacks!(
     what_is_wrong_with_an_endpoint_stands_beside_its_field,
     an_admin_of_one_tenant_learns_of_no_user_of_another,
     the_portal_s_refusals_stand_in_its_own_layout,
+    a_form_whose_session_is_over_leads_back_to_its_page_and_says_that_nothing_was_done,
 );
 
 async fn an_address_that_ends_with_a_slash_leads_to_the_same_without_it(stack: Stack) {
@@ -231,4 +232,31 @@ async fn the_portal_s_refusals_stand_in_its_own_layout(stack: Stack) {
         let page = guest.open(path).await.expect(status, "Your link ends");
         assert!(page.text.contains("href=\"/portal\"") && !page.text.contains("Back to the endpoint"), "{}", page.text);
     }
+}
+
+async fn a_form_whose_session_is_over_leads_back_to_its_page_and_says_that_nothing_was_done(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    let MadeEndpoint { id, .. } = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let path = format!("/t/default/endpoints/{id}");
+    for (referer, lands) in [
+        (String::new(), path.clone()),
+        (format!("{}/t/default/endpoints?q=hook", app.url()), "/t/default/endpoints?q=hook".to_owned()),
+        ("https://evil.example/t/default/users".to_owned(), path.clone()),
+    ] {
+        let mut ada = Browser::new(&app).telling("referer", &referer);
+        let page = ada.send(&format!("{path}/pause"), &[("token", "old")]).await;
+        let page = page.expect(200, "Your session was over; nothing was done. Do it again.");
+        let next = page.field("next").replace("&#38;", "&");
+        let wrong = [("next", next.as_str()), ("name", "ada"), ("password", "wrong wrong wrong")];
+        ada.send("/sign-in", &wrong).await.expect(403, "Your session was over; nothing was done. Do it again.");
+        let right = [("next", next.as_str()), ("name", "ada"), ("password", PASSWORD)];
+        let page = ada.send("/sign-in", &right).await;
+        let page = page.expect(200, "Your session was over; nothing was done. Do it again.");
+        let (mark, _) = page.path.rsplit_once(['?', '&']).unwrap();
+        assert_eq!(mark, lands, "{}", page.path);
+        let page = ada.open(&lands).await.expect(200, "aria-label=\"Pages\"");
+        assert!(!page.text.contains("Your session was over"), "{}", page.text);
+    }
+    let page = Browser::new(&app).open(&path).await.expect(200, "Sign in");
+    assert!(!page.text.contains("Your session was over"), "{}", page.text);
 }
