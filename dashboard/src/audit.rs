@@ -1,13 +1,13 @@
 //! What people did to a tenant's things.
 
 use askama::Template;
-use axum::{Router, routing::get};
+use axum::{Router, http::StatusCode, routing::get};
 use postrider_core::{
     domain::{
         Id,
         user::{Reach, UserRole},
     },
-    store::{AuditEntry, AuditFilter, Page},
+    store::{AuditEntry, AuditFilter, Listed, Page},
 };
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use crate::{
     faults::{Faults, Named},
     filter_form::{FieldsOf, FilterForm},
     moment::Moment,
-    page::{Frame, Section, Shown, show},
+    page::{Frame, Section, Shown, show_with},
     pager::Pager,
     subject::subject_path,
     visit::Visit,
@@ -64,12 +64,15 @@ async fn audit(visit: Visit) -> Shown {
     let of_installation = sees_installation && fields.text("of") == Some("installation");
     let text = |(name, _): Named| fields.text(name).map(str::to_owned);
     let filter = AuditFilter { actor: text(ACTOR), action: text(ACTION), subject: text(SUBJECT) };
+    let mut faults = Faults::default();
+    faults.read(fields.only(&[ACTOR.0, ACTION.0, SUBJECT.0, "of", "before"], &[]).map(Some));
     let listed = match of_installation {
+        _ if !faults.is_empty() => Listed { rows: Vec::new(), next: None },
         true => visit.dashboard.store.installation_audit(&filter, &page).await?,
         false => visit.scope().audit(&filter, &page).await?,
     };
-    // Anything may be asked for, so there is no fault.
-    let of = FieldsOf { fields, faults: &Faults::default() };
+    let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let of = FieldsOf { fields, faults: &faults };
     let asked = vec![of.text(ACTOR, ""), of.text(ACTION, "dead_letter"), of.text(SUBJECT, "dl_…")];
     let page = AuditPage {
         frame: Frame::of(&visit, Section::Audit, "Audit"),
@@ -80,7 +83,7 @@ async fn audit(visit: Visit) -> Shown {
         sees_installation,
         of_installation,
     };
-    show(&page)
+    show_with(status, &page)
 }
 
 fn line(visit: &Visit, entry: AuditEntry) -> Line {

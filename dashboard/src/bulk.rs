@@ -1,17 +1,15 @@
 //! What is done to many dead letters at once: how many there are is shown first, then an operation does it.
 
-use std::collections::HashSet;
-
 use askama::Template;
 use axum::{Router, routing::get};
 use postrider_core::{
-    domain::{Id, line::judge_line, user::UserRole},
+    domain::{Id, dead_letter::DeadLetterState, line::judge_line, user::UserRole},
     store::{DeadLetterFilter, OpenCount, Operation, OperationKind, Replay},
 };
 
 use crate::{
     Dashboard,
-    dead_letters::{filter, is_filter, label},
+    dead_letters::{filter, is_filter, label, nothing_ticked},
     fields::Fields,
     filters,
     once::{begin, id_of_form},
@@ -19,9 +17,9 @@ use crate::{
     visit::{Deed, Visit},
 };
 
-/// Fields of a query that are no part of the filter.
-const NOT_FILTER: [&str; 10] =
-    ["act", "before", "counted_at", "format", "from", "picked", "rate", "reason", "state", "token"];
+/// What stands beside the filter: in the address of the question, and in the form that answers it.
+const OF_QUESTION: [&str; 3] = ["act", "from", "picked"];
+const OF_ANSWER: [&str; 7] = ["act", "counted_at", "once", "picked", "rate", "reason", "token"];
 const RATE_MAX: u32 = 10_000;
 
 pub(crate) fn router() -> Router<Dashboard> {
@@ -84,14 +82,12 @@ async fn ask(visit: Visit) -> Shown {
     if !visit.may(UserRole::Operator) {
         return Err(Refusal::Role(UserRole::Operator));
     }
-    let (act, mut filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query)?);
+    let (act, mut filter) = (Act::of(&visit.query)?, asked_for(&visit, &visit.query, &OF_QUESTION)?);
     filter.until = Some(filter.until.map_or(visit.now, |until| until.min(visit.now)));
     let title = if act == Act::Replay { "Replay dead letters" } else { "Discard dead letters" };
-    let mut told = HashSet::new();
-    // As they are read: of several values the first, and nothing that is no part of a filter.
     let asked = visit.query.pairs().filter(|(name, value)| {
-        let counts = *name == "id" || (is_filter(name) && told.insert((*name).to_owned()));
-        counts && !NOT_FILTER.contains(name) && !value.is_empty()
+        let counts = *name == "id" || (is_filter(name) && *name != "state");
+        counts && !value.is_empty()
     });
     let frame = Frame::of(&visit, Section::DeadLetters, title);
     let question = Question {
@@ -141,7 +137,7 @@ fn list_of(query: &Fields) -> String {
 }
 
 async fn start(Deed { visit, fields }: Deed) -> Shown {
-    let (id, mut filter) = (id_of_form(&fields, visit.now)?, asked_for(&visit, &fields)?);
+    let (id, mut filter) = (id_of_form(&fields, visit.now)?, asked_for(&visit, &fields, &OF_ANSWER)?);
     // What died since it was counted is not part of it.
     let counted_at = fields.time(("counted_at", "Counted at"))?.unwrap_or(visit.now);
     filter.until = Some(filter.until.map_or(counted_at, |until| until.min(counted_at)));
@@ -164,12 +160,17 @@ async fn start(Deed { visit, fields }: Deed) -> Shown {
 }
 
 /// The open dead letters that are meant.
-fn asked_for(visit: &Visit, fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
-    let filter = filter(visit, fields)?;
-    if fields.text("picked").is_some() && filter.ids.is_empty() {
-        return Err(Refusal::Bad("Nothing is selected. Go back and tick what you mean.".to_owned()));
+fn asked_for(visit: &Visit, fields: &Fields, beside: &[&str]) -> Result<DeadLetterFilter, Refusal> {
+    let filter = filter(visit, fields, beside)?;
+    if fields.raw("picked").is_some_and(|picked| picked.is_empty() || filter.ids.is_empty()) {
+        return Err(nothing_ticked());
     }
-    Ok(filter)
+    match filter.state {
+        None | Some(DeadLetterState::Open) => Ok(filter),
+        Some(_) => {
+            Err(Refusal::Bad("Only open dead letters are replayed or discarded. Go back and ask for those.".to_owned()))
+        }
+    }
 }
 
 fn rate(fields: &Fields) -> Result<Option<u32>, Refusal> {

@@ -143,7 +143,7 @@ pub(crate) struct Line {
 async fn dead_letters(visit: Visit) -> Shown {
     let fields = &visit.query;
     let mut faults = Faults::default();
-    let filter = judged(&visit, read_filter(fields, &mut faults)?)?;
+    let filter = judged(&visit, read_filter(fields, &["before"], &mut faults)?)?;
     let before = fields.before::<Id<DeadLetter>>()?;
     let listed = match faults.is_empty() {
         true => visit.scope().dead_letters(&filter, &Page { before, limit: ROWS }).await?,
@@ -180,10 +180,10 @@ impl Line {
     }
 }
 
-/// Open ones, unless another state is asked for.
-pub(crate) fn filter(visit: &Visit, fields: &Fields) -> Result<DeadLetterFilter, Refusal> {
+/// Open ones, unless another state is asked for. Nothing stands beside the filter but `beside`.
+pub(crate) fn filter(visit: &Visit, fields: &Fields, beside: &[&str]) -> Result<DeadLetterFilter, Refusal> {
     let mut faults = Faults::default();
-    let filter = read_filter(fields, &mut faults)?;
+    let filter = read_filter(fields, beside, &mut faults)?;
     faults.result()?;
     judged(visit, filter)
 }
@@ -196,7 +196,9 @@ fn judged(visit: &Visit, filter: DeadLetterFilter) -> Result<DeadLetterFilter, R
     }
 }
 
-fn read_filter(fields: &Fields, faults: &mut Faults) -> Result<DeadLetterFilter, Refusal> {
+fn read_filter(fields: &Fields, beside: &[&str], faults: &mut Faults) -> Result<DeadLetterFilter, Refusal> {
+    let known: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).chain(beside.iter().copied()).collect();
+    faults.read(fields.only(&known, &["id"]).map(Some));
     let text = |(name, _): Named| fields.text(name).map(str::to_owned);
     let state = match fields.text(STATE.0) {
         Some("any") => None,
@@ -225,9 +227,16 @@ fn read_filter(fields: &Fields, faults: &mut Faults) -> Result<DeadLetterFilter,
     })
 }
 
+pub(crate) fn nothing_ticked() -> Refusal {
+    Refusal::Bad("Nothing was ticked. Go back and tick what you mean.".to_owned())
+}
+
 /// Those that are ticked.
 fn ids(fields: &Fields) -> Result<Vec<Id<DeadLetter>>, Refusal> {
     let refused = |text: &str| Refusal::Bad(format!("{text:?} is no id of a dead letter. Go back and select again."));
+    if fields.pairs().any(|(name, value)| name == "id" && value.trim().is_empty()) {
+        return Err(nothing_ticked());
+    }
     let mut ids: Vec<_> =
         fields.all("id").map(|text| text.parse().map_err(|_| refused(text))).collect::<Result<_, _>>()?;
     ids.sort_unstable();
@@ -272,7 +281,7 @@ mod tests {
     fn a_filter_is_read_from_an_address_and_open_by_default() {
         let of = |query: &str| {
             let mut faults = Faults::default();
-            (read_filter(&Fields::parse(query.as_bytes()).unwrap(), &mut faults).unwrap(), faults)
+            (read_filter(&Fields::parse(query.as_bytes()).unwrap(), &[], &mut faults).unwrap(), faults)
         };
         assert_eq!(of("").0.state, Some(DeadLetterState::Open));
         let (asked, faults) = of("state=any&status=503&since=2026-01-31T12:00&until=2026-02-01&q=+time+out");

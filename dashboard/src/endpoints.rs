@@ -82,6 +82,7 @@ impl EndpointFormPage {
 async fn endpoints(visit: Visit) -> Shown {
     let fields = &visit.query;
     let mut faults = Faults::default();
+    faults.read(fields.only(&[STATE.0, TEXT.0, "before"], &[]).map(Some));
     let filter = EndpointFilter {
         state: faults.read(fields.parsed::<EndpointState>(STATE, "state of an endpoint")),
         text: fields.text(TEXT.0).map(str::to_owned),

@@ -18,6 +18,7 @@ use postrider_core::{
 use crate::{
     Dashboard,
     faults::{Fault, Faults, Named},
+    fields::FILTER,
     filter_form::{FieldsOf, FilterForm},
     filters,
     moment::Moment,
@@ -60,13 +61,14 @@ struct Line {
 async fn events(visit: Visit) -> Shown {
     let fields = &visit.query;
     let (mut faults, mut status) = (Faults::default(), StatusCode::OK);
+    faults.read(fields.only(&[ID.0, TYPE.0, SINCE.0, UNTIL.0, "before"], &[]).map(Some));
     let (since, until) = fields.range(SINCE, UNTIL, &mut faults);
     let filter = EventFilter {
         kind: faults.read(fields.parsed::<EventType>(TYPE, "event type like invoice.paid")),
         since,
         until,
     };
-    if let Some(id) = fields.text(ID.0) {
+    if let Some(id) = fields.text(ID.0).filter(|_| faults.at(FILTER.0).is_none()) {
         if let Some(found) = visit.scope().event(id).await? {
             return Ok(Redirect::to(&format!("{}/events/{}", base(&visit.tenant), found.event.id)).into_response());
         }

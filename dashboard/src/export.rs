@@ -88,7 +88,7 @@ async fn export(visit: Visit) -> Shown {
         Some("jsonl") => Format::JsonLines,
         _ => return Err(Refusal::Bad("There are two formats, csv and jsonl.".to_owned())),
     };
-    let filter = filter(&visit, &visit.query)?;
+    let filter = filter(&visit, &visit.query, &["format"])?;
     let (kind, ending) = match format {
         Format::Csv => ("text/csv; charset=utf-8", "csv"),
         Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),

@@ -112,6 +112,7 @@ struct FailuresPage {
 }
 
 async fn failures(visit: Visit) -> Shown {
+    visit.query.only(&["state", "before"], &[])?;
     let before = visit.query.before_by(read_place)?;
     let all = visit.query.text("state") == Some("any");
     let scope = visit.scope();

@@ -13,6 +13,9 @@ use crate::{
 /// Fields of a query or a form at most: what is ticked on a page, and some more.
 const FIELDS_MAX: usize = 1_100;
 
+/// A filter as a whole, for what is wrong with none of its fields.
+pub(crate) const FILTER: Named = ("filter", "The filter");
+
 /// Names and values as they came. Of several values of one name the first counts, unless all are asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields(Vec<(String, String)>);
@@ -104,6 +107,24 @@ impl Fields {
         read(text).map(Some).ok_or_else(cut_off)
     }
 
+    /// Of a filter: `single` are its fields, each of which is there once at most, and `many` those that may be there again.
+    ///
+    /// # Errors
+    /// When there is another, or one twice: what is asked for would be read as more than is meant.
+    pub(crate) fn only(&self, single: &[&str], many: &[&str]) -> Result<(), Fault> {
+        let mut seen = Vec::new();
+        for (name, _) in self.pairs().filter(|(name, _)| !many.contains(name)) {
+            if !single.contains(&name) {
+                return Err(Fault::of(FILTER, format!("it has no field {name:?}")));
+            }
+            if seen.contains(&name) {
+                return Err(Fault::of(FILTER, format!("{name:?} is there more than once")));
+            }
+            seen.push(name);
+        }
+        Ok(())
+    }
+
     /// All names and values, in their order.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -155,6 +176,17 @@ mod tests {
         assert_eq!(fields.query_without(&["before"]), "?q=a%26b+c&status=503");
         assert_eq!(fields.query_with("status", "500"), "?q=a%26b+c&before=dl_1&status=500");
         assert_eq!(Fields::default().query_without(&[]), "");
+    }
+
+    #[test]
+    fn a_field_that_a_filter_lacks_or_has_twice_is_a_fault() {
+        let of = |query: &str| {
+            let judged = Fields::parse(query.as_bytes()).unwrap().only(&["q", "kind"], &["id"]);
+            judged.err().map(|fault| fault.words).unwrap_or_default()
+        };
+        assert_eq!(of("q=&kind=a&id=1&id=2"), "");
+        assert_eq!(of("q=a&cause=gone"), "it has no field \"cause\"");
+        assert_eq!(of("q=&q=a"), "\"q\" is there more than once");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use postrider_core::domain::UnixMs;
 
 use crate::{
     faults::{Faults, Named},
-    fields::Fields,
+    fields::{FILTER, Fields},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -23,6 +23,8 @@ pub(crate) struct FilterForm {
     pub(crate) is_set: bool,
     /// What is asked for cannot be looked for, so that nothing was.
     pub(crate) is_faulty: bool,
+    /// What is wrong with it that is wrong with none of its fields.
+    pub(crate) fault: Option<String>,
     /// Name and address of each range.
     pub(crate) ranges: Vec<(&'static str, String)>,
 }
@@ -84,6 +86,7 @@ impl FieldsOf<'_> {
             fields,
             is_set: !self.fields.query_without(&["before"]).is_empty(),
             is_faulty: !self.faults.is_empty(),
+            fault: self.faults.at(FILTER.0),
             ranges: RANGES.map(range).into(),
         }
     }

@@ -24,7 +24,7 @@ use postrider_core::{
 use crate::{
     Dashboard,
     faults::{Fault, Faults, Named},
-    fields::Fields,
+    fields::{FILTER, Fields},
     filter_form::{FieldsOf, FilterForm},
     lane_label::LaneLabel,
     moment::Moment,
@@ -49,6 +49,8 @@ const FINGERPRINT: Named = ("fingerprint", "Failure group");
 const PAYLOAD: Named = ("payload", "Text in the payload");
 const SINCE: Named = ("since", "Made since (UTC)");
 const UNTIL: Named = ("until", "Made before (UTC)");
+const KNOWN: [&str; 11] =
+    [STATE.0, KIND.0, ID.0, LANE.0, TAG.0, Q.0, FINGERPRINT.0, PAYLOAD.0, SINCE.0, UNTIL.0, "before"];
 
 #[derive(Template)]
 #[template(path = "jobs.html")]
@@ -77,8 +79,9 @@ struct Line {
 async fn jobs(visit: Visit) -> Shown {
     let fields = &visit.query;
     let (mut faults, mut status) = (Faults::default(), StatusCode::OK);
+    faults.read(fields.only(&KNOWN, &[]).map(Some));
     let mut filter = filter(fields, &mut faults);
-    if let Some(id) = fields.text(ID.0) {
+    if let Some(id) = fields.text(ID.0).filter(|_| faults.at(FILTER.0).is_none()) {
         if let Some(path) = page_of(&visit, id) {
             return Ok(Redirect::to(&path).into_response());
         }
