@@ -82,6 +82,7 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
         (endpoint("retry_backoff", backoff("colour", 1.0)), 422, "invalid_body", "/retry_backoff/colour"),
         (both_schedules("https://example.com/hook"), 422, "invalid_body", "/retry_backoff"),
         (endpoint("description", json!("x".repeat(1025))), 422, "invalid_body", "/description"),
+        (endpoint("description", json!("a\0b")), 422, "invalid_body", "/description"),
         (endpoint("event_types", json!(vec!["a.b"; 101])), 422, "invalid_body", "/event_types"),
         (endpoint("channels", json!(vec!["eu"; 101])), 422, "invalid_body", "/channels"),
         (endpoint("metadata", json!({ "x": "x".repeat(16 * 1024) })), 422, "invalid_body", "/metadata"),

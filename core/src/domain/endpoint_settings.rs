@@ -10,7 +10,7 @@ use super::{
     egress::EndpointUrl,
     event::{Channel, TypePattern},
     limits::{DESCRIPTION_CHARS_MAX, FILTERS_MAX, METADATA_BYTES_MAX},
-    line::judge_seen,
+    line::{LineRefused, judge_seen},
     retry::RetrySchedule,
 };
 
@@ -124,8 +124,12 @@ impl SettingsChange {
 }
 
 /// # Errors
-/// When it is too long or has a character that nobody sees, in words.
+/// When it is too long or has a control character, other than those of lines, or one that nobody sees, in words.
 pub fn judge_description(text: &str) -> Result<(), String> {
+    let is_of_lines = |char: &char| matches!(char, '\t' | '\n' | '\r');
+    if let Some(control) = text.chars().find(|char| char.is_control() && !is_of_lines(char)) {
+        return Err(format!("a description {}", LineRefused::Control(control)));
+    }
     judge_seen(text).map_err(|refused| format!("a description {refused}"))?;
     let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX;
     if fits { Ok(()) } else { Err(format!("a description has at most {DESCRIPTION_CHARS_MAX} characters")) }
@@ -181,6 +185,7 @@ mod tests {
         assert!(judge_number(1, &CONCURRENCY).is_ok() && judge_number(0, &CONCURRENCY).is_err());
         assert_eq!(judge_number(10_001, &RATE_PER_SECOND), Err("10001 is not from 1 to 10000".to_owned()));
         assert!(judge_description(&"ä".repeat(1024)).is_ok() && judge_description(&"ä".repeat(1025)).is_err());
+        assert!(judge_description("a\0b").is_err() && judge_description("a\u{1b}[2Jb").is_err());
         assert!(judge_description("two\nlines").is_ok() && judge_description("a\u{202e}b").is_err());
         assert!(judge_filters(100).is_ok() && judge_filters(101).is_err());
     }
