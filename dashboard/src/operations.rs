@@ -41,6 +41,8 @@ struct Line {
     failed: Option<String>,
     total: Option<u64>,
     seen: u64,
+    /// Counted when it began and no longer there for it, where it is done.
+    elsewhere: u64,
     /// What was done to those that were looked at, in words.
     result: String,
     rate: Option<u32>,
@@ -50,6 +52,11 @@ struct Line {
 }
 
 impl Line {
+    /// How far the bar is, of the total.
+    const fn progress(&self) -> u64 {
+        self.seen + self.elsewhere
+    }
+
     fn of(operation: &Operation, now: UnixMs) -> Self {
         let skipped = match operation.skipped {
             0 => String::new(),
@@ -71,6 +78,10 @@ impl Line {
             failed: operation.error.clone(),
             total: operation.total,
             seen: operation.seen,
+            elsewhere: match (operation.state, operation.total) {
+                (OperationState::Succeeded, Some(total)) => total.saturating_sub(operation.seen),
+                _ => 0,
+            },
             result,
             rate: operation.rate_per_second,
             by: operation.created_by.clone().unwrap_or_else(|| "an API token".to_owned()),

@@ -16,6 +16,7 @@ on_both_stacks!(
     a_lane_is_shown_with_where_it_goes_and_by_one_word_for_its_state,
     a_lane_that_never_was_is_not_shown_as_if_it_were,
     an_operation_says_why_it_left_some_and_leads_to_what_it_did,
+    an_operation_says_how_many_others_dealt_with_meanwhile,
     whoever_leaves_what_was_ticked_is_back_at_the_filtered_list,
     the_audit_log_has_what_was_before_and_is_found_by_who_what_and_about_which,
     an_export_has_what_became_of_each_and_runs_no_formula,
@@ -236,6 +237,26 @@ async fn an_operation_says_why_it_left_some_and_leads_to_what_it_did(stack: Stac
     let page = ended(&app, &mut ada, &path).await.expect(200, "2 discarded");
     assert_eq!(rows(&ada.open(&href(&page, "that were discarded")).await), 2);
     ada.open(&href(&page, "still open of those")).await.expect(200, "No dead letter is like that");
+}
+
+async fn an_operation_says_how_many_others_dealt_with_meanwhile(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    die(&app, &receiver, ["1", "2", "3", "4", "5", "6"]).await;
+    receiver.always("/hook", Script::status(200));
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open("/t/default/dead-letters/bulk?act=replay").await.expect(200, "Replay 6 dead letters?");
+    let (token, once) = (page.field("token"), page.once("op"));
+    let replay = [("token", token.as_str()), ("once", &once), ("act", "replay"), ("rate", "1")];
+    let path = ada.send("/t/default/dead-letters/bulk", &replay).await.path;
+    let once = ada.open("/t/default/dead-letters/bulk?act=discard").await.once("op");
+    let discard = [("token", token.as_str()), ("once", &once), ("act", "discard"), ("reason", "done with")];
+    ada.send("/t/default/dead-letters/bulk", &discard).await.expect(200, "Discard dead letters");
+    let page = ended(&app, &mut ada, &path).await;
+    let id = path.rsplit('/').next().unwrap();
+    let seen = app.client.get(&format!("/v1/operations/{id}")).send().await.expect(200).body["seen"].as_u64().unwrap();
+    assert!(seen < 5, "others were faster: {seen}");
+    let page = page.expect(200, &format!("{} were dealt with by others, or are no longer open", 6 - seen));
+    assert!(page.text.contains("max=\"6\" value=\"6\""), "{}", page.text);
 }
 
 async fn whoever_leaves_what_was_ticked_is_back_at_the_filtered_list(stack: Stack) {
