@@ -3,8 +3,8 @@
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::header,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, Method, header},
+    response::IntoResponse,
     routing::get,
 };
 use futures::stream;
@@ -19,6 +19,7 @@ use crate::{
     dead_letters::filter,
     exchange::arguments_shown,
     page::{Refusal, Shown},
+    session::is_from_another_site,
     visit::Visit,
 };
 
@@ -82,7 +83,10 @@ struct Place {
     is_over: bool,
 }
 
-async fn export(visit: Visit) -> Shown {
+async fn export(visit: Visit, method: Method, headers: HeaderMap) -> Shown {
+    if is_from_another_site(&headers) {
+        return Err(Refusal::FromElsewhere);
+    }
     let format = match visit.query.text("format") {
         Some("csv") => Format::Csv,
         Some("jsonl") => Format::JsonLines,
@@ -94,14 +98,16 @@ async fn export(visit: Visit) -> Shown {
         Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
     };
     let file = format!("dead-letters-{}.{ending}", visit.tenant.slug);
+    let name = format!("attachment; filename=\"{file}\"");
+    let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)];
+    if method == Method::HEAD {
+        return Ok(headers.into_response());
+    }
     // Before the first line of it leaves.
     visit.scope().note_export(&file, &filter).await?;
-    let name = format!("attachment; filename=\"{file}\"");
     let place = Place { visit, filter, format, before: None, is_first: true, is_over: false };
     let body = Body::from_stream(stream::try_unfold(place, next));
-    let headers = [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)];
-    let response: Response = (headers, body).into_response();
-    Ok(response)
+    Ok((headers, body).into_response())
 }
 
 /// The next part of the file. Where it fails the connection is cut off, so that half a file is not taken for a whole.

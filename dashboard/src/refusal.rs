@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
     Role(UserRole),
     /// A form from elsewhere, or from a session that is over.
     Forged,
+    /// A download that another site's page leads to.
+    FromElsewhere,
     /// What a person can mend, in words.
     Bad(String),
     /// It was done already, or it cannot be done now, in words.
@@ -136,6 +138,11 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "Nothing was done",
                 "The form did not come from a page of this session: it was opened before you signed in again, or by another site. Go back, reload the page, and send it again.".to_owned(),
+            ),
+            Self::FromElsewhere => of(
+                StatusCode::FORBIDDEN,
+                "Nothing was taken away",
+                "Another site's page led to this download, and each one is noted with who took it. Open the list here, and take it from there.".to_owned(),
             ),
             Self::Bad(detail) => of(StatusCode::UNPROCESSABLE_ENTITY, "Nothing was done", detail),
             Self::Conflict(detail) => of(StatusCode::CONFLICT, "Nothing was done", detail),

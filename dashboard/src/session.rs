@@ -82,6 +82,11 @@ pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
     origin.split_once("://").is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
 }
 
+/// Whether a link of another site leads here, by what browsers say of it (Fetch Metadata, section 2.4).
+pub(crate) fn is_from_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
 fn cookie(text: &str, age_s: u64, tls: bool) -> Option<HeaderValue> {
     let secure = if tls { "; Secure" } else { "" };
     let name = cookie_name(tls);

@@ -153,6 +153,13 @@ async fn a_download_is_noted_with_who_took_it_and_by_which_filter(stack: Stack) 
     ada.open(&format!("{export}?format=csv&status=500&payload=4111")).await.expect(200, id);
     ada.open(&format!("{export}?format=jsonl&id={id}")).await.expect(200, id);
     ada.open(&format!("{export}?format=csv&status=x")).await.expect(422, "Last status: ");
+    let head = ada.head(&format!("{export}?format=csv")).await;
+    assert_eq!(
+        (head.status().as_u16(), &head.headers()["content-type"]),
+        (200, &"text/csv; charset=utf-8".parse().unwrap())
+    );
+    let page = ada.open_from_elsewhere(&format!("{export}?format=csv")).await;
+    page.expect(403, "Another site's page led to this download".replace('\'', "&#39;").as_str());
     let audit = ada.open("/t/default/audit?action=dead_letter.export").await;
     let text = &audit.text;
     assert_eq!(text.matches("<td>dead_letter.export</td>").count(), 2, "{text}");

@@ -58,6 +58,18 @@ impl Browser {
         self.ask(path, None, &[]).await
     }
 
+    /// As [`Self::open`], by a link on another site's page.
+    pub(crate) async fn open_from_elsewhere(&mut self, path: &str) -> Page {
+        self.ask(path, None, &[("sec-fetch-site", "cross-site")]).await
+    }
+
+    /// What is said of a page without the page.
+    pub(crate) async fn head(&self, path: &str) -> reqwest::Response {
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let request = self.http.head(format!("{}{path}", self.base)).header(header::COOKIE, cookie);
+        request.send().await.expect("an answer")
+    }
+
     /// Sends a form whose fields are these.
     pub(crate) async fn send(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.ask(path, Some(fields), &[("sec-fetch-site", "same-origin")]).await
