@@ -257,7 +257,13 @@ async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: D
 
 fn chosen<'f>(texts: impl Iterator<Item = &'f str>) -> Result<Vec<Id<Endpoint>>, Refusal> {
     let parsed = |text: &str| text.parse().map_err(|_| Refusal::NotFound("endpoint"));
-    let named = texts.map(parsed).collect::<Result<Vec<_>, _>>()?;
+    let mut named: Vec<Id<Endpoint>> = Vec::new();
+    for one in texts.map(parsed) {
+        let one = one?;
+        if !named.contains(&one) {
+            named.push(one);
+        }
+    }
     match named.is_empty() {
         true => Err(Refusal::Bad("No endpoint was chosen. Go back and choose those that shall have it.".to_owned())),
         false => Ok(named),

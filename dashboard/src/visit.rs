@@ -110,7 +110,7 @@ impl FromRequestParts<Dashboard> for Visit {
     async fn from_request_parts(parts: &mut Parts, dashboard: &Dashboard) -> Result<Self, Refusal> {
         let now = UnixMs::now();
         let SignedIn { session, user, proxied } = signed_in(parts, dashboard, now).await?;
-        let (slug, subject) = named(parts, dashboard).await?;
+        let (slug, subject, unreadable) = named(parts, dashboard).await?;
         let tenants = dashboard.store.tenants_in_reach(&user.reach).await?;
         let found = tenants.iter().find(|tenant| tenant.slug.as_str() == slug).cloned();
         let is_found = found.is_some();
@@ -138,7 +138,7 @@ impl FromRequestParts<Dashboard> for Visit {
         if let Some(seat) = parts.extensions.get::<Seat>() {
             seat.take(&visit);
         }
-        match refused {
+        match refused.or(unreadable) {
             Some(refusal) => Err(refusal),
             None if is_found => Ok(visit),
             None => Err(Refusal::NotFound("tenant")),
@@ -242,13 +242,17 @@ async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Opti
     Ok(Some(SignedIn { session, user, proxied: true }))
 }
 
-/// The tenant's slug in the path, and what else the path names.
-async fn named(parts: &mut Parts, dashboard: &Dashboard) -> Result<(String, Option<String>), Refusal> {
-    let params = RawPathParams::from_request_parts(parts, dashboard).await;
-    let params = params.map_err(|_| Refusal::NotFound("page"))?;
+/// The tenant's slug in the path, what else the path names, and why it names nothing.
+async fn named(parts: &mut Parts, dashboard: &Dashboard) -> Result<(String, Option<String>, Option<Refusal>), Refusal> {
+    let Ok(params) = RawPathParams::from_request_parts(parts, dashboard).await else {
+        // It is no UTF-8. Whoever asks is told so within the tenant's pages.
+        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+        let slug = uri.path().split('/').nth(2).unwrap_or_default().to_owned();
+        return Ok((slug, None, Some(Refusal::NotFound("page"))));
+    };
     let slug = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
     let other = params.iter().find(|(name, _)| *name != "tenant").map(|(_, value)| value.to_owned());
-    Ok((slug.ok_or(Refusal::NotFound("page"))?, other))
+    Ok((slug.ok_or(Refusal::NotFound("page"))?, other, None))
 }
 
 fn connected(parts: &Parts) -> IpAddr {

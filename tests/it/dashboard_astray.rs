@@ -52,6 +52,7 @@ async fn whoever_looks_for_a_page_that_is_none_sees_one_that_says_so(stack: Stac
     let app = with_user(stack, "viewer").await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     ada.open("/t/default/nothing/at/all").await.expect(404, "aria-label=\"Pages\"");
+    ada.open("/t/default/lanes/%ff%fe").await.expect(404, "aria-label=\"Pages\"");
     ada.open("/sign-in/nothing").await.expect(404, "There is no page at this address");
     ada.open("/sign-out").await.expect(405, "nothing was done now");
     let mut reader = Browser::new(&app).telling("accept", "text/html,*/*");
@@ -61,6 +62,11 @@ async fn whoever_looks_for_a_page_that_is_none_sees_one_that_says_so(stack: Stac
         let answer = Browser::new(&app).telling("accept", accept).stream(path).await;
         let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
         assert_eq!((answer.status().as_u16(), kind.as_str()), (404, "application/problem+json"), "{path}");
+        for (name, value) in [("x-content-type-options", "nosniff"), ("cache-control", "no-store")] {
+            assert_eq!(answer.headers()[name], value, "{path}");
+        }
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     }
 }
 

@@ -84,7 +84,8 @@ async fn an_event_is_replayed_to_chosen_endpoints_or_to_all_that_want_it(stack: 
     let page = ada.open(&replay).await.expect(200, "Replay this event to 2 endpoints?");
     let named: Vec<&str> = endpoints.iter().map(String::as_str).filter(|id| page.text.contains(*id)).collect();
     let once = page.once("job");
-    let all = [("token", token.as_str()), ("once", &once), ("endpoint", named[0]), ("endpoint", named[1])];
+    let mut all = vec![("token", token.as_str()), ("once", &once), ("endpoint", named[0]), ("endpoint", named[1])];
+    all.extend([("endpoint", named[0]); 3]);
     ada.send(&replay, &all).await.expect(200, "Where it went");
     settled(&app, &event, 5).await;
     assert_eq!(
@@ -93,6 +94,8 @@ async fn an_event_is_replayed_to_chosen_endpoints_or_to_all_that_want_it(stack: 
     );
     let audit = ada.open("/t/default/audit").await;
     assert_eq!(audit.text.matches("<td>event.replay</td>").count(), 2, "{}", audit.text);
+    let listed = audit.text.split("<td>event.replay</td>").nth(1).unwrap().split("</tr>").next().unwrap();
+    assert_eq!(listed.matches(&format!("/endpoints/{}\"", named[0])).count(), 1, "named once: {listed}");
 }
 
 async fn a_viewer_sees_events_and_may_replay_none(stack: Stack) {
