@@ -87,11 +87,11 @@ async fn audit(visit: Visit) -> Shown {
 }
 
 fn line(visit: &Visit, entry: AuditEntry) -> Line {
-    let seen = |value: Option<Value>| value.map(|value| with_urls_seen(visit, value));
+    let [before, after] = with_urls_seen(visit, [entry.before, entry.after]);
     Line {
         at: Moment::of(entry.created_at, visit.now),
         path: subject_path(&entry.action, &entry.subject),
-        change: changed(seen(entry.before), seen(entry.after)),
+        change: changed(before, after),
         actor: entry.actor,
         address: entry.address,
         action: entry.action,
@@ -99,10 +99,18 @@ fn line(visit: &Visit, entry: AuditEntry) -> Line {
     }
 }
 
-/// The settings of an endpoint have its address.
-fn with_urls_seen(visit: &Visit, mut value: Value) -> Value {
-    if let Some(url) = value.get("url").and_then(Value::as_str) {
-        value["url"] = visit.url(url).into();
+/// The settings of an endpoint have its address. Where it has changed in what is hidden of it, that is said.
+fn with_urls_seen(visit: &Visit, mut values: [Option<Value>; 2]) -> [Option<Value>; 2] {
+    let url = |value: &Option<Value>| value.as_ref()?.get("url")?.as_str().map(str::to_owned);
+    let [was, is] = [url(&values[0]), url(&values[1])];
+    let [mut shown_was, mut shown_is] = [&was, &is].map(|url| url.as_ref().map(|url| visit.url(url)));
+    if was.is_some() && is.is_some() && was != is && shown_was == shown_is {
+        shown_is = shown_is.map(|url| format!("{url} (hidden, changed)"));
     }
-    value
+    for (value, url) in values.iter_mut().zip([shown_was.take(), shown_is.take()]) {
+        if let (Some(Value::Object(members)), Some(url)) = (value, url) {
+            members.insert("url".to_owned(), url.into());
+        }
+    }
+    values
 }

@@ -20,6 +20,7 @@ on_both_stacks!(
     what_is_wrong_with_an_endpoint_stands_beside_its_field,
     an_admin_of_one_tenant_learns_of_no_user_of_another,
     the_portal_s_refusals_stand_in_its_own_layout,
+    a_viewer_sees_that_an_address_changed_in_what_is_hidden_of_it,
     a_form_whose_session_is_over_leads_back_to_its_page_and_says_that_nothing_was_done,
 );
 
@@ -272,4 +273,20 @@ async fn a_form_whose_session_is_over_leads_back_to_its_page_and_says_that_nothi
     }
     let page = Browser::new(&app).open(&path).await.expect(200, "Sign in");
     assert!(!page.text.contains("Your session was over"), "{}", page.text);
+}
+
+async fn a_viewer_sees_that_an_address_changed_in_what_is_hidden_of_it(stack: Stack) {
+    let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
+    create_user(&app, "vic", "viewer");
+    let url = |key: &str| format!("{}?key={key}", receiver.url("/hook"));
+    let MadeEndpoint { id, .. } = app.client.create_endpoint(&url("key-one"), json!({})).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let path = format!("/t/default/endpoints/{id}/edit");
+    let (token, url) = (ada.open(&path).await.field("token"), url("key-two"));
+    let form = [("token", token.as_str()), ("url", &url), ("retries", "1, 2"), ("timeout_ms", "2500")];
+    ada.send(&path, &form).await.expect(200, "key-two");
+    let mut vic = Browser::signed_in(&app, "vic", PASSWORD).await;
+    let audit =
+        vic.open("/t/default/audit?action=endpoint.update").await.expect(200, "?key=(hidden) (hidden, changed)");
+    assert!(!audit.text.contains("key-one") && !audit.text.contains("key-two"), "{}", audit.text);
 }
