@@ -86,6 +86,7 @@ async fn a_bad_endpoint_is_refused_with_its_code_and_pointer(stack: Stack) {
         (endpoint("event_types", json!(vec!["a.b"; 101])), 422, "invalid_body", "/event_types"),
         (endpoint("channels", json!(vec!["eu"; 101])), 422, "invalid_body", "/channels"),
         (endpoint("metadata", json!({ "x": "x".repeat(16 * 1024) })), 422, "invalid_body", "/metadata"),
+        (endpoint("metadata", json!({ "x": ["a\0b"] })), 422, "invalid_body", "/metadata"),
         (endpoint("headers", many.into()), 422, "invalid_body", "/headers"),
         (headers("Host", "example.org"), 422, "invalid_body", "/headers/Host"),
         (headers("Content-Type", "text/plain"), 422, "invalid_body", "/headers/Content-Type"),

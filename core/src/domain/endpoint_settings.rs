@@ -151,15 +151,29 @@ pub fn judge_number(number: u32, bounds: &RangeInclusive<u32>) -> Result<(), Str
 }
 
 /// # Errors
-/// When it is too large, in words.
+/// When it is too large, or has the character that PostgreSQL keeps in no text, in words.
 pub fn judge_metadata(metadata: &Map<String, Value>) -> Result<(), String> {
+    if metadata.iter().any(|(name, value)| name.contains('\0') || has_nul(value)) {
+        return Err(format!("the metadata {}", LineRefused::Control('\0')));
+    }
     let bytes = serde_json::to_string(metadata).map_or(usize::MAX, |text| text.len());
     let fits = bytes <= METADATA_BYTES_MAX;
     if fits { Ok(()) } else { Err(format!("the metadata has {bytes} bytes as JSON; it may have {METADATA_BYTES_MAX}")) }
 }
 
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -171,8 +185,8 @@ mod tests {
         let change = SettingsChange { headers: Some(headers), timeout_ms: Some(500), ..SettingsChange::default() };
         change.apply(&mut other);
         let (before, after) = settings.changed(&other).unwrap();
-        assert_eq!(Value::Object(before), serde_json::json!({ "headers": [], "timeout_ms": 15_000 }));
-        assert_eq!(Value::Object(after), serde_json::json!({ "headers": ["authorization"], "timeout_ms": 500 }));
+        assert_eq!(Value::Object(before), json!({ "headers": [], "timeout_ms": 15_000 }));
+        assert_eq!(Value::Object(after), json!({ "headers": ["authorization"], "timeout_ms": 500 }));
         assert!(!Value::Object(other.told()).to_string().contains("secret"));
         assert_eq!(settings.changed(&settings.clone()), None);
         let mut rotated = other.clone();
@@ -188,5 +202,17 @@ mod tests {
         assert!(judge_description("a\0b").is_err() && judge_description("a\u{1b}[2Jb").is_err());
         assert!(judge_description("two\nlines").is_ok() && judge_description("a\u{202e}b").is_err());
         assert!(judge_filters(100).is_ok() && judge_filters(101).is_err());
+    }
+
+    #[test]
+    fn metadata_is_refused_with_a_nul_wherever_it_stands() {
+        let judged = |value: Value| judge_metadata(value.as_object().unwrap());
+        for bad in
+            [json!({ "a\0": 1 }), json!({ "a": "\0" }), json!({ "a": [{ "b": ["c\0"] }] }), json!({ "a": { "\0": 1 } })]
+        {
+            let words = "the metadata has the control character '\\0'; leave it out";
+            assert_eq!(judged(bad), Err(words.to_owned()));
+        }
+        assert_eq!(judged(json!({ "a": ["\t\n\u{1b}", "\\u0000", 0, null, true] })), Ok(()));
     }
 }
