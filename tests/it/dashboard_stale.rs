@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     dashboard::{PASSWORD, create_user, die, with_user},
+    dashboard_portal::link,
     harness::{Browser, Receiver, Stack},
 };
 
@@ -30,8 +31,8 @@ async fn a_stale_form_of_a_user_gives_back_no_right_that_was_taken(stack: Stack)
     let of_ada = ada.open("/t/default/users").await;
     let of_eve = eve.open("/t/default/users").await;
     let (token, before) = (of_ada.field("token"), seen(&of_ada.text));
-    let demoted =
-        [("token", token.as_str()), ("seen", &before), ("role", "viewer"), ("tenant", "default"), ("tenant", "acme")];
+    let tenants = [("tenant", "acme"), ("tenant", "default"), ("tenant", "acme")];
+    let demoted = [&[("token", token.as_str()), ("seen", &before), ("role", "viewer")], &tenants[..]].concat();
     for _ in 0..2 {
         ada.send("/t/default/users/bob/change", &demoted).await.expect(200, "A new user");
     }
@@ -98,13 +99,25 @@ async fn of_two_forms_that_are_sent_at_the_same_instant_one_is_told_of_the_other
 
 async fn a_pause_that_is_sent_many_times_at_once_is_noted_once(stack: Stack) {
     let (app, receiver) = (with_user(stack, "operator").await, Receiver::start().await);
-    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({})).await.id;
+    let [runs, by_guest] = [
+        app.client.create_endpoint(&receiver.url("/hook"), json!({})).await.id,
+        app.client.create_endpoint(&receiver.url("/other"), json!({})).await.id,
+    ];
+    let mut guest = Browser::new(&app);
+    guest.open(&link(&app.client, json!({})).await).await.expect(200, "Your endpoints");
+    let theirs = format!("/portal/endpoints/{by_guest}");
+    let token = guest.open(&theirs).await.field("token");
+    guest.send(&format!("{theirs}/pause"), &[("token", &token)]).await.expect(200, "paused through the portal");
     let mut browsers = Vec::new();
     for _ in 0..4 {
         browsers.push(Browser::signed_in(&app, "ada", PASSWORD).await);
     }
-    for (subject, path) in [("endpoint", format!("endpoints/{endpoint}")), ("lane", "lanes/reports".to_owned())] {
-        let path = format!("/t/default/{path}");
+    for (section, thing, action) in [
+        ("endpoints", runs.as_str(), "endpoint.pause"),
+        ("endpoints", &by_guest, "endpoint.pause"),
+        ("lanes", "reports", "lane.update"),
+    ] {
+        let path = format!("/t/default/{section}/{thing}");
         let mut sent = Vec::new();
         for browser in &mut browsers {
             let token = browser.open(&path).await.field("token");
@@ -115,9 +128,9 @@ async fn a_pause_that_is_sent_many_times_at_once_is_noted_once(stack: Stack) {
             async move { browser.send(&path, &[("token", &token)]).await.expect(200, "paused") }
         });
         futures::future::join_all(sent).await;
-        let audit = browsers[0].open(&format!("/t/default/audit?action={subject}.")).await;
-        let noted = audit.text.matches(&format!("<td>{subject}.")).count();
-        assert_eq!(noted, 1, "{}", audit.text);
+        let audit = browsers[0].open(&format!("/t/default/audit?actor=ada&action={action}&subject={thing}")).await;
+        let noted = audit.text.matches(&format!("<td>{action}</td>")).count();
+        assert_eq!(noted, 1, "{path}: {}", audit.text);
     }
 }
 
