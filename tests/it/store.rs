@@ -23,6 +23,7 @@ use postrider_core::{
 
 use crate::harness::{Database, Stack};
 
+mod changes;
 mod deaths;
 mod endpoints;
 mod lanes;
