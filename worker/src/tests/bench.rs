@@ -180,9 +180,11 @@ impl Drop for Bench {
     }
 }
 
-/// A receiver that answers with the status it is told, once its gate is open.
+/// A receiver that answers with the status it is told, once its gate is open. It is asked at a path of its own: its port may
+/// have been that of a receiver which is gone and still called, by whatever else is tested on this machine.
 pub(super) struct Receiver {
     address: SocketAddr,
+    path: String,
     requests: Arc<Mutex<Vec<String>>>,
     gate: watch::Sender<bool>,
     _tasks: JoinSet<()>,
@@ -195,22 +197,24 @@ impl Receiver {
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let (gate, opened) = watch::channel(true);
         let log = Arc::clone(&requests);
+        let path = format!("/{}", Id::<Job>::new());
+        let own = format!("POST {path} ");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(stream, status, Arc::clone(&log), opened.clone()));
+                connections.spawn(serve(stream, own.clone(), status, Arc::clone(&log), opened.clone()));
             }
         });
-        Self { address, requests, gate, _tasks: tasks }
+        Self { address, path, requests, gate, _tasks: tasks }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("http://{}{}", self.address, self.path)
     }
 
-    /// Requests that have come, answered or not.
+    /// Requests that have come to it, answered or not.
     pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -224,7 +228,13 @@ impl Receiver {
     }
 }
 
-async fn serve(stream: TcpStream, status: u16, log: Arc<Mutex<Vec<String>>>, mut opened: watch::Receiver<bool>) {
+async fn serve(
+    stream: TcpStream,
+    own: String,
+    status: u16,
+    log: Arc<Mutex<Vec<String>>>,
+    mut opened: watch::Receiver<bool>,
+) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut request = String::new();
@@ -232,6 +242,9 @@ async fn serve(stream: TcpStream, status: u16, log: Arc<Mutex<Vec<String>>>, mut
             if stream.read_line(&mut request).await.unwrap_or(0) == 0 {
                 return;
             }
+        }
+        if !request.starts_with(&own) {
+            return;
         }
         let head = request.to_ascii_lowercase();
         let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
@@ -244,4 +257,13 @@ async fn serve(stream: TcpStream, status: u16, log: Arc<Mutex<Vec<String>>>, mut
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn a_receiver_hears_no_call_that_was_meant_for_another() {
+    let receiver = Receiver::answering(200).await;
+    let mut stray = TcpStream::connect(receiver.address).await.unwrap();
+    stray.write_all(b"POST /hook HTTP/1.1\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    assert_eq!(stray.read(&mut [0]).await.unwrap(), 0, "it was answered");
+    assert!(receiver.requests().is_empty());
 }
