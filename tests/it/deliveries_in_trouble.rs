@@ -20,6 +20,7 @@ on_both_stacks!(
     what_the_rules_of_today_refuse_is_not_called_and_its_tenant_learns_no_address,
     retry_after_is_the_earliest_next_try,
     recover_replays_every_failed_event_exactly_once,
+    a_recovery_beside_a_bulk_replay_sends_each_failed_event_once,
 );
 
 async fn a_receiver_that_answers_500_gets_three_tries_one_dead_letter_and_the_replay(stack: Stack) {
@@ -183,6 +184,31 @@ async fn recover_replays_every_failed_event_exactly_once(stack: Stack) {
     let distinct: std::collections::HashSet<&str> = after.iter().map(crate::harness::Recorded::event_id).collect();
     assert_eq!(distinct.len(), FAILED + 1);
     assert!(distinct.iter().all(|event| !went_well.contains_key(*event)), "what had succeeded is not replayed");
+}
+
+async fn a_recovery_beside_a_bulk_replay_sends_each_failed_event_once(stack: Stack) {
+    const FAILED: usize = 900;
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let since = json!({ "since": jiff::Timestamp::now().to_string() });
+    let endpoint = app.client.create_endpoint(&receiver.url("/hook"), json!({ "retry_schedule_seconds": [] })).await;
+    receiver.always("/hook", Script::status(500));
+    publish_batch(&app.client, "went.wrong", FAILED).await;
+    let dead = || async { Some(app.client.dead_letters(&endpoint.id).await).filter(|dead| dead.len() == FAILED) };
+    eventually("every failed event is a dead letter", LONG, dead).await;
+    receiver.always("/hook", Script::status(200));
+    let recover = format!("/v1/endpoints/{}/recover", endpoint.id);
+    let all = json!({ "filter": { "endpoint": endpoint.id } });
+    let begin =
+        async |path: &str, asked: &Value| app.client.post(path).json(asked).send().await.expect(202).string("/id");
+    let (replays, recovers) = tokio::join!(begin("/v1/dead-letters/replay", &all), begin(&recover, &since));
+    await_operation(&app.client, &replays).await;
+    await_operation(&app.client, &recovers).await;
+    receiver.wait_for("/hook", 2 * FAILED, LONG).await;
+    app.client.publish("the.last", "1").await;
+    receiver.wait_for("/hook", 2 * FAILED + 1, SOON).await;
+    let sent = receiver.events("/hook");
+    let often: Vec<_> = sent.iter().filter(|(_, count)| **count > 2).collect();
+    assert_eq!((sent.len(), often.len()), (FAILED + 1, 0), "once when it failed, and once after that");
 }
 
 /// Publishes numbers from 0 in one batch, each accepted.

@@ -26,6 +26,7 @@ use crate::harness::{Database, Stack};
 mod changes;
 mod deaths;
 mod endpoints;
+mod gate;
 mod lanes;
 mod operations;
 mod plans;

@@ -332,6 +332,17 @@ pub(super) async fn next_open(
     tx.fetch(select.then(" ORDER BY id").and(" LIMIT ", limit).then(lock)).await
 }
 
+/// Locks the open dead letters of these jobs, in the order in which a bulk replay does. Whoever had locked one is waited for.
+pub(super) async fn lock_open_of_jobs(
+    tx: &mut Tx<'_>,
+    tenant: Id<Tenant>,
+    jobs: impl Iterator<Item = Uuid>,
+) -> Result<(), StoreError> {
+    let select = sql("SELECT id FROM dead_letters WHERE state = 'open'").and(" AND tenant_id = ", tenant);
+    let lock = tx.for_update();
+    tx.fetch::<(Uuid,)>(select.then(" AND job_id").any(jobs).then(" ORDER BY id").then(lock)).await.map(drop)
+}
+
 /// The open dead letter of a dead job, locked.
 pub(super) async fn open_of_job(tx: &mut Tx<'_>, tenant: Id<Tenant>, job: Uuid) -> Result<Option<Row>, StoreError> {
     let select = sql(COLUMNS).and(" WHERE state = 'open' AND tenant_id = ", tenant).and(" AND job_id = ", job);

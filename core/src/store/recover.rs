@@ -1,5 +1,7 @@
 //! One page of a recovery: which events of an endpoint have no success, and the job that each of them needs.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use super::{
@@ -68,13 +70,7 @@ pub(super) async fn page(
         more: found.len() == range.rows_max as usize,
         failed: None,
     };
-    let past = sql("SELECT id, event_id, kind, state FROM jobs")
-        .and(" WHERE (endpoint_id = ", endpoint.id)
-        .and(" OR kind = ", JobKind::WebhookTest.as_str())
-        .then(") AND event_id")
-        .any(found.iter().map(|event| event.id))
-        .then(" ORDER BY id");
-    let past: Vec<PastJob> = tx.fetch(past).await?;
+    let past = past_jobs(tx, &endpoint, &found).await?;
     let (mut made, mut left) = (Vec::new(), Vec::new());
     for event in &found {
         let tried: Vec<&PastJob> = past.iter().filter(|job| job.event_id == event.id.uuid()).collect();
@@ -84,6 +80,32 @@ pub(super) async fn page(
         }
     }
     Ok(Done { jobs: made, left, ..done })
+}
+
+/// What became of events at an endpoint so far, as it stays until the transaction ends.
+///
+/// Whoever else replays one of their dead letters has locked it, or waits for us. So the letters are locked before the jobs
+/// are read, or a replay that was waited for would be missed. A job that had not ended when the letters were looked up counts
+/// as pending: nothing of its own is locked.
+async fn past_jobs(tx: &mut Tx<'_>, endpoint: &Endpoint, events: &[Event]) -> Result<Vec<PastJob>, StoreError> {
+    let ids = || events.iter().map(|event| event.id);
+    let ended = sql("SELECT id FROM jobs WHERE finished_at IS NOT NULL")
+        .and(" AND endpoint_id = ", endpoint.id)
+        .then(" AND event_id")
+        .any(ids());
+    let ended: HashSet<Uuid> = tx.fetch::<(Uuid,)>(ended).await?.into_iter().map(|(id,)| id).collect();
+    dead_letters::lock_open_of_jobs(tx, endpoint.tenant_id, ended.iter().copied()).await?;
+    let past = sql("SELECT id, event_id, kind, state FROM jobs")
+        .and(" WHERE (endpoint_id = ", endpoint.id)
+        .and(" OR kind = ", JobKind::WebhookTest.as_str())
+        .then(") AND event_id")
+        .any(ids())
+        .then(" ORDER BY id");
+    let mut past: Vec<PastJob> = tx.fetch(past).await?;
+    for job in past.iter_mut().filter(|job| job.state == JobState::Dead.as_str() && !ended.contains(&job.id)) {
+        job.state = JobState::Pending.as_str().to_owned();
+    }
+    Ok(past)
 }
 
 /// The job that an event without a success needs, of its open dead letter or a new one; or why it needs none.

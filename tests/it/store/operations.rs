@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Fixture, gate::Gate};
+use crate::harness::Stack;
 use postrider_core::{
     domain::{
         Id, UnixMs,
@@ -10,13 +12,10 @@ use postrider_core::{
         job::Outcome,
     },
     store::{
-        DeadLetterFilter, EndpointChange, Finished, Item, NewEvent, Operation, OperationKind, OperationState, Recorded,
-        Replay, Step, Store,
+        DeadLetterFilter, EndpointChange, Finished, Item, NewEvent, Operation, OperationKind, OperationState, Page,
+        Recorded, Replay, Resolved, Step, Store,
     },
 };
-
-use super::Fixture;
-use crate::harness::Stack;
 
 on_both_stacks!(
     a_recovery_replays_each_event_without_a_success_once,
@@ -125,6 +124,51 @@ async fn an_operation_is_one_process_s_until_that_is_silent(stack: Stack) {
     assert_eq!(other.claim_operation(&[], silent).await.unwrap().unwrap().id, operation);
     assert_eq!(made(&at.store, silent).await, 0, "it has another owner now");
     assert_eq!(made(&other, silent).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_of_a_recovery_and_replays_comes_first_an_event_gets_one_delivery() {
+    for (recovers_first, replays_in_bulk) in [(false, true), (false, false), (true, true), (true, false)] {
+        let at = Fixture::make(Stack::Postgres).await;
+        let endpoint = at.endpoint().await;
+        for _ in 0..9 {
+            at.die(&endpoint).await;
+        }
+        let scope = at.store.tenant(at.tenant.id);
+        let letters = scope.dead_letters(&DeadLetterFilter::default(), &Page { before: None, limit: 9 }).await.unwrap();
+        let letter = letters.rows[4].id;
+        let since = UnixMs(0);
+        let recovery = begin(&at, OperationKind::RecoverEndpoint { endpoint: endpoint.id, since, until: at.now }).await;
+        let bulk = begin(&at, all_dead_letters()).await;
+        let recovers = async || at.store.step_operation(recovery, 100, at.now).await.unwrap().jobs.len();
+        let replays = async || match replays_in_bulk {
+            true => at.store.step_operation(bulk, 100, at.now).await.unwrap().jobs.len(),
+            false => {
+                usize::from(matches!(scope.replay_dead_letter(letter, None, at.now).await.unwrap(), Resolved::Done(_)))
+            }
+        };
+        // Whoever makes jobs stands still before the first of them, with the dead letters locked.
+        let gate = Gate::close(&at, "jobs").await;
+        let (recovered, replayed, ()) = tokio::join!(
+            async {
+                gate.await_waiting(i64::from(!recovers_first)).await;
+                recovers().await
+            },
+            async {
+                gate.await_waiting(i64::from(recovers_first)).await;
+                replays().await
+            },
+            async {
+                gate.await_waiting(2).await;
+                gate.open().await;
+            }
+        );
+        let asked = if replays_in_bulk { 9 } else { 1 };
+        let expected = if recovers_first { (9, 0) } else { (9 - asked, asked) };
+        let case = format!("recovers first: {recovers_first}, in bulk: {replays_in_bulk}");
+        assert_eq!((recovered, replayed), expected, "{case}");
+        assert_eq!(at.store.due_jobs(None, at.now, 100).await.unwrap().len(), 9, "{case}");
+    }
 }
 
 fn all_dead_letters() -> OperationKind {
