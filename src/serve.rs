@@ -105,7 +105,7 @@ async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo
         tracing::warn!(%error, "the file listen.addr is not written, so scripts do not find this process by it");
     }
     let first_user = match roles.dashboard && !parts.store.has_users().await? {
-        true => Some(postrider_dashboard::welcome_path(&parts.store)),
+        true => Some(postrider_dashboard::welcome_path(&parts.store).await?),
         false => None,
     };
     welcome(&parts.settings, roles, address, &News { new_token, first_user, demo: parts.demo.as_ref() })?;

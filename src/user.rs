@@ -11,7 +11,7 @@ use postrider_core::{
         tenant::TenantSlug,
         user::{Actor, Reach, User, UserName, UserRole, judge_password},
     },
-    store::Store,
+    store::{Changed, Store},
 };
 use postrider_dashboard::password_hash;
 use rand::distr::{Alphanumeric, SampleString};
@@ -88,12 +88,14 @@ async fn act(store: &Store, command: UserCommand) -> anyhow::Result<String> {
         }
         UserCommand::List => list(store).await,
         UserCommand::Remove { name } => match store.remove_user(&name, &actor).await? {
-            true if store.has_users().await? => Ok(format!("{name} is removed.")),
-            true => Ok(format!(
+            Changed::Done(_) if store.has_users().await? => Ok(format!("{name} is removed.")),
+            Changed::Done(_) => Ok(format!(
                 "{name} is removed, and was the last user. Make another with `postrider user create NAME --role admin`, or \
                 start the server again: its log shows the link that makes the first user."
             )),
-            false => bail!("there is no user {name}; `postrider user list` shows those that there are"),
+            Changed::NotFound | Changed::Refused => {
+                bail!("there is no user {name}; `postrider user list` shows those that there are")
+            }
         },
     }
 }
@@ -136,7 +138,7 @@ async fn list(store: &Store) -> anyhow::Result<String> {
             }
         };
         let (name, created) = (user.name.to_string(), user.created_at.to_string());
-        lines.push(format!("{name:<30}  {:<8}  {created:<24}  {tenants}", user.role));
+        lines.push(format!("{name:<30}  {:<8}  {created:<24}  {tenants}", user.role.as_str()));
     }
     Ok(lines.join("\n"))
 }

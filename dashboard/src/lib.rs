@@ -78,7 +78,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::{egress::EgressPolicy, redaction::Redaction, retry::RetrySchedule},
     queue::Queue,
-    store::Store,
+    store::{Store, StoreError},
 };
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
@@ -201,8 +201,10 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
     Ok(pages.with_state(dashboard))
 }
 
-/// Where a user signs in with a link that the log shows, while there is no user.
-#[must_use]
-pub fn welcome_path(store: &Store) -> String {
-    format!("/welcome?key={}", store.first_user_key())
+/// Where the first user is made, by whoever reads the log that shows it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn welcome_path(store: &Store) -> Result<String, StoreError> {
+    Ok(format!("/welcome?key={}", store.first_user_key().await?))
 }

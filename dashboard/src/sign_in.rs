@@ -115,7 +115,7 @@ async fn sign_out(State(dashboard): State<Dashboard>, request: Request) -> Shown
 async fn welcome_page(State(dashboard): State<Dashboard>, request: Request) -> Shown {
     let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes())?;
     let key = fields.text("key").unwrap_or_default();
-    if !may_welcome(&dashboard, key).await? {
+    if !dashboard.store.is_first_user_key(key).await? {
         return Ok(Redirect::to("/sign-in").into_response());
     }
     let page = WelcomePage { style: &STYLE_PATH, key, name: "", chars_min: *PASSWORD_CHARS.start(), error: None };
@@ -127,7 +127,7 @@ async fn welcome(State(dashboard): State<Dashboard>, request: Request) -> Shown 
     let (parts, body) = request.into_parts();
     let fields = form(&parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
     let key = fields.text("key").unwrap_or_default();
-    if !may_welcome(&dashboard, key).await? {
+    if !dashboard.store.is_first_user_key(key).await? {
         return Ok(Redirect::to("/sign-in").into_response());
     }
     let (name, password) = (fields.text("name").unwrap_or_default(), fields.raw("password").unwrap_or_default());
@@ -142,15 +142,10 @@ async fn welcome(State(dashboard): State<Dashboard>, request: Request) -> Shown 
     let actor = actor(&dashboard, &parts, &user.name);
     let hash = dashboard.passwords.hash(password.to_owned()).await;
     let hash = hash.map_err(|error| Refusal::Broken(error.to_string()))?;
-    match dashboard.store.create_first_user(&user, &hash, &actor).await? {
+    match dashboard.store.create_first_user(&user, &hash, key, &actor).await? {
         true => begin(&dashboard, user.id, &actor, "/t").await,
         false => Ok(Redirect::to("/sign-in").into_response()),
     }
-}
-
-/// While there is no user, for whoever knows the key.
-async fn may_welcome(dashboard: &Dashboard, key: &str) -> Result<bool, Refusal> {
-    Ok(dashboard.store.is_first_user_key(key) && !dashboard.store.has_users().await?)
 }
 
 fn first_user(name: &str, password: &str) -> Result<User, String> {

@@ -67,7 +67,7 @@ async fn users(visit: Visit) -> Shown {
         return Err(Refusal::Role(UserRole::Admin));
     }
     let users = visit.dashboard.store.users().await?;
-    let seen = users.into_iter().filter(|user| covers(&visit.user.reach, &user.reach) || shares(&visit, user));
+    let seen = users.into_iter().filter(|user| visit.user.reach.covers(&user.reach) || shares(&visit, user));
     show(&UsersPage {
         rows: seen.map(|user| line(&visit, &user)).collect(),
         frame: Frame::of(&visit, Section::Users, "Users"),
@@ -94,16 +94,7 @@ fn line(visit: &Visit, user: &User) -> Line {
         made: Moment::of(user.created_at, visit.now),
         password_at: user.password_at.0,
         is_self: user.name == visit.user.name,
-        may_change: covers(&visit.user.reach, &user.reach),
-    }
-}
-
-/// Whether somebody who sees the one may decide about somebody who sees the other.
-fn covers(own: &Reach, other: &Reach) -> bool {
-    match (own, other) {
-        (Reach::Every, _) => true,
-        (Reach::Some(_), Reach::Every) => false,
-        (Reach::Some(own), Reach::Some(other)) => other.iter().all(|tenant| own.contains(tenant)),
+        may_change: visit.user.reach.covers(&user.reach),
     }
 }
 
@@ -133,7 +124,7 @@ async fn create(deed: Deed) -> Shown {
 /// installation, and those of other tenants are no business of an administrator of one.
 async fn taken(visit: &Visit, name: &UserName) -> Result<Refusal, Refusal> {
     let other = visit.dashboard.store.user(name).await?;
-    let seen = other.is_some_and(|other| covers(&visit.user.reach, &other.reach) || shares(visit, &other));
+    let seen = other.is_some_and(|other| visit.user.reach.covers(&other.reach) || shares(visit, &other));
     Ok(Refusal::Conflict(match seen {
         true => format!(
             "There is a user {name} already. Where this form made it a moment ago and its password is lost, make a new \
@@ -153,12 +144,12 @@ async fn change(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
         // A form that is sent twice finds that it is done.
         let is_done = (now.role, &now.reach) == (asked.0, &asked.1);
         let is_seen = seen.is_none_or(|seen| seen == rights_of(now));
-        (covers(&visit.user.reach, &now.reach) && (is_seen || is_done)).then_some(asked)
+        (visit.user.reach.covers(&now.reach) && (is_seen || is_done)).then_some(asked)
     };
     match visit.dashboard.store.change_user(&user.name, &visit.actor, judge).await? {
         Changed::Done(_) => Ok(back(&visit).into_response()),
         Changed::NotFound => Err(Refusal::NotFound("user")),
-        Changed::Refused => Err(Refusal::stale(&format!("what {name} may do or see"))),
+        Changed::Refused => Err(refused(&visit, Refusal::stale(&format!("what {name} may do or see"))).await?),
     }
 }
 
@@ -184,9 +175,17 @@ async fn new_password(Path((_, name)): Path<(String, String)>, deed: Deed) -> Sh
 async fn remove(Path((_, name)): Path<(String, String)>, deed: Deed) -> Shown {
     let (visit, _, user) = of_another(deed, &name).await.map_err(Refusal::removed_already)?;
     match visit.dashboard.store.remove_user(&user.name, &visit.actor).await? {
-        true => Ok(back(&visit).into_response()),
-        false => Err(Refusal::Removed("user")),
+        Changed::Done(_) => Ok(back(&visit).into_response()),
+        Changed::NotFound => Err(Refusal::Removed("user")),
+        Changed::Refused => Err(refused(&visit, Refusal::NotFound("user")).await?),
     }
+}
+
+/// Why a decision about somebody else was refused: whoever made it is no administrator any more, or `otherwise`.
+async fn refused(visit: &Visit, otherwise: Refusal) -> Result<Refusal, Refusal> {
+    let own = visit.dashboard.store.user(&visit.user.name).await?;
+    let is_admin = own.is_some_and(|own| own.role.may(UserRole::Admin));
+    Ok(if is_admin { otherwise } else { Refusal::Role(UserRole::Admin) })
 }
 
 /// Somebody else, whom the administrator may decide about: nobody locks oneself out.
@@ -197,7 +196,7 @@ async fn of_another(deed: Deed, name: &str) -> Result<(Visit, Fields, User), Ref
         Ok(name) => visit.dashboard.store.user(&name).await?,
         Err(_) => None,
     };
-    let user = known.filter(|user| covers(&visit.user.reach, &user.reach)).ok_or(Refusal::NotFound("user"))?;
+    let user = known.filter(|user| visit.user.reach.covers(&user.reach)).ok_or(Refusal::NotFound("user"))?;
     if user.name == visit.user.name {
         let detail = "This is you: another administrator has to do it, or `postrider user` on the server.";
         return Err(Refusal::Conflict(detail.to_owned()));
@@ -248,17 +247,4 @@ fn shown_once(visit: &Visit, name: &UserName, password: String) -> Shown {
 
 fn back(visit: &Visit) -> Redirect {
     Redirect::to(&format!("{}/users", base(&visit.tenant)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_decides_about_somebody_who_sees_more() {
-        let [a, b] = [Id::new(), Id::new()];
-        let of = |tenants: &[Id<Tenant>]| Reach::Some(tenants.to_vec());
-        assert!(covers(&Reach::Every, &Reach::Every) && covers(&of(&[a, b]), &of(&[b])));
-        assert!(!covers(&of(&[a]), &Reach::Every) && !covers(&of(&[a]), &of(&[a, b])));
-    }
 }

@@ -113,11 +113,16 @@ async fn the_first_user_s_link_is_shown_again_once_the_last_user_is_removed(stac
     assert_eq!(app.log().matches("/welcome?key=").count(), 1, "at the first start alone");
     assert!(good(app.shell(&["user", "remove", "ada"])).contains("was the last user"));
     Browser::new(&app).open("/").await.expect(200, "start it again");
+    let log = app.log();
+    let old = log.split("/welcome?key=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a link");
+    let old = format!("/welcome?key={old}");
+    assert_eq!(Browser::new(&app).open(&old).await.path, "/sign-in", "it was for the first one");
     app.terminate().await;
     app.restart().await;
     let log = app.log();
     let key = log.rsplit("/welcome?key=").next().and_then(|rest| rest.split_whitespace().next()).expect("a link");
     assert_eq!(log.matches("/welcome?key=").count(), 2, "{log}");
+    assert_eq!(Browser::new(&app).open(&old).await.path, "/sign-in");
     Browser::new(&app).open(&format!("/welcome?key={key}")).await.expect(200, "first user");
 }
 

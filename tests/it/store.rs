@@ -32,6 +32,7 @@ mod operations;
 mod plans;
 mod retention;
 mod scope;
+mod users;
 
 on_both_stacks!(
     a_key_is_won_once_within_a_group_and_between_groups,
@@ -46,6 +47,7 @@ on_both_stacks!(
 );
 
 struct Fixture {
+    stack: Stack,
     store: Store,
     tenant: Tenant,
     now: UnixMs,
@@ -60,7 +62,7 @@ impl Fixture {
         let store = Self::open(&database, [7; 32], "test").await;
         let now = UnixMs::now();
         let tenant = store.default_tenant(now).await.unwrap();
-        Self { store, tenant, now, database, _data: data }
+        Self { stack, store, tenant, now, database, _data: data }
     }
 
     async fn open(database: &Database, key: [u8; 32], node: &str) -> Store {

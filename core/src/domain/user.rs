@@ -37,6 +37,16 @@ impl Reach {
             Self::Some(tenants) => tenants.contains(&tenant),
         }
     }
+
+    /// Whether somebody who sees this may decide about somebody who sees `other`.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Every, _) => true,
+            (Self::Some(_), Self::Every) => false,
+            (Self::Some(own), Self::Some(other)) => other.iter().all(|tenant| own.contains(tenant)),
+        }
+    }
 }
 
 /// What a user signs in with: 1 to 64 of `a-z`, `0-9` and `.-_@+`. Letters are kept in lower case, so that `Ada` and
@@ -145,6 +155,14 @@ pub fn judge_password(password: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_decides_about_somebody_who_sees_more() {
+        let [a, b] = [Id::new(), Id::new()];
+        let of = |tenants: &[Id<Tenant>]| Reach::Some(tenants.to_vec());
+        assert!(Reach::Every.covers(&Reach::Every) && of(&[a, b]).covers(&of(&[b])));
+        assert!(!of(&[a]).covers(&Reach::Every) && !of(&[a]).covers(&of(&[a, b])));
+    }
 
     #[test]
     fn a_name_is_the_same_however_its_letters_are_written() {

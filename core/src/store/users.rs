@@ -21,8 +21,8 @@ use crate::domain::{
 
 /// What the audit log calls those who act and are no users.
 const RESERVED: [&str; 2] = ["portal", "command-line"];
-/// What the link means by which an installation's first user is made.
-const FIRST_USER: &str = "first user";
+/// How many users were ever made.
+const USERS_MADE: &str = "SELECT COUNT(*) FROM audit_log WHERE tenant_id IS NULL AND action = 'user.create'";
 const PROXIED_USER: &str = "a user that a proxy has signed in";
 /// Users of one installation; a list of all of them has a bound by that.
 const USERS_MAX: u32 = 1_000;
@@ -77,15 +77,24 @@ impl Store {
         tx.commit().await
     }
 
-    /// Keeps an installation's first user. False when it has users: somebody was faster.
+    /// Keeps an installation's first user, made by whoever has `key`. False when it has users: somebody was faster.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn create_first_user(&self, user: &User, password: &str, actor: &Actor) -> Result<bool, StoreError> {
+    pub async fn create_first_user(
+        &self,
+        user: &User,
+        password: &str,
+        key: &str,
+        actor: &Actor,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         // Whoever comes at the same time waits here, and then sees this one.
         tx.execute(sql("UPDATE settings_clock SET epoch = epoch WHERE id = 1")).await?;
         if tx.fetch_one::<(i64,)>(sql("SELECT COUNT(*) FROM users")).await?.is_some_and(|(count,)| count > 0) {
+            return Ok(false);
+        }
+        if !self.cipher.is_link(&first_user(tx.fetch_one(sql(USERS_MADE)).await?), key) {
             return Ok(false);
         }
         insert(&mut tx, user, password).await?;
@@ -95,15 +104,24 @@ impl Store {
         Ok(true)
     }
 
-    /// What proves, as long as there is no user, that whoever makes the first one reads this installation's log.
-    #[must_use]
-    pub fn first_user_key(&self) -> String {
-        self.cipher.sign_link(FIRST_USER)
+    /// What proves, as long as there is no user, that whoever makes the first one reads this installation's log. With each user
+    /// that is made it is another.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn first_user_key(&self) -> Result<String, StoreError> {
+        Ok(self.cipher.sign_link(&first_user(self.pool.fetch_one(sql(USERS_MADE)).await?)))
     }
 
-    #[must_use]
-    pub fn is_first_user_key(&self, key: &str) -> bool {
-        self.cipher.is_link(FIRST_USER, key)
+    /// Whether it makes the first user now: there is none, and none was made since it was shown.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_first_user_key(&self, key: &str) -> Result<bool, StoreError> {
+        if self.has_users().await? {
+            return Ok(false);
+        }
+        Ok(self.cipher.is_link(&first_user(self.pool.fetch_one(sql(USERS_MADE)).await?), key))
     }
 
     /// # Errors
@@ -199,7 +217,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives a user the rights that `change` makes of those they have; `None` refuses. What changes nothing is not noted.
+    /// Gives a user the rights that `change` makes of those they have; `None` refuses, and so does an actor who may not decide
+    /// about them now. What changes nothing is not noted.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -210,7 +229,10 @@ impl Store {
         change: impl FnOnce(&User) -> Option<(UserRole, Reach)> + Send,
     ) -> Result<Changed<User>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let Some(before) = locked(&mut tx, name).await? else { return Ok(Changed::NotFound) };
+        let before = match locked(&mut tx, name, actor).await? {
+            Changed::Done(before) => before,
+            other => return Ok(other),
+        };
         let Some((role, reach)) = change(&before) else { return Ok(Changed::Refused) };
         let after = User { role, reach, ..before.clone() };
         if after == before {
@@ -236,14 +258,15 @@ impl Store {
         Ok(Changed::Done(after))
     }
 
-    /// Removes a user, who is signed out everywhere. False when there is no such user.
+    /// Removes a user, who is signed out everywhere.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn remove_user(&self, name: &UserName, actor: &Actor) -> Result<bool, StoreError> {
+    pub async fn remove_user(&self, name: &UserName, actor: &Actor) -> Result<Changed<User>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let removed = tx.execute(sql("DELETE FROM users").and(" WHERE name = ", name.as_str())).await? > 0;
-        if removed {
+        let removed = locked(&mut tx, name, actor).await?;
+        if let Changed::Done(user) = &removed {
+            tx.execute(sql("DELETE FROM users").and(" WHERE id = ", user.id)).await?;
             note(&mut tx, actor, "user.remove", name, None).await?;
             tx.commit().await?;
         }
@@ -277,15 +300,41 @@ impl Store {
     }
 }
 
-/// A user as they are until the transaction ends.
-async fn locked(tx: &mut Tx<'_>, name: &UserName) -> Result<Option<User>, StoreError> {
+/// A user as they are until the transaction ends, where `actor` may decide about them.
+///
+/// Whoever removes an administrator or changes one waits for others who do, and is still one after that: of two who remove each
+/// other at the same moment one stays. Nobody decides about somebody who sees more, so one who sees all stays where one was.
+async fn locked(tx: &mut Tx<'_>, name: &UserName, actor: &Actor) -> Result<Changed<User>, StoreError> {
     let lock = tx.for_update();
-    let select = sql("SELECT ").then(COLUMNS).and(" FROM users WHERE name = ", name.as_str()).then(lock);
-    let Some(row) = tx.fetch_one::<Row>(select).await? else { return Ok(None) };
-    let select =
-        sql("SELECT tenant_id FROM user_tenants").and(" WHERE user_id = ", row.id()).then(" ORDER BY tenant_id");
-    let tenants: Vec<(Uuid,)> = tx.fetch(select).await?;
-    row.read(tenants.into_iter().map(|(id,)| Id::from_uuid(id)).collect()).map(Some)
+    let select = sql("SELECT ")
+        .then(COLUMNS)
+        .and(" FROM users WHERE role = ", UserRole::Admin.as_str())
+        .and(" OR name = ", name.as_str())
+        .then(" ORDER BY id")
+        .then(lock);
+    let rows: Vec<Row> = tx.fetch(select).await?;
+    let (mut user, mut admin) = (None, None);
+    for row in rows.into_iter().filter(|row| row.name == name.as_str() || row.name == actor.name.as_str()) {
+        let own =
+            sql("SELECT tenant_id FROM user_tenants").and(" WHERE user_id = ", row.id()).then(" ORDER BY tenant_id");
+        let tenants: Vec<(Uuid,)> = tx.fetch(own).await?;
+        let read = row.read(tenants.into_iter().map(|(id,)| Id::from_uuid(id)).collect())?;
+        if read.name == actor.name {
+            admin = Some(read.clone());
+        }
+        if read.name == *name {
+            user = Some(read);
+        }
+    }
+    let Some(user) = user else { return Ok(Changed::NotFound) };
+    let is_user = !RESERVED.contains(&actor.name.as_str());
+    let may = admin.is_some_and(|admin| admin.role.may(UserRole::Admin) && admin.reach.covers(&user.reach));
+    Ok(if may || !is_user { Changed::Done(user) } else { Changed::Refused })
+}
+
+/// What the link means by which an installation's first user is made, after so many that are gone.
+fn first_user(made: Option<(i64,)>) -> String {
+    format!("first user after {}", made.map_or(0, |(made,)| made))
 }
 
 async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), StoreError> {
