@@ -74,6 +74,17 @@ async fn behind_a_way() -> (Queue, Way) {
 }
 
 #[tokio::test]
+async fn what_only_reads_is_asked_again_where_the_connection_was_cut_meanwhile() {
+    let (queue, way) = behind_a_way().await;
+    take(&queue, &tickets(&lane("a"), 2)).await;
+    for _ in 0..5 {
+        way.cut.notify_one();
+        assert_eq!(queue.view(1).await.unwrap().totals.tickets, 2);
+        assert!(queue.held_by(&worker(), 1).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_cut_connection_is_made_again() {
     let (queue, way) = behind_a_way().await;
     let (lane, worker) = (lane("a"), worker());

@@ -10,6 +10,13 @@ pub(super) struct Script {
     pub(super) digest: String,
 }
 
+impl Script {
+    /// Whether it changes nothing, so that it may be run again.
+    pub(super) fn reads(&self) -> bool {
+        ["HELD", "HELD_BY", "SPILLED", "VIEW"].contains(&self.name)
+    }
+}
+
 macro_rules! scripts {
     ($($name:ident => $file:literal),+ $(,)?) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {

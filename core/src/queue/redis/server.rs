@@ -81,7 +81,11 @@ impl Server {
     /// Runs a script on the shard whose keys begin with `base`.
     pub(super) async fn run(&self, script: &Script, base: &str, args: &[Vec<u8>]) -> Result<Value, QueueError> {
         let began = Instant::now();
-        let answer = self.run_script(script, base, args).await;
+        let mut answer = self.run_script(script, base, args).await;
+        // That a server was restarted shows with the first command on a connection from before; a new one may find it well.
+        if script.reads() && matches!(answer, Err(QueueError::Unavailable { .. })) {
+            answer = self.run_script(script, base, args).await;
+        }
         self.round_trips.ended(script.name, began.elapsed(), answer.as_ref().err());
         answer
     }
