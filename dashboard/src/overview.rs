@@ -103,7 +103,7 @@ async fn troubles(visit: &Visit, queue: Option<&QueueNow>) -> Result<Vec<Trouble
             "/readyz".to_owned(),
         ),
         Some(queue) => {
-            if queue.workers.is_empty() {
+            if queue.workers_count == 0 {
                 add("No worker is running: nothing is delivered.".to_owned(), format!("{base}/workers"));
             }
             if let Some(oldest) = queue.oldest.as_ref().filter(|_| queue.late) {

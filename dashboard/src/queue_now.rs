@@ -30,8 +30,9 @@ pub(crate) struct QueueNow {
     /// What waits in lanes that somebody has paused.
     pub(crate) held: u64,
     pub(crate) lanes: Vec<LaneLine>,
-    /// How many workers there are, and the first of them.
+    /// How many workers run, how many there are with those that are lost, and the first of them.
     pub(crate) workers_count: usize,
+    pub(crate) workers_known: usize,
     pub(crate) workers: Vec<WorkerLine>,
 }
 
@@ -84,7 +85,8 @@ impl QueueNow {
             held: lanes.iter().filter(|lane| lane.paused).map(|lane| lane.ready + lane.delayed).sum(),
             late: oldest.is_some_and(|at| now.0 - at.0 > WAIT_MAX_MS),
             lanes: lanes.iter().take(ROWS).map(line).collect(),
-            workers_count: workers.len(),
+            workers_count: workers::running(&workers, now),
+            workers_known: workers.len(),
             workers: workers::lines(visit, workers, ROWS, NAMED_MAX).await?,
         })
     }

@@ -32,6 +32,8 @@ struct WorkersPage {
     frame: Frame,
     /// The queue answered.
     told: bool,
+    /// One of them is not lost.
+    runs: bool,
     rows: Vec<WorkerLine>,
     lease: String,
 }
@@ -44,6 +46,8 @@ pub(crate) struct WorkerLine {
     pub(crate) since: Option<Moment>,
     pub(crate) seen: Moment,
     pub(crate) late: bool,
+    /// Its lease is over: what it ran is anybody's.
+    pub(crate) lost: bool,
     /// Until another worker takes over what it runs.
     pub(crate) left: String,
     pub(crate) in_flight: u64,
@@ -66,9 +70,16 @@ async fn workers(visit: Visit) -> Shown {
     let view =
         view.inspect_err(|error| tracing::warn!(%error, "workers are not shown: the queue does not answer")).ok();
     let told = view.is_some();
-    let rows = lines(&visit, view.map(|view| view.workers).unwrap_or_default(), WORKERS_MAX, NAMED_MAX).await?;
+    let workers = view.map(|view| view.workers).unwrap_or_default();
+    let runs = running(&workers, visit.now) > 0;
+    let rows = lines(&visit, workers, WORKERS_MAX, NAMED_MAX).await?;
     let frame = Frame::of(&visit, Section::Workers, "Workers");
-    show(&WorkersPage { frame, told, rows, lease: length(u64::try_from(LEASE.as_millis()).unwrap_or(0)) })
+    show(&WorkersPage { frame, told, runs, rows, lease: length(u64::try_from(LEASE.as_millis()).unwrap_or(0)) })
+}
+
+/// How many of them are not lost. Who is lost stands among them until another worker has taken over.
+pub(crate) fn running(workers: &[WorkerView], now: UnixMs) -> usize {
+    workers.iter().filter(|worker| worker.expires_at > now).count()
 }
 
 /// At most `max` of them, those first that are late, each with up to `named_max` of the jobs that it runs.
@@ -112,7 +123,8 @@ async fn line(visit: &Visit, worker: WorkerView, named_max: usize) -> Result<Wor
         since: about.as_ref().map(|about| Moment::of(about.since, now)),
         slots: about.as_ref().map(|about| about.slots),
         seen: Moment::of(worker.last_seen, now),
-        late: silent_ms > LATE_MS,
+        late: silent_ms > LATE_MS && worker.expires_at > now,
+        lost: worker.expires_at <= now,
         left: length(left(worker.expires_at)),
         in_flight: worker.in_flight,
         more: own.len() - jobs.len(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dashboard::{PASSWORD, with_user},
-    harness::{App, Browser, Receiver, SOON, Script, Stack, eventually},
+    harness::{App, Browser, PrivateRedis, Receiver, SOON, Script, Stack, clock_ahead, eventually},
 };
 
 on_both_stacks!(
@@ -118,6 +118,48 @@ async fn a_lane_of_another_tenant_is_not_seen(stack: Stack) {
     ada.open("/t/acme/workers").await.expect(200, "<span class=\"soft\">busy</span>");
     assert!(app.client.get("/v1/lanes").send().await.expect(200).list("/data").is_empty());
     let_go.send(true).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_workers_that_died_hard_nobody_says_that_they_run() {
+    let app = App::builder(Stack::Postgres).role("api").start().await;
+    crate::dashboard::create_user(&app, "ada", "viewer");
+    let mut worker = app.beside("worker").await;
+    let today = app.beside("dashboard").await;
+    let has_worker = || async {
+        let mut ada = Browser::signed_in(&today, "ada", PASSWORD).await;
+        ada.open("/t/default").await.text.contains("<dt>Workers</dt><dd>1</dd>").then_some(())
+    };
+    eventually("the worker is shown", SOON, has_worker).await;
+    worker.kill();
+    // As it is seen in a minute, when its lease is over.
+    let later = app.beside_with("dashboard", &clock_ahead(60)).await;
+    let mut ada = Browser::signed_in(&later, "ada", PASSWORD).await;
+    let overview = ada.open("/t/default").await.expect(200, "No worker is running: nothing is delivered.").text;
+    let workers = ada.open("/t/default/workers").await.expect(200, "so nothing is delivered").text;
+    assert!(!overview.contains("All is well") && overview.contains("<dt>Workers</dt><dd>0</dd>"), "{overview}");
+    let first = overview.split("<h2 id=\"trouble\">").nth(1).and_then(|rest| rest.split("<li>").nth(1)).unwrap();
+    assert!(first.contains("No worker is running"), "{first}");
+    assert!(workers.contains("No worker is running") && workers.contains("is lost</h2>"), "{workers}");
+    assert!(!workers.contains("within 0 ms"), "{workers}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_away_is_told_and_one_that_was_restarted_is_not() {
+    let mut redis = PrivateRedis::start().await;
+    let app = App::builder(Stack::Postgres).env("POSTRIDER_REDIS_URL", redis.url()).start().await;
+    crate::dashboard::create_user(&app, "ada", "viewer");
+    app.client.post("/v1/lanes/reports/pause").send().await.expect(200);
+    let pages = app.beside("dashboard").await;
+    let mut ada = Browser::signed_in(&pages, "ada", PASSWORD).await;
+    ada.open("/t/default/lanes/reports").await.expect(200, "In the queue now");
+    redis.kill();
+    redis.restart().await;
+    let page = ada.open("/t/default").await.expect(200, "In the queue now");
+    assert!(!page.text.contains("The queue does not answer"), "{}", page.text);
+    redis.kill();
+    let page = ada.open("/t/default/lanes/reports").await.expect(200, "The queue does not answer");
+    assert!(!page.text.contains("Nothing of it waits or runs."), "{}", page.text);
 }
 
 async fn workers_are_shown_with_what_they_run(stack: Stack) {
