@@ -19,7 +19,7 @@ use postrider_core::{
     store::{RetentionAges, Store},
     trace::Tracer,
 };
-use postrider_dashboard::{DashboardParts, DashboardSettings};
+use postrider_dashboard::{DashboardParts, DashboardSettings, origin_of};
 use postrider_worker::{WorkerMetrics, WorkerParts, WorkerSettings};
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -248,6 +248,7 @@ fn dashboard(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<Dashboar
         dispatcher: parts.dispatcher.clone(),
         settings: DashboardSettings {
             tls: settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
+            public_origin: settings.public_url.as_deref().and_then(origin_of),
             trusted_proxies: settings.trusted_proxies.clone(),
             proxy_user_header: settings.proxy_user_header.clone(),
             redaction: Redaction::new(settings.redacted_fields.clone()),

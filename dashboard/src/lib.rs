@@ -87,6 +87,7 @@ pub use self::{
     call_arguments::CallRules,
     nowhere::surrounded,
     password::{HashError, password_hash},
+    session::origin_of,
 };
 use self::{
     page::Refusal, password::Passwords, portal_refusal::PortalRefusal, portal_visit::Guest, throttle::Throttle,
@@ -108,6 +109,8 @@ pub struct DashboardParts {
 pub struct DashboardSettings {
     /// Browsers reach it over https.
     pub tls: bool,
+    /// The origin that browsers use, by [`origin_of`].
+    pub public_origin: Option<String>,
     /// Who is believed where a request comes from.
     pub trusted_proxies: Vec<IpNet>,
     /// The header in which they say who is signed in.

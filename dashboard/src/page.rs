@@ -109,6 +109,8 @@ pub(crate) struct Frame {
     pub(crate) token: String,
     /// A form did nothing since its session was over.
     pub(crate) after_form: bool,
+    /// A proxy has signed the user in, and it alone signs them out.
+    pub(crate) proxied: bool,
 }
 
 impl Frame {
@@ -122,6 +124,7 @@ impl Frame {
             tenants: visit.tenants.clone(),
             token: visit.session.form_token(),
             after_form: visit.after_form,
+            proxied: visit.proxied,
         }
     }
 

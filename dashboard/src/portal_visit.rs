@@ -132,7 +132,7 @@ impl FromRequest<Dashboard> for GuestDeed {
     async fn from_request(request: Request, dashboard: &Dashboard) -> Result<Self, PortalRefusal> {
         let (mut parts, body) = request.into_parts();
         let guest = Guest::from_request_parts(&mut parts, dashboard).await?;
-        let fields = form(&parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
+        let fields = form(dashboard, &parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
         match fields.raw("token").is_some_and(|token| guest.session.is_form_token(token)) {
             true => Ok(Self { guest, fields }),
             false => Err(Refusal::Forged.into()),

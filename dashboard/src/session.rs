@@ -72,14 +72,31 @@ pub(crate) fn no_cookie(tls: bool) -> Option<HeaderValue> {
 
 /// Whether a request that changes something comes from a page of this host, by what browsers say of it (Fetch Metadata,
 /// section 2.4; RFC 6454). A caller that is no browser says nothing and brings no cookie by itself.
-pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
+///
+/// A proxy may have put another name in `Host`, so `public`, the origin that browsers use, is ours too.
+pub(crate) fn is_from_here(headers: &HeaderMap, public: Option<&str>) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text("sec-fetch-site") {
         return site == "same-origin" || site == "none";
     }
     let Some(origin) = text("origin") else { return true };
-    let host = text("host").unwrap_or_default();
-    origin.split_once("://").is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
+    let Some(origin) = origin_of(origin) else { return false };
+    let scheme = origin.split_once("://").map_or("", |(scheme, _)| scheme);
+    let host = text("host").and_then(|host| origin_of(&format!("{scheme}://{host}")));
+    host.as_deref() == Some(&origin) || public == Some(&origin)
+}
+
+/// The origin of an address, as browsers write it (RFC 6454, section 6.2): in lower case, without the scheme's own port.
+pub fn origin_of(url: &str) -> Option<String> {
+    let url = url.to_ascii_lowercase();
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty())?;
+    let port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    Some(format!("{scheme}://{}", host.strip_suffix(port).unwrap_or(host)))
 }
 
 /// Whether a link of another site leads here, by what browsers say of it (Fetch Metadata, section 2.4).
@@ -135,11 +152,18 @@ mod tests {
 
     #[test]
     fn what_another_site_sends_is_told_apart() {
-        let from = |pairs: &[(&'static str, &'static str)]| is_from_here(&headers(pairs));
+        let public = origin_of("https://Hooks.example/");
+        let from = |pairs: &[(&'static str, &'static str)]| is_from_here(&headers(pairs), public.as_deref());
         assert!(from(&[]));
         assert!(from(&[("sec-fetch-site", "same-origin"), ("origin", "https://proxy.example")]));
         assert!(from(&[("origin", "http://a.example:7077"), ("host", "a.example:7077")]));
+        assert!(from(&[("origin", "https://hooks.example"), ("host", "127.0.0.1:7077")]), "a proxy wrote another host");
+        assert!(from(&[("origin", "https://a.example"), ("host", "A.example:443")]));
+        assert!(from(&[("origin", "http://a.example"), ("host", "a.example:80")]));
         for bad in [
+            [("origin", "http://hooks.example"), ("host", "127.0.0.1:7077")],
+            [("origin", "https://hooks.example:8443"), ("host", "hooks.example")],
+            [("origin", "https://a.example"), ("host", "a.example:80")],
             [("sec-fetch-site", "cross-site"), ("host", "a.example")],
             [("sec-fetch-site", "same-site"), ("host", "a.example")],
             [("origin", "http://b.example"), ("host", "a.example")],

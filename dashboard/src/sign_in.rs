@@ -20,7 +20,7 @@ use crate::{
     fields::Fields,
     page::{Refusal, Shown, base, show_with},
     session::{Session, no_cookie},
-    visit::{SMALL_FORM_BYTES_MAX, client_address, form, signed_in},
+    visit::{SMALL_FORM_BYTES_MAX, client_address, form, signed_in, signed_in_at_proxy},
 };
 
 pub(crate) fn router() -> Router<Dashboard> {
@@ -63,8 +63,13 @@ async fn first_tenant(State(dashboard): State<Dashboard>, request: Request) -> S
 }
 
 async fn sign_in_page(State(dashboard): State<Dashboard>, request: Request) -> Shown {
-    let fields = Fields::parse(request.uri().query().unwrap_or_default().as_bytes())?;
+    let parts = request.into_parts().0;
+    let fields = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
     let next = here(fields.text("next"));
+    // Whom a proxy has signed in needs no password, and could not become somebody else by one.
+    if signed_in_at_proxy(&parts, &dashboard).await?.is_some() {
+        return Ok(Redirect::to(next).into_response());
+    }
     let has_users = dashboard.store.has_users().await?;
     let after_form = is_after_form(next);
     show_with(StatusCode::OK, &SignInPage { style: &STYLE_PATH, has_users, next, after_form, name: "", error: None })
@@ -72,7 +77,7 @@ async fn sign_in_page(State(dashboard): State<Dashboard>, request: Request) -> S
 
 async fn sign_in(State(dashboard): State<Dashboard>, request: Request) -> Shown {
     let (parts, body) = request.into_parts();
-    let fields = form(&parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
+    let fields = form(&dashboard, &parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
     let address = client_address(&parts, &dashboard.settings.trusted_proxies);
     let (name, password) = (fields.text("name").unwrap_or_default(), fields.raw("password").unwrap_or_default());
     let next = here(fields.text("next"));
@@ -105,7 +110,7 @@ async fn sign_in(State(dashboard): State<Dashboard>, request: Request) -> Shown 
 
 async fn sign_out(State(dashboard): State<Dashboard>, request: Request) -> Shown {
     let (parts, body) = request.into_parts();
-    form(&parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
+    form(&dashboard, &parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
     if let Some(session) = Session::of(&parts.headers, dashboard.settings.tls) {
         dashboard.store.end_session(&session.hash()).await?;
     }
@@ -125,7 +130,7 @@ async fn welcome_page(State(dashboard): State<Dashboard>, request: Request) -> S
 /// Makes the first user, who may do everything, and signs it in.
 async fn welcome(State(dashboard): State<Dashboard>, request: Request) -> Shown {
     let (parts, body) = request.into_parts();
-    let fields = form(&parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
+    let fields = form(&dashboard, &parts.headers, body, SMALL_FORM_BYTES_MAX).await?;
     let key = fields.text("key").unwrap_or_default();
     if !dashboard.store.is_first_user_key(key).await? {
         return Ok(Redirect::to("/sign-in").into_response());

@@ -39,7 +39,7 @@ pub(crate) struct Visit {
     pub(crate) dashboard: Dashboard,
     pub(crate) session: Session,
     /// A proxy says who it is, so that there is no session of our own.
-    proxied: bool,
+    pub(crate) proxied: bool,
     pub(crate) user: User,
     pub(crate) actor: Actor,
     pub(crate) tenant: Tenant,
@@ -184,7 +184,7 @@ async fn deed(request: Request, dashboard: &Dashboard, bytes_max: usize) -> Resu
     if !visit.may(UserRole::Operator) {
         return Err(Refusal::Role(UserRole::Operator));
     }
-    let fields = form(&parts.headers, body, bytes_max).await?;
+    let fields = form(dashboard, &parts.headers, body, bytes_max).await?;
     match fields.raw("token").is_some_and(|token| visit.session.is_form_token(token)) {
         true => Ok(Deed { visit, fields }),
         false => Err(Refusal::Forged),
@@ -192,8 +192,13 @@ async fn deed(request: Request, dashboard: &Dashboard, bytes_max: usize) -> Resu
 }
 
 /// The fields of a form that a page of this host sent.
-pub(crate) async fn form(headers: &HeaderMap, body: RequestBody, bytes_max: usize) -> Result<Fields, Refusal> {
-    if !is_from_here(headers) {
+pub(crate) async fn form(
+    dashboard: &Dashboard,
+    headers: &HeaderMap,
+    body: RequestBody,
+    bytes_max: usize,
+) -> Result<Fields, Refusal> {
+    if !is_from_here(headers, dashboard.settings.public_origin.as_deref()) {
         return Err(Refusal::Forged);
     }
     let bytes = to_bytes(body, bytes_max).await;
@@ -225,7 +230,7 @@ pub(crate) async fn signed_in(parts: &Parts, dashboard: &Dashboard, now: UnixMs)
 }
 
 /// Whom a trusted proxy names. Forms are bound to the name, since there is no session of our own.
-async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Option<SignedIn>, Refusal> {
+pub(crate) async fn signed_in_at_proxy(parts: &Parts, dashboard: &Dashboard) -> Result<Option<SignedIn>, Refusal> {
     let Some(header) = &dashboard.settings.proxy_user_header else { return Ok(None) };
     if !dashboard.settings.trusted_proxies.iter().any(|network| network.contains(&connected(parts))) {
         return Ok(None);
@@ -272,13 +277,20 @@ pub(crate) fn client_address(parts: &Parts, trusted: &[IpNet]) -> IpAddr {
     let named: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
     let mut last = connected;
     for name in named.iter().rev() {
-        let Ok(address) = name.trim().parse::<IpAddr>() else { break };
+        let Some(address) = address_in(name.trim()) else { break };
         last = address.to_canonical();
         if !is_proxy(&last) {
             break;
         }
     }
     last
+}
+
+/// An address as proxies write it: alone, in brackets, or with the port that it came from.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let in_brackets = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let alone = in_brackets.unwrap_or(text).parse().ok();
+    alone.or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))
 }
 
 #[cfg(test)]
@@ -300,6 +312,10 @@ mod tests {
         assert_eq!(of("192.0.2.9", Some("198.51.100.1"), &proxies), "192.0.2.9");
         assert_eq!(of("10.0.0.1", Some("203.0.113.7, 198.51.100.1, 10.0.0.2"), &proxies), "198.51.100.1");
         assert_eq!(of("10.0.0.1", Some("nonsense"), &proxies), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", Some("198.51.100.1:5555, 10.0.0.2:80"), &proxies), "198.51.100.1");
+        for written in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443"] {
+            assert_eq!(of("10.0.0.1", Some(written), &proxies), "2001:db8::1");
+        }
         assert_eq!(of("::ffff:10.0.0.1", None, &[]), "10.0.0.1");
     }
 }

@@ -11,6 +11,7 @@ on_both_stacks!(
     a_token_is_made_shown_once_and_revoked,
     settings_show_where_they_are_set_and_no_secret,
     a_trusted_proxy_signs_users_in_and_nobody_else_does,
+    a_form_is_taken_through_a_proxy_that_writes_another_host,
 );
 
 async fn a_user_is_made_changed_given_a_password_and_removed(stack: Stack) {
@@ -105,6 +106,9 @@ async fn a_trusted_proxy_signs_users_in_and_nobody_else_does(stack: Stack) {
     let mut ada = Browser::new(&app).telling("x-forwarded-user", "Ada");
     let page = ada.open("/t/default").await.expect(200, "(operator)");
     assert_eq!(page.path, "/t/default");
+    assert!(!page.text.contains("/sign-out") && page.text.contains("signed in by your proxy"), "{}", page.text);
+    let page = ada.open("/sign-in?next=%2Ft%2Fdefault%2Fjobs").await.expect(200, "Jobs");
+    assert_eq!(page.path, "/t/default/jobs", "whom a proxy has signed in is asked for no password");
     ada.send("/t/default/dead-letters/bulk", &[("act", "replay")]).await.expect(403, "Nothing was done");
     let token = ada.open("/t/default/dead-letters/bulk?act=replay").await.expect(200, "0 dead letters");
     assert!(!token.text.contains("name=\"token\""), "nothing to send");
@@ -115,6 +119,17 @@ async fn a_trusted_proxy_signs_users_in_and_nobody_else_does(stack: Stack) {
     crate::dashboard::create_user(&app, "ada", "operator");
     let mut ada = Browser::new(&app).telling("x-forwarded-user", "ada");
     assert!(ada.open("/t/default").await.path.starts_with("/sign-in"), "not from a trusted proxy");
+}
+
+async fn a_form_is_taken_through_a_proxy_that_writes_another_host(stack: Stack) {
+    let app = App::builder(stack).env("POSTRIDER_PUBLIC_URL", "http://Hooks.example:80/").start().await;
+    crate::dashboard::create_user(&app, "ada", "admin");
+    let signs_in = async |origin: &str| {
+        let form = [("name", "ada"), ("password", PASSWORD), ("next", "/t/default")];
+        Browser::new(&app).send_from(origin, "/sign-in", &form).await
+    };
+    signs_in("http://hooks.example").await.expect(200, "All is well");
+    signs_in("http://elsewhere.example").await.expect(403, "Nothing was done");
 }
 
 fn secret(page: &str) -> String {

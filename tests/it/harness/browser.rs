@@ -80,6 +80,11 @@ impl Browser {
         self.ask(path, Some(fields), &[("sec-fetch-site", "cross-site")]).await
     }
 
+    /// As [`Self::send`], from a browser that says the page's origin and no more, as over plain HTTP.
+    pub(crate) async fn send_from(&mut self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.ask(path, Some(fields), &[("origin", origin)]).await
+    }
+
     async fn ask(&mut self, path: &str, form: Option<&[(&str, &str)]>, headers: &[(&str, &str)]) -> Page {
         let (mut path, mut form) = (path.to_owned(), form);
         loop {
