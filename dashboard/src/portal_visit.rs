@@ -1,6 +1,8 @@
 //! An integrator with a link: what its cookie grants, and the forms of its pages. A portal's cookie opens no page of
 //! operators, and an operator's session none of the portal.
 
+use std::time::Duration;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
     http::{HeaderMap, HeaderValue, header, request::Parts},
@@ -31,6 +33,8 @@ use crate::{
 const COOKIE: &str = "postrider_portal";
 /// Browsers take a cookie of such a name only over https (RFC 6265bis §4.1.3.1).
 const COOKIE_OVER_TLS: &str = "__Secure-postrider_portal";
+/// How long a browser keeps a link that has run out.
+const KEPT_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Who acts, for the audit log.
 const ACTOR: &str = "portal";
 
@@ -140,11 +144,12 @@ impl FromRequest<Dashboard> for GuestDeed {
     }
 }
 
-/// The header that gives a link to a browser, for as long as it opens anything.
+/// The header that gives a link to a browser. What it opens, and until when, the link says; its browser keeps it for a while after
+/// that, so that whoever comes back is told that it ran out.
 pub(crate) fn portal_cookie(link: &str, grant: &PortalGrant, now: UnixMs, tls: bool) -> Option<HeaderValue> {
     let (name, secure) = if tls { (COOKIE_OVER_TLS, "; Secure") } else { (COOKIE, "") };
     let own = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
-    let age_s = grant.expires_at.since(now).as_secs();
+    let age_s = (grant.expires_at.since(now) + KEPT_AFTER).as_secs();
     let text = format!("{name}={link}.{own}; Path=/portal; Max-Age={age_s}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(text).ok()
 }
@@ -154,4 +159,17 @@ fn cookie_text(headers: &HeaderMap, tls: bool) -> Option<String> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == wanted).map(|(_, text)| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_keeps_a_link_that_has_run_out() {
+        let now = UnixMs(1_000);
+        let grant = PortalGrant { tenant: Id::new(), epoch: 0, expires_at: now, endpoints: Vec::new() };
+        let cookie = portal_cookie("link", &grant, now, false).unwrap();
+        assert!(cookie.to_str().unwrap().contains("; Max-Age=2592000; "), "{cookie:?}");
+    }
 }
