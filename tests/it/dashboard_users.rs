@@ -38,6 +38,9 @@ async fn a_user_is_made_changed_given_a_password_and_removed(stack: Stack) {
         secret(&ada.send("/t/default/users/bob/password", &renewed).await.expect(200, "The password of bob").text);
     assert!(other != password && bob.open("/t/default").await.path.starts_with("/sign-in"), "signed out");
     Browser::signed_in(&app, "bob", &other).await;
+    let list = crate::harness::good(app.shell(&["user", "list"]));
+    let columns: Vec<_> = list.lines().map(|line| line.find("CREATED").or_else(|| line.find("20"))).collect();
+    assert!(columns.len() == 3 && columns.iter().all(|column| *column == columns[0]), "one below another: {list}");
     ada.send("/t/default/users/ada/remove", &[token]).await.expect(409, "This is you");
     ada.send("/t/default/users/bob/remove", &[token]).await.expect(200, "A new user");
     ada.send("/t/default/users/bob/remove", &[token]).await.expect(404, "no user");
