@@ -7,5 +7,6 @@ pub mod endpoint_test;
 pub mod lane_control;
 pub mod queue;
 pub mod running;
+pub mod site;
 pub mod store;
 pub mod trace;

@@ -1,5 +1,6 @@
-//! Sites: the addresses of their pages, and what redirect rules do to them.
+//! Sites whose sitemaps and feeds are made here: their languages and their addresses.
 
+pub mod language;
 pub mod permalink;
 pub mod preflight;
 pub mod redirects;
