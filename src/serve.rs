@@ -10,12 +10,13 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, CallArguments, HealthState};
+use postrider_api::{ApiMetrics, ApiParts, ApiSettings, ApiState, CallArguments, HealthState, PublicFiles};
 use postrider_core::{
     config::{InForce, Settings},
     dispatch::Dispatcher,
     domain::{redaction::Redaction, tenant::Tenant},
     queue::{Queue, QueueGauges},
+    site::Storage,
     store::{RetentionAges, Store},
     trace::Tracer,
 };
@@ -210,7 +211,8 @@ fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Route
     if roles.dashboard {
         router = router.merge(postrider_dashboard::router(dashboard(parts, stop)?)?);
     }
-    let router = postrider_api::surrounded(router, metrics);
+    let public = PublicFiles::new(parts.store.clone(), storage(&parts.settings));
+    let router = postrider_api::surrounded(router, public, metrics);
     Ok(if roles.dashboard { postrider_dashboard::surrounded(router) } else { router })
 }
 
@@ -269,6 +271,7 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         egress: connections::way_out(settings)?,
+        storage: storage(settings),
         metrics,
         tracer,
         settings: WorkerSettings {
@@ -285,6 +288,11 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
             },
         },
     })
+}
+
+/// Where what sites publish lies.
+fn storage(settings: &Settings) -> Storage {
+    Storage::new(&settings.data_dir.join("sites"))
 }
 
 fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {

@@ -20,6 +20,7 @@ use crate::{
     header::only,
     metrics::ApiMetrics,
     problem::{Code, Problem},
+    public_files::{self, PublicFiles},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,10 +30,11 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Puts all of a process' routes into their surroundings: what nothing is at, a wrong method and a panic are problems
 /// like others, and every answer has its request's id.
-pub fn surrounded(routes: Router, metrics: ApiMetrics) -> Router {
+pub fn surrounded(routes: Router, public: PublicFiles, metrics: ApiMetrics) -> Router {
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(public, public_files::serve))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state((metrics, Told::default()), surround))
 }

@@ -216,6 +216,10 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
             let Nothing {} = parse_at(request.args.get(), "/args")?;
             None
         }
+        JobKind::SiteRegenerate => {
+            let detail = "sites are made again by their changes, or with POST /v1/sites/{site}/regenerate";
+            return Err(Problem::at(Code::InvalidBody, "/kind", detail));
+        }
         JobKind::WebhookDeliver | JobKind::WebhookTest => {
             let detail = "deliveries are made by events; publish one with POST /v1/events";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));

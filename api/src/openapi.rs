@@ -19,7 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    context, dead_letters, endpoints, events, failures, jobs, lanes, operations, state::ApiState, tenants, tokens,
+    context, dead_letters, endpoints, events, failures, jobs, lanes, operations, sites, state::ApiState, tenants,
+    tokens,
 };
 
 const DOCS: &str = include_str!("docs.html");
@@ -58,7 +59,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(lanes::router())
         .merge(dead_letters::router())
         .merge(operations::router())
-        .merge(failures::router());
+        .merge(failures::router())
+        .merge(sites::router());
     let document = router.get_openapi_mut();
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     let components = document.components.take().unwrap_or_else(|| ComponentsBuilder::new().build());
@@ -73,7 +75,7 @@ fn documented() -> OpenApiRouter<ApiState> {
 }
 
 fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
 /// What holds for every call: an id of its own, and that it may answer with a problem.

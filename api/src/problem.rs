@@ -272,6 +272,10 @@ impl Faults {
         }
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// # Errors
     /// When a fault was noted.
     pub(crate) fn result(self) -> Result<(), Problem> {

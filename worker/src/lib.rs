@@ -13,6 +13,7 @@ mod outcomes;
 mod pace;
 mod run;
 mod settle;
+mod site;
 mod sweep;
 mod upkeep;
 
@@ -25,6 +26,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::endpoint::FAILING_DISABLES_AFTER,
     queue::Queue,
+    site::Storage,
     store::{RetentionAges, Store},
     trace::Tracer,
 };
@@ -44,6 +46,8 @@ pub struct WorkerParts {
     pub queue: Queue,
     pub dispatcher: Dispatcher,
     pub egress: EgressClient,
+    /// Where what sites publish lies.
+    pub storage: Storage,
     pub metrics: WorkerMetrics,
     pub tracer: Tracer,
     pub settings: WorkerSettings,

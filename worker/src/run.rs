@@ -25,6 +25,7 @@ use crate::{
     outcomes::Recorder,
     pace::{Waiting, rest},
     settle::{self, Settler},
+    site::{Publisher, watch},
     sweep::{self, Sweeper},
     upkeep,
 };
@@ -160,6 +161,8 @@ impl Worker {
         };
         sweeper.start(&mut intake);
         upkeep::start(parts, &self.shutdown, &mut intake);
+        let publisher = Publisher { store: parts.store.clone(), storage: parts.storage.clone() };
+        intake.spawn(watch::run(publisher, parts.dispatcher.clone(), self.shutdown.clone()));
         intake.spawn(operations::run(parts.store.clone(), parts.dispatcher.clone(), self.shutdown.clone()));
         intake
     }

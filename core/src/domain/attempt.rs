@@ -89,6 +89,8 @@ pub enum AttemptClass {
     Protocol,
     /// The job itself cannot be run as it is.
     Invalid,
+    /// What was made of a site could not be made public.
+    Publish,
     /// Postrider's own code panicked.
     Panic,
     /// Its worker vanished.
@@ -96,7 +98,7 @@ pub enum AttemptClass {
 }
 
 impl AttemptClass {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Succeeded,
         Self::HttpStatus,
         Self::Redirect,
@@ -107,6 +109,7 @@ impl AttemptClass {
         Self::Egress,
         Self::Protocol,
         Self::Invalid,
+        Self::Publish,
         Self::Panic,
         Self::Lost,
     ];
@@ -143,6 +146,7 @@ impl AttemptClass {
             Self::Egress => "egress",
             Self::Protocol => "protocol",
             Self::Invalid => "invalid",
+            Self::Publish => "publish",
             Self::Panic => "panic",
             Self::Lost => "lost",
         }

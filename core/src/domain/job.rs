@@ -96,12 +96,14 @@ pub enum JobKind {
     WebhookTest,
     /// Any HTTP call.
     HttpRequest,
+    /// All that is stale of a site is made again and published.
+    SiteRegenerate,
     /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
     Noop,
 }
 named!(JobKind, "a kind of job", {
     WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
-    Noop => "noop",
+    SiteRegenerate => "site.regenerate",    Noop => "noop",
 });
 
 /// What SQL knows of a job. While it is `Pending`, see [`JobView`] for what it is doing.

@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::{Id, UnixMs, endpoint::Endpoint, tenant::Tenant};
+use super::{Id, UnixMs, endpoint::Endpoint, site::settings::SiteSlug, tenant::Tenant};
 
 /// Bytes of a lane's name.
 pub const LANE_NAME_BYTES_MAX: usize = 200;
@@ -12,6 +12,9 @@ pub const IN_FLIGHT_MAX: u32 = 64;
 /// The same while its receiver answers quickly: most of such a job's time in flight is that of its claim and its commit.
 pub const QUICK_IN_FLIGHT_MAX: u32 = 256;
 pub const QUICK: Duration = Duration::from_millis(100);
+
+/// What names of sites' lanes begin with.
+const SITE_PREFIX: &str = "site:";
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +29,19 @@ impl LaneName {
     #[must_use]
     pub fn of_endpoint(id: Id<Endpoint>) -> Self {
         Self(id.to_string())
+    }
+
+    /// The lane of all that is made of one site.
+    #[must_use]
+    pub fn of_site(slug: &SiteSlug) -> Self {
+        Self(format!("{SITE_PREFIX}{slug}"))
+    }
+
+    /// What holds for it where nobody has set anything: a site's jobs run one after the other.
+    #[must_use]
+    pub fn usual_settings(&self) -> LaneSettings {
+        let concurrency_max = self.0.starts_with(SITE_PREFIX).then_some(1);
+        LaneSettings { concurrency_max, ..LaneSettings::default() }
     }
 
     #[must_use]

@@ -62,7 +62,7 @@ impl TenantEndpoints {
     /// What is set for a lane that is no endpoint's.
     #[must_use]
     pub fn lane(&self, name: &LaneName) -> LaneSettings {
-        self.lanes.get(name).cloned().unwrap_or_default()
+        self.lanes.get(name).cloned().unwrap_or_else(|| name.usual_settings())
     }
 
     #[must_use]

@@ -70,7 +70,7 @@ impl Scope<'_> {
     /// When the database does not answer.
     pub async fn lane_settings(&self, name: &LaneName) -> Result<LaneSettings, StoreError> {
         let row: Option<Row> = self.store.pool.fetch_one(self.one_lane(name)).await?;
-        Ok(row.map(Row::read).transpose()?.map(|(_, settings)| settings).unwrap_or_default())
+        Ok(row.map(Row::read).transpose()?.map_or_else(|| name.usual_settings(), |(_, settings)| settings))
     }
 
     /// Sets what `change` makes of a lane's settings, and answers with them; `None` refuses. Of a lane with the defaults nothing
@@ -86,7 +86,8 @@ impl Scope<'_> {
     ) -> Result<LaneSet, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         // Whoever sets the same lane waits here, also where nothing is set for it yet.
-        let place = self.row_of(name, &LaneSettings::default(), now).then(" ON CONFLICT (tenant_id, name) DO NOTHING");
+        let usual = name.usual_settings();
+        let place = self.row_of(name, &usual, now).then(" ON CONFLICT (tenant_id, name) DO NOTHING");
         let is_new = tx.execute(place).await? > 0;
         let lock = tx.for_update();
         let row: Option<Row> = tx.fetch_one(self.one_lane(name).then(lock)).await?;
@@ -97,12 +98,12 @@ impl Scope<'_> {
                 return Ok(LaneSet::TooMany);
             }
         }
-        let before = row.map(Row::read).transpose()?.map(|(_, settings)| settings).unwrap_or_default();
+        let before = row.map(Row::read).transpose()?.map_or_else(|| usual.clone(), |(_, settings)| settings);
         let Some(settings) = change(&before) else { return Ok(LaneSet::Refused) };
         if settings == before {
             return Ok(LaneSet::Done(settings));
         }
-        match settings == LaneSettings::default() {
+        match settings == usual {
             true => {
                 let delete = sql("DELETE FROM lanes").and(" WHERE tenant_id = ", self.tenant);
                 tx.execute(delete.and(" AND name = ", name.as_str())).await?;

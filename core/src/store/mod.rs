@@ -43,6 +43,10 @@ mod scratch;
 mod secrets;
 mod seed;
 mod sessions;
+mod site_build;
+mod site_marks;
+mod site_pages;
+mod sites;
 mod sql;
 mod stats;
 mod tenants;
@@ -93,6 +97,9 @@ pub use self::{
     secrets::{Rotated, Rotation},
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
+    site_build::{Overtaken, PublicFile, SiteRun},
+    site_marks::Stale,
+    site_pages::{PagesChanged, PutPage},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
     work::Work,
 };

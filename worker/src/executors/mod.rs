@@ -1,6 +1,7 @@
 //! One executor for each kind of job. Owns how a kind finds its executor, and what a failed attempt comes to.
 
 mod http_request;
+mod site_regenerate;
 mod trace;
 mod webhook_deliver;
 
@@ -34,6 +35,7 @@ use crate::{
     backend::Assignment,
     egress::{Call, EgressClient, Exchange},
     outcomes::{Ended, Execution, health},
+    site::Publisher,
 };
 
 /// A row that was read longer ago is read again before its job is run.
@@ -52,6 +54,7 @@ struct Parts {
     store: Store,
     dispatcher: Dispatcher,
     egress: EgressClient,
+    publisher: Publisher,
     user_agent: String,
     /// The process, as attempts name it.
     worker: String,
@@ -65,6 +68,7 @@ impl Executors {
             store: parts.store.clone(),
             dispatcher: parts.dispatcher.clone(),
             egress: parts.egress.clone(),
+            publisher: Publisher { store: parts.store.clone(), storage: parts.storage.clone() },
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
             refusals: parts.metrics.refusals.clone(),
@@ -81,8 +85,11 @@ impl Executors {
         crate::tests::panic_if_told(&work);
         match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::run(&self, &work).await,
-            JobKind::HttpRequest | JobKind::Noop if self.is_paused(&work).await => self.hold(&work).await,
+            JobKind::HttpRequest | JobKind::SiteRegenerate | JobKind::Noop if self.is_paused(&work).await => {
+                self.hold(&work).await
+            }
             JobKind::HttpRequest => http_request::run(&self, &work).await,
+            JobKind::SiteRegenerate => site_regenerate::run(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
         }
     }
@@ -137,7 +144,7 @@ impl Executors {
         let found = match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::schedule(self, work).await,
             JobKind::HttpRequest => http_request::schedule(work),
-            JobKind::Noop => None,
+            JobKind::SiteRegenerate | JobKind::Noop => None,
         };
         found.unwrap_or_default()
     }

@@ -87,6 +87,7 @@ impl Bench {
             dispatcher: Dispatcher::start(store.clone(), queue.clone()).0,
             store,
             queue,
+            storage: postrider_core::site::Storage::new(&std::env::temp_dir()),
             egress: EgressClient::new(policy, &EgressOptions::default()).unwrap(),
             metrics: WorkerMetrics::default(),
             tracer: Tracer::default(),

@@ -1,6 +1,9 @@
 //! Sites whose sitemaps and feeds are made here: their languages and their addresses.
 
+pub mod change;
 pub mod language;
+pub mod page;
 pub mod permalink;
 pub mod preflight;
 pub mod redirects;
+pub mod settings;

@@ -91,6 +91,18 @@ impl BaseUrl {
         &self.path
     }
 
+    /// The address of a canonical path below the base, as [`Self::path_of`] gave it.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Permalink {
+        Permalink(format!("{}{}{path}", self.origin, self.path))
+    }
+
+    /// What stands behind the base in an address of one of its pages.
+    #[must_use]
+    pub fn path_of<'a>(&self, link: &'a Permalink) -> &'a str {
+        link.0.get(self.origin.len() + self.path.len()..).unwrap_or_default()
+    }
+
     /// The canonical form of an address of a page, or of a path below the base that begins with a slash.
     ///
     /// # Errors

@@ -1,0 +1,164 @@
+//! What sites publish, by host and path: sitemaps and feeds as anybody may read them, with conditional requests (RFC 9110,
+//! section 13) and gzip.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use moka::future::Cache;
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        site::{language::LanguageTag, settings::Site},
+    },
+    site::{Label, Storage, unpacked},
+    store::{Store, StoreError},
+};
+
+use crate::problem::{Code, Problem};
+
+/// How long it is believed which site is at an address.
+const BELIEVED: std::time::Duration = std::time::Duration::from_secs(1);
+const PLACES_MAX: u64 = 10_000;
+/// How long others may keep a file without asking.
+const CACHE_CONTROL: &str = "public, max-age=30";
+
+/// Public files of all sites. Clones share what they remember.
+#[derive(Clone, Debug)]
+pub struct PublicFiles {
+    store: Store,
+    storage: Storage,
+    /// By scheme, host and folder.
+    places: Cache<String, Option<(Id<Site>, LanguageTag)>>,
+}
+
+/// Answers what asks for a public file; all else goes on.
+pub(crate) async fn serve(State(files): State<PublicFiles>, request: Request, next: Next) -> Response {
+    let Some((folder, name)) = public_name(&request) else { return next.run(request).await };
+    let asked = request.headers().clone();
+    match files.find(&asked, &folder, &name).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The folder and the name that a request asks for, where it may be a public file.
+fn public_name(request: &Request) -> Option<(String, String)> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let (folder, name) = request.uri().path().rsplit_once('/')?;
+    let known = ["sitemap", "news", "feed", "atom"].iter().any(|begin| name.starts_with(begin));
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    let typed = [".xml", ".json", ".gz"].iter().any(|end| name.ends_with(end));
+    (known && plain && typed).then(|| (folder.to_owned(), name.to_owned()))
+}
+
+impl PublicFiles {
+    #[must_use]
+    pub fn new(store: Store, storage: Storage) -> Self {
+        let places = Cache::builder().max_capacity(PLACES_MAX).time_to_live(BELIEVED).build();
+        Self { store, storage, places }
+    }
+
+    async fn find(&self, asked: &HeaderMap, folder: &str, name: &str) -> Result<Option<Response>, Problem> {
+        let host = asked.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let place = format!("{}{folder}", host.to_ascii_lowercase());
+        let found = self.places.try_get_with(place.clone(), self.look_up(&place)).await;
+        let Some((site, locale)) = found.map_err(|error| Problem::from(error.as_ref()))? else { return Ok(None) };
+        let (storage, kept) = (self.storage.clone(), name.to_owned());
+        let read = tokio::task::spawn_blocking(move || storage.read(&storage.folder(site, &locale), &kept)).await;
+        let read = read.map_err(std::io::Error::other).and_then(|read| read);
+        let Some(gzip) = read.map_err(|error| internal(&error))? else { return Ok(None) };
+        answer(asked, name, gzip).map(Some)
+    }
+
+    async fn look_up(&self, place: &str) -> Result<Option<(Id<Site>, LanguageTag)>, StoreError> {
+        let bases = ["https", "http"].map(|scheme| format!("{scheme}://{place}"));
+        Ok(self.store.site_at(&bases).await?.map(|(site, locale)| (site.id, locale)))
+    }
+}
+
+fn answer(asked: &HeaderMap, name: &str, gzip: Vec<u8>) -> Result<Response, Problem> {
+    let broken = |what: &str| internal(&format!("{name}: {what}"));
+    let label = Label::of(&gzip).ok_or_else(|| broken("it is no file of Postrider's"))?;
+    let packed = name.ends_with(".gz");
+    let coded = !packed && takes_gzip(asked);
+    let tag = format!("\"{}{}\"", hex(&label.hash[..16]), if packed || coded { "-gz" } else { "" });
+    let mut answer = match is_unchanged(asked, &tag, label.changed_at) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false if packed || coded => Body::from(gzip).into_response(),
+        false => Body::from(unpacked(&gzip).map_err(|error| broken(&error.to_string()))?).into_response(),
+    };
+    let headers = answer.headers_mut();
+    let mut set = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(header::ETAG, &tag);
+    set(header::LAST_MODIFIED, &http_date(label.changed_at));
+    set(header::CACHE_CONTROL, CACHE_CONTROL);
+    set(header::CONTENT_TYPE, media_type(name));
+    if !packed {
+        set(header::VARY, "accept-encoding");
+    }
+    if coded {
+        set(header::CONTENT_ENCODING, "gzip");
+    }
+    Ok(answer)
+}
+
+fn internal(cause: &impl std::fmt::Display) -> Problem {
+    let detail = "the file cannot be read here; the log has the reason";
+    let mut problem = Problem::new(Code::Internal, detail);
+    problem.cause = Some(cause.to_string());
+    problem
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name {
+        name if name.ends_with(".gz") => "application/gzip",
+        name if name.ends_with(".json") => "application/feed+json; charset=utf-8",
+        name if name.starts_with("feed") => "application/rss+xml; charset=utf-8",
+        name if name.starts_with("atom") => "application/atom+xml; charset=utf-8",
+        _ => "application/xml; charset=utf-8",
+    }
+}
+
+/// Whether gzip is among the codings that are taken, with a weight above 0 (RFC 9110, section 12.5.3).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let lists = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok()).unwrap_or(1.0);
+        matches!(name.trim().to_ascii_lowercase().as_str(), "gzip" | "*") && weight > 0.0
+    })
+}
+
+/// `If-None-Match` is looked at first, and alone where it is there (RFC 9110, section 13.2.2).
+fn is_unchanged(asked: &HeaderMap, tag: &str, changed_at: UnixMs) -> bool {
+    let mut known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok()).peekable();
+    if known.peek().is_some() {
+        let same = |one: &str| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag;
+        return known.flat_map(|tags| tags.split(',')).any(|one| same(one.trim()));
+    }
+    let since = asked.get(header::IF_MODIFIED_SINCE).and_then(|since| since.to_str().ok());
+    since
+        .and_then(|since| jiff::fmt::rfc2822::parse(since).ok())
+        .is_some_and(|since| changed_at.0 <= since.timestamp().as_millisecond())
+}
+
+/// An HTTP date (RFC 9110, section 5.6.7).
+fn http_date(time: UnixMs) -> String {
+    let time = jiff::Timestamp::from_millisecond(time.0).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

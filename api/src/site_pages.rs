@@ -1,0 +1,303 @@
+//! `/v1/sites/{site}/pages`: pages as translation groups, one at a time or many.
+
+use std::collections::BTreeMap;
+
+use axum::{Json as Answer, extract::FromRequestParts, http::request::Parts, response::Response};
+use postrider_core::{
+    domain::{
+        UnixMs,
+        site::{
+            page::{Draft, Enclosure, Page, PageKey, Quarantined, Translation, judge},
+            settings::Site,
+        },
+    },
+    store::PutPage,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Caller, Publish, ReadPublished},
+    json::{Json, Object},
+    problem::{Code, Problem},
+    sites::find,
+    state::ApiState,
+    wire::accepted,
+};
+
+/// Pages of one batch.
+const BATCH_PAGES_MAX: usize = 1_000;
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(put, get, delete)).routes(routes!(delete_translation)).routes(routes!(batch))
+}
+
+/// A page: all of its translations.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageRequest {
+    /// By locale.
+    #[schema(value_type = BTreeMap<String, TranslationJson>)]
+    translations: BTreeMap<String, Object<TranslationJson>>,
+}
+
+/// A page of a batch.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchPage {
+    /// 1 to 255 bytes.
+    key: String,
+    /// By locale.
+    #[schema(value_type = BTreeMap<String, TranslationJson>)]
+    translations: BTreeMap<String, Object<TranslationJson>>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageBatch {
+    #[schema(value_type = Vec<BatchPage>, max_items = 1000)]
+    pages: Vec<Object<BatchPage>>,
+}
+
+/// One language of a page.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Translation)]
+pub(crate) struct TranslationJson {
+    /// Absolute, or a path below the locale's base; in whatever spelling, kept in its canonical one.
+    url: String,
+    title: String,
+    summary: Option<String>,
+    /// HTML.
+    content: Option<String>,
+    author: Option<String>,
+    /// RFC 3339.
+    published_at: String,
+    /// RFC 3339; absent: as it was published.
+    updated_at: Option<String>,
+    section: Option<String>,
+    /// An absolute address.
+    image: Option<String>,
+    #[schema(value_type = Option<EnclosureJson>)]
+    enclosure: Option<Object<EnclosureJson>>,
+    /// Search engines are to find it; absent: true.
+    #[serde(default = "yes")]
+    indexable: bool,
+    /// It belongs into the news sitemap; absent: false.
+    #[serde(default)]
+    news: bool,
+}
+
+/// A file that goes with an item of a feed.
+#[derive(Debug, Serialize, Deserialize, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Enclosure)]
+pub(crate) struct EnclosureJson {
+    url: String,
+    /// A media type.
+    r#type: Option<String>,
+    /// In bytes.
+    length: Option<u64>,
+}
+
+/// A page as it is kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Page)]
+pub(crate) struct PageJson {
+    key: String,
+    translations: BTreeMap<String, TranslationJson>,
+}
+
+/// What came of a page.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PageAccepted {
+    key: String,
+    /// Translations that are not published, and why. All others are.
+    quarantined: Vec<QuarantinedJson>,
+}
+
+/// A translation that is not published.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quarantined)]
+pub(crate) struct QuarantinedJson {
+    locale: String,
+    field: &'static str,
+    reason: String,
+}
+
+/// What came of many pages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BatchAccepted {
+    /// Pages that are not as they were.
+    changed: usize,
+    /// In the order of the batch.
+    results: Vec<PageAccepted>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl From<TranslationJson> for Draft {
+    fn from(json: TranslationJson) -> Self {
+        let TranslationJson { url, title, summary, content, author, published_at, updated_at, section, .. } = json;
+        let enclosure = json.enclosure.map(|Object(enclosure)| Enclosure {
+            url: enclosure.url,
+            media_type: enclosure.r#type,
+            length: enclosure.length,
+        });
+        let TranslationJson { image, indexable, news, .. } = json;
+        Self {
+            url,
+            title,
+            summary,
+            content,
+            author,
+            published_at,
+            updated_at,
+            section,
+            image,
+            enclosure,
+            indexable,
+            news,
+        }
+    }
+}
+
+impl TranslationJson {
+    fn of(site: &Site, translation: Translation) -> Option<(String, Self)> {
+        let Translation { link, text } = translation;
+        let locale = site.settings.locale(&link.locale)?;
+        let enclosure = text.enclosure.map(|enclosure| {
+            Object(EnclosureJson { url: enclosure.url, r#type: enclosure.media_type, length: enclosure.length })
+        });
+        let json = Self {
+            url: link.permalink(&locale.base).to_string(),
+            title: text.title,
+            summary: text.summary,
+            content: text.content,
+            author: text.author,
+            published_at: link.published_at.to_string(),
+            updated_at: Some(link.updated_at.to_string()),
+            section: link.section.map(String::from),
+            image: link.image,
+            enclosure,
+            indexable: link.indexable,
+            news: link.news,
+        };
+        Some((link.locale.to_string(), json))
+    }
+}
+
+impl PageAccepted {
+    fn of(put: &PutPage) -> Self {
+        let show = |one: &Quarantined| QuarantinedJson {
+            locale: one.locale.clone(),
+            field: one.field,
+            reason: one.reason.clone(),
+        };
+        Self { key: put.page.key.to_string(), quarantined: put.quarantined.iter().map(show).collect() }
+    }
+}
+
+/// A page's place: its site's slug, its key, and a locale where one is named.
+pub(crate) struct PagePath {
+    site: String,
+    key: PageKey,
+    locale: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PagePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+        let axum::extract::Path(mut path) =
+            path.map_err(|_| Problem::new(Code::NotFound, "the path is not understood"))?;
+        let key = path.remove("key").unwrap_or_default();
+        let key = key.parse().map_err(|error| Problem::new(Code::NotFound, error))?;
+        Ok(Self { site: path.remove("site").unwrap_or_default(), key, locale: path.remove("locale") })
+    }
+}
+
+fn judged(site: &Site, key: PageKey, translations: BTreeMap<String, Object<TranslationJson>>) -> PutPage {
+    let drafts = translations.into_iter().map(|(tag, Object(json))| (tag, Draft::from(json))).collect();
+    let (page, quarantined) = judge(&site.settings, key, drafts);
+    PutPage { page, quarantined }
+}
+
+/// Puts a page in place of what was there. Answers once it is durable; what of it cannot be published is in the answer.
+#[utoipa::path(put, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
+    params(("site" = String, Path), ("key" = String, Path)), request_body = PageRequest,
+    responses((status = 202, body = PageAccepted)))]
+async fn put(caller: Caller<Publish>, path: PagePath, Json(request): Json<PageRequest>) -> Result<Response, Problem> {
+    let site = find(&caller, &path.site).await?;
+    let put = judged(&site, path.key, request.translations);
+    let answer = PageAccepted::of(&put);
+    let changed = caller.scope().put_pages(&site, &[put], UnixMs::now()).await?;
+    caller.api.dispatcher().offer(changed.job.as_slice());
+    Ok(accepted(answer))
+}
+
+/// Shows a page as it is kept.
+#[utoipa::path(get, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
+    params(("site" = String, Path), ("key" = String, Path)), responses((status = 200, body = PageJson)))]
+async fn get(caller: Caller<ReadPublished>, path: PagePath) -> Result<Answer<PageJson>, Problem> {
+    let site = find(&caller, &path.site).await?;
+    let Some(Page { key, translations }) = caller.scope().page(&site, &path.key).await? else {
+        return Err(Problem::not_found("page"));
+    };
+    let translations = translations.into_iter().filter_map(|one| TranslationJson::of(&site, one)).collect();
+    Ok(Answer(PageJson { key: key.to_string(), translations }))
+}
+
+/// Removes a page.
+#[utoipa::path(delete, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
+    params(("site" = String, Path), ("key" = String, Path)), responses((status = 202, body = PageAccepted)))]
+async fn delete(caller: Caller<Publish>, path: PagePath) -> Result<Response, Problem> {
+    let site = find(&caller, &path.site).await?;
+    let changed = caller.scope().delete_pages(&site, std::slice::from_ref(&path.key), UnixMs::now()).await?;
+    if changed.changed == 0 {
+        return Err(Problem::not_found("page"));
+    }
+    caller.api.dispatcher().offer(changed.job.as_slice());
+    Ok(accepted(PageAccepted { key: path.key.to_string(), quarantined: Vec::new() }))
+}
+
+/// Removes one translation of a page; the page with its last one.
+#[utoipa::path(delete, path = "/v1/sites/{site}/pages/{key}/translations/{locale}", tag = "sites",
+    params(("site" = String, Path), ("key" = String, Path), ("locale" = String, Path)),
+    responses((status = 202, body = PageAccepted)))]
+async fn delete_translation(caller: Caller<Publish>, path: PagePath) -> Result<Response, Problem> {
+    let site = find(&caller, &path.site).await?;
+    let locale = path.locale.unwrap_or_default();
+    let removed = caller.scope().delete_translation(&site, &path.key, &locale, UnixMs::now()).await?;
+    let Some(changed) = removed else { return Err(Problem::not_found("translation")) };
+    caller.api.dispatcher().offer(changed.job.as_slice());
+    Ok(accepted(PageAccepted { key: path.key.to_string(), quarantined: Vec::new() }))
+}
+
+/// Puts up to 1,000 pages in place of what was there, in one commit. Of the same key the last one counts.
+#[utoipa::path(post, path = "/v1/sites/{site}/pages/batch", tag = "sites", params(("site" = String, Path)),
+    request_body = PageBatch, responses((status = 202, body = BatchAccepted)))]
+async fn batch(
+    caller: Caller<Publish>,
+    crate::path::TextRef(slug): crate::path::TextRef,
+    Json(request): Json<PageBatch>,
+) -> Result<Response, Problem> {
+    let site = find(&caller, &slug).await?;
+    if request.pages.len() > BATCH_PAGES_MAX {
+        let detail = format!("a batch has at most {BATCH_PAGES_MAX} pages, not {}", request.pages.len());
+        return Err(Problem::at(Code::BatchTooLarge, "/pages", detail));
+    }
+    let mut pages = Vec::with_capacity(request.pages.len());
+    for (at, Object(page)) in request.pages.into_iter().enumerate() {
+        let refused = |error| Problem::at(Code::InvalidBody, format!("/pages/{at}/key"), error);
+        let key = page.key.parse::<PageKey>().map_err(refused)?;
+        pages.push(judged(&site, key, page.translations));
+    }
+    let changed = caller.scope().put_pages(&site, &pages, UnixMs::now()).await?;
+    caller.api.dispatcher().offer(changed.job.as_slice());
+    Ok(accepted(BatchAccepted { changed: changed.changed, results: pages.iter().map(PageAccepted::of).collect() }))
+}

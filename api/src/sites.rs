@@ -1,0 +1,295 @@
+//! `/v1/sites`: sites whose sitemaps and feeds are made here, and what is public of them.
+
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+
+use axum::{Json as Answer, response::Response};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        site::{
+            language::LanguageTag,
+            permalink::BaseUrl,
+            settings::{FRESHNESS_DEFAULT, Locale, Section, SectionKey, Site, SiteSettings, SiteSlug},
+        },
+    },
+    store::PublicFile,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Caller, Needs, Operate, Read},
+    json::{Json, Nothing, Object, OptionalJson, or_absent},
+    page::{Listing, Paging, Params},
+    path::TextRef,
+    problem::{Faults, Problem},
+    site_pages,
+    state::ApiState,
+    wire::{Time, accepted, created},
+};
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, put, delete))
+        .routes(routes!(regenerate))
+        .routes(routes!(files))
+        .merge(site_pages::router())
+}
+
+/// A site.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Site)]
+pub(crate) struct SiteJson {
+    #[schema(value_type = String)]
+    id: Id<Site>,
+    slug: String,
+    locales: Vec<LocaleJson>,
+    sections: Vec<SectionJson>,
+    freshness_seconds: u32,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// One language of a site.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Locale)]
+pub(crate) struct LocaleJson {
+    /// BCP 47, as `hreflang` takes it: `pt-BR`.
+    tag: String,
+    /// A host or a path of its own, as in `https://example.com/pt`.
+    base_url: String,
+    publication_name: String,
+    /// Where whoever has none of the site's languages is sent; one locale at most.
+    #[serde(default)]
+    x_default: bool,
+}
+
+/// A part of a site with feeds of its own.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Section)]
+pub(crate) struct SectionJson {
+    /// 1 to 63 of a-z, 0-9 and `-`.
+    key: String,
+    /// By locale, as people read it; absent: the key.
+    #[serde(default, deserialize_with = "or_absent")]
+    names: BTreeMap<String, String>,
+}
+
+/// What is set for a site.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SiteRequest {
+    #[schema(value_type = Vec<LocaleJson>)]
+    locales: Vec<Object<LocaleJson>>,
+    #[serde(default, deserialize_with = "or_absent")]
+    #[schema(value_type = Option<Vec<SectionJson>>)]
+    sections: Vec<Object<SectionJson>>,
+    /// Within how many seconds a change is to be public, 10 to 86,400; absent: 300.
+    freshness_seconds: Option<u32>,
+}
+
+/// A site to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSite {
+    /// 1 to 63 of a-z, 0-9 and `-`.
+    slug: String,
+    #[schema(value_type = Vec<LocaleJson>)]
+    locales: Vec<Object<LocaleJson>>,
+    #[serde(default, deserialize_with = "or_absent")]
+    #[schema(value_type = Option<Vec<SectionJson>>)]
+    sections: Vec<Object<SectionJson>>,
+    /// Within how many seconds a change is to be public, 10 to 86,400; absent: 300.
+    freshness_seconds: Option<u32>,
+}
+
+/// A file that is public.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SiteFile)]
+pub(crate) struct FileJson {
+    locale: String,
+    url: String,
+    /// Before compression.
+    bytes: u64,
+    /// Addresses or items in it.
+    urls: u32,
+    /// When its bytes changed.
+    changed_at: Time,
+}
+
+/// What will be made again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Regenerating {
+    /// The job that will; null where one waited already.
+    job_id: Option<String>,
+}
+
+impl From<Site> for SiteJson {
+    fn from(site: Site) -> Self {
+        let locale = |locale: Locale| LocaleJson {
+            tag: locale.tag.to_string(),
+            base_url: locale.base.to_string(),
+            publication_name: locale.publication_name,
+            x_default: locale.x_default,
+        };
+        let section = |section: Section| SectionJson {
+            key: section.key.into(),
+            names: section.names.into_iter().map(|(tag, name)| (tag.to_string(), name)).collect(),
+        };
+        Self {
+            id: site.id,
+            slug: site.slug.to_string(),
+            locales: site.settings.locales.into_iter().map(locale).collect(),
+            sections: site.settings.sections.into_iter().map(section).collect(),
+            freshness_seconds: site.settings.freshness_seconds,
+            created_at: Time(site.created_at),
+            updated_at: Time(site.updated_at),
+        }
+    }
+}
+
+impl SiteRequest {
+    fn read(self, faults: &mut Faults) -> Option<SiteSettings> {
+        let mut locales = Vec::new();
+        for (at, Object(locale)) in self.locales.into_iter().enumerate() {
+            let tag = keep::<LanguageTag, _>(faults, format!("/locales/{at}/tag"), locale.tag.parse());
+            let base = keep(faults, format!("/locales/{at}/base_url"), BaseUrl::parse(&locale.base_url));
+            let LocaleJson { publication_name, x_default, .. } = locale;
+            locales.extend(tag.zip(base).map(|(tag, base)| Locale { tag, base, publication_name, x_default }));
+        }
+        let mut sections = Vec::new();
+        for (at, Object(section)) in self.sections.into_iter().enumerate() {
+            let key = keep::<SectionKey, _>(faults, format!("/sections/{at}/key"), section.key.parse());
+            let mut names = BTreeMap::new();
+            for (tag, name) in section.names {
+                let place = format!("/sections/{at}/names/{}", crate::json::escape(&tag));
+                names.extend(keep::<LanguageTag, _>(faults, place, LanguageTag::from_str(&tag)).zip(Some(name)));
+            }
+            sections.extend(key.map(|key| Section { key, names }));
+        }
+        let usual = u32::try_from(FRESHNESS_DEFAULT.as_secs()).unwrap_or(u32::MAX);
+        let freshness_seconds = self.freshness_seconds.unwrap_or(usual);
+        if !faults.is_empty() {
+            return None;
+        }
+        let settings = SiteSettings { locales, sections, freshness_seconds };
+        for (place, words) in settings.faults() {
+            faults.add(&place, words);
+        }
+        Some(settings)
+    }
+}
+
+fn keep<T, E: Display>(faults: &mut Faults, place: String, parsed: Result<T, E>) -> Option<T> {
+    faults.keep(&place, parsed)
+}
+
+pub(crate) fn missing() -> Problem {
+    Problem::not_found("site")
+}
+
+/// The caller's site of this slug.
+///
+/// # Errors
+/// 404 where there is none.
+pub(crate) async fn find<N: Needs>(caller: &Caller<N>, slug: &str) -> Result<Site, Problem> {
+    let slug: SiteSlug = slug.parse().map_err(|_| missing())?;
+    caller.scope().site(&slug).await?.ok_or_else(missing)
+}
+
+/// Creates a site.
+#[utoipa::path(post, path = "/v1/sites", tag = "sites", request_body = NewSite,
+    responses((status = 201, body = SiteJson)))]
+async fn create(caller: Caller<Operate>, Json(request): Json<NewSite>) -> Result<Response, Problem> {
+    let NewSite { slug, locales, sections, freshness_seconds } = request;
+    let mut faults = Faults::default();
+    let slug = faults.keep("/slug", slug.parse::<SiteSlug>());
+    let settings = SiteRequest { locales, sections, freshness_seconds }.read(&mut faults);
+    faults.result()?;
+    let Some((slug, settings)) = slug.zip(settings) else { return Err(missing()) };
+    let site = caller.scope().create_site(&slug, &settings, UnixMs::now()).await?;
+    Ok(created(SiteJson::from(site)))
+}
+
+/// Lists sites, newest first.
+#[utoipa::path(get, path = "/v1/sites", tag = "sites", params(Paging),
+    responses((status = 200, body = Listing<SiteJson>)))]
+async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<SiteJson>>, Problem> {
+    let listed = caller.scope().sites(&params.page()?).await?;
+    Ok(Answer(Listing::of(listed, SiteJson::from)))
+}
+
+/// Shows a site.
+#[utoipa::path(get, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
+    responses((status = 200, body = SiteJson)))]
+async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<SiteJson>, Problem> {
+    Ok(Answer(SiteJson::from(find(&caller, &slug).await?)))
+}
+
+/// Replaces what is set for a site, or creates it. All of it is made again.
+#[utoipa::path(put, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
+    request_body = SiteRequest, responses((status = 200, body = SiteJson), (status = 201, body = SiteJson)))]
+async fn put(
+    caller: Caller<Operate>,
+    TextRef(slug): TextRef,
+    Json(request): Json<SiteRequest>,
+) -> Result<Response, Problem> {
+    let mut faults = Faults::default();
+    let settings = request.read(&mut faults);
+    faults.result()?;
+    let (slug, settings) = slug.parse::<SiteSlug>().ok().zip(settings).ok_or_else(missing)?;
+    let (scope, now) = (caller.scope(), UnixMs::now());
+    let Some(site) = scope.site(&slug).await? else {
+        return Ok(created(SiteJson::from(scope.create_site(&slug, &settings, now).await?)));
+    };
+    let job = scope.update_site(&site, &settings, now).await?;
+    caller.api.dispatcher().offer(job.as_slice());
+    let site = Site { settings, updated_at: now, ..site };
+    Ok(axum::response::IntoResponse::into_response(Answer(SiteJson::from(site))))
+}
+
+/// Removes a site with its pages. What is public stays where it is.
+#[utoipa::path(delete, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
+    responses((status = 204)))]
+async fn delete(caller: Caller<Operate>, TextRef(slug): TextRef) -> Result<axum::http::StatusCode, Problem> {
+    let site = find(&caller, &slug).await?;
+    caller.scope().delete_site(&site).await?;
+    Ok(axum::http::StatusCode::NO_CONTENT)
+}
+
+/// Makes all of a site again. What comes out as it was is not published again.
+#[utoipa::path(post, path = "/v1/sites/{site}/regenerate", tag = "sites", params(("site" = String, Path)),
+    responses((status = 202, body = Regenerating)))]
+async fn regenerate(
+    caller: Caller<Operate>,
+    TextRef(slug): TextRef,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
+    let site = find(&caller, &slug).await?;
+    let job = caller.scope().regenerate_site(&site, UnixMs::now()).await?;
+    caller.api.dispatcher().offer(job.as_slice());
+    Ok(accepted(Regenerating { job_id: job.map(|job| job.id.to_string()) }))
+}
+
+/// Lists what is public of a site, by locale and name.
+#[utoipa::path(get, path = "/v1/sites/{site}/files", tag = "sites", params(("site" = String, Path)),
+    responses((status = 200, body = Vec<FileJson>)))]
+async fn files(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<Vec<FileJson>>, Problem> {
+    let site = find(&caller, &slug).await?;
+    let files = caller.api.store().site_files(site.id, None).await?;
+    let show = |file: PublicFile| {
+        let base = &site.settings.locale(&file.locale)?.base;
+        Some(FileJson {
+            locale: file.locale.to_string(),
+            url: format!("{base}/{}", file.name),
+            bytes: file.bytes,
+            urls: file.urls,
+            changed_at: Time(file.changed_at),
+        })
+    };
+    Ok(Answer(files.into_iter().filter(|file| !file.gone).filter_map(show).collect()))
+}

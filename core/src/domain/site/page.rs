@@ -1,0 +1,315 @@
+//! Pages of a site: one *translation group* each, so that alternates are reciprocal by construction. What cannot be
+//! published of a page is quarantined with its reason, and the rest of it is published.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    language::LanguageTag,
+    permalink::{BaseUrl, Permalink, URL_CHARS_MAX},
+    settings::{Locale, SectionKey, SiteSettings},
+};
+use crate::domain::UnixMs;
+
+/// Bytes of a page's key.
+pub const KEY_BYTES_MAX: usize = 255;
+/// Characters of a title, an author or a summary.
+pub const LINE_CHARS_MAX: usize = 4_096;
+
+/// What the owner calls a page: 1 to 255 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PageKey(String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a page's key has 1 to {KEY_BYTES_MAX} bytes and no control characters")]
+pub struct PageKeyError;
+
+impl PageKey {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PageKey {
+    type Err = PageKeyError;
+    fn from_str(text: &str) -> Result<Self, PageKeyError> {
+        let fits = (1..=KEY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        if fits { Ok(Self(text.to_owned())) } else { Err(PageKeyError) }
+    }
+}
+
+impl fmt::Display for PageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A translation as it was handed in: texts that are still to be judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// Absolute, or a path below the locale's base.
+    pub url: String,
+    pub title: String,
+    pub summary: Option<String>,
+    pub content: Option<String>,
+    pub author: Option<String>,
+    pub published_at: String,
+    pub updated_at: Option<String>,
+    pub section: Option<String>,
+    pub image: Option<String>,
+    pub enclosure: Option<Enclosure>,
+    pub indexable: bool,
+    pub news: bool,
+}
+
+/// A file that goes with an item of a feed, as its owner says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enclosure {
+    pub url: String,
+    /// A media type; what the file itself shows is believed before it.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// In bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+}
+
+/// A page as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub key: PageKey,
+    /// In the order of the site's locales.
+    pub translations: Vec<Translation>,
+}
+
+/// One language of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    pub link: Link,
+    pub text: Text,
+}
+
+/// What a sitemap says of a translation. Short names, since a site has millions of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    #[serde(rename = "l")]
+    pub locale: LanguageTag,
+    /// Canonical, what stands behind the locale's base: it stays when the site moves.
+    #[serde(rename = "p")]
+    pub path: String,
+    #[serde(rename = "t", with = "millis")]
+    pub published_at: UnixMs,
+    #[serde(rename = "u", with = "millis")]
+    pub updated_at: UnixMs,
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<SectionKey>,
+    /// Search engines are to find it.
+    #[serde(rename = "x")]
+    pub indexable: bool,
+    /// It belongs into the news sitemap.
+    #[serde(rename = "n")]
+    pub news: bool,
+}
+
+/// What only feeds say of a translation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enclosure: Option<Enclosure>,
+}
+
+/// A translation that is not published, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// As it was handed in: it may be none of the site's.
+    pub locale: String,
+    /// Which member of the translation is at fault.
+    pub field: &'static str,
+    pub reason: String,
+}
+
+impl Link {
+    /// Its address under its locale's base.
+    #[must_use]
+    pub fn permalink(&self, base: &BaseUrl) -> Permalink {
+        base.below(&self.path)
+    }
+}
+
+/// Judges a page's translations, each by itself: those that can be published, and those that cannot.
+#[must_use]
+pub fn judge(site: &SiteSettings, key: PageKey, drafts: BTreeMap<String, Draft>) -> (Page, Vec<Quarantined>) {
+    let (mut translations, mut quarantined) = (Vec::new(), Vec::new());
+    for (tag, draft) in drafts {
+        let locale = site.locales.iter().find(|locale| locale.tag.as_str() == tag);
+        let judged = locale
+            .ok_or_else(|| ("locale", format!("the site has no locale {tag:?}; its settings name those it has")))
+            .and_then(|locale| translation(site, locale, draft));
+        match judged {
+            Ok(translation) => translations.push(translation),
+            Err((field, reason)) => quarantined.push(Quarantined { locale: tag, field, reason }),
+        }
+    }
+    let place = |translation: &Translation| site.locales.iter().position(|one| one.tag == translation.link.locale);
+    translations.sort_by_key(place);
+    (Page { key, translations }, quarantined)
+}
+
+type Fault = (&'static str, String);
+
+fn translation(site: &SiteSettings, locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
+    let url = locale.base.permalink(&draft.url).map_err(|error| ("url", error.to_string()))?;
+    let time = |field, text: &str| UnixMs::parse(text).map_err(|error| (field, error.to_string()));
+    let published_at = time("published_at", &draft.published_at)?;
+    let updated_at = draft.updated_at.as_deref().map(|text| time("updated_at", text)).transpose()?;
+    let section = draft.section.map(|key| known_section(site, &key)).transpose()?;
+    let image = draft.image.map(|image| resource("image", &image)).transpose()?;
+    let enclosure = draft.enclosure.map(|enclosure| judge_enclosure(enclosure)).transpose()?;
+    Ok(Translation {
+        link: Link {
+            locale: locale.tag.clone(),
+            path: locale.base.path_of(&url).to_owned(),
+            published_at,
+            updated_at: updated_at.unwrap_or(published_at).max(published_at),
+            image,
+            section,
+            indexable: draft.indexable,
+            news: draft.news,
+        },
+        text: Text {
+            title: line("title", &draft.title)?,
+            summary: draft.summary.map(|text| line("summary", &text)).transpose()?,
+            content: draft.content.map(|text| cleaned(&text)),
+            author: draft.author.map(|text| line("author", &text)).transpose()?,
+            enclosure,
+        },
+    })
+}
+
+fn known_section(site: &SiteSettings, key: &str) -> Result<SectionKey, Fault> {
+    let known = site.sections.iter().find(|section| section.key.as_str() == key);
+    let known = known.ok_or_else(|| ("section", format!("the site has no section {key:?}")))?;
+    Ok(known.key.clone())
+}
+
+/// Text without what no XML document may have.
+fn cleaned(text: &str) -> String {
+    crate::site::cleaned(text).0.into_owned()
+}
+
+fn line(field: &'static str, text: &str) -> Result<String, Fault> {
+    let text = cleaned(text).trim().to_owned();
+    match text.chars().count() {
+        0 => Err((field, "it is empty".to_owned())),
+        chars if chars > LINE_CHARS_MAX => {
+            Err((field, format!("it has {chars} characters; it may have {LINE_CHARS_MAX}")))
+        }
+        _ => Ok(text),
+    }
+}
+
+/// An absolute address of an image or a file, on whatever host, as browsers write it.
+fn resource(field: &'static str, text: &str) -> Result<String, Fault> {
+    let url = Url::parse(text).map_err(|error| (field, format!("{text:?} is no absolute address: {error}")))?;
+    if !matches!(url.scheme(), "https" | "http") || !url.has_host() || !url.username().is_empty() {
+        return Err((field, format!("{text:?} is no address of http or https")));
+    }
+    let code =
+        |char: char| if "\"'<>\\^`{|}".contains(char) { format!("%{:02X}", u32::from(char)) } else { char.to_string() };
+    let url: String = String::from(url).chars().map(code).collect();
+    match url.len() {
+        long if long > URL_CHARS_MAX => Err((field, format!("it has {long} characters; it may have {URL_CHARS_MAX}"))),
+        _ => Ok(url.split('#').next().unwrap_or_default().to_owned()),
+    }
+}
+
+fn judge_enclosure(enclosure: Enclosure) -> Result<Enclosure, Fault> {
+    Ok(Enclosure { url: resource("enclosure", &enclosure.url)?, ..enclosure })
+}
+
+mod millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::domain::UnixMs;
+
+    pub(super) fn serialize<S: Serializer>(time: &UnixMs, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(time.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMs, D::Error> {
+        i64::deserialize(deserializer).map(UnixMs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> SiteSettings {
+        let locale = |tag: &str, base: &str| Locale {
+            tag: tag.parse().unwrap(),
+            base: BaseUrl::parse(base).unwrap(),
+            publication_name: "The News".to_owned(),
+            x_default: false,
+        };
+        let locales = vec![locale("pl", "https://a.example/pl"), locale("de", "https://b.example")];
+        SiteSettings { locales, sections: Vec::new(), freshness_seconds: 300 }
+    }
+
+    fn draft(url: &str) -> Draft {
+        Draft {
+            url: url.to_owned(),
+            title: "T".to_owned(),
+            published_at: "2026-01-31T12:00:00Z".to_owned(),
+            indexable: true,
+            ..Draft::default()
+        }
+    }
+
+    fn judged(drafts: [(&str, Draft); 2]) -> (Page, Vec<Quarantined>) {
+        let drafts = drafts.into_iter().map(|(tag, draft)| (tag.to_owned(), draft)).collect();
+        judge(&site(), "a".parse().unwrap(), drafts)
+    }
+
+    #[test]
+    fn one_bad_translation_is_quarantined_and_the_others_are_kept_in_the_sites_order() {
+        let (page, quarantined) = judged([("de", draft("https://b.example/b")), ("pl", draft("/żółw"))]);
+        let paths: Vec<&str> = page.translations.iter().map(|one| one.link.path.as_str()).collect();
+        assert_eq!((paths.as_slice(), quarantined.len()), (["/%C5%BC%C3%B3%C5%82w", "/b"].as_slice(), 0));
+        let bad = |draft: Draft, field: &str, words: &str| {
+            let (page, quarantined) = judged([("de", draft), ("pl", self::draft("/a"))]);
+            assert_eq!((page.translations.len(), quarantined.len()), (1, 1), "{quarantined:?}");
+            assert_eq!((quarantined[0].locale.as_str(), quarantined[0].field), ("de", field));
+            assert!(quarantined[0].reason.contains(words), "{quarantined:?}");
+        };
+        bad(draft("/caf%25C3%25A9"), "url", "encoded twice");
+        bad(draft("https://a.example/b"), "url", "https://b.example");
+        bad(Draft { title: "\u{8}".to_owned(), ..draft("/b") }, "title", "empty");
+        bad(Draft { published_at: "31.01.2026".to_owned(), ..draft("/b") }, "published_at", "RFC 3339");
+        bad(Draft { image: Some("/a.jpg".to_owned()), ..draft("/b") }, "image", "absolute");
+        bad(Draft { section: Some("sport".to_owned()), ..draft("/b") }, "section", "no section");
+        let (page, quarantined) = judged([("en", draft("/a")), ("pl", draft("/a"))]);
+        assert_eq!((page.translations.len(), quarantined[0].field), (1, "locale"));
+    }
+
+    #[test]
+    fn a_link_reads_back_as_it_was_kept() {
+        let (page, _) = judged([("de", draft("/b?x=1")), ("pl", Draft { news: true, ..draft("/a") })]);
+        for translation in page.translations {
+            let text = serde_json::to_string(&translation.link).unwrap();
+            assert_eq!(serde_json::from_str::<Link>(&text).unwrap(), translation.link, "{text}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a site is: its locales, each with an address of its own, its sections and what is promised of it.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    str::FromStr,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{language::LanguageTag, permalink::BaseUrl};
+use crate::domain::{
+    Id, UnixMs,
+    id::Identified,
+    tenant::{SlugError, Tenant, TenantSlug},
+};
+
+/// Locales of one site.
+pub const LOCALES_MAX: usize = 64;
+/// Sections of one site.
+pub const SECTIONS_MAX: usize = 200;
+/// Characters of a name that people read.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Within how long a change is to be public, when nobody says.
+pub const FRESHNESS_DEFAULT: Duration = Duration::from_secs(300);
+
+/// A site whose sitemaps and feeds are made here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub id: Id<Site>,
+    pub tenant_id: Id<Tenant>,
+    pub slug: SiteSlug,
+    pub settings: SiteSettings,
+    pub created_at: UnixMs,
+    pub updated_at: UnixMs,
+}
+
+impl Identified for Site {
+    const PREFIX: &'static str = "site";
+}
+
+/// A site's short name within its tenant, by the rule of a tenant's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteSlug(TenantSlug);
+
+impl SiteSlug {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for SiteSlug {
+    type Err = SlugError;
+    fn from_str(text: &str) -> Result<Self, SlugError> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for SiteSlug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a site's owner sets. Kept as one JSON text in SQL, so that a new setting is no new column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteSettings {
+    /// In the order in which alternates name them.
+    pub locales: Vec<Locale>,
+    pub sections: Vec<Section>,
+    /// Within how many seconds a change is to be public.
+    pub freshness_seconds: u32,
+}
+
+/// One language of a site, at an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locale {
+    pub tag: LanguageTag,
+    pub base: BaseUrl,
+    /// As the news sitemap and the feeds name it.
+    pub publication_name: String,
+    /// Where whoever has none of the site's languages is sent.
+    pub x_default: bool,
+}
+
+/// A part of a site with feeds of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    pub key: SectionKey,
+    /// As people read it; the key where a locale has none.
+    pub names: BTreeMap<LanguageTag, String>,
+}
+
+/// A section's name in addresses of its feeds: 1 to 63 of `a-z`, `0-9` and `-`, not first or last a `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SectionKey(String);
+
+impl SectionKey {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SectionKey {
+    type Err = SlugError;
+    fn from_str(text: &str) -> Result<Self, SlugError> {
+        text.parse::<TenantSlug>().map(|slug| Self(slug.into()))
+    }
+}
+
+impl TryFrom<String> for SectionKey {
+    type Error = SlugError;
+    fn try_from(text: String) -> Result<Self, SlugError> {
+        text.parse()
+    }
+}
+
+impl From<SectionKey> for String {
+    fn from(key: SectionKey) -> Self {
+        key.0
+    }
+}
+
+impl SiteSettings {
+    #[must_use]
+    pub fn locale(&self, tag: &LanguageTag) -> Option<&Locale> {
+        self.locales.iter().find(|locale| locale.tag == *tag)
+    }
+
+    /// What is wrong with it: where, as a JSON pointer, and what.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        if self.locales.is_empty() || self.locales.len() > LOCALES_MAX {
+            faults.push(("/locales".to_owned(), format!("a site has 1 to {LOCALES_MAX} locales")));
+        }
+        let (mut tags, mut bases) = (HashSet::new(), HashSet::new());
+        for (at, locale) in self.locales.iter().enumerate() {
+            if !tags.insert(&locale.tag) {
+                faults.push((format!("/locales/{at}/tag"), format!("{} is there twice", locale.tag)));
+            }
+            if !bases.insert(locale.base.to_string()) {
+                let words = format!("{} is there twice; each locale has a host or a path of its own", locale.base);
+                faults.push((format!("/locales/{at}/base_url"), words));
+            }
+            if let Err(words) = judge_name(&locale.publication_name) {
+                faults.push((format!("/locales/{at}/publication_name"), words));
+            }
+        }
+        if self.locales.iter().filter(|locale| locale.x_default).count() > 1 {
+            faults.push(("/locales".to_owned(), "one locale at most is x_default".to_owned()));
+        }
+        faults.extend(self.section_faults());
+        if !(10..=86_400).contains(&self.freshness_seconds) {
+            let words = format!("{} is not from 10 to 86400", self.freshness_seconds);
+            faults.push(("/freshness_seconds".to_owned(), words));
+        }
+        faults
+    }
+
+    fn section_faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        if self.sections.len() > SECTIONS_MAX {
+            faults.push(("/sections".to_owned(), format!("a site has {SECTIONS_MAX} sections at most")));
+        }
+        let mut keys = HashSet::new();
+        for (at, section) in self.sections.iter().enumerate() {
+            if !keys.insert(&section.key) {
+                faults.push((format!("/sections/{at}/key"), format!("{} is there twice", section.key.as_str())));
+            }
+            for (tag, name) in &section.names {
+                let place = format!("/sections/{at}/names/{tag}");
+                match (self.locale(tag), judge_name(name)) {
+                    (None, _) => faults.push((place, format!("the site has no locale {tag}"))),
+                    (Some(_), Err(words)) => faults.push((place, words)),
+                    (Some(_), Ok(())) => {}
+                }
+            }
+        }
+        faults
+    }
+}
+
+fn judge_name(name: &str) -> Result<(), String> {
+    let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    match fits && !name.trim().is_empty() {
+        true => Ok(()),
+        false => Err(format!("a name has 1 to {NAME_CHARS_MAX} characters that are seen")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locale(tag: &str, base: &str) -> Locale {
+        Locale {
+            tag: tag.parse().unwrap(),
+            base: BaseUrl::parse(base).unwrap(),
+            publication_name: "The News".to_owned(),
+            x_default: false,
+        }
+    }
+
+    #[test]
+    fn a_site_whose_locales_cannot_be_told_apart_is_refused() {
+        let (de, fr) = (locale("de", "https://a.example/de"), locale("fr", "https://a.example/fr/"));
+        let good = SiteSettings { locales: vec![de.clone(), fr.clone()], sections: Vec::new(), freshness_seconds: 300 };
+        assert_eq!(good.faults(), []);
+        let faults = |locales: Vec<Locale>| {
+            let faults = SiteSettings { locales, ..good.clone() }.faults();
+            faults.into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(Vec::new()), ["/locales"]);
+        assert_eq!(faults(vec![de.clone(), locale("de", "https://b.example")]), ["/locales/1/tag"]);
+        assert_eq!(faults(vec![de.clone(), locale("en", "https://a.example/de/")]), ["/locales/1/base_url"]);
+        let default = |locale: &Locale| Locale { x_default: true, ..locale.clone() };
+        assert_eq!(faults(vec![default(&de), default(&fr)]), ["/locales"]);
+        assert_eq!(faults(vec![Locale { publication_name: " ".to_owned(), ..de }]), ["/locales/0/publication_name"]);
+        let section = |key: &str, tag: &str| Section {
+            key: key.parse().unwrap(),
+            names: BTreeMap::from([(tag.parse().unwrap(), "Sport".to_owned())]),
+        };
+        let site = SiteSettings { sections: vec![section("sport", "fr"), section("sport", "en")], ..good };
+        let places: Vec<String> = site.faults().into_iter().map(|(place, _)| place).collect();
+        assert_eq!(places, ["/sections/1/key", "/sections/1/names/en"]);
+    }
+}

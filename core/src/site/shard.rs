@@ -1,0 +1,208 @@
+//! The sitemaps of a shard: of each locale one, or more where one would be too large. A page's alternates are written out
+//! once for all of them.
+
+use std::io;
+
+use super::{
+    gate::{Fault, judge_urlset},
+    pack::{Packed, Packer},
+    sitemap::{Alternates, Full, Sitemap, SitemapUrl},
+};
+use crate::domain::site::{
+    change::Shard,
+    language::LanguageTag,
+    page::Link,
+    permalink::{BaseUrl, Permalink},
+    settings::{Locale, SiteSettings},
+};
+
+/// A sitemap that was made, and is not public yet.
+#[derive(Debug)]
+pub struct Made {
+    pub locale: LanguageTag,
+    pub name: String,
+    pub urls: u32,
+    pub packed: Packed,
+}
+
+impl Made {
+    /// Reads it again as it will be public, with a parser that is not its writer.
+    ///
+    /// # Errors
+    /// The first thing in it that must not be public.
+    pub fn judge(&self, base: &BaseUrl) -> Result<(), Fault> {
+        judge_urlset(self.packed.reader(), base).map(drop)
+    }
+}
+
+/// The name below its locale's base of a shard's sitemap; `part` counts from 1.
+#[must_use]
+pub fn sitemap_name(shard: Shard, part: u32) -> String {
+    match part {
+        1 => format!("sitemap-{shard}.xml.gz"),
+        part => format!("sitemap-{shard}.{part}.xml.gz"),
+    }
+}
+
+/// Makes a shard's sitemaps of some locales, of the links of each of its pages.
+///
+/// # Errors
+/// When memory cannot be written, which does not happen.
+pub fn make_sitemaps(
+    site: &SiteSettings,
+    shard: Shard,
+    pages: &[Vec<Link>],
+    wanted: &[LanguageTag],
+) -> io::Result<Vec<Made>> {
+    let locales = site.locales.iter().filter(|locale| wanted.contains(&locale.tag));
+    let mut files: Vec<File<'_>> = locales.map(|locale| File::new(locale, shard)).collect();
+    for links in pages {
+        let shown: Vec<(&Link, Permalink)> = site
+            .locales
+            .iter()
+            .filter_map(|locale| {
+                links.iter().find(|link| link.locale == locale.tag && link.indexable).zip(Some(locale))
+            })
+            .map(|(link, locale)| (link, link.permalink(&locale.base)))
+            .collect();
+        let default = site.locales.iter().find(|locale| locale.x_default);
+        let default = default.and_then(|locale| shown.iter().find(|(link, _)| link.locale == locale.tag));
+        let alternates = match shown.len() {
+            0 => continue,
+            // A page in one language alone is no translation of anything.
+            1 => Alternates::default(),
+            _ => {
+                let all = shown.iter().map(|(link, url)| (&link.locale, url));
+                Alternates::of(all, default.map(|(_, url)| url))
+            }
+        };
+        for file in &mut files {
+            if let Some((link, loc)) = shown.iter().find(|(link, _)| link.locale == file.locale.tag) {
+                let image = link.image.as_deref();
+                file.push(SitemapUrl { loc, updated_at: Some(link.updated_at), alternates: &alternates, image })?;
+            }
+        }
+    }
+    let mut made = Vec::new();
+    for file in files {
+        made.extend(file.end()?);
+    }
+    Ok(made)
+}
+
+/// The sitemaps of one locale.
+struct File<'a> {
+    locale: &'a Locale,
+    shard: Shard,
+    open: Option<Sitemap<Packer>>,
+    made: Vec<Made>,
+}
+
+impl<'a> File<'a> {
+    const fn new(locale: &'a Locale, shard: Shard) -> Self {
+        Self { locale, shard, open: None, made: Vec::new() }
+    }
+
+    fn push(&mut self, url: SitemapUrl<'_>) -> io::Result<()> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => Sitemap::begin(Packer::default())?,
+        };
+        if open.push(url)? == Err(Full) {
+            self.close(open)?;
+            open = Sitemap::begin(Packer::default())?;
+            // An empty sitemap takes any address: one has some kilobytes.
+            let _taken: Result<(), Full> = open.push(url)?;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn close(&mut self, open: Sitemap<Packer>) -> io::Result<()> {
+        let urls = open.urls();
+        let (packer, _) = open.end()?;
+        let part = u32::try_from(self.made.len()).unwrap_or(u32::MAX - 1) + 1;
+        let name = sitemap_name(self.shard, part);
+        self.made.push(Made { locale: self.locale.tag.clone(), name, urls, packed: packer.end()? });
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<Vec<Made>> {
+        if let Some(open) = self.open.take() {
+            self.close(open)?;
+        }
+        Ok(self.made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::domain::UnixMs;
+
+    fn site() -> SiteSettings {
+        let locale = |tag: &str, x_default| Locale {
+            tag: tag.parse().unwrap(),
+            base: BaseUrl::parse(&format!("https://{tag}.example/n")).unwrap(),
+            publication_name: "The News".to_owned(),
+            x_default,
+        };
+        let locales = vec![locale("en", true), locale("de", false), locale("fr", false)];
+        SiteSettings { locales, sections: Vec::new(), freshness_seconds: 300 }
+    }
+
+    fn link(tag: &str, path: &str) -> Link {
+        Link {
+            locale: tag.parse().unwrap(),
+            path: path.to_owned(),
+            published_at: UnixMs(1_700_000_000_000),
+            updated_at: UnixMs(1_700_000_000_000),
+            image: None,
+            section: None,
+            indexable: true,
+            news: false,
+        }
+    }
+
+    fn text(made: &Made) -> String {
+        let mut text = String::new();
+        made.packed.reader().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn alternates_are_reciprocal_and_name_what_search_engines_may_find() {
+        let site = site();
+        let hidden = Link { indexable: false, ..link("fr", "/c") };
+        let pages = [vec![link("de", "/a"), link("en", "/b"), hidden], vec![link("de", "/d")]];
+        let tags: Vec<LanguageTag> = site.locales.iter().map(|locale| locale.tag.clone()).collect();
+        let shard = Shard::first_of(UnixMs(1_700_000_000_000));
+        let made = make_sitemaps(&site, shard, &pages, &tags).unwrap();
+        let names: Vec<_> = made.iter().map(|one| (one.locale.as_str(), one.name.as_str(), one.urls)).collect();
+        assert_eq!(names, [("en", "sitemap-2023-11-1.xml.gz", 1), ("de", "sitemap-2023-11-1.xml.gz", 2)]);
+        for one in &made {
+            one.judge(&site.locale(&one.locale).unwrap().base).unwrap();
+        }
+        let links = "<xhtml:link rel=\"alternate\" hreflang=\"en\" href=\"https://en.example/n/b\"/>\n\
+            <xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://de.example/n/a\"/>\n\
+            <xhtml:link rel=\"alternate\" hreflang=\"x-default\" href=\"https://en.example/n/b\"/>\n";
+        assert!(made.iter().all(|one| text(one).contains(links)), "{}", text(&made[0]));
+        assert!(!text(&made[1]).contains("/c") && text(&made[1]).contains("<loc>https://de.example/n/d</loc>"));
+    }
+
+    #[test]
+    fn a_locale_whose_addresses_do_not_fit_into_one_file_gets_more() {
+        let site = site();
+        let long = "a".repeat(1_900);
+        let pages: Vec<Vec<Link>> =
+            (0..8_000).map(|at| ["en", "de", "fr"].map(|tag| link(tag, &format!("/{at}{long}"))).into()).collect();
+        let shard = Shard::first_of(UnixMs(1_700_000_000_000));
+        let made = make_sitemaps(&site, shard, &pages, &["de".parse().unwrap()]).unwrap();
+        let names: Vec<&str> = made.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["sitemap-2023-11-1.xml.gz", "sitemap-2023-11-1.2.xml.gz"]);
+        assert_eq!(made.iter().map(|one| one.urls).sum::<u32>(), 8_000);
+        made.iter().for_each(|one| one.judge(&site.locales[1].base).unwrap());
+    }
+}

@@ -1,0 +1,252 @@
+//! What a regeneration reads of a site, and how what it has published becomes the truth.
+
+use uuid::Uuid;
+
+use super::{
+    DueJob, Store, StoreError,
+    pool::Tx,
+    site_marks::{self, Stale},
+    site_pages::read_links,
+    sites::see_to_it,
+    sql::sql,
+    value::Value,
+};
+use crate::domain::{
+    Id, UnixMs,
+    site::{
+        change::{Mark, Shard, Target},
+        language::LanguageTag,
+        page::Link,
+        settings::Site,
+    },
+};
+
+/// A regeneration that has begun. One that another has overtaken writes no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteRun {
+    pub site: Id<Site>,
+    run: i64,
+    pub stale: Vec<Stale>,
+    /// When the marks were read: what is left of them afterwards is not older.
+    pub read_at: UnixMs,
+}
+
+/// A file that is public, or is about to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicFile {
+    pub locale: LanguageTag,
+    pub name: String,
+    pub target: Target,
+    /// SHA-256 before compression; empty where nobody knows it.
+    pub hash: Vec<u8>,
+    pub bytes: u64,
+    pub urls: u32,
+    pub changed_at: UnixMs,
+    pub gone: bool,
+}
+
+/// Nothing was written: another regeneration of the site has begun since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overtaken;
+
+const FILE_COLUMNS: &str = ", locale, name, target, hash, bytes, urls, changed_at, gone FROM site_files";
+/// Files that are removed at once.
+const GONE_ROWS: u32 = 500;
+
+#[derive(sqlx::FromRow)]
+struct GoneRow {
+    site_id: Uuid,
+    #[sqlx(flatten)]
+    file: FileRow,
+}
+
+#[derive(sqlx::FromRow)]
+struct FileRow {
+    locale: String,
+    name: String,
+    target: String,
+    hash: Vec<u8>,
+    bytes: i64,
+    urls: i64,
+    changed_at: i64,
+    gone: i64,
+}
+
+impl FileRow {
+    fn read(self) -> Result<PublicFile, StoreError> {
+        Ok(PublicFile {
+            locale: self.locale.parse().map_err(|error| StoreError::unreadable("locale's tag", error))?,
+            name: self.name,
+            target: self.target.parse().map_err(|error| StoreError::unreadable("file's target", error))?,
+            hash: self.hash,
+            bytes: u64::try_from(self.bytes).unwrap_or(0),
+            urls: u32::try_from(self.urls).unwrap_or(0),
+            changed_at: UnixMs(self.changed_at),
+            gone: self.gone != 0,
+        })
+    }
+}
+
+impl Store {
+    /// What is stale of a site now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site_stale(&self, site: Id<Site>) -> Result<Vec<Stale>, StoreError> {
+        let rows: Vec<site_marks::Row> = self.pool.fetch(site_marks::select(site)).await?;
+        rows.into_iter().map(site_marks::Row::read).collect()
+    }
+
+    /// Begins a regeneration of all that is stale. Changes that come after this make a job of their own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begin_site_run(&self, site: Id<Site>, now: UnixMs) -> Result<SiteRun, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let begin =
+            sql("UPDATE sites SET job_id = NULL, run = run + 1").and(" WHERE id = ", site).then(" RETURNING run");
+        let run: Option<(i64,)> = tx.fetch_one(begin).await?;
+        let rows: Vec<site_marks::Row> = tx.fetch(site_marks::select(site)).await?;
+        tx.commit().await?;
+        let stale = rows.into_iter().map(site_marks::Row::read).collect::<Result<_, _>>()?;
+        Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now })
+    }
+
+    /// The links of a shard's pages, in the order of their publication.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn shard_links(&self, site: Id<Site>, shard: Shard) -> Result<Vec<Vec<Link>>, StoreError> {
+        let select =
+            sql("SELECT links FROM site_pages").and(" WHERE site_id = ", site).and(" AND shard = ", shard.to_sql());
+        let rows: Vec<(Vec<u8>,)> = self.pool.fetch(select.then(" ORDER BY published_at, key")).await?;
+        rows.iter().map(|(links,)| read_links(links)).collect()
+    }
+
+    /// The files of a site that are public or about to go: those made for one of these targets, or all.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site_files(&self, site: Id<Site>, of: Option<&[Target]>) -> Result<Vec<PublicFile>, StoreError> {
+        let mut select = sql("SELECT site_id").then(FILE_COLUMNS).and(" WHERE site_id = ", site);
+        if let Some(targets) = of {
+            select = select.then(" AND target").any(targets.iter().map(ToString::to_string));
+        }
+        let rows: Vec<FileRow> = self.pool.fetch(select.then(" ORDER BY locale, name")).await?;
+        rows.into_iter().map(FileRow::read).collect()
+    }
+
+    /// Makes what was published the truth: files that changed, and marks that are done. Where files of sitemaps changed, the
+    /// index of their locale is stale.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn commit_site_part(
+        &self,
+        run: &SiteRun,
+        changed: &[PublicFile],
+        done: &[Stale],
+    ) -> Result<Result<(), Overtaken>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let is_current = is_current(&mut tx, run).await?;
+        let rows = changed.iter().map(|file| file_row(run.site, file, is_current)).collect();
+        for part in tx.dialect().runs(rows) {
+            let insert = "INSERT INTO site_files (site_id, locale, name, target, hash, bytes, urls, changed_at, gone) ";
+            let upsert = sql(insert).rows(part).then(
+                " ON CONFLICT (site_id, locale, name) DO UPDATE SET target = excluded.target, hash = excluded.hash, \
+                    bytes = excluded.bytes, urls = excluded.urls, changed_at = excluded.changed_at, gone = excluded.gone",
+            );
+            tx.execute(upsert).await?;
+        }
+        let stale: Vec<Mark> = match is_current {
+            true => changed.iter().filter_map(stale_index).collect(),
+            // What was written may have replaced what the other run wrote.
+            false => changed.iter().map(|file| (file.locale.clone(), file.target.clone())).collect(),
+        };
+        site_marks::mark(&mut tx, run.site, &stale, run.read_at).await?;
+        if is_current {
+            site_marks::clear(&mut tx, run.site, done, run.read_at).await?;
+        }
+        tx.commit().await?;
+        Ok(if is_current { Ok(()) } else { Err(Overtaken) })
+    }
+
+    /// Files that no index has named since `before`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn gone_site_files(&self, before: UnixMs) -> Result<Vec<(Id<Site>, PublicFile)>, StoreError> {
+        let select = sql("SELECT site_id").then(FILE_COLUMNS).and(" WHERE gone = 1 AND changed_at < ", before);
+        let rows: Vec<GoneRow> = self.pool.fetch(select.and(" LIMIT ", GONE_ROWS)).await?;
+        rows.into_iter().map(|row| Ok((Id::from_uuid(row.site_id), row.file.read()?))).collect()
+    }
+
+    /// Forgets files that were removed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_site_files(&self, site: Id<Site>, gone: &[PublicFile]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let row = |file: &PublicFile| -> Vec<Value> { vec![file.locale.as_str().into(), file.name.as_str().into()] };
+        for run in tx.dialect().runs(gone.iter().map(row).collect()) {
+            let delete = sql("DELETE FROM site_files WHERE gone = 1")
+                .and(" AND site_id = ", site)
+                .then(" AND EXISTS (SELECT 1 FROM (")
+                .rows(run)
+                .then(") AS v WHERE site_files.locale = v.column1 AND site_files.name = v.column2)");
+            tx.execute(delete).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Makes a job for what is stale of a site that [`Self::unattended_sites`] has named.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn attend_site(&self, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        tx.execute(sql("UPDATE sites SET job_id = NULL").and(" WHERE id = ", site.id)).await?;
+        let job = see_to_it(&mut tx, site, now).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// Sites with something stale and no job that will run: their job died, or was cancelled.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unattended_sites(&self) -> Result<Vec<Id<Site>>, StoreError> {
+        let select = sql("SELECT s.id FROM sites s WHERE EXISTS (SELECT 1 FROM site_marks m WHERE m.site_id = s.id) \
+            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'pending' AND j.tenant_id = s.tenant_id \
+                AND j.lane = 'site:' || s.slug)");
+        let rows: Vec<(Uuid,)> = self.pool.fetch(select).await?;
+        Ok(rows.into_iter().map(|(id,)| Id::from_uuid(id)).collect())
+    }
+}
+
+/// Locks the site's row, so that no other run begins before the commit.
+async fn is_current(tx: &mut Tx<'_>, run: &SiteRun) -> Result<bool, StoreError> {
+    let select = sql("SELECT run FROM sites").and(" WHERE id = ", run.site).then(tx.for_update());
+    let current: Option<(i64,)> = tx.fetch_one(select).await?;
+    Ok(current.is_some_and(|(current,)| current == run.run))
+}
+
+fn file_row(site: Id<Site>, file: &PublicFile, is_current: bool) -> Vec<Value> {
+    // What an overtaken run wrote is known to nobody.
+    let hash = if is_current { file.hash.clone() } else { Vec::new() };
+    vec![
+        site.into(),
+        file.locale.as_str().into(),
+        file.name.as_str().into(),
+        file.target.to_string().into(),
+        hash.into(),
+        i64::try_from(file.bytes).unwrap_or(i64::MAX).into(),
+        file.urls.into(),
+        file.changed_at.into(),
+        i64::from(file.gone).into(),
+    ]
+}
+
+fn stale_index(file: &PublicFile) -> Option<Mark> {
+    matches!(file.target, Target::Shard(_)).then(|| (file.locale.clone(), Target::Index))
+}

@@ -1,0 +1,223 @@
+//! Sites: what their owners set, and where each locale is.
+
+use uuid::Uuid;
+
+use super::{
+    Listed, NewJob, Page, Scope, Store, StoreError,
+    due::DueJob,
+    jobs,
+    pool::Tx,
+    site_marks::{all_targets, mark},
+    sql::sql,
+};
+use crate::domain::{
+    Id, UnixMs,
+    job::{Job, JobKind, Priority},
+    lane::LaneName,
+    retry::RetrySchedule,
+    site::{
+        change::QUIET,
+        language::LanguageTag,
+        settings::{Site, SiteSettings, SiteSlug},
+    },
+};
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    slug: String,
+    settings: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+pub(super) const COLUMNS: &str = "SELECT id, tenant_id, slug, settings, created_at, updated_at FROM sites";
+
+impl Row {
+    pub(super) fn read(self) -> Result<Site, StoreError> {
+        Ok(Site {
+            id: Id::from_uuid(self.id),
+            tenant_id: Id::from_uuid(self.tenant_id),
+            slug: self.slug.parse().map_err(|error| StoreError::unreadable("site's slug", error))?,
+            settings: serde_json::from_str(&self.settings)
+                .map_err(|error| StoreError::unreadable("site's settings", error))?,
+            created_at: UnixMs(self.created_at),
+            updated_at: UnixMs(self.updated_at),
+        })
+    }
+}
+
+impl Scope<'_> {
+    /// # Errors
+    /// [`StoreError::Exists`] when the slug, or the base address of a locale, is taken.
+    pub async fn create_site(&self, slug: &SiteSlug, settings: &SiteSettings, now: UnixMs) -> Result<Site, StoreError> {
+        let site = Site {
+            id: Id::new(),
+            tenant_id: self.tenant,
+            slug: slug.clone(),
+            settings: settings.clone(),
+            created_at: now,
+            updated_at: now,
+        };
+        let insert = sql("INSERT INTO sites (id, tenant_id, slug, settings, run, created_at, updated_at) VALUES (")
+            .list(vec![
+                site.id.into(),
+                self.tenant.into(),
+                slug.as_str().into(),
+                write(settings)?.into(),
+                0i64.into(),
+                now.into(),
+                now.into(),
+            ])
+            .then(")");
+        let mut tx = self.store.pool.begin().await?;
+        tx.execute(insert).await.map_err(|error| error.or_exists("a site with this slug"))?;
+        place_locales(&mut tx, &site).await?;
+        let after = serde_json::to_value(settings).ok();
+        self.note(&mut tx, "site.create", slug.to_string(), after).await?;
+        tx.commit().await?;
+        Ok(site)
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site(&self, slug: &SiteSlug) -> Result<Option<Site>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND slug = ", slug.as_str());
+        let row: Option<Row> = self.store.pool.fetch_one(select).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sites(&self, page: &Page<Site>) -> Result<Listed<Site, Site>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
+        let sites = rows.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(page.cut(sites, |site: &Site| site.id))
+    }
+
+    /// Replaces a site's settings; all of it is made again. Answers with the job that does.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the base address of a locale is taken.
+    pub async fn update_site(
+        &self,
+        site: &Site,
+        settings: &SiteSettings,
+        now: UnixMs,
+    ) -> Result<Option<DueJob>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let update = sql("UPDATE sites SET")
+            .and(" settings = ", write(settings)?)
+            .and(", updated_at = ", now)
+            .and(" WHERE id = ", site.id);
+        tx.execute(update).await?;
+        let site = Site { settings: settings.clone(), ..site.clone() };
+        place_locales(&mut tx, &site).await?;
+        let before = serde_json::to_value(&site.settings).ok();
+        self.note(&mut tx, "site.update", site.slug.to_string(), (before, serde_json::to_value(settings).ok())).await?;
+        let job = regenerate_all(&mut tx, &site, now).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// Marks all of a site as stale. Answers with the job that makes it again.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn regenerate_site(&self, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let job = regenerate_all(&mut tx, site, now).await?;
+        self.note(&mut tx, "site.regenerate", site.slug.to_string(), None).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// Removes a site with its pages. What is public stays where it is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_site(&self, site: &Site) -> Result<(), StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        tx.execute(sql("DELETE FROM sites").and(" WHERE id = ", site.id)).await?;
+        self.note(&mut tx, "site.delete", site.slug.to_string(), serde_json::to_value(&site.settings).ok()).await?;
+        tx.commit().await
+    }
+}
+
+impl Store {
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site_by_id(&self, id: Id<Site>) -> Result<Option<Site>, StoreError> {
+        let row: Option<Row> = self.pool.fetch_one(sql(COLUMNS).and(" WHERE id = ", id)).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// The locale whose base is one of these, the longest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site_at(&self, bases: &[String]) -> Result<Option<(Site, LanguageTag)>, StoreError> {
+        let select = sql("SELECT site_id, locale FROM site_locales WHERE base").any(bases.iter().map(String::as_str));
+        let found: Option<(Uuid, String)> =
+            self.pool.fetch_one(select.then(" ORDER BY LENGTH(base) DESC LIMIT 1")).await?;
+        let Some((site, locale)) = found else { return Ok(None) };
+        let locale = locale.parse().map_err(|error| StoreError::unreadable("locale's tag", error))?;
+        Ok(self.site_by_id(Id::from_uuid(site)).await?.map(|site| (site, locale)))
+    }
+}
+
+async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+    let marks = all_targets(tx, site).await?;
+    mark(tx, site.id, &marks, now).await?;
+    see_to_it(tx, site, now).await
+}
+
+/// Has a job wait for the site's changes, unless one does. The site's row is locked until the commit.
+pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+    let job = regeneration(site, now);
+    let claim =
+        sql("UPDATE sites SET").and(" job_id = ", job.id).then(" WHERE job_id IS NULL").and(" AND id = ", site.id);
+    if tx.execute(claim).await? == 0 {
+        return Ok(None);
+    }
+    let dialect = tx.dialect();
+    tx.execute_all(jobs::insert(dialect, vec![(site.tenant_id, &job, now)])).await?;
+    Ok(Some(job.due(site.tenant_id)))
+}
+
+fn regeneration(site: &Site, now: UnixMs) -> NewJob {
+    NewJob {
+        id: Id::<Job>::new(),
+        kind: JobKind::SiteRegenerate,
+        lane: LaneName::of_site(&site.slug),
+        max_attempts: RetrySchedule::default().max_attempts(),
+        priority: Priority::default(),
+        run_at: now + QUIET,
+        args: Some(site.id.to_string().into_bytes()),
+        message_id: None,
+        event_id: None,
+        endpoint_id: None,
+        unique_key: None,
+        replay_of: None,
+        trace: None,
+        tags: Vec::new(),
+    }
+}
+
+async fn place_locales(tx: &mut Tx<'_>, site: &Site) -> Result<(), StoreError> {
+    tx.execute(sql("DELETE FROM site_locales").and(" WHERE site_id = ", site.id)).await?;
+    let row = |locale: &crate::domain::site::settings::Locale| {
+        vec![locale.base.to_string().into(), site.id.into(), locale.tag.as_str().into()]
+    };
+    for run in tx.dialect().runs(site.settings.locales.iter().map(row).collect()) {
+        let insert = sql("INSERT INTO site_locales (base, site_id, locale) ").rows(run);
+        tx.execute(insert).await.map_err(|error| error.or_exists("a locale at one of these base addresses"))?;
+    }
+    Ok(())
+}
+
+fn write(settings: &SiteSettings) -> Result<String, StoreError> {
+    serde_json::to_string(settings).map_err(|error| StoreError::unreadable("site's settings", error))
+}

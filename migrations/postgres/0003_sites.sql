@@ -1,0 +1,132 @@
+CREATE TABLE sites (
+    id UUID NOT NULL,
+    tenant_id UUID NOT NULL,
+    slug TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    job_id UUID NULL,
+    run BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    CONSTRAINT sites_pk PRIMARY KEY (id),
+    CONSTRAINT sites_slug_unique UNIQUE (tenant_id, slug),
+    CONSTRAINT sites_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+COMMENT ON TABLE sites IS 'Sites whose sitemaps and feeds are made here.';
+COMMENT ON COLUMN sites.id IS 'UUIDv7';
+COMMENT ON COLUMN sites.tenant_id IS 'owner';
+COMMENT ON COLUMN sites.slug IS 'short name within the tenant';
+COMMENT ON COLUMN sites.settings IS 'what the owner sets, as JSON';
+COMMENT ON COLUMN sites.job_id IS 'the job that waits for more changes; NULL: none does, so the next change makes one';
+COMMENT ON COLUMN sites.run IS 'how many regenerations have begun: one that another has overtaken writes no more';
+COMMENT ON COLUMN sites.created_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN sites.updated_at IS 'milliseconds since 1970 UTC';
+
+CREATE TABLE site_locales (
+    base TEXT NOT NULL,
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    CONSTRAINT site_locales_pk PRIMARY KEY (base),
+    CONSTRAINT site_locales_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_locales IS 'Where each locale of a site is.';
+COMMENT ON COLUMN site_locales.base IS 'scheme, host and path that its pages begin with, canonical';
+COMMENT ON COLUMN site_locales.site_id IS 'the site';
+COMMENT ON COLUMN site_locales.locale IS 'its language tag';
+CREATE INDEX site_locales_by_site ON site_locales (site_id);
+
+CREATE TABLE site_pages (
+    site_id UUID NOT NULL,
+    key TEXT NOT NULL,
+    shard BIGINT NOT NULL,
+    published_at BIGINT NOT NULL,
+    links BYTEA NOT NULL,
+    texts BYTEA NOT NULL,
+    changed_at BIGINT NOT NULL,
+    CONSTRAINT site_pages_pk PRIMARY KEY (site_id, key),
+    CONSTRAINT site_pages_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_pages IS 'Pages: one translation group each.';
+COMMENT ON COLUMN site_pages.site_id IS 'the site';
+COMMENT ON COLUMN site_pages.key IS 'what the owner calls it';
+COMMENT ON COLUMN site_pages.shard IS 'the shard that it lies in: month of publication times 100,000, and its number';
+COMMENT ON COLUMN site_pages.published_at IS 'of its first translation, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_pages.links IS 'what sitemaps need of its translations, as JSON';
+COMMENT ON COLUMN site_pages.texts IS 'what only feeds need of them, in the same order, as JSON';
+COMMENT ON COLUMN site_pages.changed_at IS 'milliseconds since 1970 UTC';
+-- A shard's links are read as a whole and often: kept in their row.
+ALTER TABLE site_pages ALTER COLUMN links SET STORAGE MAIN;
+CREATE INDEX site_pages_by_shard ON site_pages (site_id, shard);
+CREATE INDEX site_pages_by_time ON site_pages (site_id, published_at);
+
+CREATE TABLE site_shards (
+    site_id UUID NOT NULL,
+    shard BIGINT NOT NULL,
+    pages BIGINT NOT NULL,
+    CONSTRAINT site_shards_pk PRIMARY KEY (site_id, shard),
+    CONSTRAINT site_shards_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_shards IS 'How many pages each shard has.';
+COMMENT ON COLUMN site_shards.site_id IS 'the site';
+COMMENT ON COLUMN site_shards.shard IS 'as in site_pages';
+COMMENT ON COLUMN site_shards.pages IS 'pages in it';
+
+CREATE TABLE site_quarantine (
+    site_id UUID NOT NULL,
+    key TEXT NOT NULL,
+    locale TEXT NOT NULL,
+    field TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    CONSTRAINT site_quarantine_pk PRIMARY KEY (site_id, key, locale),
+    CONSTRAINT site_quarantine_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_quarantine IS 'Translations that are not published, and why.';
+COMMENT ON COLUMN site_quarantine.site_id IS 'the site';
+COMMENT ON COLUMN site_quarantine.key IS 'the page';
+COMMENT ON COLUMN site_quarantine.locale IS 'as it was handed in';
+COMMENT ON COLUMN site_quarantine.field IS 'which part of the translation is at fault';
+COMMENT ON COLUMN site_quarantine.reason IS 'why, in words';
+COMMENT ON COLUMN site_quarantine.since IS 'milliseconds since 1970 UTC';
+
+CREATE TABLE site_marks (
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    target TEXT NOT NULL,
+    changes BIGINT NOT NULL,
+    oldest_at BIGINT NOT NULL,
+    newest_at BIGINT NOT NULL,
+    CONSTRAINT site_marks_pk PRIMARY KEY (site_id, locale, target),
+    CONSTRAINT site_marks_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_marks IS 'What is stale, until it is published again.';
+COMMENT ON COLUMN site_marks.site_id IS 'the site';
+COMMENT ON COLUMN site_marks.locale IS 'language tag';
+COMMENT ON COLUMN site_marks.target IS 'what: shard/NUMBER, news, feed, section/KEY or index';
+COMMENT ON COLUMN site_marks.changes IS 'how many there were: one that came meanwhile is not taken for published';
+COMMENT ON COLUMN site_marks.oldest_at IS 'when the oldest of them was accepted, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_marks.newest_at IS 'when the newest was, milliseconds since 1970 UTC';
+
+CREATE TABLE site_files (
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    name TEXT NOT NULL,
+    target TEXT NOT NULL,
+    hash BYTEA NOT NULL,
+    bytes BIGINT NOT NULL,
+    urls BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL,
+    gone BIGINT NOT NULL,
+    CONSTRAINT site_files_pk PRIMARY KEY (site_id, locale, name),
+    CONSTRAINT site_files_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_files IS 'What is public.';
+COMMENT ON COLUMN site_files.site_id IS 'the site';
+COMMENT ON COLUMN site_files.locale IS 'language tag';
+COMMENT ON COLUMN site_files.name IS 'below the locale''s base, without a slash';
+COMMENT ON COLUMN site_files.target IS 'what it was made for, as in site_marks';
+COMMENT ON COLUMN site_files.hash IS 'SHA-256 of its bytes before compression; empty: not known, so it is written again';
+COMMENT ON COLUMN site_files.bytes IS 'before compression';
+COMMENT ON COLUMN site_files.urls IS 'addresses or items in it';
+COMMENT ON COLUMN site_files.changed_at IS 'when its bytes changed, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_files.gone IS '1: no index names it any more, and it is about to be removed';
+CREATE INDEX site_files_gone ON site_files (changed_at) WHERE gone = 1;

@@ -1,0 +1,88 @@
+-- Sites whose sitemaps and feeds are made here.
+CREATE TABLE sites (
+    id BLOB NOT NULL, -- UUIDv7
+    tenant_id BLOB NOT NULL, -- owner
+    slug TEXT NOT NULL, -- short name within the tenant
+    settings TEXT NOT NULL, -- what the owner sets, as JSON
+    job_id BLOB NULL, -- the job that waits for more changes; NULL: none does, so the next change makes one
+    run INTEGER NOT NULL, -- how many regenerations have begun: one that another has overtaken writes no more
+    created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT sites_pk PRIMARY KEY (id),
+    CONSTRAINT sites_slug_unique UNIQUE (tenant_id, slug),
+    CONSTRAINT sites_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+) STRICT;
+
+-- Where each locale of a site is.
+CREATE TABLE site_locales (
+    base TEXT NOT NULL, -- scheme, host and path that its pages begin with, canonical
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- its language tag
+    CONSTRAINT site_locales_pk PRIMARY KEY (base),
+    CONSTRAINT site_locales_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_locales_by_site ON site_locales (site_id);
+
+-- Pages: one translation group each.
+CREATE TABLE site_pages (
+    site_id BLOB NOT NULL, -- the site
+    key TEXT NOT NULL, -- what the owner calls it
+    shard INTEGER NOT NULL, -- the shard that it lies in: month of publication times 100,000, and its number
+    published_at INTEGER NOT NULL, -- of its first translation, milliseconds since 1970 UTC
+    links BLOB NOT NULL, -- what sitemaps need of its translations, as JSON
+    texts BLOB NOT NULL, -- what only feeds need of them, in the same order, as JSON
+    changed_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT site_pages_pk PRIMARY KEY (site_id, key),
+    CONSTRAINT site_pages_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_pages_by_shard ON site_pages (site_id, shard);
+CREATE INDEX site_pages_by_time ON site_pages (site_id, published_at);
+
+-- How many pages each shard has.
+CREATE TABLE site_shards (
+    site_id BLOB NOT NULL, -- the site
+    shard INTEGER NOT NULL, -- as in site_pages
+    pages INTEGER NOT NULL, -- pages in it
+    CONSTRAINT site_shards_pk PRIMARY KEY (site_id, shard),
+    CONSTRAINT site_shards_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+
+-- Translations that are not published, and why.
+CREATE TABLE site_quarantine (
+    site_id BLOB NOT NULL, -- the site
+    key TEXT NOT NULL, -- the page
+    locale TEXT NOT NULL, -- as it was handed in
+    field TEXT NOT NULL, -- which part of the translation is at fault
+    reason TEXT NOT NULL, -- why, in words
+    since INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT site_quarantine_pk PRIMARY KEY (site_id, key, locale),
+    CONSTRAINT site_quarantine_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+
+-- What is stale, until it is published again.
+CREATE TABLE site_marks (
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- language tag
+    target TEXT NOT NULL, -- what: shard/NUMBER, news, feed, section/KEY or index
+    changes INTEGER NOT NULL, -- how many there were: one that came meanwhile is not taken for published
+    oldest_at INTEGER NOT NULL, -- when the oldest of them was accepted, milliseconds since 1970 UTC
+    newest_at INTEGER NOT NULL, -- when the newest was, milliseconds since 1970 UTC
+    CONSTRAINT site_marks_pk PRIMARY KEY (site_id, locale, target),
+    CONSTRAINT site_marks_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+
+-- What is public.
+CREATE TABLE site_files (
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- language tag
+    name TEXT NOT NULL, -- below the locale's base, without a slash
+    target TEXT NOT NULL, -- what it was made for, as in site_marks
+    hash BLOB NOT NULL, -- SHA-256 of its bytes before compression; empty: not known, so it is written again
+    bytes INTEGER NOT NULL, -- before compression
+    urls INTEGER NOT NULL, -- addresses or items in it
+    changed_at INTEGER NOT NULL, -- when its bytes changed, milliseconds since 1970 UTC
+    gone INTEGER NOT NULL, -- 1: no index names it any more, and it is about to be removed
+    CONSTRAINT site_files_pk PRIMARY KEY (site_id, locale, name),
+    CONSTRAINT site_files_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_files_gone ON site_files (changed_at) WHERE gone = 1;

@@ -1,0 +1,103 @@
+//! Makes again what is stale of a site, and publishes what changed of it: children before the index that names them, and
+//! what no index names any more is removed last. Every file passes the gate before anybody else can read it.
+
+mod index;
+mod shards;
+pub(crate) mod watch;
+
+use std::io;
+
+use postrider_core::{
+    domain::{UnixMs, site::settings::Site},
+    site::Storage,
+    store::{Overtaken, PublicFile, SiteRun, Store, StoreError},
+};
+
+/// What sites are published with. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Publisher {
+    pub(crate) store: Store,
+    pub(crate) storage: Storage,
+}
+
+/// What a regeneration did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// Files whose bytes changed.
+    pub(crate) files: usize,
+    /// Addresses in them.
+    pub(crate) urls: u64,
+    /// Before compression.
+    pub(crate) bytes: u64,
+}
+
+/// Why something of a site is not public as it is now. What was public before still is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{file} cannot be written: {error}; make room or mend the folder's rights, and it is tried again")]
+    Storage { file: String, error: io::Error },
+    #[error("{file} did not pass the gate, so the last good one stays: {fault}")]
+    Gate { file: String, fault: String },
+    #[error("a part of Postrider that makes files ended: {0}")]
+    Broke(#[from] tokio::task::JoinError),
+}
+
+/// What ended a regeneration before its end.
+#[derive(Debug)]
+enum Ended {
+    /// Another one of the same site goes on.
+    Overtaken,
+    Failed(PublishError),
+}
+
+impl<E: Into<PublishError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Overtaken> for Ended {
+    fn from(_: Overtaken) -> Self {
+        Self::Overtaken
+    }
+}
+
+impl Publisher {
+    /// Publishes what is stale of a site. What fails keeps nothing else from being published, and stays stale.
+    ///
+    /// # Errors
+    /// The first thing that failed.
+    pub(crate) async fn publish(&self, site: &Site) -> Result<Published, PublishError> {
+        let run = self.store.begin_site_run(site.id, UnixMs::now()).await?;
+        match self.run(site, &run).await {
+            Ok(published) => Ok(published),
+            Err(Ended::Overtaken) => {
+                tracing::info!(site = %site.slug, "another regeneration of the site goes on with what is stale");
+                Ok(Published::default())
+            }
+            Err(Ended::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn run(&self, site: &Site, run: &SiteRun) -> Result<Published, Ended> {
+        let (mut published, failed) = self.publish_shards(site, run).await?;
+        published.add(&self.publish_indexes(site, run).await?);
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(published),
+        }
+    }
+}
+
+impl Published {
+    fn add(&mut self, files: &[PublicFile]) {
+        let there = files.iter().filter(|file| !file.gone);
+        for file in there {
+            self.files += 1;
+            self.urls += u64::from(file.urls);
+            self.bytes += file.bytes;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What no change of a page brings about: a job for what is stale where none will run, and the removal of files that no
+//! index has named for a while.
+
+use std::{collections::HashMap, time::Duration};
+
+use postrider_core::{
+    dispatch::Dispatcher,
+    domain::{Id, UnixMs, site::settings::Site},
+    store::{PublicFile, StoreError},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{PublishError, Publisher};
+use crate::pace::rest;
+
+const ROUND: Duration = Duration::from_secs(5);
+/// How long a file stays that no index names: whoever has read the index before may come for it.
+const GONE_REST: Duration = Duration::from_secs(600);
+
+/// Looks after all sites until `stop`.
+pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: CancellationToken) {
+    while rest(ROUND, &stop).await {
+        if let Err(error) = publisher.attend(&dispatcher).await {
+            tracing::warn!(%error, "sites whose jobs are gone could not be looked for; it is tried again");
+        }
+        if let Err(error) = publisher.remove_gone(UnixMs::now() - GONE_REST).await {
+            tracing::warn!(%error, "files that no index names could not be removed; it is tried again");
+        }
+    }
+}
+
+impl Publisher {
+    async fn attend(&self, dispatcher: &Dispatcher) -> Result<(), StoreError> {
+        for id in self.store.unattended_sites().await? {
+            let Some(site) = self.store.site_by_id(id).await? else { continue };
+            let job = self.store.attend_site(&site, UnixMs::now()).await?;
+            dispatcher.offer(job.as_slice());
+            tracing::info!(site = %site.slug, "something of a site was stale and nothing saw to it; a job does now");
+        }
+        Ok(())
+    }
+
+    async fn remove_gone(&self, before: UnixMs) -> Result<(), PublishError> {
+        let mut gone: HashMap<Id<Site>, Vec<PublicFile>> = HashMap::new();
+        for (site, file) in self.store.gone_site_files(before).await? {
+            let folder = self.storage.folder(site, &file.locale);
+            let removed = self.storage.remove(&folder, &file.name);
+            removed.map_err(|error| PublishError::Storage { file: file.name.clone(), error })?;
+            gone.entry(site).or_default().push(file);
+        }
+        for (site, files) in gone {
+            self.store.forget_site_files(site, &files).await?;
+        }
+        Ok(())
+    }
+}
