@@ -89,9 +89,10 @@ impl Api {
         let metrics = ApiMetrics::register(&mut registry);
         let gauges = QueueGauges::register(&mut registry);
         let health = HealthState { store: store.clone(), queue: queue.clone(), gauges, registry: Arc::new(registry) };
+        let public = crate::PublicFiles::new(store.clone(), postrider_core::site::Storage::new(&folder));
         let parts =
             ApiParts { store, queue, dispatcher, settings, metrics: metrics.clone(), tracer: Tracer::default() };
-        let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), metrics);
+        let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), public, metrics);
         Self { router, folder }
     }
 

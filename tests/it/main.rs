@@ -55,6 +55,7 @@ mod roles;
 mod seed;
 mod shapes;
 mod site_links;
+mod sites;
 mod standard_webhooks;
 mod store;
 mod tenancy;
