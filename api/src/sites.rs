@@ -1,6 +1,6 @@
 //! `/v1/sites`: sites whose sitemaps and feeds are made here, and what is public of them.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::collections::BTreeMap;
 
 use axum::{Json as Answer, response::Response};
 use postrider_core::{
@@ -156,18 +156,18 @@ impl SiteRequest {
     fn read(self, faults: &mut Faults) -> Option<SiteSettings> {
         let mut locales = Vec::new();
         for (at, Object(locale)) in self.locales.into_iter().enumerate() {
-            let tag = keep::<LanguageTag, _>(faults, format!("/locales/{at}/tag"), locale.tag.parse());
-            let base = keep(faults, format!("/locales/{at}/base_url"), BaseUrl::parse(&locale.base_url));
+            let tag = faults.keep(&format!("/locales/{at}/tag"), locale.tag.parse::<LanguageTag>());
+            let base = faults.keep(&format!("/locales/{at}/base_url"), BaseUrl::parse(&locale.base_url));
             let LocaleJson { publication_name, x_default, .. } = locale;
             locales.extend(tag.zip(base).map(|(tag, base)| Locale { tag, base, publication_name, x_default }));
         }
         let mut sections = Vec::new();
         for (at, Object(section)) in self.sections.into_iter().enumerate() {
-            let key = keep::<SectionKey, _>(faults, format!("/sections/{at}/key"), section.key.parse());
+            let key = faults.keep(&format!("/sections/{at}/key"), section.key.parse::<SectionKey>());
             let mut names = BTreeMap::new();
             for (tag, name) in section.names {
                 let place = format!("/sections/{at}/names/{}", crate::json::escape(&tag));
-                names.extend(keep::<LanguageTag, _>(faults, place, LanguageTag::from_str(&tag)).zip(Some(name)));
+                names.extend(faults.keep(&place, tag.parse::<LanguageTag>()).zip(Some(name)));
             }
             sections.extend(key.map(|key| Section { key, names }));
         }
@@ -182,10 +182,6 @@ impl SiteRequest {
         }
         Some(settings)
     }
-}
-
-fn keep<T, E: Display>(faults: &mut Faults, place: String, parsed: Result<T, E>) -> Option<T> {
-    faults.keep(&place, parsed)
 }
 
 pub(crate) fn missing() -> Problem {

@@ -128,6 +128,7 @@ impl AttemptClass {
             Self::Egress => "address not allowed",
             Self::Protocol => "broken answer",
             Self::Invalid => "cannot be run",
+            Self::Publish => "not published",
             Self::Panic => "fault in Postrider",
             Self::Lost => "worker lost",
         }

@@ -84,7 +84,7 @@ impl Scope<'_> {
         let keys: Vec<&str> = keys.iter().map(PageKey::as_str).collect();
         let mut change = Change::begin(self, site, &keys, now).await?;
         for key in &keys {
-            change.put_translations(key, Vec::new());
+            change.put_translations(key, &[]);
         }
         change.quarantine(&keys, Vec::new()).await?;
         change.end().await
@@ -103,8 +103,8 @@ impl Scope<'_> {
     ) -> Result<Option<PagesChanged>, StoreError> {
         let mut change = Change::begin(self, site, &[key.as_str()], now).await?;
         let left = change.before.get(key.as_str()).map(|kept| kept.translations.clone()).unwrap_or_default();
-        let left = left.into_iter().filter(|one| one.link.locale.as_str() != locale).collect();
-        change.put_translations(key.as_str(), left);
+        let left: Vec<Translation> = left.into_iter().filter(|one| one.link.locale.as_str() != locale).collect();
+        change.put_translations(key.as_str(), &left);
         let delete =
             sql("DELETE FROM site_quarantine").and(" WHERE site_id = ", site.id).and(" AND key = ", key.as_str());
         let quarantined = change.tx.execute(delete.and(" AND locale = ", locale)).await?;
@@ -181,11 +181,11 @@ impl<'s> Change<'s> {
     }
 
     fn put(&mut self, page: &Page) {
-        self.put_translations(page.key.as_str(), page.translations.clone());
+        self.put_translations(page.key.as_str(), &page.translations);
     }
 
     /// Without translations the page goes.
-    fn put_translations(&mut self, key: &str, translations: Vec<Translation>) {
+    fn put_translations(&mut self, key: &str, translations: &[Translation]) {
         let before = self.before.remove(key);
         if before.as_ref().is_some_and(|kept| kept.translations == translations)
             || (before.is_none() && translations.is_empty())
@@ -194,10 +194,10 @@ impl<'s> Change<'s> {
         }
         self.changed += 1;
         let old = before.as_ref().map(|kept| kept.shard);
-        let shard = published_at(&translations).map(|time| self.shard(old, time));
+        let shard = published_at(translations).map(|time| self.shard(old, time));
         let placed = |shard: Option<Shard>, translations| shard.map(|shard| Placed { shard, translations });
         let was = before.as_ref().map(|kept| kept.translations.as_slice()).unwrap_or_default();
-        self.marks.extend(stale(placed(old, was), placed(shard, &translations), self.now));
+        self.marks.extend(stale(placed(old, was), placed(shard, translations), self.now));
         if old != shard {
             for (place, count) in [(old, -1), (shard, 1)] {
                 if let Some(place) = place {
@@ -207,7 +207,7 @@ impl<'s> Change<'s> {
         }
         match shard {
             None => self.removed.push(key.to_owned()),
-            Some(shard) => self.rows.push(row(self.site.id, key, shard, &translations, self.now)),
+            Some(shard) => self.rows.push(row(self.site.id, key, shard, translations, self.now)),
         }
     }
 

@@ -201,8 +201,8 @@ mod tests {
         let both = [de.clone(), fr.clone()];
         assert_eq!(marks(&both, &both), Vec::<String>::new());
         assert_eq!(marks(&both, &[one("de", "/b"), fr.clone()]), [shard("de"), feed("de"), shard("fr")]);
-        assert_eq!(marks(&[de.clone()], &both), [shard("de"), shard("fr"), feed("fr")]);
-        assert_eq!(marks(&both, &[de.clone()]), [shard("de"), shard("fr"), feed("fr")]);
+        assert_eq!(marks(std::slice::from_ref(&de), &both), [shard("de"), shard("fr"), feed("fr")]);
+        assert_eq!(marks(&both, std::slice::from_ref(&de)), [shard("de"), shard("fr"), feed("fr")]);
         assert_eq!(marks(&both, &[]), [shard("de"), feed("de"), shard("fr"), feed("fr")]);
         let mut titled = de.clone();
         titled.text.title = "U".to_owned();

@@ -176,7 +176,7 @@ fn translation(site: &SiteSettings, locale: &Locale, draft: Draft) -> Result<Tra
     let updated_at = draft.updated_at.as_deref().map(|text| time("updated_at", text)).transpose()?;
     let section = draft.section.map(|key| known_section(site, &key)).transpose()?;
     let image = draft.image.map(|image| resource("image", &image)).transpose()?;
-    let enclosure = draft.enclosure.map(|enclosure| judge_enclosure(enclosure)).transpose()?;
+    let enclosure = draft.enclosure.map(judge_enclosure).transpose()?;
     Ok(Translation {
         link: Link {
             locale: locale.tag.clone(),
