@@ -30,7 +30,7 @@ use crate::{
 const BATCH_PAGES_MAX: usize = 1_000;
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(put, get, delete)).routes(routes!(delete_translation)).routes(routes!(batch))
+    OpenApiRouter::new().routes(routes!(put_page, get_page, delete_page)).routes(routes!(delete_translation)).routes(routes!(put_pages))
 }
 
 /// A page: all of its translations.
@@ -231,7 +231,7 @@ fn judged(site: &Site, key: PageKey, translations: BTreeMap<String, Object<Trans
 #[utoipa::path(put, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
     params(("site" = String, Path), ("key" = String, Path)), request_body = PageRequest,
     responses((status = 202, body = PageAccepted)))]
-async fn put(caller: Caller<Publish>, path: PagePath, Json(request): Json<PageRequest>) -> Result<Response, Problem> {
+async fn put_page(caller: Caller<Publish>, path: PagePath, Json(request): Json<PageRequest>) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
     let put = judged(&site, path.key, request.translations);
     let answer = PageAccepted::of(&put);
@@ -243,7 +243,7 @@ async fn put(caller: Caller<Publish>, path: PagePath, Json(request): Json<PageRe
 /// Shows a page as it is kept.
 #[utoipa::path(get, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
     params(("site" = String, Path), ("key" = String, Path)), responses((status = 200, body = PageJson)))]
-async fn get(caller: Caller<ReadPublished>, path: PagePath) -> Result<Answer<PageJson>, Problem> {
+async fn get_page(caller: Caller<ReadPublished>, path: PagePath) -> Result<Answer<PageJson>, Problem> {
     let site = find(&caller, &path.site).await?;
     let Some(Page { key, translations }) = caller.scope().page(&site, &path.key).await? else {
         return Err(Problem::not_found("page"));
@@ -255,7 +255,7 @@ async fn get(caller: Caller<ReadPublished>, path: PagePath) -> Result<Answer<Pag
 /// Removes a page.
 #[utoipa::path(delete, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
     params(("site" = String, Path), ("key" = String, Path)), responses((status = 202, body = PageAccepted)))]
-async fn delete(caller: Caller<Publish>, path: PagePath) -> Result<Response, Problem> {
+async fn delete_page(caller: Caller<Publish>, path: PagePath) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
     let changed = caller.scope().delete_pages(&site, std::slice::from_ref(&path.key), UnixMs::now()).await?;
     if changed.changed == 0 {
@@ -281,7 +281,7 @@ async fn delete_translation(caller: Caller<Publish>, path: PagePath) -> Result<R
 /// Puts up to 1,000 pages in place of what was there, in one commit. Of the same key the last one counts.
 #[utoipa::path(post, path = "/v1/sites/{site}/pages/batch", tag = "sites", params(("site" = String, Path)),
     request_body = PageBatch, responses((status = 202, body = BatchAccepted)))]
-async fn batch(
+async fn put_pages(
     caller: Caller<Publish>,
     crate::path::TextRef(slug): crate::path::TextRef,
     Json(request): Json<PageBatch>,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Stack};
 
 /// Every call of the HTTP contract.
-const CALLS: [&str; 42] = [
+const CALLS: [&str; 54] = [
     "post /v1/tenants",
     "get /v1/tenants",
     "post /v1/tokens",
@@ -46,6 +46,18 @@ const CALLS: [&str; 42] = [
     "get /v1/operations/{id}",
     "post /v1/operations/{id}/cancel",
     "get /v1/failures",
+    "post /v1/sites",
+    "get /v1/sites",
+    "get /v1/sites/{site}",
+    "put /v1/sites/{site}",
+    "delete /v1/sites/{site}",
+    "post /v1/sites/{site}/regenerate",
+    "get /v1/sites/{site}/files",
+    "put /v1/sites/{site}/pages/{key}",
+    "get /v1/sites/{site}/pages/{key}",
+    "delete /v1/sites/{site}/pages/{key}",
+    "delete /v1/sites/{site}/pages/{key}/translations/{locale}",
+    "post /v1/sites/{site}/pages/batch",
     "get /healthz",
     "get /readyz",
     "get /metrics",
