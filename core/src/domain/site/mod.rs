@@ -2,8 +2,10 @@
 
 pub mod change;
 pub mod language;
+pub mod media_type;
 pub mod page;
 pub mod permalink;
 pub mod preflight;
 pub mod redirects;
+pub mod scan;
 pub mod settings;
