@@ -30,7 +30,10 @@ use crate::{
 const BATCH_PAGES_MAX: usize = 1_000;
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(put_page, get_page, delete_page)).routes(routes!(delete_translation)).routes(routes!(put_pages))
+    OpenApiRouter::new()
+        .routes(routes!(put_page, get_page, delete_page))
+        .routes(routes!(delete_translation))
+        .routes(routes!(put_pages))
 }
 
 /// A page: all of its translations.
@@ -231,7 +234,11 @@ fn judged(site: &Site, key: PageKey, translations: BTreeMap<String, Object<Trans
 #[utoipa::path(put, path = "/v1/sites/{site}/pages/{key}", tag = "sites",
     params(("site" = String, Path), ("key" = String, Path)), request_body = PageRequest,
     responses((status = 202, body = PageAccepted)))]
-async fn put_page(caller: Caller<Publish>, path: PagePath, Json(request): Json<PageRequest>) -> Result<Response, Problem> {
+async fn put_page(
+    caller: Caller<Publish>,
+    path: PagePath,
+    Json(request): Json<PageRequest>,
+) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
     let put = judged(&site, path.key, request.translations);
     let answer = PageAccepted::of(&put);

@@ -1,20 +1,34 @@
 //! What a site publishes: sitemaps and feeds, written as streams, and read again by a parser of its own before anybody
 //! else reads them. Knows no store and no network.
 
+mod atom;
+mod bounded;
+mod feed;
 mod gate;
 mod index;
+mod json_feed;
+mod news;
 mod pack;
+mod robots;
+mod rss;
 mod shard;
 mod sitemap;
 mod storage;
 mod xml;
 
 pub use self::{
-    gate::{Fault, Judged, judge_urlset},
-    index::{IndexEntry, judge_index, write_index},
+    atom::Atom,
+    bounded::Full,
+    feed::{Enclosure, FEED_BYTES_MAX, Feed, Guid, ITEMS_MAX, Image, Item},
+    gate::{Fault, Judged, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
+    index::{IndexEntry, SITEMAPS_MAX, SitemapIndex, write_index},
+    json_feed::JsonFeed,
+    news::{AHEAD_MAX, ARTICLES_MAX, Article, LeftOut, NEWS_FOR, NewsSitemap, Publication},
     pack::{Label, Packed, Packer, unpacked},
+    robots::sitemap_lines,
+    rss::Rss,
     shard::{Made, make_sitemaps, sitemap_name},
-    sitemap::{Alternates, BYTES_MAX, Full, Sitemap, SitemapUrl, URLS_MAX},
+    sitemap::{Alternates, BYTES_MAX, Sitemap, SitemapUrl, URLS_MAX},
     storage::Storage,
     xml::{cleaned, escaped},
 };

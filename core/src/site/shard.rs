@@ -4,9 +4,10 @@
 use std::io;
 
 use super::{
+    bounded::Full,
     gate::{Fault, judge_urlset},
     pack::{Packed, Packer},
-    sitemap::{Alternates, Full, Sitemap, SitemapUrl},
+    sitemap::{Alternates, Sitemap, SitemapUrl},
 };
 use crate::domain::site::{
     change::Shard,

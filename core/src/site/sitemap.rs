@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::xml::escaped;
+use super::{
+    bounded::{Bounded, Bounds, Full},
+    xml::escaped,
+};
 use crate::domain::{
     UnixMs,
     site::{language::LanguageTag, permalink::Permalink},
@@ -30,7 +33,7 @@ impl Alternates {
         let mut text = String::new();
         let mut push = |tag: &str, url: &Permalink| {
             let url = escaped(url.as_str());
-            text.push_str(&format!("<xhtml:link rel=\"alternate\" hreflang=\"{tag}\" href=\"{url}\"/>\n"));
+            text.push_str(&format!("<xhtml:link rel=\"alternate\" hreflang=\"{tag}\" href=\"{url}\"/>"));
         };
         translations.into_iter().for_each(|(tag, url)| push(tag.as_str(), url));
         if let Some(url) = default {
@@ -49,16 +52,10 @@ pub struct SitemapUrl<'a> {
     pub image: Option<&'a str>,
 }
 
-/// There is no room for another address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
 /// A sitemap that is being written.
 #[derive(Debug)]
 pub struct Sitemap<W> {
-    out: W,
-    bytes: u64,
-    urls: u32,
+    file: Bounded<W>,
     /// One address, used again.
     one: String,
 }
@@ -66,9 +63,9 @@ pub struct Sitemap<W> {
 impl<W: Write> Sitemap<W> {
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(mut out: W) -> io::Result<Self> {
-        out.write_all(HEAD.as_bytes())?;
-        Ok(Self { out, bytes: HEAD.len() as u64, urls: 0, one: String::new() })
+    pub fn begin(out: W) -> io::Result<Self> {
+        let bounds = Bounds { entries_max: URLS_MAX, bytes_max: BYTES_MAX };
+        Ok(Self { file: Bounded::begin(out, bounds, HEAD, FOOT)?, one: String::new() })
     }
 
     /// Adds an address, or nothing where the sitemap is full.
@@ -78,42 +75,35 @@ impl<W: Write> Sitemap<W> {
     pub fn push(&mut self, url: SitemapUrl<'_>) -> io::Result<Result<(), Full>> {
         self.one.clear();
         let text = &mut self.one;
-        text.push_str("<url>\n<loc>");
+        text.push_str("<url><loc>");
         text.push_str(&escaped(url.loc.as_str()));
-        text.push_str("</loc>\n");
+        text.push_str("</loc>");
         if let Some(at) = url.updated_at {
             text.push_str("<lastmod>");
             text.push_str(&at.in_seconds());
-            text.push_str("</lastmod>\n");
+            text.push_str("</lastmod>");
         }
         text.push_str(&url.alternates.0);
         if let Some(image) = url.image {
-            text.push_str("<image:image>\n<image:loc>");
+            text.push_str("<image:image><image:loc>");
             text.push_str(&escaped(image));
-            text.push_str("</image:loc>\n</image:image>\n");
+            text.push_str("</image:loc></image:image>");
         }
         text.push_str("</url>\n");
-        let bytes = self.bytes + text.len() as u64;
-        if self.urls == URLS_MAX || bytes + FOOT.len() as u64 > BYTES_MAX {
-            return Ok(Err(Full));
-        }
-        self.out.write_all(text.as_bytes())?;
-        (self.bytes, self.urls) = (bytes, self.urls + 1);
-        Ok(Ok(()))
+        self.file.push(text)
     }
 
     #[must_use]
     pub const fn urls(&self) -> u32 {
-        self.urls
+        self.file.entries()
     }
 
     /// What it was written to, and how many bytes it has.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn end(mut self) -> io::Result<(W, u64)> {
-        self.out.write_all(FOOT.as_bytes())?;
-        Ok((self.out, self.bytes + FOOT.len() as u64))
+    pub fn end(self) -> io::Result<(W, u64)> {
+        self.file.end()
     }
 }
 
@@ -138,16 +128,12 @@ mod tests {
         sitemap.push(url).unwrap().unwrap();
         let (text, bytes) = sitemap.end().unwrap();
         let expected = format!(
-            "{HEAD}<url>
-<loc>https://a.example/caf%C3%A9?x=1&amp;y=&apos;</loc>
-<lastmod>2023-11-14T22:13:20Z</lastmod>
-<xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://a.example/caf%C3%A9?x=1&amp;y=&apos;\"/>
-<xhtml:link rel=\"alternate\" hreflang=\"fr\" href=\"https://b.example/b\"/>
-<xhtml:link rel=\"alternate\" hreflang=\"x-default\" href=\"https://b.example/b\"/>
-<image:image>
-<image:loc>https://i.example/?a&amp;b</image:loc>
-</image:image>
-</url>
+            "{HEAD}<url><loc>https://a.example/caf%C3%A9?x=1&amp;y=&apos;</loc>\
+             <lastmod>2023-11-14T22:13:20Z</lastmod>\
+             <xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://a.example/caf%C3%A9?x=1&amp;y=&apos;\"/>\
+             <xhtml:link rel=\"alternate\" hreflang=\"fr\" href=\"https://b.example/b\"/>\
+             <xhtml:link rel=\"alternate\" hreflang=\"x-default\" href=\"https://b.example/b\"/>\
+             <image:image><image:loc>https://i.example/?a&amp;b</image:loc></image:image></url>
 {FOOT}"
         );
         assert_eq!((String::from_utf8(text).unwrap(), bytes), (expected.clone(), expected.len() as u64));
