@@ -8,6 +8,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for a body that is sent as it is read.
+const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Which server, and as whom.
 #[derive(Args)]
@@ -58,18 +60,42 @@ impl Server {
         self.call(Method::POST, path, Some(body), key).await
     }
 
+    /// Puts `body`, which is JSON.
+    pub(crate) async fn put(&self, path: &str, body: String) -> anyhow::Result<Value> {
+        self.call(Method::PUT, path, Some(body), None).await
+    }
+
+    /// Posts a body as it is read, however long that takes.
+    pub(crate) async fn stream(&self, path: &str, media_type: &str, body: reqwest::Body) -> anyhow::Result<Value> {
+        let request = self.request(Method::POST, path).timeout(STREAM_MAX).header("content-type", media_type);
+        self.execute(request.body(body)).await
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<String>, key: Option<&str>) -> anyhow::Result<Value> {
-        let server = self.args.url.trim_end_matches('/');
-        let mut request = self.http.request(method, format!("{server}{path}")).bearer_auth(&self.args.token);
-        if let Some(tenant) = &self.args.tenant {
-            request = request.header("postrider-tenant", tenant);
-        }
+        let mut request = self.request(method, path);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
+        self.execute(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.server())).bearer_auth(&self.args.token);
+        match &self.args.tenant {
+            Some(tenant) => request.header("postrider-tenant", tenant),
+            None => request,
+        }
+    }
+
+    fn server(&self) -> &str {
+        self.args.url.trim_end_matches('/')
+    }
+
+    async fn execute(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+        let server = self.server();
         let request = request.build().map_err(|error| {
             let why = root_cause(&error);
             anyhow!("the call to {server} cannot be made: {why}; are --url, --token, --tenant and the key right?")

@@ -115,7 +115,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor => block_on(doctor::run(settings()?)),
         Command::Bench(args) => block_on(bench::run(settings()?, args)),
         Command::Seed(args) => block_on(seed::run(settings()?, args)),
-        Command::Site(args) => site::run(args),
+        Command::Site(args) => block_on(site::run(args)),
         Command::Config => logs::say(&Settings::template()),
     }
 }

@@ -50,10 +50,10 @@ pub(crate) struct PageRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchPage {
     /// 1 to 255 bytes.
-    key: String,
+    pub(crate) key: String,
     /// By locale.
     #[schema(value_type = BTreeMap<String, TranslationJson>)]
-    translations: BTreeMap<String, Object<TranslationJson>>,
+    pub(crate) translations: BTreeMap<String, Object<TranslationJson>>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -195,12 +195,13 @@ impl TranslationJson {
 
 impl PageAccepted {
     fn of(put: &PutPage) -> Self {
-        let show = |one: &Quarantined| QuarantinedJson {
-            locale: one.locale.clone(),
-            field: one.field,
-            reason: one.reason.clone(),
-        };
-        Self { key: put.page.key.to_string(), quarantined: put.quarantined.iter().map(show).collect() }
+        Self { key: put.page.key.to_string(), quarantined: put.quarantined.iter().map(QuarantinedJson::of).collect() }
+    }
+}
+
+impl QuarantinedJson {
+    pub(crate) fn of(one: &Quarantined) -> Self {
+        Self { locale: one.locale.clone(), field: one.field, reason: one.reason.clone() }
     }
 }
 
@@ -224,7 +225,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PagePath {
     }
 }
 
-fn judged(site: &Site, key: PageKey, translations: BTreeMap<String, Object<TranslationJson>>) -> PutPage {
+pub(crate) fn judged(site: &Site, key: PageKey, translations: BTreeMap<String, Object<TranslationJson>>) -> PutPage {
     let drafts = translations.into_iter().map(|(tag, Object(json))| (tag, Draft::from(json))).collect();
     let (page, quarantined) = judge(&site.settings, key, drafts);
     PutPage { page, quarantined }

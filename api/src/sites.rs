@@ -24,7 +24,7 @@ use crate::{
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Faults, Problem},
-    site_pages,
+    site_import, site_pages,
     state::ApiState,
     wire::{Time, accepted, created},
 };
@@ -36,6 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(regenerate))
         .routes(routes!(files))
         .merge(site_pages::router())
+        .merge(site_import::router())
 }
 
 /// A site.
@@ -50,6 +51,9 @@ pub(crate) struct SiteJson {
     freshness_seconds: u32,
     created_at: Time,
     updated_at: Time,
+    /// Of a single site only: what waits to be made again and published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<usize>,
 }
 
 /// One language of a site.
@@ -121,6 +125,13 @@ pub(crate) struct FileJson {
     changed_at: Time,
 }
 
+/// All files that are public.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SiteFiles)]
+pub(crate) struct FileList {
+    data: Vec<FileJson>,
+}
+
 /// What will be made again.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Regenerating {
@@ -148,6 +159,7 @@ impl From<Site> for SiteJson {
             freshness_seconds: site.settings.freshness_seconds,
             created_at: Time(site.created_at),
             updated_at: Time(site.updated_at),
+            stale: None,
         }
     }
 }
@@ -176,7 +188,8 @@ impl SiteRequest {
         if !faults.is_empty() {
             return None;
         }
-        let settings = SiteSettings { locales, sections, freshness_seconds };
+        let guid_host = locales.first().map(|locale: &Locale| locale.base.host().to_owned()).unwrap_or_default();
+        let settings = SiteSettings { locales, sections, freshness_seconds, guid_host };
         for (place, words) in settings.faults() {
             faults.add(&place, words);
         }
@@ -223,7 +236,9 @@ async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<Sit
 #[utoipa::path(get, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
     responses((status = 200, body = SiteJson)))]
 async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<SiteJson>, Problem> {
-    Ok(Answer(SiteJson::from(find(&caller, &slug).await?)))
+    let site = find(&caller, &slug).await?;
+    let stale = caller.api.store().site_stale(site.id).await?.len();
+    Ok(Answer(SiteJson { stale: Some(stale), ..SiteJson::from(site) }))
 }
 
 /// Replaces what is set for a site, or creates it. All of it is made again.
@@ -242,6 +257,7 @@ async fn put(
     let Some(site) = scope.site(&slug).await? else {
         return Ok(created(SiteJson::from(scope.create_site(&slug, &settings, now).await?)));
     };
+    let settings = SiteSettings { guid_host: site.settings.guid_host.clone(), ..settings };
     let job = scope.update_site(&site, &settings, now).await?;
     caller.api.dispatcher().offer(job.as_slice());
     let site = Site { settings, updated_at: now, ..site };
@@ -273,8 +289,8 @@ async fn regenerate(
 
 /// Lists what is public of a site, by locale and name.
 #[utoipa::path(get, path = "/v1/sites/{site}/files", tag = "sites", params(("site" = String, Path)),
-    responses((status = 200, body = Vec<FileJson>)))]
-async fn files(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<Vec<FileJson>>, Problem> {
+    responses((status = 200, body = FileList)))]
+async fn files(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<FileList>, Problem> {
     let site = find(&caller, &slug).await?;
     let files = caller.api.store().site_files(site.id, None).await?;
     let show = |file: PublicFile| {
@@ -287,5 +303,5 @@ async fn files(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<Ve
             changed_at: Time(file.changed_at),
         })
     };
-    Ok(Answer(files.into_iter().filter(|file| !file.gone).filter_map(show).collect()))
+    Ok(Answer(FileList { data: files.into_iter().filter(|file| !file.gone).filter_map(show).collect() }))
 }

@@ -38,7 +38,7 @@ CREATE TABLE site_pages (
     site_id UUID NOT NULL,
     key TEXT NOT NULL,
     shard BIGINT NOT NULL,
-    published_at BIGINT NOT NULL,
+    latest_at BIGINT NOT NULL,
     links BYTEA NOT NULL,
     texts BYTEA NOT NULL,
     changed_at BIGINT NOT NULL,
@@ -48,15 +48,15 @@ CREATE TABLE site_pages (
 COMMENT ON TABLE site_pages IS 'Pages: one translation group each.';
 COMMENT ON COLUMN site_pages.site_id IS 'the site';
 COMMENT ON COLUMN site_pages.key IS 'what the owner calls it';
-COMMENT ON COLUMN site_pages.shard IS 'the shard that it lies in: month of publication times 100,000, and its number';
-COMMENT ON COLUMN site_pages.published_at IS 'of its first translation, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_pages.shard IS 'the shard that it lies in: month of first publication times 100,000, and its number';
+COMMENT ON COLUMN site_pages.latest_at IS 'when the newest of its translations was published, milliseconds since 1970 UTC';
 COMMENT ON COLUMN site_pages.links IS 'what sitemaps need of its translations, as JSON';
 COMMENT ON COLUMN site_pages.texts IS 'what only feeds need of them, in the same order, as JSON';
 COMMENT ON COLUMN site_pages.changed_at IS 'milliseconds since 1970 UTC';
 -- A shard's links are read as a whole and often: kept in their row.
 ALTER TABLE site_pages ALTER COLUMN links SET STORAGE MAIN;
 CREATE INDEX site_pages_by_shard ON site_pages (site_id, shard);
-CREATE INDEX site_pages_by_time ON site_pages (site_id, published_at);
+CREATE INDEX site_pages_by_time ON site_pages (site_id, latest_at, key);
 
 CREATE TABLE site_shards (
     site_id UUID NOT NULL,
@@ -130,3 +130,18 @@ COMMENT ON COLUMN site_files.urls IS 'addresses or items in it';
 COMMENT ON COLUMN site_files.changed_at IS 'when its bytes changed, milliseconds since 1970 UTC';
 COMMENT ON COLUMN site_files.gone IS '1: no index names it any more, and it is about to be removed';
 CREATE INDEX site_files_gone ON site_files (changed_at) WHERE gone = 1;
+
+CREATE TABLE site_timers (
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    target TEXT NOT NULL,
+    due_at BIGINT NOT NULL,
+    CONSTRAINT site_timers_pk PRIMARY KEY (site_id, locale, target, due_at),
+    CONSTRAINT site_timers_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_timers IS 'What time alone makes stale: an article that is news no more, a page that is published later.';
+COMMENT ON COLUMN site_timers.site_id IS 'the site';
+COMMENT ON COLUMN site_timers.locale IS 'language tag';
+COMMENT ON COLUMN site_timers.target IS 'as in site_marks';
+COMMENT ON COLUMN site_timers.due_at IS 'when it is stale, milliseconds since 1970 UTC';
+CREATE INDEX site_timers_by_time ON site_timers (due_at);

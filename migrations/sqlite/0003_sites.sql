@@ -27,8 +27,8 @@ CREATE INDEX site_locales_by_site ON site_locales (site_id);
 CREATE TABLE site_pages (
     site_id BLOB NOT NULL, -- the site
     key TEXT NOT NULL, -- what the owner calls it
-    shard INTEGER NOT NULL, -- the shard that it lies in: month of publication times 100,000, and its number
-    published_at INTEGER NOT NULL, -- of its first translation, milliseconds since 1970 UTC
+    shard INTEGER NOT NULL, -- the shard that it lies in: month of first publication times 100,000, and its number
+    latest_at INTEGER NOT NULL, -- when the newest of its translations was published, milliseconds since 1970 UTC
     links BLOB NOT NULL, -- what sitemaps need of its translations, as JSON
     texts BLOB NOT NULL, -- what only feeds need of them, in the same order, as JSON
     changed_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
@@ -36,7 +36,7 @@ CREATE TABLE site_pages (
     CONSTRAINT site_pages_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX site_pages_by_shard ON site_pages (site_id, shard);
-CREATE INDEX site_pages_by_time ON site_pages (site_id, published_at);
+CREATE INDEX site_pages_by_time ON site_pages (site_id, latest_at, key);
 
 -- How many pages each shard has.
 CREATE TABLE site_shards (
@@ -86,3 +86,14 @@ CREATE TABLE site_files (
     CONSTRAINT site_files_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX site_files_gone ON site_files (changed_at) WHERE gone = 1;
+
+-- What time alone makes stale: an article that is news no more, a page that is published later.
+CREATE TABLE site_timers (
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- language tag
+    target TEXT NOT NULL, -- as in site_marks
+    due_at INTEGER NOT NULL, -- when it is stale, milliseconds since 1970 UTC
+    CONSTRAINT site_timers_pk PRIMARY KEY (site_id, locale, target, due_at),
+    CONSTRAINT site_timers_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_timers_by_time ON site_timers (due_at);

@@ -10,6 +10,7 @@ mod pages;
 mod process;
 mod publisher;
 mod receiver;
+mod site;
 mod target;
 mod webhooks;
 
@@ -41,6 +42,8 @@ enum Case {
     Lanes(lanes::LanesArgs),
     /// Open each page of the dashboard, over a past that is made up.
     Pages(pages::PagesArgs),
+    /// Make all of a site's sitemaps and feeds again, and one page of it.
+    Site(site::SiteArgs),
 }
 
 #[derive(Args, Clone)]
@@ -67,5 +70,6 @@ pub(crate) async fn run(settings: Settings, args: BenchArgs) -> anyhow::Result<(
         Case::Isolation(args) => isolation::run(&settings, args).await,
         Case::Lanes(args) => lanes::run(&settings, args).await,
         Case::Pages(args) => pages::run(&settings, args).await,
+        Case::Site(args) => site::run(&settings, args).await,
     }
 }

@@ -14,6 +14,13 @@ pub(super) fn cpu_seconds(pid: u32) -> Option<f64> {
     Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
+/// Has the most memory that it ever held be what it holds now (proc_pid_clear_refs(5)).
+pub(super) fn forget_peak(pid: u32) {
+    if let Err(error) = fs::write(format!("/proc/{pid}/clear_refs"), "5") {
+        tracing::debug!(%error, "the peak of memory is that of all its life");
+    }
+}
+
 /// The most memory it ever held, in MB of 1,000,000 bytes.
 pub(super) fn peak_memory_mb(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

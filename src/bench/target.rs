@@ -164,6 +164,13 @@ impl Target {
         process::cpu_seconds(self.own.as_ref()?.child.id())
     }
 
+    /// Has the peak be what it is now.
+    pub(super) fn forget_peak(&self) {
+        if let Some(own) = &self.own {
+            process::forget_peak(own.child.id());
+        }
+    }
+
     pub(super) fn peak_memory_mb(&self) -> Option<f64> {
         process::peak_memory_mb(self.own.as_ref()?.child.id())
     }

@@ -2,6 +2,7 @@
 //! Owns what can be asked for and how it is written; the other files make it up.
 
 mod failures;
+pub(crate) mod news;
 pub(crate) mod payloads;
 mod rows;
 mod story;

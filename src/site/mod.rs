@@ -1,6 +1,7 @@
 //! `postrider site`: sites whose addresses, sitemaps and feeds are looked after.
 
 mod check_links;
+pub(crate) mod import;
 mod report;
 
 use clap::{Args, Subcommand};
@@ -19,10 +20,15 @@ enum SiteCommand {
     /// $1 in TO is what a pattern's first group matched. Paths are compared as servers compare them: their codes decoded
     /// once. No server has to run, and nothing is changed.
     CheckLinks(check_links::CheckLinksArgs),
+    /// Put a site's pages in place of what was there: any number of them, from a file with a page a line.
+    ///
+    /// Pages with the same keys are replaced, all others stay. The same import again changes nothing.
+    Import(import::ImportArgs),
 }
 
-pub(crate) fn run(args: SiteArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: SiteArgs) -> anyhow::Result<()> {
     match args.command {
         SiteCommand::CheckLinks(args) => check_links::run(&args),
+        SiteCommand::Import(args) => import::run(args).await,
     }
 }

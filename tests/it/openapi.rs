@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Stack};
 
 /// Every call of the HTTP contract.
-const CALLS: [&str; 54] = [
+const CALLS: [&str; 55] = [
     "post /v1/tenants",
     "get /v1/tenants",
     "post /v1/tokens",
@@ -58,6 +58,7 @@ const CALLS: [&str; 54] = [
     "delete /v1/sites/{site}/pages/{key}",
     "delete /v1/sites/{site}/pages/{key}/translations/{locale}",
     "post /v1/sites/{site}/pages/batch",
+    "post /v1/sites/{site}/pages/import",
     "get /healthz",
     "get /readyz",
     "get /metrics",

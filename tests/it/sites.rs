@@ -16,6 +16,10 @@ on_both_stacks!(
     what_was_accepted_before_a_crash_is_public_after_it,
     a_page_that_is_removed_is_named_nowhere,
     a_reader_never_meets_what_is_missing_or_broken,
+    feeds_have_the_newest_pages_of_a_locale_and_of_a_section,
+    news_are_of_the_last_48_hours,
+    a_page_of_later_is_not_public_before,
+    many_pages_are_imported_a_line_each,
     a_site_is_its_tenants_own,
     a_site_that_cannot_be_is_refused_by_place,
 );
@@ -35,7 +39,7 @@ impl<'a> Site<'a> {
         let site = json!({ "slug": "news", "locales": [
             { "tag": "de", "base_url": format!("https://{DE}"), "publication_name": "Die Zeitung", "x_default": true },
             { "tag": "fr", "base_url": format!("https://{FR}/fr"), "publication_name": "Le Journal" },
-        ] });
+        ], "sections": [{ "key": "sport", "names": { "de": "Sport" } }] });
         app.client.post("/v1/sites").json(&site).send().await.expect(201);
         Self { client: &app.client, app, http: reqwest::Client::new() }
     }
@@ -154,7 +158,8 @@ async fn what_comes_out_as_it_was_is_not_published_again(stack: Stack) {
     };
     eventually("all was made again", SOON, done).await;
     assert_eq!(public().await, before);
-    assert_eq!(before.as_array().unwrap().len(), 4, "{before}");
+    // A sitemap, an index and three feeds of each.
+    assert_eq!(before["data"].as_array().unwrap().len(), 10, "{before}");
 }
 
 async fn what_cannot_be_published_is_quarantined_and_the_rest_is_public(stack: Stack) {
@@ -282,6 +287,122 @@ async fn a_reader_never_meets_what_is_missing_or_broken(stack: Stack) {
         () = write => {}
         () = read => {}
     }
+}
+
+/// A time so many milliseconds from now.
+fn from_now(by_ms: i64) -> String {
+    (jiff::Timestamp::now() + jiff::SignedDuration::from_millis(by_ms)).to_string()
+}
+
+async fn feeds_have_the_newest_pages_of_a_locale_and_of_a_section(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app).await;
+    let one = |n: usize, url: &str, section: Option<&str>| {
+        let published_at = format!("2026-11-01T10:{n:02}:00Z");
+        json!({ "url": url, "title": format!("N° {n} & <more>"), "content": "<p>ça</p>", "published_at": published_at, "section": section })
+    };
+    let page = |n: usize| {
+        let section = (n % 2 == 0).then_some("sport");
+        let translations = json!({ "de": one(n, &format!("/d{n}"), section), "fr": one(n, &format!("/f{n}"), None) });
+        json!({ "key": format!("p{n}"), "translations": translations })
+    };
+    let pages: Vec<Value> = (0..60).map(page).collect();
+    site.client.post("/v1/sites/news/pages/batch").json(&json!({ "pages": pages })).send().await.expect(202);
+    let feed = || async { site.read(DE, "/feed.json").await };
+    let (text, headers) = eventually("the feed is public", SOON, feed).await;
+    assert_eq!(headers["content-type"], "application/feed+json; charset=utf-8");
+    let feed: Value = serde_json::from_str(&text).unwrap();
+    let items = feed["items"].as_array().unwrap();
+    assert_eq!((items.len(), items[0]["url"].as_str()), (50, Some("https://de.news.example/d59")));
+    assert_eq!((items[49]["title"].as_str(), &feed["title"]), (Some("N° 10 & <more>"), &json!("Die Zeitung")));
+    let sport = || async { site.read(DE, "/feed-sport.json").await };
+    let (sport, _) = eventually("the section's feed is public", SOON, sport).await;
+    let sport: Value = serde_json::from_str(&sport).unwrap();
+    assert_eq!((sport["items"].as_array().unwrap().len(), &sport["title"]), (30, &json!("Die Zeitung – Sport")));
+    for (path, media_type) in [("/feed.xml", "application/rss+xml"), ("/atom-sport.xml", "application/atom+xml")] {
+        let (text, headers) = site.read(DE, path).await.unwrap();
+        assert!(
+            headers["content-type"].starts_with(media_type) && text.contains("https://de.news.example/d58"),
+            "{text}"
+        );
+    }
+    assert!(site.read(FR, "/fr/feed-sport.json").await.is_none());
+    // A new address is the same item.
+    let guid = items[0]["id"].clone();
+    let renamed = json!({ "translations": { "de": one(59, "/umbenannt", None), "fr": one(59, "/f59", None) } });
+    site.client.call(reqwest::Method::PUT, &page_path("p59")).json(&renamed).send().await.expect(202);
+    let again = || async {
+        let feed: Value = serde_json::from_str(&site.read(DE, "/feed.json").await?.0).unwrap();
+        let item = feed["items"][0].clone();
+        (item["url"] == "https://de.news.example/umbenannt").then_some(item)
+    };
+    assert_eq!(eventually("the feed names the new address", SOON, again).await["id"], guid);
+}
+
+async fn news_are_of_the_last_48_hours(stack: Stack) {
+    const HOURS_48_MS: i64 = 48 * 3_600_000;
+    let app = App::start(stack).await;
+    let site = Site::make(&app).await;
+    let one =
+        |url: &str, published_at: &str| json!({ "url": url, "title": "T", "published_at": published_at, "news": true });
+    for (key, published_at) in
+        [("new", from_now(-1_000)), ("ending", from_now(8_000 - HOURS_48_MS)), ("old", from_now(-HOURS_48_MS - 1_000))]
+    {
+        let page = json!({ "translations": { "de": one(&format!("/{key}"), &published_at) } });
+        site.client.call(reqwest::Method::PUT, &page_path(key)).json(&page).send().await.expect(202);
+    }
+    let news = || async { Some(locs(&site.read(DE, "/sitemap-news.xml").await?.0)) };
+    let both = ["https://de.news.example/new", "https://de.news.example/ending"];
+    assert_eq!(eventually("the news are public", SOON, news).await, both);
+    let (index, _) = eventually("the index is public", SOON, || site.read(DE, "/sitemap.xml")).await;
+    assert!(locs(&index).contains(&"https://de.news.example/sitemap-news.xml".to_owned()), "{index}");
+    let ended = || async { (news().await? == both[..1]).then_some(()) };
+    eventually("what is older than 48 hours is news no more", SOON, ended).await;
+}
+
+async fn a_page_of_later_is_not_public_before(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app).await;
+    site.put("later", "/later", "/apres", &from_now(10_000)).await;
+    site.put("now", "/now", "/maintenant", &from_now(-1_000)).await;
+    site.await_address(DE, "", "https://de.news.example/now").await;
+    let feed = || site.read(FR, "/fr/feed.xml");
+    let (feed, _) = eventually("the feed is public", SOON, feed).await;
+    assert_eq!(site.addresses(FR, "/fr").await, ["https://news.example/fr/maintenant"]);
+    assert!(!feed.contains("/fr/apres"), "{feed}");
+    site.await_address(DE, "", "https://de.news.example/later").await;
+    let told = || async { site.read(FR, "/fr/feed.xml").await?.0.contains("/fr/apres").then_some(()) };
+    eventually("the feed names it, too", SOON, told).await;
+}
+
+async fn many_pages_are_imported_a_line_each(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app).await;
+    let one = |url: &str| json!({ "url": url, "title": "T", "published_at": "2026-11-01T10:00:00Z" });
+    let mut lines: Vec<String> = (0..1_200)
+        .map(|n| json!({ "key": format!("p{n}"), "translations": { "de": one(&format!("/a{n}")) } }).to_string())
+        .collect();
+    lines.insert(3, "{".to_owned());
+    lines.insert(7, json!({ "key": "x", "translations": { "de": one("/%25C3%25A9") } }).to_string());
+    lines.insert(9, json!({ "key": "", "translations": {} }).to_string());
+    lines.insert(11, String::new());
+    let import = || site.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines.join("\n"));
+    let done = import().send().await.expect(202);
+    assert_eq!(
+        (&done.body["lines"], &done.body["changed"], &done.body["refused"], &done.body["quarantined"]),
+        (&json!(1203), &json!(1200), &json!(2), &json!(1)),
+        "{}",
+        done.text
+    );
+    assert_eq!(
+        (&done.body["refused_lines"][0]["line"], &done.body["refused_lines"][1]["line"]),
+        (&json!(4), &json!(10))
+    );
+    let all = || async { (site.addresses(DE, "").await.len() == 1_200).then_some(()) };
+    eventually("all pages are public", SOON, all).await;
+    assert_eq!(import().send().await.expect(202).body["changed"], 0);
+    let wrong = site.client.post("/v1/sites/news/pages/import").body("text/plain", "{}").send().await;
+    wrong.expect_problem(415, "unsupported_media_type");
 }
 
 async fn a_site_is_its_tenants_own(stack: Stack) {

@@ -7,6 +7,8 @@ mod feed;
 mod gate;
 mod index;
 mod json_feed;
+mod latest;
+mod made;
 mod news;
 mod pack;
 mod robots;
@@ -23,11 +25,13 @@ pub use self::{
     gate::{Fault, Judged, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
     index::{IndexEntry, SITEMAPS_MAX, SitemapIndex, write_index},
     json_feed::JsonFeed,
+    latest::{FEED_ITEMS, Latest, PAGES_MAX},
+    made::Made,
     news::{AHEAD_MAX, ARTICLES_MAX, Article, LeftOut, NEWS_FOR, NewsSitemap, Publication},
     pack::{Label, Packed, Packer, unpacked},
     robots::sitemap_lines,
     rss::Rss,
-    shard::{Made, make_sitemaps, sitemap_name},
+    shard::{make_sitemaps, sitemap_name},
     sitemap::{Alternates, BYTES_MAX, Sitemap, SitemapUrl, URLS_MAX},
     storage::Storage,
     xml::{cleaned, escaped},

@@ -5,36 +5,20 @@ use std::io;
 
 use super::{
     bounded::Full,
-    gate::{Fault, judge_urlset},
-    pack::{Packed, Packer},
+    made::Made,
+    pack::Packer,
     sitemap::{Alternates, Sitemap, SitemapUrl},
 };
-use crate::domain::site::{
-    change::Shard,
-    language::LanguageTag,
-    page::Link,
-    permalink::{BaseUrl, Permalink},
-    settings::{Locale, SiteSettings},
+use crate::domain::{
+    UnixMs,
+    site::{
+        change::{Shard, Target},
+        language::LanguageTag,
+        page::Link,
+        permalink::Permalink,
+        settings::{Locale, SiteSettings},
+    },
 };
-
-/// A sitemap that was made, and is not public yet.
-#[derive(Debug)]
-pub struct Made {
-    pub locale: LanguageTag,
-    pub name: String,
-    pub urls: u32,
-    pub packed: Packed,
-}
-
-impl Made {
-    /// Reads it again as it will be public, with a parser that is not its writer.
-    ///
-    /// # Errors
-    /// The first thing in it that must not be public.
-    pub fn judge(&self, base: &BaseUrl) -> Result<(), Fault> {
-        judge_urlset(self.packed.reader(), base).map(drop)
-    }
-}
 
 /// The name below its locale's base of a shard's sitemap; `part` counts from 1.
 #[must_use]
@@ -45,7 +29,7 @@ pub fn sitemap_name(shard: Shard, part: u32) -> String {
     }
 }
 
-/// Makes a shard's sitemaps of some locales, of the links of each of its pages.
+/// Makes a shard's sitemaps of some locales, of the links of each of its pages that were published by now.
 ///
 /// # Errors
 /// When memory cannot be written, which does not happen.
@@ -54,7 +38,9 @@ pub fn make_sitemaps(
     shard: Shard,
     pages: &[Vec<Link>],
     wanted: &[LanguageTag],
+    now: UnixMs,
 ) -> io::Result<Vec<Made>> {
+    let is_shown = |link: &Link| link.indexable && link.published_at <= now;
     let locales = site.locales.iter().filter(|locale| wanted.contains(&locale.tag));
     let mut files: Vec<File<'_>> = locales.map(|locale| File::new(locale, shard)).collect();
     for links in pages {
@@ -62,7 +48,7 @@ pub fn make_sitemaps(
             .locales
             .iter()
             .filter_map(|locale| {
-                links.iter().find(|link| link.locale == locale.tag && link.indexable).zip(Some(locale))
+                links.iter().find(|link| link.locale == locale.tag && is_shown(link)).zip(Some(locale))
             })
             .map(|(link, locale)| (link, link.permalink(&locale.base)))
             .collect();
@@ -124,7 +110,13 @@ impl<'a> File<'a> {
         let (packer, _) = open.end()?;
         let part = u32::try_from(self.made.len()).unwrap_or(u32::MAX - 1) + 1;
         let name = sitemap_name(self.shard, part);
-        self.made.push(Made { locale: self.locale.tag.clone(), name, urls, packed: packer.end()? });
+        self.made.push(Made {
+            locale: self.locale.tag.clone(),
+            target: Target::Shard(self.shard),
+            name,
+            urls,
+            packed: packer.end()?,
+        });
         Ok(())
     }
 
@@ -141,7 +133,9 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::domain::UnixMs;
+    use crate::domain::site::permalink::BaseUrl;
+
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
     fn site() -> SiteSettings {
         let locale = |tag: &str, x_default| Locale {
@@ -151,7 +145,7 @@ mod tests {
             x_default,
         };
         let locales = vec![locale("en", true), locale("de", false), locale("fr", false)];
-        SiteSettings { locales, sections: Vec::new(), freshness_seconds: 300 }
+        SiteSettings { locales, sections: Vec::new(), freshness_seconds: 300, guid_host: String::new() }
     }
 
     fn link(tag: &str, path: &str) -> Link {
@@ -180,11 +174,11 @@ mod tests {
         let pages = [vec![link("de", "/a"), link("en", "/b"), hidden], vec![link("de", "/d")]];
         let tags: Vec<LanguageTag> = site.locales.iter().map(|locale| locale.tag.clone()).collect();
         let shard = Shard::first_of(UnixMs(1_700_000_000_000));
-        let made = make_sitemaps(&site, shard, &pages, &tags).unwrap();
+        let made = make_sitemaps(&site, shard, &pages, &tags, NOW).unwrap();
         let names: Vec<_> = made.iter().map(|one| (one.locale.as_str(), one.name.as_str(), one.urls)).collect();
         assert_eq!(names, [("en", "sitemap-2023-11-1.xml.gz", 1), ("de", "sitemap-2023-11-1.xml.gz", 2)]);
         for one in &made {
-            one.judge(&site.locale(&one.locale).unwrap().base).unwrap();
+            one.judge(site.locale(&one.locale).unwrap(), NOW).unwrap();
         }
         let links = "<xhtml:link rel=\"alternate\" hreflang=\"en\" href=\"https://en.example/n/b\"/>\n\
             <xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://de.example/n/a\"/>\n\
@@ -200,10 +194,10 @@ mod tests {
         let pages: Vec<Vec<Link>> =
             (0..8_000).map(|at| ["en", "de", "fr"].map(|tag| link(tag, &format!("/{at}{long}"))).into()).collect();
         let shard = Shard::first_of(UnixMs(1_700_000_000_000));
-        let made = make_sitemaps(&site, shard, &pages, &["de".parse().unwrap()]).unwrap();
+        let made = make_sitemaps(&site, shard, &pages, &["de".parse().unwrap()], NOW).unwrap();
         let names: Vec<&str> = made.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["sitemap-2023-11-1.xml.gz", "sitemap-2023-11-1.2.xml.gz"]);
         assert_eq!(made.iter().map(|one| one.urls).sum::<u32>(), 8_000);
-        made.iter().for_each(|one| one.judge(&site.locales[1].base).unwrap());
+        made.iter().for_each(|one| one.judge(&site.locales[1], NOW).unwrap());
     }
 }

@@ -46,6 +46,7 @@ mod sessions;
 mod site_build;
 mod site_marks;
 mod site_pages;
+mod site_timers;
 mod sites;
 mod sql;
 mod stats;
@@ -97,7 +98,7 @@ pub use self::{
     secrets::{Rotated, Rotation},
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
-    site_build::{Overtaken, PublicFile, SiteRun},
+    site_build::{Overtaken, PagePlace, PublicFile, SiteRun},
     site_marks::Stale,
     site_pages::{PagesChanged, PutPage},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},

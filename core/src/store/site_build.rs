@@ -6,7 +6,7 @@ use super::{
     DueJob, Store, StoreError,
     pool::Tx,
     site_marks::{self, Stale},
-    site_pages::read_links,
+    site_pages::{read_links, read_translations},
     sites::see_to_it,
     sql::sql,
     value::Value,
@@ -16,7 +16,7 @@ use crate::domain::{
     site::{
         change::{Mark, Shard, Target},
         language::LanguageTag,
-        page::Link,
+        page::{Link, Page, PageKey},
         settings::Site,
     },
 };
@@ -52,6 +52,17 @@ pub struct Overtaken;
 const FILE_COLUMNS: &str = ", locale, name, target, hash, bytes, urls, changed_at, gone FROM site_files";
 /// Files that are removed at once.
 const GONE_ROWS: u32 = 500;
+
+/// Where a page stands among those of its site: when it was published last, and its key.
+pub type PagePlace = (UnixMs, PageKey);
+
+#[derive(sqlx::FromRow)]
+struct LatestRow {
+    key: String,
+    latest_at: i64,
+    links: Vec<u8>,
+    texts: Vec<u8>,
+}
 
 #[derive(sqlx::FromRow)]
 struct GoneRow {
@@ -112,15 +123,39 @@ impl Store {
         Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now })
     }
 
-    /// The links of a shard's pages, in the order of their publication.
+    /// The links of a shard's pages, in the order of their keys.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn shard_links(&self, site: Id<Site>, shard: Shard) -> Result<Vec<Vec<Link>>, StoreError> {
         let select =
             sql("SELECT links FROM site_pages").and(" WHERE site_id = ", site).and(" AND shard = ", shard.to_sql());
-        let rows: Vec<(Vec<u8>,)> = self.pool.fetch(select.then(" ORDER BY published_at, key")).await?;
+        let rows: Vec<(Vec<u8>,)> = self.pool.fetch(select.then(" ORDER BY key")).await?;
         rows.iter().map(|(links,)| read_links(links)).collect()
+    }
+
+    /// Pages in the order of their last publication, newest first, after one of them. Answers with the place of the last, too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn latest_pages(
+        &self,
+        site: Id<Site>,
+        after: Option<PagePlace>,
+        limit: u32,
+    ) -> Result<(Vec<Page>, Option<PagePlace>), StoreError> {
+        let mut select = sql("SELECT key, latest_at, links, texts FROM site_pages").and(" WHERE site_id = ", site);
+        if let Some((at, key)) = after {
+            select = select.and(" AND (latest_at, key) < (", at).and(", ", key.as_str()).then(")");
+        }
+        let select = select.then(" ORDER BY latest_at DESC, key DESC").and(" LIMIT ", limit);
+        let (mut pages, mut last) = (Vec::new(), None);
+        for row in self.pool.fetch::<LatestRow>(select).await? {
+            let key: PageKey = row.key.parse().map_err(|error| StoreError::unreadable("page's key", error))?;
+            last = Some((UnixMs(row.latest_at), key.clone()));
+            pages.push(Page { key, translations: read_translations(&row.links, &row.texts)? });
+        }
+        Ok((pages, last))
     }
 
     /// The files of a site that are public or about to go: those made for one of these targets, or all.
@@ -248,5 +283,5 @@ fn file_row(site: Id<Site>, file: &PublicFile, is_current: bool) -> Vec<Value> {
 }
 
 fn stale_index(file: &PublicFile) -> Option<Mark> {
-    matches!(file.target, Target::Shard(_)).then(|| (file.locale.clone(), Target::Index))
+    matches!(file.target, Target::Shard(_) | Target::News).then(|| (file.locale.clone(), Target::Index))
 }

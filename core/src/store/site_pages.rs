@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Scope, StoreError, due::DueJob, pool::Tx, site_marks::mark, sites::see_to_it, sql::sql, value::Value};
+use super::{
+    Scope, StoreError, due::DueJob, pool::Tx, site_marks::mark, site_timers::set_timers, sites::see_to_it, sql::sql,
+    value::Value,
+};
 use crate::domain::{
     Id, UnixMs,
     site::{
@@ -151,6 +154,8 @@ struct Change<'s> {
     /// How many pages came into a shard or left it.
     moved: BTreeMap<Shard, i64>,
     marks: BTreeSet<Mark>,
+    /// What will be stale when a translation is published later.
+    timers: BTreeSet<(Mark, UnixMs)>,
     rows: Vec<Vec<Value>>,
     removed: Vec<String>,
     changed: usize,
@@ -176,8 +181,8 @@ impl<'s> Change<'s> {
             open.retain(|(other, _)| !other.is_of_month(shard));
             open.push((shard, pages));
         }
-        let (moved, marks, rows) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Ok(Self { tx, site, now, before, open, moved, marks, rows, removed: Vec::new(), changed: 0 })
+        let (moved, marks, timers, rows) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new(), Vec::new());
+        Ok(Self { tx, site, now, before, open, moved, marks, timers, rows, removed: Vec::new(), changed: 0 })
     }
 
     fn put(&mut self, page: &Page) {
@@ -197,7 +202,11 @@ impl<'s> Change<'s> {
         let shard = published_at(translations).map(|time| self.shard(old, time));
         let placed = |shard: Option<Shard>, translations| shard.map(|shard| Placed { shard, translations });
         let was = before.as_ref().map(|kept| kept.translations.as_slice()).unwrap_or_default();
-        self.marks.extend(stale(placed(old, was), placed(shard, translations), self.now));
+        let marks = stale(placed(old, was), placed(shard, translations), self.now);
+        let later = translations.iter().map(|one| one.link.published_at).filter(|at| *at > self.now);
+        let later: BTreeSet<UnixMs> = later.collect();
+        self.timers.extend(later.into_iter().flat_map(|at| marks.iter().map(move |mark| (mark.clone(), at))));
+        self.marks.extend(marks);
         if old != shard {
             for (place, count) in [(old, -1), (shard, 1)] {
                 if let Some(place) = place {
@@ -246,9 +255,9 @@ impl<'s> Change<'s> {
     async fn end(mut self) -> Result<PagesChanged, StoreError> {
         let (site, now) = (self.site, self.now);
         for run in self.tx.dialect().runs(std::mem::take(&mut self.rows)) {
-            let insert = "INSERT INTO site_pages (site_id, key, shard, published_at, links, texts, changed_at) ";
+            let insert = "INSERT INTO site_pages (site_id, key, shard, latest_at, links, texts, changed_at) ";
             let upsert = sql(insert).rows(run).then(
-                " ON CONFLICT (site_id, key) DO UPDATE SET shard = excluded.shard, published_at = excluded.published_at, \
+                " ON CONFLICT (site_id, key) DO UPDATE SET shard = excluded.shard, latest_at = excluded.latest_at, \
                     links = excluded.links, texts = excluded.texts, changed_at = excluded.changed_at",
             );
             self.tx.execute(upsert).await?;
@@ -266,10 +275,16 @@ impl<'s> Change<'s> {
         }
         let marks: Vec<Mark> = self.marks.into_iter().collect();
         mark(&mut self.tx, site.id, &marks, now).await?;
+        let timers: Vec<(Mark, UnixMs)> = self.timers.into_iter().collect();
+        set_timers(&mut self.tx, site.id, &timers).await?;
         let job = if marks.is_empty() { None } else { see_to_it(&mut self.tx, site, now).await? };
         self.tx.commit().await?;
         Ok(PagesChanged { changed: self.changed, job })
     }
+}
+
+fn latest_at(translations: &[Translation]) -> Option<UnixMs> {
+    translations.iter().map(|one| one.link.published_at).max()
 }
 
 fn published_at(translations: &[Translation]) -> Option<UnixMs> {
@@ -282,7 +297,7 @@ fn row(site: Id<Site>, key: &str, shard: Shard, translations: &[Translation], no
         site.into(),
         key.into(),
         shard.to_sql().into(),
-        published_at(translations).unwrap_or(now).into(),
+        latest_at(translations).unwrap_or(now).into(),
         serde_json::to_vec(&links).unwrap_or_default().into(),
         serde_json::to_vec(&texts).unwrap_or_default().into(),
         now.into(),

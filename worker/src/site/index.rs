@@ -1,79 +1,78 @@
 //! The sitemap index of each locale of which sitemaps changed.
 
+use std::sync::Arc;
+
 use postrider_core::{
-    domain::{
-        UnixMs,
-        site::{
-            change::Target,
-            settings::{Locale, Site},
-        },
+    domain::site::{
+        change::Target,
+        settings::{Locale, Site},
     },
-    site::{IndexEntry, judge_index, write_index},
+    site::{IndexEntry, Made, write_index},
     store::{PublicFile, SiteRun, Stale},
 };
 
-use super::{Ended, PublishError, Publisher};
+use super::{Ended, PublishError, Published, Publisher, part::Part};
 
 /// The name of a locale's index below its base.
 const NAME: &str = "sitemap.xml";
 
 impl Publisher {
-    /// Publishes stale indexes. Answers with those that changed.
-    pub(super) async fn publish_indexes(&self, site: &Site, run: &SiteRun) -> Result<Vec<PublicFile>, Ended> {
+    /// Publishes stale indexes. Answers with the first failure beside what was published all the same.
+    pub(super) async fn publish_indexes(
+        &self,
+        site: &Arc<Site>,
+        run: &SiteRun,
+    ) -> Result<(Published, Option<PublishError>), Ended> {
         let stale = self.store.site_stale(site.id).await?;
         let stale: Vec<Stale> = stale.into_iter().filter(|stale| stale.mark.1 == Target::Index).collect();
         if stale.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Published::default(), None));
         }
         let files = self.store.site_files(site.id, None).await?;
-        let mut changed = Vec::new();
-        for locale in &site.settings.locales {
-            let Some(mark) = stale.iter().find(|stale| stale.mark.0 == locale.tag) else { continue };
-            let own: Vec<&PublicFile> = files.iter().filter(|file| file.locale == locale.tag).collect();
-            let index = self.publish_index(site, locale, &own)?;
-            self.store.commit_site_part(run, index.as_slice(), std::slice::from_ref(mark)).await??;
-            changed.extend(index);
+        let marked = |locale: &&Locale| stale.iter().any(|stale| stale.mark.0 == locale.tag);
+        let locales: Vec<&Locale> = site.settings.locales.iter().filter(marked).collect();
+        let mut made = Vec::new();
+        for locale in &locales {
+            made.push(
+                index(locale, &files)
+                    .map_err(|error| PublishError::Storage { file: format!("{}/{NAME}", locale.base), error })?,
+            );
         }
-        Ok(changed)
+        let folders: Vec<_> = locales.iter().map(|locale| self.storage.folder(site.id, &locale.tag)).collect();
+        let public = files.into_iter().filter(|file| file.target == Target::Index).collect();
+        let part = Part { site: Arc::clone(site), stale, public };
+        let storage = self.storage.clone();
+        let publish = move || {
+            // The names of the children outlive a crash of the machine before the index names them.
+            for folder in folders.iter().filter(|folder| folder.exists()) {
+                let synced = storage.sync(folder);
+                synced.map_err(|error| PublishError::Storage { file: folder.display().to_string(), error })?;
+            }
+            Ok::<_, PublishError>(part.publish(&storage, made))
+        };
+        let done = tokio::task::spawn_blocking(publish).await??;
+        self.store.commit_site_part(run, &done.changed, &done.cleared).await??;
+        let mut published = Published::default();
+        published.add(&done.changed);
+        Ok((published, done.failed))
     }
+}
 
-    /// The index, where it is not as it was.
-    fn publish_index(
-        &self,
-        site: &Site,
-        locale: &Locale,
-        files: &[&PublicFile],
-    ) -> Result<Option<PublicFile>, PublishError> {
-        let before = files.iter().find(|file| file.name == NAME);
-        let mut shards: Vec<&&PublicFile> =
-            files.iter().filter(|file| matches!(file.target, Target::Shard(_)) && !file.gone).collect();
-        shards.sort_by(|one, other| other.target.cmp(&one.target).then_with(|| one.name.cmp(&other.name)));
-        let entry = |file: &&&PublicFile| IndexEntry {
-            loc: format!("{}/{}", locale.base, file.name),
-            changed_at: file.changed_at,
-        };
-        let entries: Vec<IndexEntry> = shards.iter().map(entry).collect();
-        let file = format!("{}/{NAME}", locale.base);
-        let packed = write_index(&entries).map_err(|error| PublishError::Storage { file: file.clone(), error })?;
-        if before.is_some_and(|before| before.hash == packed.hash()) {
-            return Ok(None);
-        }
-        judge_index(packed.reader(), &locale.base)
-            .map_err(|fault| PublishError::Gate { file: file.clone(), fault: fault.to_string() })?;
-        let now = UnixMs::now();
-        let public = PublicFile {
-            locale: locale.tag.clone(),
-            name: NAME.to_owned(),
-            target: Target::Index,
-            hash: packed.hash().to_vec(),
-            bytes: packed.bytes,
-            urls: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            changed_at: now,
-            gone: false,
-        };
-        let folder = self.storage.folder(site.id, &locale.tag);
-        let synced = self.storage.publish(&folder, NAME, &packed.dated(now)).and_then(|()| self.storage.sync(&folder));
-        synced.map_err(|error| PublishError::Storage { file, error })?;
-        Ok(Some(public))
-    }
+fn index(locale: &Locale, files: &[PublicFile]) -> std::io::Result<Made> {
+    let of_index = |file: &&PublicFile| {
+        let is_sitemap = matches!(file.target, Target::Shard(_) | Target::News);
+        file.locale == locale.tag && !file.gone && is_sitemap
+    };
+    let mut sitemaps: Vec<&PublicFile> = files.iter().filter(of_index).collect();
+    sitemaps.sort_by(|one, other| other.target.cmp(&one.target).then_with(|| one.name.cmp(&other.name)));
+    let entry =
+        |file: &&PublicFile| IndexEntry { loc: format!("{}/{}", locale.base, file.name), changed_at: file.changed_at };
+    let entries: Vec<IndexEntry> = sitemaps.iter().map(entry).collect();
+    Ok(Made {
+        locale: locale.tag.clone(),
+        target: Target::Index,
+        name: NAME.to_owned(),
+        urls: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+        packed: write_index(&entries)?,
+    })
 }

@@ -2,10 +2,12 @@
 //! what no index names any more is removed last. Every file passes the gate before anybody else can read it.
 
 mod index;
+mod latest;
+mod part;
 mod shards;
 pub(crate) mod watch;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use postrider_core::{
     domain::{UnixMs, site::settings::Site},
@@ -82,8 +84,19 @@ impl Publisher {
     }
 
     async fn run(&self, site: &Site, run: &SiteRun) -> Result<Published, Ended> {
-        let (mut published, failed) = self.publish_shards(site, run).await?;
-        published.add(&self.publish_indexes(site, run).await?);
+        let site = Arc::new(site.clone());
+        let mut published = Published::default();
+        let mut failed = None;
+        for (some, error) in [
+            self.publish_shards(&site, run).await?,
+            self.publish_latest(&site, run).await?,
+            self.publish_indexes(&site, run).await?,
+        ] {
+            published.files += some.files;
+            published.urls += some.urls;
+            published.bytes += some.bytes;
+            failed = failed.or(error);
+        }
         match failed {
             Some(error) => Err(error.into()),
             None => Ok(published),

@@ -23,6 +23,9 @@ pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: Canc
         if let Err(error) = publisher.attend(&dispatcher).await {
             tracing::warn!(%error, "sites whose jobs are gone could not be looked for; it is tried again");
         }
+        if let Err(error) = publisher.ring(&dispatcher).await {
+            tracing::warn!(%error, "what time makes stale of sites could not be looked for; it is tried again");
+        }
         if let Err(error) = publisher.remove_gone(UnixMs::now() - GONE_REST).await {
             tracing::warn!(%error, "files that no index names could not be removed; it is tried again");
         }
@@ -38,6 +41,16 @@ impl Publisher {
             tracing::info!(site = %site.slug, "something of a site was stale and nothing saw to it; a job does now");
         }
         Ok(())
+    }
+
+    async fn ring(&self, dispatcher: &Dispatcher) -> Result<(), StoreError> {
+        loop {
+            let (jobs, more) = self.store.ring_site_timers(UnixMs::now()).await?;
+            dispatcher.offer(&jobs);
+            if !more {
+                return Ok(());
+            }
+        }
     }
 
     async fn remove_gone(&self, before: UnixMs) -> Result<(), PublishError> {

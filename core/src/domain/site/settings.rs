@@ -72,6 +72,8 @@ pub struct SiteSettings {
     pub sections: Vec<Section>,
     /// Within how many seconds a change is to be public.
     pub freshness_seconds: u32,
+    /// The host that items of feeds are known by for good: that of the first locale when the site was made.
+    pub guid_host: String,
 }
 
 /// One language of a site, at an address of its own.
@@ -129,6 +131,13 @@ impl SiteSettings {
     #[must_use]
     pub fn locale(&self, tag: &LanguageTag) -> Option<&Locale> {
         self.locales.iter().find(|locale| locale.tag == *tag)
+    }
+
+    /// A section's name as people of a locale read it.
+    #[must_use]
+    pub fn section_name<'a>(&'a self, key: &'a SectionKey, tag: &LanguageTag) -> &'a str {
+        let section = self.sections.iter().find(|section| section.key == *key);
+        section.and_then(|section| section.names.get(tag)).map_or(key.as_str(), String::as_str)
     }
 
     /// What is wrong with it: where, as a JSON pointer, and what.
@@ -209,7 +218,12 @@ mod tests {
     #[test]
     fn a_site_whose_locales_cannot_be_told_apart_is_refused() {
         let (de, fr) = (locale("de", "https://a.example/de"), locale("fr", "https://a.example/fr/"));
-        let good = SiteSettings { locales: vec![de.clone(), fr.clone()], sections: Vec::new(), freshness_seconds: 300 };
+        let good = SiteSettings {
+            locales: vec![de.clone(), fr.clone()],
+            sections: Vec::new(),
+            freshness_seconds: 300,
+            guid_host: String::new(),
+        };
         assert_eq!(good.faults(), []);
         let faults = |locales: Vec<Locale>| {
             let faults = SiteSettings { locales, ..good.clone() }.faults();

@@ -1,0 +1,215 @@
+//! `POST /v1/sites/{site}/pages/import`: pages as they come, a line each, for the first million. What was read is stored in
+//! groups while the rest still comes, so that neither side needs memory for all of it.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, BodyDataStream},
+    http::HeaderMap,
+    response::Response,
+};
+use bytes::BytesMut;
+use futures::StreamExt;
+use postrider_core::{
+    domain::{
+        UnixMs,
+        nesting::{DEPTH_MAX, too_deep},
+        site::settings::Site,
+    },
+    store::PutPage,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Caller, Publish},
+    header::only,
+    json::{Object, parse_at},
+    path::TextRef,
+    problem::{Code, Problem},
+    site_pages::{BatchPage, QuarantinedJson, judged},
+    sites::find,
+    state::ApiState,
+    wire::accepted,
+};
+
+/// Pages of one commit.
+const GROUP_PAGES: usize = 500;
+/// Bytes of one line.
+const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of the lines of one commit.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// A body of which nothing comes for so long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Refused lines, and quarantined translations, that the answer names; all are counted.
+const NAMED_MAX: usize = 1_000;
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(import_pages))
+}
+
+/// What came of an import.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Imported {
+    /// Lines that had something on them.
+    lines: u64,
+    /// Pages that are not as they were.
+    changed: u64,
+    refused: u64,
+    quarantined: u64,
+    /// The first 1,000 lines that are no pages.
+    refused_lines: Vec<RefusedLine>,
+    /// The first 1,000 translations that are not published.
+    quarantined_translations: Vec<QuarantinedOf>,
+}
+
+/// A line that is no page.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RefusedLine {
+    /// 1 for the first.
+    line: u64,
+    detail: String,
+}
+
+/// A translation that is not published, and its page.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QuarantinedOf {
+    key: String,
+    #[serde(flatten)]
+    translation: QuarantinedJson,
+}
+
+/// Puts any number of pages in place of what was there: one JSON object a line (`application/x-ndjson`), as in a batch. Lines
+/// that were stored stay so, whatever becomes of the rest; the same import again changes nothing.
+#[utoipa::path(post, path = "/v1/sites/{site}/pages/import", tag = "sites", params(("site" = String, Path)),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 202, body = Imported)))]
+async fn import_pages(
+    caller: Caller<Publish>,
+    TextRef(slug): TextRef,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let given = only(&headers, "Content-Type")?.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !["application/x-ndjson", "application/jsonl", "application/ndjson"]
+        .contains(&given.split(';').next().unwrap_or_default().trim())
+    {
+        let detail = format!("the content-type is {given:?}; send application/x-ndjson, a page a line");
+        return Err(Problem::new(Code::WrongType, detail));
+    }
+    let site = find(&caller, &slug).await?;
+    let mut import = Import { caller, site, group: Vec::new(), group_bytes: 0, imported: Imported::default() };
+    let mut lines = Lines { body: body.into_data_stream(), kept: BytesMut::new(), line: 0, ended: false };
+    while let Some(line) = lines.next().await? {
+        import.take(lines.line, &line).await?;
+    }
+    import.store().await?;
+    Ok(accepted(import.imported))
+}
+
+/// A body, line by line.
+struct Lines {
+    body: BodyDataStream,
+    kept: BytesMut,
+    line: u64,
+    ended: bool,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Result<Option<BytesMut>, Problem> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.kept[searched..].iter().position(|byte| *byte == b'\n') {
+                self.line += 1;
+                let mut line = self.kept.split_to(searched + at + 1);
+                line.truncate(searched + at);
+                return Ok(Some(line));
+            }
+            searched = self.kept.len();
+            if searched > LINE_BYTES_MAX {
+                let detail = format!("line {} has more than {LINE_BYTES_MAX} bytes", self.line + 1);
+                return Err(Problem::new(Code::BodyTooLarge, detail));
+            }
+            if self.ended {
+                self.line += 1;
+                return Ok(Some(std::mem::take(&mut self.kept)).filter(|line| !line.is_empty()));
+            }
+            match tokio::time::timeout(SILENCE_MAX, self.body.next()).await {
+                Ok(Some(Ok(part))) => self.kept.extend_from_slice(&part),
+                Ok(Some(Err(_))) => {
+                    return Err(Problem::new(Code::BrokenBody, "the body could not be read to its end"));
+                }
+                Ok(None) => self.ended = true,
+                Err(_) => {
+                    let detail = format!("nothing came for {} s after line {}", SILENCE_MAX.as_secs(), self.line);
+                    return Err(Problem::new(Code::SlowBody, detail));
+                }
+            }
+        }
+    }
+}
+
+struct Import {
+    caller: Caller<Publish>,
+    site: Site,
+    group: Vec<PutPage>,
+    group_bytes: usize,
+    imported: Imported,
+}
+
+impl Import {
+    async fn take(&mut self, number: u64, line: &[u8]) -> Result<(), Problem> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.imported.lines += 1;
+        match read(&self.site, line) {
+            Ok(put) => self.group.push(put),
+            Err(problem) => {
+                self.imported.refused += 1;
+                if self.imported.refused_lines.len() < NAMED_MAX {
+                    self.imported.refused_lines.push(RefusedLine { line: number, detail: problem.in_words() });
+                }
+            }
+        }
+        self.group_bytes += line.len();
+        if self.group.len() >= GROUP_PAGES || self.group_bytes >= GROUP_BYTES {
+            self.store().await?;
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self) -> Result<(), Problem> {
+        self.group_bytes = 0;
+        let group = std::mem::take(&mut self.group);
+        if group.is_empty() {
+            return Ok(());
+        }
+        let changed = self.caller.scope().put_pages(&self.site, &group, UnixMs::now()).await?;
+        self.caller.api.dispatcher().offer(changed.job.as_slice());
+        self.imported.changed += changed.changed as u64;
+        for put in group {
+            for one in &put.quarantined {
+                self.imported.quarantined += 1;
+                if self.imported.quarantined_translations.len() < NAMED_MAX {
+                    let (key, translation) = (put.page.key.to_string(), QuarantinedJson::of(one));
+                    self.imported.quarantined_translations.push(QuarantinedOf { key, translation });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(site: &Site, line: &[u8]) -> Result<PutPage, Problem> {
+    let text = std::str::from_utf8(line)
+        .map_err(|error| Problem::new(Code::MalformedJson, format_args!("it is not UTF-8: {error}")))?;
+    if too_deep(line).is_some() {
+        let detail = format!("arrays and objects are nested deeper than {DEPTH_MAX}");
+        return Err(Problem::new(Code::MalformedJson, detail));
+    }
+    let Object(BatchPage { key, translations }) = parse_at::<Object<BatchPage>>(text, "")?;
+    let key = key.parse().map_err(|error| Problem::at(Code::InvalidBody, "/key", error))?;
+    Ok(judged(site, key, translations))
+}

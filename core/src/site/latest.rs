@@ -1,0 +1,237 @@
+//! What the newest pages of a site come to: news sitemaps, and feeds of locales and of their sections in three formats.
+
+use std::io;
+
+use super::{
+    atom::Atom,
+    bounded::Full,
+    feed::{Feed, Guid, Image, Item},
+    json_feed::JsonFeed,
+    made::Made,
+    news::{ARTICLES_MAX, Article, NewsSitemap, Publication},
+    pack::Packer,
+    rss::Rss,
+};
+use crate::domain::{
+    UnixMs,
+    site::{
+        change::{Mark, NEWS_AGE, Target},
+        page::{Page, PageKey, Translation},
+        permalink::Permalink,
+        settings::{Locale, Site},
+    },
+};
+
+/// Items of a feed.
+pub const FEED_ITEMS: usize = 50;
+/// Pages that are looked at for feeds and news; what is older than so many is in none.
+pub const PAGES_MAX: usize = 20_000;
+
+/// Files of the newest pages, for which pages are being gathered.
+#[derive(Debug)]
+pub struct Latest<'a> {
+    site: &'a Site,
+    now: UnixMs,
+    lists: Vec<List<'a>>,
+}
+
+/// The newest translations of a locale that belong into one target's files.
+#[derive(Debug)]
+struct List<'a> {
+    locale: &'a Locale,
+    target: Target,
+    /// Newest first, once they are cut.
+    items: Vec<(PageKey, Translation)>,
+}
+
+impl<'a> Latest<'a> {
+    /// Of these marks those that are made of the newest pages.
+    #[must_use]
+    pub fn new(site: &'a Site, marks: &[Mark], now: UnixMs) -> Self {
+        let list = |(tag, target): &Mark| {
+            let locale = site.settings.locale(tag)?;
+            let latest = matches!(target, Target::News | Target::Feed | Target::Section(_));
+            latest.then(|| List { locale, target: target.clone(), items: Vec::new() })
+        };
+        Self { site, now, lists: marks.iter().filter_map(list).collect() }
+    }
+
+    /// Takes some pages, each of which was published last before those that were taken earlier. Answers whether older ones can
+    /// still belong into one of the files: none is newer than `published_at`.
+    pub fn take(&mut self, pages: &[Page], published_at: UnixMs) -> bool {
+        for list in &mut self.lists {
+            for page in pages {
+                let own = page.translations.iter().find(|one| one.link.locale == list.locale.tag);
+                if let Some(own) = own.filter(|own| list.wants(own, self.now)) {
+                    list.items.push((page.key.clone(), own.clone()));
+                }
+            }
+            list.cut();
+        }
+        self.lists.iter().any(|list| list.may_get(published_at, self.now))
+    }
+
+    /// The files, without those that would be empty, and when the oldest article of each news sitemap is none any more.
+    ///
+    /// # Errors
+    /// When memory cannot be written, which does not happen.
+    pub fn make(self) -> io::Result<(Vec<Made>, Vec<(Mark, UnixMs)>)> {
+        let (mut made, mut ends) = (Vec::new(), Vec::new());
+        for list in self.lists.iter().filter(|list| !list.items.is_empty()) {
+            match &list.target {
+                Target::News => {
+                    made.push(list.news(self.now)?);
+                    let oldest = list.items.last().map(|(_, one)| one.link.published_at + NEWS_AGE);
+                    ends.extend(oldest.map(|end| ((list.locale.tag.clone(), Target::News), end)));
+                }
+                target => made.extend(list.feeds(self.site, target)?),
+            }
+        }
+        Ok((made, ends))
+    }
+}
+
+impl List<'_> {
+    const fn items_max(&self) -> usize {
+        match self.target {
+            Target::News => ARTICLES_MAX as usize,
+            _ => FEED_ITEMS,
+        }
+    }
+
+    fn wants(&self, one: &Translation, now: UnixMs) -> bool {
+        let is_out = one.link.published_at <= now;
+        is_out
+            && match &self.target {
+                Target::News => one.link.news && one.link.indexable && one.link.published_at + NEWS_AGE > now,
+                Target::Section(key) => one.link.section.as_ref() == Some(key),
+                _ => true,
+            }
+    }
+
+    fn cut(&mut self) {
+        let newest_first = |(key, one): &(PageKey, Translation)| (-one.link.published_at.0, key.clone());
+        self.items.sort_by_cached_key(newest_first);
+        self.items.truncate(self.items_max());
+    }
+
+    /// Whether what was published by then may still be one of its items.
+    fn may_get(&self, published_at: UnixMs, now: UnixMs) -> bool {
+        let last = self.items.last().filter(|_| self.items.len() == self.items_max());
+        let is_full = last.is_some_and(|(_, last)| last.link.published_at >= published_at);
+        let is_old = self.target == Target::News && published_at + NEWS_AGE <= now;
+        !is_full && !is_old
+    }
+
+    fn made(&self, name: String, urls: usize, packer: Packer) -> io::Result<Made> {
+        let urls = u32::try_from(urls).unwrap_or(u32::MAX);
+        Ok(Made { locale: self.locale.tag.clone(), target: self.target.clone(), name, urls, packed: packer.end()? })
+    }
+
+    fn news(&self, now: UnixMs) -> io::Result<Made> {
+        let publication = Publication { name: &self.locale.publication_name, language: &self.locale.tag };
+        let mut news = NewsSitemap::begin(Packer::default(), publication, now)?;
+        for (_, one) in &self.items {
+            let loc = one.link.permalink(&self.locale.base);
+            let article = Article { loc: &loc, title: &one.text.title, published_at: one.link.published_at };
+            if let Err(why) = news.push(article)? {
+                tracing::debug!(%loc, ?why, "an article is not in the news sitemap");
+            }
+        }
+        let articles = news.articles() as usize;
+        self.made(NEWS_NAME.to_owned(), articles, news.end()?.0)
+    }
+
+    fn feeds(&self, site: &Site, target: &Target) -> io::Result<[Made; 3]> {
+        let parts = Parts::of(site, self.locale, target);
+        let updated_at = self.items.iter().map(|(_, one)| one.link.updated_at).max().unwrap_or(UnixMs(0));
+        let feed = |own| Feed {
+            id: &parts.id,
+            title: &parts.title,
+            description: &parts.title,
+            publisher: &self.locale.publication_name,
+            language: &self.locale.tag,
+            home: &parts.home,
+            own,
+            hub: None,
+            updated_at,
+        };
+        let [rss, atom, json] = parts.own.each_ref().map(feed);
+        let (mut rss, mut atom, mut json) = (
+            Rss::begin(Packer::default(), &rss)?,
+            Atom::begin(Packer::default(), &atom)?,
+            JsonFeed::begin(Packer::default(), &json)?,
+        );
+        for (key, one) in &self.items {
+            let guid = parts.guid(site, self.locale, key);
+            let url = one.link.permalink(&self.locale.base);
+            let item = Item {
+                guid: &guid,
+                url: &url,
+                title: &one.text.title,
+                summary: one.text.summary.as_deref(),
+                content: one.text.content.as_deref(),
+                author: one.text.author.as_deref(),
+                published_at: one.link.published_at,
+                updated_at: one.link.updated_at,
+                section: one.link.section.as_ref().map(|key| site.settings.section_name(key, &self.locale.tag)),
+                image: one.link.image.as_deref().map(|url| Image { url, media_type: None }),
+                enclosure: None,
+            };
+            // What is too large for one format is in the others.
+            let _full: [Result<(), Full>; 3] = [rss.push(&item)?, atom.push(&item)?, json.push(&item)?];
+        }
+        let [rss_name, atom_name, json_name] = feed_names(target);
+        Ok([
+            self.made(rss_name, self.items.len(), rss.end()?.0)?,
+            self.made(atom_name, self.items.len(), atom.end()?.0)?,
+            self.made(json_name, self.items.len(), json.end()?.0)?,
+        ])
+    }
+}
+
+/// The name of a locale's news sitemap below its base.
+const NEWS_NAME: &str = "sitemap-news.xml";
+
+/// The names of a target's feeds below the locale's base: RSS, Atom, JSON Feed.
+fn feed_names(target: &Target) -> [String; 3] {
+    let of = match target {
+        Target::Section(key) => format!("-{}", key.as_str()),
+        _ => String::new(),
+    };
+    [format!("feed{of}.xml"), format!("atom{of}.xml"), format!("feed{of}.json")]
+}
+
+/// What feeds of one target have in common.
+struct Parts {
+    id: Guid,
+    title: String,
+    home: Permalink,
+    own: [Permalink; 3],
+    host: String,
+}
+
+impl Parts {
+    fn of(site: &Site, locale: &Locale, target: &Target) -> Self {
+        let (name, kind) = match target {
+            Target::Section(key) => (Some(site.settings.section_name(key, &locale.tag)), key.as_str()),
+            _ => (None, ""),
+        };
+        let title = match name {
+            Some(name) => format!("{} – {name}", locale.publication_name),
+            None => locale.publication_name.clone(),
+        };
+        let host = site.settings.guid_host.clone();
+        Self {
+            id: Guid::new(&host, site.created_at, &[site.slug.as_str(), locale.tag.as_str(), "feed", kind]),
+            title,
+            home: locale.base.below("/"),
+            own: feed_names(target).map(|name| locale.base.below(&format!("/{name}"))),
+            host,
+        }
+    }
+
+    fn guid(&self, site: &Site, locale: &Locale, key: &PageKey) -> Guid {
+        Guid::new(&self.host, site.created_at, &[site.slug.as_str(), locale.tag.as_str(), "page", key.as_str()])
+    }
+}

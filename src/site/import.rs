@@ -1,0 +1,80 @@
+//! `postrider site import`: a site's pages from a file, sent while it is read.
+
+use std::{io::IsTerminal, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use futures::stream;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tokio::{fs::File, io::AsyncReadExt};
+
+use crate::{
+    client::{Server, ServerArgs, text_of},
+    logs,
+};
+
+/// Bytes that are read at once.
+const PART_BYTES: usize = 256 * 1024;
+/// Refused lines and quarantined translations that are shown.
+const SHOWN_MAX: usize = 20;
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// The site's slug.
+    site: String,
+    /// The file: a page a line, as `POST /v1/sites/{site}/pages/import` takes it; - is standard input.
+    file: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
+    let (path, from_input) = (&args.file, args.file.as_os_str() == "-");
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("{bytes} of {total_bytes} {wide_bar} {bytes_per_sec}, {eta} left")?);
+    let body = match from_input {
+        true => body(tokio::io::stdin(), bar.clone()),
+        false => {
+            let file = File::open(path).await.with_context(|| format!("{} cannot be read", path.display()))?;
+            bar.set_length(file.metadata().await?.len());
+            body(file, bar.clone())
+        }
+    };
+    let call = format!("/v1/sites/{}/pages/import", args.site);
+    let imported = Server::new(args.server)?.stream(&call, "application/x-ndjson", body).await;
+    bar.finish_and_clear();
+    logs::say(&told(&imported?))
+}
+
+fn body(from: impl AsyncReadExt + Send + Unpin + 'static, bar: ProgressBar) -> reqwest::Body {
+    let parts = stream::try_unfold((from, bar), |(mut from, bar)| async move {
+        let mut part = vec![0; PART_BYTES];
+        let read = from.read(&mut part).await?;
+        part.truncate(read);
+        bar.inc(read as u64);
+        Ok::<_, std::io::Error>((read > 0).then_some((part, (from, bar))))
+    });
+    reqwest::Body::wrap_stream(parts)
+}
+
+fn told(imported: &Value) -> String {
+    let count = |name: &str| imported.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let list = |name: &str| imported.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut lines = vec![format!(
+        "Pages: {}. Changed: {}. Refused lines: {}. Quarantined translations: {}.",
+        count("lines"),
+        count("changed"),
+        count("refused"),
+        count("quarantined")
+    )];
+    for refused in list("refused_lines").iter().take(SHOWN_MAX) {
+        let line = refused.get("line").and_then(Value::as_u64).unwrap_or_default();
+        lines.push(format!("  line {line} is no page: {}", text_of(refused, "detail")));
+    }
+    for one in list("quarantined_translations").iter().take(SHOWN_MAX) {
+        let [key, locale, field, reason] = ["key", "locale", "field", "reason"].map(|name| text_of(one, name));
+        lines.push(format!("  {key} ({locale}) is quarantined: {field}: {reason}"));
+    }
+    lines.join("\n")
+}

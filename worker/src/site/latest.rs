@@ -1,0 +1,63 @@
+//! News sitemaps and feeds that are stale: all are made of the newest pages, which are read once for all of them.
+
+use std::sync::Arc;
+
+use postrider_core::{
+    domain::{
+        UnixMs,
+        site::{
+            change::{Mark, Target},
+            settings::Site,
+        },
+    },
+    site::{Latest, PAGES_MAX},
+    store::{SiteRun, Stale},
+};
+
+use super::{Ended, PublishError, Published, Publisher, part::Part};
+
+/// Pages that are read at once.
+const PAGES: u32 = 200;
+
+impl Publisher {
+    /// Publishes stale news and feeds. Answers with the first failure beside what was published all the same.
+    pub(super) async fn publish_latest(
+        &self,
+        site: &Arc<Site>,
+        run: &SiteRun,
+    ) -> Result<(Published, Option<PublishError>), Ended> {
+        let is_latest = |stale: &&Stale| matches!(stale.mark.1, Target::News | Target::Feed | Target::Section(_));
+        let stale: Vec<Stale> = run.stale.iter().filter(is_latest).cloned().collect();
+        if stale.is_empty() {
+            return Ok((Published::default(), None));
+        }
+        let marks: Vec<Mark> = stale.iter().map(|stale| stale.mark.clone()).collect();
+        let mut targets: Vec<Target> = marks.iter().map(|(_, target)| target.clone()).collect();
+        targets.sort();
+        targets.dedup();
+        let now = UnixMs::now();
+        let public = self.store.site_files(site.id, Some(&targets)).await?;
+        let part = Part { site: Arc::clone(site), stale, public };
+        let mut latest = Latest::new(site, &marks, now);
+        let (mut after, mut looked_at) = (None, 0);
+        while looked_at < PAGES_MAX {
+            let (pages, last) = self.store.latest_pages(site.id, after, PAGES).await?;
+            looked_at += pages.len();
+            let Some(last) = last else { break };
+            if !latest.take(&pages, last.0) || pages.len() < PAGES as usize {
+                break;
+            }
+            after = Some(last);
+        }
+        let broke = |error| PublishError::Storage { file: "feeds".to_owned(), error };
+        let (made, ends) = latest.make().map_err(broke)?;
+        let storage = self.storage.clone();
+        let done = tokio::task::spawn_blocking(move || part.publish(&storage, made)).await?;
+        // Before the marks go: what ends is marked again in time.
+        self.store.set_site_timers(site.id, &ends).await?;
+        self.store.commit_site_part(run, &done.changed, &done.cleared).await??;
+        let mut published = Published::default();
+        published.add(&done.changed);
+        Ok((published, done.failed))
+    }
+}
