@@ -152,7 +152,7 @@ async fn no_object_within_a_body_may_be_a_list() {
     let mut tried = Vec::new();
     for (path, method) in paths.keys().flat_map(|path| ["post", "patch"].map(|method| (path, method))) {
         let pointer = format!("/paths/{}/{method}", path.replace('/', "~1"));
-        if document.body.pointer(&format!("{pointer}/requestBody")).is_none() {
+        if document.body.pointer(&format!("{pointer}/requestBody/content/application~1json")).is_none() {
             continue;
         }
         let schema = body_schema(&document.body, &pointer);

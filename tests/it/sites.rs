@@ -99,7 +99,7 @@ fn page_path(key: &str) -> String {
 
 fn locs(xml: &str) -> Vec<String> {
     assert!(xml.trim_end().ends_with("</urlset>") || xml.trim_end().ends_with("</sitemapindex>"), "{xml}");
-    xml.lines().filter_map(|line| line.strip_prefix("<loc>")?.strip_suffix("</loc>")).map(str::to_owned).collect()
+    xml.split("<loc>").skip(1).filter_map(|rest| rest.split("</loc>").next()).map(str::to_owned).collect()
 }
 
 async fn a_page_is_public_in_all_its_languages_soon_after_it_was_accepted(stack: Stack) {
@@ -267,7 +267,7 @@ async fn a_reader_never_meets_what_is_missing_or_broken(stack: Stack) {
         for round in 1..=ROUNDS {
             for n in 0..PAGES {
                 let (key, month) = (format!("{round}-{n}"), n % 12 + 1);
-                let published_at = format!("2026-{month:02}-01T10:00:00Z");
+                let published_at = format!("2025-{month:02}-01T10:00:00Z");
                 site.put(&key, &format!("/a{key}"), &format!("/b{key}"), &published_at).await;
                 if n % 3 == 2 {
                     site.client.delete(&page_path(&format!("{round}-{}", n - 1))).send().await.expect(202);

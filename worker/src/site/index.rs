@@ -33,10 +33,8 @@ impl Publisher {
         let locales: Vec<&Locale> = site.settings.locales.iter().filter(marked).collect();
         let mut made = Vec::new();
         for locale in &locales {
-            made.push(
-                index(locale, &files)
-                    .map_err(|error| PublishError::Storage { file: format!("{}/{NAME}", locale.base), error })?,
-            );
+            let file = format!("{}/{NAME}", locale.base);
+            made.extend(index(locale, &files).map_err(|error| PublishError::Storage { file, error })?);
         }
         let folders: Vec<_> = locales.iter().map(|locale| self.storage.folder(site.id, &locale.tag)).collect();
         let public = files.into_iter().filter(|file| file.target == Target::Index).collect();
@@ -52,13 +50,17 @@ impl Publisher {
         };
         let done = tokio::task::spawn_blocking(publish).await??;
         self.store.commit_site_part(run, &done.changed, &done.cleared).await??;
+        // Nothing names an index, so one that is gone needs not stay for anybody.
+        let gone: Vec<PublicFile> = done.changed.iter().filter(|file| file.gone).cloned().collect();
+        self.remove(site.id, &gone).await?;
         let mut published = Published::default();
         published.add(&done.changed);
         Ok((published, done.failed))
     }
 }
 
-fn index(locale: &Locale, files: &[PublicFile]) -> std::io::Result<Made> {
+/// The index of a locale; `None` where it would name nothing.
+fn index(locale: &Locale, files: &[PublicFile]) -> std::io::Result<Option<Made>> {
     let of_index = |file: &&PublicFile| {
         let is_sitemap = matches!(file.target, Target::Shard(_) | Target::News);
         file.locale == locale.tag && !file.gone && is_sitemap
@@ -68,11 +70,14 @@ fn index(locale: &Locale, files: &[PublicFile]) -> std::io::Result<Made> {
     let entry =
         |file: &&PublicFile| IndexEntry { loc: format!("{}/{}", locale.base, file.name), changed_at: file.changed_at };
     let entries: Vec<IndexEntry> = sitemaps.iter().map(entry).collect();
-    Ok(Made {
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Made {
         locale: locale.tag.clone(),
         target: Target::Index,
         name: NAME.to_owned(),
         urls: u32::try_from(entries.len()).unwrap_or(u32::MAX),
         packed: write_index(&entries)?,
-    })
+    }))
 }

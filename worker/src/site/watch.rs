@@ -56,14 +56,21 @@ impl Publisher {
     async fn remove_gone(&self, before: UnixMs) -> Result<(), PublishError> {
         let mut gone: HashMap<Id<Site>, Vec<PublicFile>> = HashMap::new();
         for (site, file) in self.store.gone_site_files(before).await? {
-            let folder = self.storage.folder(site, &file.locale);
-            let removed = self.storage.remove(&folder, &file.name);
-            removed.map_err(|error| PublishError::Storage { file: file.name.clone(), error })?;
             gone.entry(site).or_default().push(file);
         }
         for (site, files) in gone {
-            self.store.forget_site_files(site, &files).await?;
+            self.remove(site, &files).await?;
         }
         Ok(())
+    }
+
+    /// Removes files for good.
+    pub(super) async fn remove(&self, site: Id<Site>, files: &[PublicFile]) -> Result<(), PublishError> {
+        for file in files {
+            let folder = self.storage.folder(site, &file.locale);
+            let removed = self.storage.remove(&folder, &file.name);
+            removed.map_err(|error| PublishError::Storage { file: file.name.clone(), error })?;
+        }
+        Ok(self.store.forget_site_files(site, files).await?)
     }
 }
