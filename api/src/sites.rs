@@ -12,7 +12,7 @@ use postrider_core::{
             settings::{FRESHNESS_DEFAULT, Locale, Section, SectionKey, Site, SiteSettings, SiteSlug},
         },
     },
-    store::PublicFile,
+    store::{Hold, PublicFile},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,6 +35,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(get, put, delete))
         .routes(routes!(regenerate))
         .routes(routes!(files))
+        .routes(routes!(confirm))
         .merge(site_pages::router())
         .merge(site_import::router())
 }
@@ -54,6 +55,23 @@ pub(crate) struct SiteJson {
     /// Of a single site only: what waits to be made again and published.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<usize>,
+    /// Of a single site only: sitemaps that lost more than a fifth of their addresses at once. What was public stays so until
+    /// `/confirm` says that it is right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Vec<HeldJson>>,
+}
+
+/// Sitemaps that wait for a person.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Held)]
+pub(crate) struct HeldJson {
+    locale: String,
+    target: String,
+    /// Addresses that are public.
+    urls_before: u32,
+    /// Addresses that would be.
+    urls_after: u32,
+    since: Time,
 }
 
 /// One language of a site.
@@ -132,6 +150,12 @@ pub(crate) struct FileList {
     data: Vec<FileJson>,
 }
 
+/// What was held and is not any more.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Confirmed {
+    confirmed: usize,
+}
+
 /// What will be made again.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Regenerating {
@@ -160,6 +184,7 @@ impl From<Site> for SiteJson {
             created_at: Time(site.created_at),
             updated_at: Time(site.updated_at),
             stale: None,
+            held: None,
         }
     }
 }
@@ -238,7 +263,15 @@ async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<Sit
 async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<SiteJson>, Problem> {
     let site = find(&caller, &slug).await?;
     let stale = caller.api.store().site_stale(site.id).await?.len();
-    Ok(Answer(SiteJson { stale: Some(stale), ..SiteJson::from(site) }))
+    let show = |hold: Hold| HeldJson {
+        locale: hold.mark.0.to_string(),
+        target: hold.mark.1.to_string(),
+        urls_before: hold.urls_before,
+        urls_after: hold.urls_after,
+        since: Time(hold.since),
+    };
+    let held = caller.api.store().site_holds(site.id).await?.into_iter().map(show).collect();
+    Ok(Answer(SiteJson { stale: Some(stale), held: Some(held), ..SiteJson::from(site) }))
 }
 
 /// Replaces what is set for a site, or creates it. All of it is made again.
@@ -285,6 +318,20 @@ async fn regenerate(
     let job = caller.scope().regenerate_site(&site, UnixMs::now()).await?;
     caller.api.dispatcher().offer(job.as_slice());
     Ok(accepted(Regenerating { job_id: job.map(|job| job.id.to_string()) }))
+}
+
+/// Says that what is held of a site is right: it is made again and published.
+#[utoipa::path(post, path = "/v1/sites/{site}/confirm", tag = "sites", params(("site" = String, Path)),
+    responses((status = 202, body = Confirmed)))]
+async fn confirm(
+    caller: Caller<Operate>,
+    TextRef(slug): TextRef,
+    _: OptionalJson<Nothing>,
+) -> Result<Response, Problem> {
+    let site = find(&caller, &slug).await?;
+    let (confirmed, job) = caller.scope().confirm_site(&site, UnixMs::now()).await?;
+    caller.api.dispatcher().offer(job.as_slice());
+    Ok(accepted(Confirmed { confirmed }))
 }
 
 /// Lists what is public of a site, by locale and name.

@@ -145,3 +145,23 @@ COMMENT ON COLUMN site_timers.locale IS 'language tag';
 COMMENT ON COLUMN site_timers.target IS 'as in site_marks';
 COMMENT ON COLUMN site_timers.due_at IS 'when it is stale, milliseconds since 1970 UTC';
 CREATE INDEX site_timers_by_time ON site_timers (due_at);
+
+CREATE TABLE site_holds (
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    target TEXT NOT NULL,
+    urls_before BIGINT NOT NULL,
+    urls_after BIGINT NOT NULL,
+    since BIGINT NOT NULL,
+    confirmed BIGINT NOT NULL,
+    CONSTRAINT site_holds_pk PRIMARY KEY (site_id, locale, target),
+    CONSTRAINT site_holds_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_holds IS 'Sitemaps that lost so many addresses at once that a person is asked first.';
+COMMENT ON COLUMN site_holds.site_id IS 'the site';
+COMMENT ON COLUMN site_holds.locale IS 'language tag';
+COMMENT ON COLUMN site_holds.target IS 'as in site_marks';
+COMMENT ON COLUMN site_holds.urls_before IS 'addresses that are public';
+COMMENT ON COLUMN site_holds.urls_after IS 'addresses that would be';
+COMMENT ON COLUMN site_holds.since IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_holds.confirmed IS '1: somebody has said that it is right, and it is about to be published';

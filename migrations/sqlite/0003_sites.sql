@@ -97,3 +97,16 @@ CREATE TABLE site_timers (
     CONSTRAINT site_timers_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX site_timers_by_time ON site_timers (due_at);
+
+-- Sitemaps that lost so many addresses at once that a person is asked first.
+CREATE TABLE site_holds (
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- language tag
+    target TEXT NOT NULL, -- as in site_marks
+    urls_before INTEGER NOT NULL, -- addresses that are public
+    urls_after INTEGER NOT NULL, -- addresses that would be
+    since INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    confirmed INTEGER NOT NULL, -- 1: somebody has said that it is right, and it is about to be published
+    CONSTRAINT site_holds_pk PRIMARY KEY (site_id, locale, target),
+    CONSTRAINT site_holds_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;

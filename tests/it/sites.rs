@@ -20,6 +20,7 @@ on_both_stacks!(
     news_are_of_the_last_48_hours,
     a_page_of_later_is_not_public_before,
     many_pages_are_imported_a_line_each,
+    a_sitemap_that_loses_many_addresses_at_once_waits_for_a_person,
     a_site_is_its_tenants_own,
     a_site_that_cannot_be_is_refused_by_place,
 );
@@ -403,6 +404,30 @@ async fn many_pages_are_imported_a_line_each(stack: Stack) {
     assert_eq!(import().send().await.expect(202).body["changed"], 0);
     let wrong = site.client.post("/v1/sites/news/pages/import").body("text/plain", "{}").send().await;
     wrong.expect_problem(415, "unsupported_media_type");
+}
+
+async fn a_sitemap_that_loses_many_addresses_at_once_waits_for_a_person(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = &Site::make(&app).await;
+    for n in 0..10 {
+        site.put(&format!("p{n}"), &format!("/a{n}"), &format!("/b{n}"), "2026-11-01T10:00:00Z").await;
+    }
+    let public = |count| async move { (site.addresses(DE, "").await.len() == count).then_some(()) };
+    eventually("ten pages are public", SOON, || public(10)).await;
+    for n in 0..5 {
+        site.client.delete(&page_path(&format!("p{n}"))).send().await.expect(202);
+    }
+    let held = || async {
+        let held = site.client.get("/v1/sites/news").send().await.expect(200).list("/held");
+        (held.len() == 2).then_some(held)
+    };
+    let held = eventually("both languages' sitemaps are held", SOON, held).await;
+    assert_eq!((&held[0]["urls_before"], &held[0]["urls_after"]), (&json!(10), &json!(5)));
+    assert_eq!(site.addresses(DE, "").await.len(), 10);
+    let confirmed = site.client.post("/v1/sites/news/confirm").send().await.expect(202);
+    assert_eq!(confirmed.body["confirmed"], 2);
+    eventually("what was confirmed is public", SOON, || public(5)).await;
+    assert_eq!(site.client.get("/v1/sites/news").send().await.expect(200).list("/held"), Vec::<Value>::new());
 }
 
 async fn a_site_is_its_tenants_own(stack: Stack) {

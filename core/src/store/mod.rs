@@ -44,6 +44,7 @@ mod secrets;
 mod seed;
 mod sessions;
 mod site_build;
+mod site_holds;
 mod site_marks;
 mod site_pages;
 mod site_timers;
@@ -98,7 +99,8 @@ pub use self::{
     secrets::{Rotated, Rotation},
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
-    site_build::{Overtaken, PagePlace, PublicFile, SiteRun},
+    site_build::{Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
+    site_holds::Hold,
     site_marks::Stale,
     site_pages::{PagesChanged, PutPage},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{
     DueJob, Store, StoreError,
     pool::Tx,
+    site_holds::{Hold, hold},
     site_marks::{self, Stale},
     site_pages::{read_links, read_translations},
     sites::see_to_it,
@@ -43,6 +44,15 @@ pub struct PublicFile {
     pub urls: u32,
     pub changed_at: UnixMs,
     pub gone: bool,
+}
+
+/// What a part of a regeneration came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SitePart {
+    pub changed: Vec<PublicFile>,
+    /// Marks that are seen to: what was made for them is public, or held.
+    pub cleared: Vec<Stale>,
+    pub held: Vec<Hold>,
 }
 
 /// Nothing was written: another regeneration of the site has begun since.
@@ -176,12 +186,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn commit_site_part(
-        &self,
-        run: &SiteRun,
-        changed: &[PublicFile],
-        done: &[Stale],
-    ) -> Result<Result<(), Overtaken>, StoreError> {
+    pub async fn commit_site_part(&self, run: &SiteRun, part: &SitePart) -> Result<Result<(), Overtaken>, StoreError> {
+        let SitePart { changed, cleared, held } = part;
         let mut tx = self.pool.begin().await?;
         let is_current = is_current(&mut tx, run).await?;
         let rows = changed.iter().map(|file| file_row(run.site, file, is_current)).collect();
@@ -200,7 +206,10 @@ impl Store {
         };
         site_marks::mark(&mut tx, run.site, &stale, run.read_at).await?;
         if is_current {
-            site_marks::clear(&mut tx, run.site, done, run.read_at).await?;
+            site_marks::clear(&mut tx, run.site, cleared, run.read_at).await?;
+            let is_held = |mark: &&Mark| held.iter().any(|hold| hold.mark == **mark);
+            let published = cleared.iter().map(|stale| &stale.mark).filter(|mark| !is_held(mark)).cloned();
+            hold(&mut tx, run.site, held, &published.collect::<Vec<_>>()).await?;
         }
         tx.commit().await?;
         Ok(if is_current { Ok(()) } else { Err(Overtaken) })

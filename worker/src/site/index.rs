@@ -38,7 +38,7 @@ impl Publisher {
         }
         let folders: Vec<_> = locales.iter().map(|locale| self.storage.folder(site.id, &locale.tag)).collect();
         let public = files.into_iter().filter(|file| file.target == Target::Index).collect();
-        let part = Part { site: Arc::clone(site), stale, public };
+        let part = Part { site: Arc::clone(site), stale, public, confirmed: Arc::default() };
         let storage = self.storage.clone();
         let publish = move || {
             // The names of the children outlive a crash of the machine before the index names them.
@@ -49,12 +49,12 @@ impl Publisher {
             Ok::<_, PublishError>(part.publish(&storage, made))
         };
         let done = tokio::task::spawn_blocking(publish).await??;
-        self.store.commit_site_part(run, &done.changed, &done.cleared).await??;
+        self.store.commit_site_part(run, &done.part).await??;
         // Nothing names an index, so one that is gone needs not stay for anybody.
-        let gone: Vec<PublicFile> = done.changed.iter().filter(|file| file.gone).cloned().collect();
+        let gone: Vec<PublicFile> = done.part.changed.iter().filter(|file| file.gone).cloned().collect();
         self.remove(site.id, &gone).await?;
         let mut published = Published::default();
-        published.add(&done.changed);
+        published.add(&done.part.changed);
         Ok((published, done.failed))
     }
 }

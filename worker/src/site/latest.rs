@@ -37,7 +37,7 @@ impl Publisher {
         targets.dedup();
         let now = UnixMs::now();
         let public = self.store.site_files(site.id, Some(&targets)).await?;
-        let part = Part { site: Arc::clone(site), stale, public };
+        let part = Part { site: Arc::clone(site), stale, public, confirmed: Arc::default() };
         let mut latest = Latest::new(site, &marks, now);
         let (mut after, mut looked_at) = (None, 0);
         while looked_at < PAGES_MAX {
@@ -55,9 +55,9 @@ impl Publisher {
         let done = tokio::task::spawn_blocking(move || part.publish(&storage, made)).await?;
         // Before the marks go: what ends is marked again in time.
         self.store.set_site_timers(site.id, &ends).await?;
-        self.store.commit_site_part(run, &done.changed, &done.cleared).await??;
+        self.store.commit_site_part(run, &done.part).await??;
         let mut published = Published::default();
-        published.add(&done.changed);
+        published.add(&done.part.changed);
         Ok((published, done.failed))
     }
 }

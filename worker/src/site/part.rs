@@ -6,10 +6,14 @@ use std::{collections::HashMap, sync::Arc};
 use postrider_core::{
     domain::{
         UnixMs,
-        site::{change::Mark, language::LanguageTag, settings::Site},
+        site::{
+            change::{Mark, Target},
+            language::LanguageTag,
+            settings::Site,
+        },
     },
     site::{Made, Storage},
-    store::{PublicFile, Stale},
+    store::{Hold, PublicFile, SitePart, Stale},
 };
 
 use super::PublishError;
@@ -20,14 +24,14 @@ pub(super) struct Part {
     pub(super) stale: Vec<Stale>,
     /// What is public for these marks.
     pub(super) public: Vec<PublicFile>,
+    /// Marks of which somebody has said that it is right to publish them, however few addresses are left.
+    pub(super) confirmed: Arc<[Mark]>,
 }
 
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    pub(super) changed: Vec<PublicFile>,
-    /// Marks whose files are public as they are now.
-    pub(super) cleared: Vec<Stale>,
+    pub(super) part: SitePart,
     pub(super) failed: Option<PublishError>,
 }
 
@@ -37,24 +41,49 @@ impl Part {
         let key = |file: PublicFile| ((file.locale.clone(), file.name.clone()), file);
         let mut public: HashMap<(LanguageTag, String), PublicFile> = self.public.iter().cloned().map(key).collect();
         let (now, mut changed, mut bad) = (UnixMs::now(), Vec::new(), Vec::new());
+        let held = self.held(&made, now);
+        let is_held = |mark: &Mark| held.iter().any(|hold| hold.mark == *mark);
         for one in made {
+            let mark = (one.locale.clone(), one.target.clone());
+            if is_held(&mark) {
+                continue;
+            }
             let before = public.remove(&(one.locale.clone(), one.name.clone()));
             if before.is_some_and(|before| !before.gone && before.hash == one.packed.hash()) {
                 continue;
             }
-            let mark = (one.locale.clone(), one.target.clone());
             match self.publish_file(storage, one, now) {
                 Ok(file) => changed.push(file),
                 Err(error) => bad.push((mark, error)),
             }
         }
         let is_bad = |mark: &Mark| bad.iter().any(|(other, _)| other == mark);
-        let is_meant = |mark: &Mark| self.stale.iter().any(|stale| stale.mark == *mark) && !is_bad(mark);
+        let is_meant =
+            |mark: &Mark| self.stale.iter().any(|stale| stale.mark == *mark) && !is_bad(mark) && !is_held(mark);
         let gone =
             public.into_values().filter(|file| !file.gone && is_meant(&(file.locale.clone(), file.target.clone())));
         changed.extend(gone.map(|file| PublicFile { gone: true, changed_at: now, ..file }));
         let cleared = self.stale.iter().filter(|stale| !is_bad(&stale.mark)).cloned().collect();
-        Done { changed, cleared, failed: bad.into_iter().next().map(|(_, error)| error) }
+        let failed = bad.into_iter().next().map(|(_, error)| error);
+        Done { part: SitePart { changed, cleared, held }, failed }
+    }
+
+    /// What lost so many addresses at once that a person is asked first.
+    fn held(&self, made: &[Made], now: UnixMs) -> Vec<Hold> {
+        let mut held = Vec::new();
+        for mark in self.stale.iter().map(|stale| &stale.mark) {
+            if !matches!(mark.1, Target::Shard(_)) || self.confirmed.contains(mark) {
+                continue;
+            }
+            let public = self.public.iter().filter(|file| !file.gone && file.locale == mark.0 && file.target == mark.1);
+            let urls_before: u32 = public.map(|file| file.urls).sum();
+            let made = made.iter().filter(|one| one.locale == mark.0 && one.target == mark.1);
+            let urls_after = made.map(|one| one.urls).sum();
+            if fell_too_far(urls_before, urls_after) {
+                held.push(Hold { mark: mark.clone(), urls_before, urls_after, since: now, confirmed: false });
+            }
+        }
+        held
     }
 
     fn publish_file(&self, storage: &Storage, made: Made, now: UnixMs) -> Result<PublicFile, PublishError> {
@@ -77,5 +106,24 @@ impl Part {
         let written = storage.publish(&folder, &public.name, &made.packed.dated(now));
         written.map_err(|error| PublishError::Storage { file, error })?;
         Ok(public)
+    }
+}
+
+/// More than a fifth, and more than one: a fault of a publisher's program takes pages away like this, while a single page is
+/// taken away by people.
+const fn fell_too_far(before: u32, after: u32) -> bool {
+    after + 1 < before && (before - after) * 5 > before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_fifth_and_more_than_one_is_too_many_at_once() {
+        let none = [(10, 8), (1, 0), (3, 2), (5, 9), (0, 0)];
+        let too_many = [(10, 7), (2, 0), (100, 79)];
+        assert!(none.iter().all(|(before, after)| !fell_too_far(*before, *after)));
+        assert!(too_many.iter().all(|(before, after)| fell_too_far(*before, *after)));
     }
 }

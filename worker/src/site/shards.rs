@@ -11,7 +11,7 @@ use postrider_core::{
     domain::{
         UnixMs,
         site::{
-            change::{Shard, Target},
+            change::{Mark, Shard, Target},
             language::LanguageTag,
             settings::Site,
         },
@@ -48,8 +48,8 @@ impl Publisher {
             }
             let Some(ended) = running.join_next().await else { break };
             let done = ended??;
-            published.add(&done.changed);
-            self.store.commit_site_part(run, &done.changed, &done.cleared).await??;
+            published.add(&done.part.changed);
+            self.store.commit_site_part(run, &done.part).await??;
             failed = failed.or(done.failed);
         }
         Ok((published, failed))
@@ -70,11 +70,18 @@ impl Publisher {
                 public.entry(file.target.clone()).or_default().push(file);
             }
         }
+        let confirmed = self.confirmed(site).await?;
         let part = |(shard, stale)| {
             let public = public.remove(&Target::Shard(shard)).unwrap_or_default();
-            (shard, Part { site: Arc::clone(site), stale, public })
+            (shard, Part { site: Arc::clone(site), stale, public, confirmed: Arc::clone(&confirmed) })
         };
         Ok(shards.into_iter().map(part).collect())
+    }
+
+    /// What somebody has said is right although it lost many addresses.
+    async fn confirmed(&self, site: &Site) -> Result<Arc<[Mark]>, Ended> {
+        let holds = self.store.site_holds(site.id).await?;
+        Ok(holds.into_iter().filter(|hold| hold.confirmed).map(|hold| hold.mark).collect())
     }
 
     async fn publish_shard(&self, shard: Shard, part: Part) -> Result<Done, PublishError> {
