@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::{
     bounded::{Bounded, Full},
     feed::{BOUNDS, Feed, Item},
-    xml::cleaned,
 };
+use crate::domain::site::text::cleaned;
 
 /// What its `version` says.
 pub(super) const VERSION: &str = "https://jsonfeed.org/version/1.1";

@@ -35,6 +35,14 @@ pub struct Latest<'a> {
     lists: Vec<List<'a>>,
 }
 
+/// What came of them.
+#[derive(Debug)]
+pub struct MadeLatest {
+    pub made: Vec<Made>,
+    /// When the oldest article of each news sitemap is news no more.
+    pub ends: Vec<(Mark, UnixMs)>,
+}
+
 /// The newest translations of a locale that belong into one target's files.
 #[derive(Debug)]
 struct List<'a> {
@@ -71,11 +79,11 @@ impl<'a> Latest<'a> {
         self.lists.iter().any(|list| list.may_get(published_at, self.now))
     }
 
-    /// The files, without those that would be empty, and when the oldest article of each news sitemap is none any more.
+    /// The files, without those that would be empty.
     ///
     /// # Errors
     /// When memory cannot be written, which does not happen.
-    pub fn make(self) -> io::Result<(Vec<Made>, Vec<(Mark, UnixMs)>)> {
+    pub fn make(self) -> io::Result<MadeLatest> {
         let (mut made, mut ends) = (Vec::new(), Vec::new());
         for list in self.lists.iter().filter(|list| !list.items.is_empty()) {
             match &list.target {
@@ -87,7 +95,7 @@ impl<'a> Latest<'a> {
                 target => made.extend(list.feeds(self.site, target)?),
             }
         }
-        Ok((made, ends))
+        Ok(MadeLatest { made, ends })
     }
 }
 

@@ -25,7 +25,7 @@ pub use self::{
     gate::{Fault, Judged, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
     index::{IndexEntry, SITEMAPS_MAX, SitemapIndex, write_index},
     json_feed::JsonFeed,
-    latest::{FEED_ITEMS, Latest, PAGES_MAX},
+    latest::{FEED_ITEMS, Latest, MadeLatest, PAGES_MAX},
     made::Made,
     news::{AHEAD_MAX, ARTICLES_MAX, Article, LeftOut, NEWS_FOR, NewsSitemap, Publication},
     pack::{Label, Packed, Packer, unpacked},
@@ -34,5 +34,5 @@ pub use self::{
     shard::{make_sitemaps, sitemap_name},
     sitemap::{Alternates, BYTES_MAX, Sitemap, SitemapUrl, URLS_MAX},
     storage::Storage,
-    xml::{cleaned, escaped},
+    xml::escaped,
 };

@@ -10,7 +10,7 @@ use postrider_core::{
             settings::Site,
         },
     },
-    site::{Latest, PAGES_MAX},
+    site::{Latest, MadeLatest, PAGES_MAX},
     store::{SiteRun, Stale},
 };
 
@@ -50,7 +50,7 @@ impl Publisher {
             after = Some(last);
         }
         let broke = |error| PublishError::Storage { file: "feeds".to_owned(), error };
-        let (made, ends) = latest.make().map_err(broke)?;
+        let MadeLatest { made, ends } = latest.make().map_err(broke)?;
         let storage = self.storage.clone();
         let done = tokio::task::spawn_blocking(move || part.publish(&storage, made)).await?;
         // Before the marks go: what ends is marked again in time.

@@ -9,3 +9,4 @@ pub mod preflight;
 pub mod redirects;
 pub mod scan;
 pub mod settings;
+pub mod text;

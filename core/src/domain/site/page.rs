@@ -206,7 +206,7 @@ fn known_section(site: &SiteSettings, key: &str) -> Result<SectionKey, Fault> {
 
 /// Text without what no XML document may have.
 fn cleaned(text: &str) -> String {
-    crate::site::cleaned(text).0.into_owned()
+    super::text::cleaned(text).0.into_owned()
 }
 
 fn line(field: &'static str, text: &str) -> Result<String, Fault> {

@@ -11,8 +11,8 @@ use super::{
     times::rfc_3339_of,
 };
 use crate::{
-    domain::site::permalink::BaseUrl,
-    site::{feed::FEED_BYTES_MAX, json_feed::VERSION, xml::cleaned},
+    domain::site::{permalink::BaseUrl, text::cleaned},
+    site::{feed::FEED_BYTES_MAX, json_feed::VERSION},
 };
 
 #[derive(Deserialize)]

@@ -10,11 +10,13 @@ use super::{
     times::rfc_3339_of,
 };
 use crate::{
-    domain::{UnixMs, site::permalink::BaseUrl},
+    domain::{
+        UnixMs,
+        site::{permalink::BaseUrl, text::cleaned},
+    },
     site::{
         news::{AHEAD_MAX, ARTICLES_MAX, NEWS_FOR, Publication},
         sitemap::BYTES_MAX,
-        xml::cleaned,
     },
 };
 

@@ -8,9 +8,12 @@ use super::{
     judge_atom, judge_json_feed, judge_rss,
 };
 use crate::{
-    domain::site::permalink::{BaseUrl, Permalink},
+    domain::site::{
+        permalink::{BaseUrl, Permalink},
+        text::cleaned,
+    },
     site::{
-        Atom, FEED_BYTES_MAX, Feed, Guid, Item, JsonFeed, Rss, cleaned,
+        Atom, FEED_BYTES_MAX, Feed, Guid, Item, JsonFeed, Rss,
         feed::{MEDIA, tests::Parts},
     },
 };
