@@ -216,7 +216,7 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
             let Nothing {} = parse_at(request.args.get(), "/args")?;
             None
         }
-        JobKind::SiteRegenerate => {
+        JobKind::SiteRegenerate | JobKind::SiteAnnounce => {
             let detail = "sites are made again by their changes, or with POST /v1/sites/{site}/regenerate";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }

@@ -12,7 +12,7 @@ use moka::future::Cache;
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        site::{language::LanguageTag, settings::Site},
+        site::{indexnow::IndexNowKey, language::LanguageTag, settings::Site},
     },
     site::{Label, Storage, unpacked},
     store::{Store, StoreError},
@@ -55,7 +55,8 @@ fn public_name(request: &Request) -> Option<(String, String)> {
     let known = ["sitemap", "news", "feed", "atom"].iter().any(|begin| name.starts_with(begin));
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
     let typed = [".xml", ".json", ".gz"].iter().any(|end| name.ends_with(end));
-    (known && plain && typed).then(|| (folder.to_owned(), name.to_owned()))
+    let is_key = name.strip_suffix(".txt").is_some_and(|key| key.parse::<IndexNowKey>().is_ok());
+    (known && plain && typed || is_key).then(|| (folder.to_owned(), name.to_owned()))
 }
 
 impl PublicFiles {
@@ -123,6 +124,7 @@ fn internal(cause: &impl std::fmt::Display) -> Problem {
 fn media_type(name: &str) -> &'static str {
     match name {
         name if name.ends_with(".gz") => "application/gzip",
+        name if name.ends_with(".txt") => "text/plain; charset=utf-8",
         name if name.ends_with(".json") => "application/feed+json; charset=utf-8",
         name if name.starts_with("feed") => "application/rss+xml; charset=utf-8",
         name if name.starts_with("atom") => "application/atom+xml; charset=utf-8",

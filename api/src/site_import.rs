@@ -186,7 +186,7 @@ impl Import {
         if group.is_empty() {
             return Ok(());
         }
-        let changed = self.caller.scope().put_pages(&self.site, &group, UnixMs::now()).await?;
+        let changed = self.caller.scope().import_pages(&self.site, &group, UnixMs::now()).await?;
         self.caller.api.dispatcher().offer(changed.job.as_slice());
         self.imported.changed += changed.changed as u64;
         for put in group {

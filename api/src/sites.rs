@@ -1,18 +1,20 @@
 //! `/v1/sites`: sites whose sitemaps and feeds are made here, and what is public of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
+        egress::{EgressPolicy, EndpointUrl},
         site::{
+            indexnow::{ENDPOINT, IndexNow, IndexNowKey},
             language::LanguageTag,
             permalink::BaseUrl,
-            settings::{FRESHNESS_DEFAULT, Locale, Section, SectionKey, Site, SiteSettings, SiteSlug},
+            settings::{Locale, Section, SectionKey, Site, SiteSettings, SiteSlug},
         },
     },
-    store::{Hold, PublicFile},
+    store::{Clock, Hold, PublicFile, Waited},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,7 +26,7 @@ use crate::{
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Faults, Problem},
-    site_import, site_pages,
+    site_import, site_pages, site_publications,
     state::ApiState,
     wire::{Time, accepted, created},
 };
@@ -38,6 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(confirm))
         .merge(site_pages::router())
         .merge(site_import::router())
+        .merge(site_publications::router())
 }
 
 /// A site.
@@ -50,6 +53,9 @@ pub(crate) struct SiteJson {
     locales: Vec<LocaleJson>,
     sections: Vec<SectionJson>,
     freshness_seconds: u32,
+    read_back: bool,
+    hub: Option<String>,
+    indexnow: Option<IndexNowJson>,
     created_at: Time,
     updated_at: Time,
     /// Of a single site only: what waits to be made again and published.
@@ -59,6 +65,9 @@ pub(crate) struct SiteJson {
     /// `/confirm` says that it is right.
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<Vec<HeldJson>>,
+    /// Of a single site only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clocks: Option<Vec<ClockJson>>,
 }
 
 /// Sitemaps that wait for a person.
@@ -101,6 +110,32 @@ pub(crate) struct SectionJson {
     names: BTreeMap<String, String>,
 }
 
+/// What search engines are told of changed pages with (IndexNow).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = IndexNow)]
+pub(crate) struct IndexNowJson {
+    /// 8 to 128 of a-z, A-Z, 0-9 and `-`; public below each locale's base as `KEY.txt`.
+    key: String,
+    /// Absent: `https://api.indexnow.org/indexnow`, which tells all engines.
+    endpoint: Option<String>,
+}
+
+/// The clock of a locale: how long changes wait from being accepted to being read back in public.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SiteClock)]
+pub(crate) struct ClockJson {
+    locale: String,
+    /// When the oldest change was accepted that is not known to be public; null: none waits.
+    waiting_since: Option<Time>,
+    /// When something was read back last.
+    last_read_at: Option<Time>,
+    /// Milliseconds, of the last 200 publications that were read back; null before the first.
+    p50_ms: Option<u64>,
+    p95_ms: Option<u64>,
+    max_ms: Option<u64>,
+}
+
 /// What is set for a site.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -112,6 +147,12 @@ pub(crate) struct SiteRequest {
     sections: Vec<Object<SectionJson>>,
     /// Within how many seconds a change is to be public, 10 to 86,400; absent: 300.
     freshness_seconds: Option<u32>,
+    /// Whether what is published is read back from its public address before it counts as public; absent: true.
+    read_back: Option<bool>,
+    /// A WebSub hub: feeds name it, and it is told when they change.
+    hub: Option<String>,
+    #[schema(value_type = Option<IndexNowJson>)]
+    indexnow: Option<Object<IndexNowJson>>,
 }
 
 /// A site to be made.
@@ -127,6 +168,12 @@ pub(crate) struct NewSite {
     sections: Vec<Object<SectionJson>>,
     /// Within how many seconds a change is to be public, 10 to 86,400; absent: 300.
     freshness_seconds: Option<u32>,
+    /// Whether what is published is read back from its public address before it counts as public; absent: true.
+    read_back: Option<bool>,
+    /// A WebSub hub: feeds name it, and it is told when they change.
+    hub: Option<String>,
+    #[schema(value_type = Option<IndexNowJson>)]
+    indexnow: Option<Object<IndexNowJson>>,
 }
 
 /// A file that is public.
@@ -181,16 +228,23 @@ impl From<Site> for SiteJson {
             locales: site.settings.locales.into_iter().map(locale).collect(),
             sections: site.settings.sections.into_iter().map(section).collect(),
             freshness_seconds: site.settings.freshness_seconds,
+            read_back: site.settings.read_back,
+            hub: site.settings.hub.map(|hub| hub.as_str().to_owned()),
+            indexnow: site.settings.indexnow.map(|indexnow| IndexNowJson {
+                key: indexnow.key.to_string(),
+                endpoint: Some(indexnow.endpoint.as_str().to_owned()),
+            }),
             created_at: Time(site.created_at),
             updated_at: Time(site.updated_at),
             stale: None,
             held: None,
+            clocks: None,
         }
     }
 }
 
 impl SiteRequest {
-    fn read(self, faults: &mut Faults) -> Option<SiteSettings> {
+    fn read(self, egress: &EgressPolicy, faults: &mut Faults) -> Option<SiteSettings> {
         let mut locales = Vec::new();
         for (at, Object(locale)) in self.locales.into_iter().enumerate() {
             let tag = faults.keep(&format!("/locales/{at}/tag"), locale.tag.parse::<LanguageTag>());
@@ -208,17 +262,49 @@ impl SiteRequest {
             }
             sections.extend(key.map(|key| Section { key, names }));
         }
-        let usual = u32::try_from(FRESHNESS_DEFAULT.as_secs()).unwrap_or(u32::MAX);
-        let freshness_seconds = self.freshness_seconds.unwrap_or(usual);
+        let hub = self.hub.and_then(|hub| faults.keep("/hub", EndpointUrl::parse(&hub, egress)));
+        let indexnow = self.indexnow.and_then(|Object(asked)| asked.read(egress, faults));
         if !faults.is_empty() {
             return None;
         }
-        let guid_host = locales.first().map(|locale: &Locale| locale.base.host().to_owned()).unwrap_or_default();
-        let settings = SiteSettings { locales, sections, freshness_seconds, guid_host };
+        let usual = SiteSettings::new(locales);
+        let settings = SiteSettings {
+            sections,
+            freshness_seconds: self.freshness_seconds.unwrap_or(usual.freshness_seconds),
+            read_back: self.read_back.unwrap_or(usual.read_back),
+            hub,
+            indexnow,
+            ..usual
+        };
         for (place, words) in settings.faults() {
             faults.add(&place, words);
         }
         Some(settings)
+    }
+}
+
+impl IndexNowJson {
+    fn read(self, egress: &EgressPolicy, faults: &mut Faults) -> Option<IndexNow> {
+        let key = faults.keep("/indexnow/key", self.key.parse::<IndexNowKey>());
+        let endpoint = self.endpoint.as_deref().unwrap_or(ENDPOINT);
+        let endpoint = faults.keep("/indexnow/endpoint", EndpointUrl::parse(endpoint, egress));
+        key.zip(endpoint).map(|(key, endpoint)| IndexNow { key, endpoint })
+    }
+}
+
+impl From<Clock> for ClockJson {
+    fn from(clock: Clock) -> Self {
+        let Waited { p50, p95, max, publications } = clock.waited;
+        let known =
+            |waited: Duration| (publications > 0).then(|| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        Self {
+            locale: clock.locale.to_string(),
+            waiting_since: clock.waiting_since.map(Time),
+            last_read_at: clock.last_read_at.map(Time),
+            p50_ms: known(p50),
+            p95_ms: known(p95),
+            max_ms: known(max),
+        }
     }
 }
 
@@ -239,10 +325,11 @@ pub(crate) async fn find<N: Needs>(caller: &Caller<N>, slug: &str) -> Result<Sit
 #[utoipa::path(post, path = "/v1/sites", tag = "sites", request_body = NewSite,
     responses((status = 201, body = SiteJson)))]
 async fn create(caller: Caller<Operate>, Json(request): Json<NewSite>) -> Result<Response, Problem> {
-    let NewSite { slug, locales, sections, freshness_seconds } = request;
+    let NewSite { slug, locales, sections, freshness_seconds, read_back, hub, indexnow } = request;
     let mut faults = Faults::default();
     let slug = faults.keep("/slug", slug.parse::<SiteSlug>());
-    let settings = SiteRequest { locales, sections, freshness_seconds }.read(&mut faults);
+    let request = SiteRequest { locales, sections, freshness_seconds, read_back, hub, indexnow };
+    let settings = request.read(&caller.api.settings().egress, &mut faults);
     faults.result()?;
     let Some((slug, settings)) = slug.zip(settings) else { return Err(missing()) };
     let site = caller.scope().create_site(&slug, &settings, UnixMs::now()).await?;
@@ -271,7 +358,9 @@ async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<Site
         since: Time(hold.since),
     };
     let held = caller.api.store().site_holds(site.id).await?.into_iter().map(show).collect();
-    Ok(Answer(SiteJson { stale: Some(stale), held: Some(held), ..SiteJson::from(site) }))
+    let clocks = caller.api.store().site_clocks(&site, UnixMs::now()).await?;
+    let clocks = clocks.into_iter().map(ClockJson::from).collect();
+    Ok(Answer(SiteJson { stale: Some(stale), held: Some(held), clocks: Some(clocks), ..SiteJson::from(site) }))
 }
 
 /// Replaces what is set for a site, or creates it. All of it is made again.
@@ -283,7 +372,7 @@ async fn put(
     Json(request): Json<SiteRequest>,
 ) -> Result<Response, Problem> {
     let mut faults = Faults::default();
-    let settings = request.read(&mut faults);
+    let settings = request.read(&caller.api.settings().egress, &mut faults);
     faults.result()?;
     let (slug, settings) = slug.parse::<SiteSlug>().ok().zip(settings).ok_or_else(missing)?;
     let (scope, now) = (caller.scope(), UnixMs::now());

@@ -165,3 +165,61 @@ COMMENT ON COLUMN site_holds.urls_before IS 'addresses that are public';
 COMMENT ON COLUMN site_holds.urls_after IS 'addresses that would be';
 COMMENT ON COLUMN site_holds.since IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN site_holds.confirmed IS '1: somebody has said that it is right, and it is about to be published';
+
+CREATE TABLE site_publications (
+    id UUID NOT NULL,
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    run BIGINT NOT NULL,
+    accepted_at BIGINT NOT NULL,
+    published_at BIGINT NULL,
+    read_at BIGINT NULL,
+    files BIGINT NOT NULL,
+    urls BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    CONSTRAINT site_publications_pk PRIMARY KEY (id),
+    CONSTRAINT site_publications_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_publications IS 'What regenerations made public of each locale, and how long its changes waited for that.';
+COMMENT ON COLUMN site_publications.id IS 'UUIDv7';
+COMMENT ON COLUMN site_publications.site_id IS 'the site';
+COMMENT ON COLUMN site_publications.locale IS 'language tag';
+COMMENT ON COLUMN site_publications.run IS 'the regeneration, as in sites';
+COMMENT ON COLUMN site_publications.accepted_at IS 'when the oldest change in it was accepted, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_publications.published_at IS 'when all of it was in its place, milliseconds since 1970 UTC; NULL: not yet';
+COMMENT ON COLUMN site_publications.read_at IS 'when it was read back in public, milliseconds since 1970 UTC; NULL: not yet';
+COMMENT ON COLUMN site_publications.files IS 'files that changed';
+COMMENT ON COLUMN site_publications.urls IS 'addresses and items in them';
+COMMENT ON COLUMN site_publications.bytes IS 'of them, before compression';
+CREATE INDEX site_publications_by_locale ON site_publications (site_id, locale, id);
+CREATE INDEX site_publications_open ON site_publications (site_id) WHERE read_at IS NULL;
+
+CREATE TABLE site_publication_files (
+    publication_id UUID NOT NULL,
+    name TEXT NOT NULL,
+    bytes BIGINT NOT NULL,
+    urls BIGINT NOT NULL,
+    gone BIGINT NOT NULL,
+    CONSTRAINT site_publication_files_pk PRIMARY KEY (publication_id, name),
+    CONSTRAINT site_publication_files_publication FOREIGN KEY (publication_id) REFERENCES site_publications (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_publication_files IS 'The files that a publication changed.';
+COMMENT ON COLUMN site_publication_files.publication_id IS 'the publication';
+COMMENT ON COLUMN site_publication_files.name IS 'as in site_files';
+COMMENT ON COLUMN site_publication_files.bytes IS 'before compression';
+COMMENT ON COLUMN site_publication_files.urls IS 'addresses or items in it';
+COMMENT ON COLUMN site_publication_files.gone IS '1: it was taken away';
+
+CREATE TABLE site_addresses (
+    site_id UUID NOT NULL,
+    locale TEXT NOT NULL,
+    path TEXT NOT NULL,
+    changed_at BIGINT NOT NULL,
+    CONSTRAINT site_addresses_pk PRIMARY KEY (site_id, locale, path),
+    CONSTRAINT site_addresses_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_addresses IS 'Addresses that search engines are still to be told of (IndexNow).';
+COMMENT ON COLUMN site_addresses.site_id IS 'the site';
+COMMENT ON COLUMN site_addresses.locale IS 'language tag';
+COMMENT ON COLUMN site_addresses.path IS 'below the locale''s base';
+COMMENT ON COLUMN site_addresses.changed_at IS 'when what is there changed, or is to be published, milliseconds since 1970 UTC';

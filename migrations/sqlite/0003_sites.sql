@@ -110,3 +110,42 @@ CREATE TABLE site_holds (
     CONSTRAINT site_holds_pk PRIMARY KEY (site_id, locale, target),
     CONSTRAINT site_holds_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
+
+-- What regenerations made public of each locale, and how long its changes waited for that.
+CREATE TABLE site_publications (
+    id BLOB NOT NULL, -- UUIDv7
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- language tag
+    run INTEGER NOT NULL, -- the regeneration, as in sites
+    accepted_at INTEGER NOT NULL, -- when the oldest change in it was accepted, milliseconds since 1970 UTC
+    published_at INTEGER NULL, -- when all of it was in its place, milliseconds since 1970 UTC; NULL: not yet
+    read_at INTEGER NULL, -- when it was read back in public, milliseconds since 1970 UTC; NULL: not yet
+    files INTEGER NOT NULL, -- files that changed
+    urls INTEGER NOT NULL, -- addresses and items in them
+    bytes INTEGER NOT NULL, -- of them, before compression
+    CONSTRAINT site_publications_pk PRIMARY KEY (id),
+    CONSTRAINT site_publications_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_publications_by_locale ON site_publications (site_id, locale, id);
+CREATE INDEX site_publications_open ON site_publications (site_id) WHERE read_at IS NULL;
+
+-- The files that a publication changed.
+CREATE TABLE site_publication_files (
+    publication_id BLOB NOT NULL, -- the publication
+    name TEXT NOT NULL, -- as in site_files
+    bytes INTEGER NOT NULL, -- before compression
+    urls INTEGER NOT NULL, -- addresses or items in it
+    gone INTEGER NOT NULL, -- 1: it was taken away
+    CONSTRAINT site_publication_files_pk PRIMARY KEY (publication_id, name),
+    CONSTRAINT site_publication_files_publication FOREIGN KEY (publication_id) REFERENCES site_publications (id) ON DELETE CASCADE
+) STRICT;
+
+-- Addresses that search engines are still to be told of (IndexNow).
+CREATE TABLE site_addresses (
+    site_id BLOB NOT NULL, -- the site
+    locale TEXT NOT NULL, -- language tag
+    path TEXT NOT NULL, -- below the locale's base
+    changed_at INTEGER NOT NULL, -- when what is there changed, or is to be published, milliseconds since 1970 UTC
+    CONSTRAINT site_addresses_pk PRIMARY KEY (site_id, locale, path),
+    CONSTRAINT site_addresses_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;

@@ -40,7 +40,7 @@ impl<'a> Site<'a> {
         let site = json!({ "slug": "news", "locales": [
             { "tag": "de", "base_url": format!("https://{DE}"), "publication_name": "Die Zeitung", "x_default": true },
             { "tag": "fr", "base_url": format!("https://{FR}/fr"), "publication_name": "Le Journal" },
-        ], "sections": [{ "key": "sport", "names": { "de": "Sport" } }] });
+        ], "sections": [{ "key": "sport", "names": { "de": "Sport" } }], "read_back": false });
         app.client.post("/v1/sites").json(&site).send().await.expect(201);
         Self { client: &app.client, app, http: reqwest::Client::new() }
     }

@@ -98,12 +98,14 @@ pub enum JobKind {
     HttpRequest,
     /// All that is stale of a site is made again and published.
     SiteRegenerate,
+    /// What was published of a locale is read back, and told to those who want to know.
+    SiteAnnounce,
     /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
     Noop,
 }
 named!(JobKind, "a kind of job", {
     WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
-    SiteRegenerate => "site.regenerate",    Noop => "noop",
+    SiteRegenerate => "site.regenerate", SiteAnnounce => "site.announce", Noop => "noop",
 });
 
 /// What SQL knows of a job. While it is `Pending`, see [`JobView`] for what it is doing.

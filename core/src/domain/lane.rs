@@ -15,6 +15,8 @@ pub const QUICK: Duration = Duration::from_millis(100);
 
 /// What names of sites' lanes begin with.
 const SITE_PREFIX: &str = "site:";
+/// What names of the lanes of their announcements begin with.
+const ANNOUNCEMENTS_PREFIX: &str = "announce:";
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +37,13 @@ impl LaneName {
     #[must_use]
     pub fn of_site(slug: &SiteSlug) -> Self {
         Self(format!("{SITE_PREFIX}{slug}"))
+    }
+
+    /// Announcements of a site have a lane of their own: an address that nobody answers at keeps no change from being
+    /// published.
+    #[must_use]
+    pub fn of_announcements(slug: &SiteSlug) -> Self {
+        Self(format!("{ANNOUNCEMENTS_PREFIX}{slug}"))
     }
 
     /// What holds for it where nobody has set anything: a site's jobs run one after the other.

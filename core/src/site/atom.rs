@@ -35,7 +35,7 @@ impl<W: Write> Atom<W> {
         push_link(&mut head, "self", Some("application/atom+xml"), feed.own.as_str());
         push_link(&mut head, "alternate", Some("text/html"), feed.home.as_str());
         if let Some(hub) = feed.hub {
-            push_link(&mut head, "hub", None, hub.as_str());
+            push_link(&mut head, "hub", None, hub);
         }
         push_author(&mut head, feed.publisher);
         Ok(Self { file: Bounded::begin(out, BOUNDS, &head, FOOT)?, one: String::new() })

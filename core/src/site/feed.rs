@@ -32,7 +32,7 @@ pub struct Feed<'a> {
     /// Its own address.
     pub own: &'a Permalink,
     /// Whom to ask for news of it (WebSub).
-    pub hub: Option<&'a Permalink>,
+    pub hub: Option<&'a str>,
     /// When the newest of its items was updated.
     pub updated_at: UnixMs,
 }
@@ -100,7 +100,7 @@ pub(super) mod tests {
         language: LanguageTag,
         home: Permalink,
         own: Permalink,
-        hub: Permalink,
+        hub: &'static str,
         pub(in crate::site) url: Permalink,
     }
 
@@ -114,7 +114,7 @@ pub(super) mod tests {
                 language: "pt-BR".parse().unwrap(),
                 home: link("https://a.example/"),
                 own: link("https://a.example/feed?a&b"),
-                hub: link("https://hub.example/"),
+                hub: "https://hub.example/",
                 url: link("https://a.example/café"),
             }
         }
@@ -128,7 +128,7 @@ pub(super) mod tests {
                 language: &self.language,
                 home: &self.home,
                 own: &self.own,
-                hub: Some(&self.hub),
+                hub: Some(self.hub),
                 updated_at: UnixMs(1_700_000_060_000),
             }
         }

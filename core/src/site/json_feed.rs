@@ -94,7 +94,7 @@ impl<W: Write> JsonFeed<W> {
             feed_url: feed.own.as_str(),
             language: feed.language.as_str(),
             authors: [Author { name: cleaned(feed.publisher).0 }],
-            hubs: feed.hub.map(|hub| [Hub { r#type: "WebSub", url: hub.as_str() }]),
+            hubs: feed.hub.map(|hub| [Hub { r#type: "WebSub", url: hub }]),
         };
         let head = serde_json::to_string(&head)?;
         let head = format!("{},\"items\":[", head.strip_suffix('}').unwrap_or(&head));

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     UnixMs,
+    egress::EndpointUrl,
     site::{
         change::{Mark, NEWS_AGE, Target},
         page::{Page, PageKey, Translation},
@@ -161,7 +162,7 @@ impl List<'_> {
             language: &self.locale.tag,
             home: &parts.home,
             own,
-            hub: None,
+            hub: site.settings.hub.as_ref().map(EndpointUrl::as_str),
             updated_at,
         };
         let [rss, atom, json] = parts.own.each_ref().map(feed);

@@ -28,7 +28,7 @@ pub use self::{
     latest::{FEED_ITEMS, Latest, MadeLatest, PAGES_MAX},
     made::Made,
     news::{AHEAD_MAX, ARTICLES_MAX, Article, LeftOut, NEWS_FOR, NewsSitemap, Publication},
-    pack::{Label, Packed, Packer, unpacked},
+    pack::{Contents, Label, Packed, Packer, unpacked},
     robots::sitemap_lines,
     rss::Rss,
     shard::{make_sitemaps, sitemap_name},

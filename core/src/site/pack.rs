@@ -7,7 +7,11 @@ use std::{
     io::{self, Read, Write},
 };
 
-use flate2::{Compression, GzBuilder, bufread::GzDecoder, write::GzEncoder};
+use flate2::{
+    Compression, GzBuilder,
+    bufread::GzDecoder,
+    write::{self, GzEncoder},
+};
 use ring::digest::{Context, SHA256};
 
 use crate::domain::UnixMs;
@@ -132,6 +136,69 @@ impl fmt::Debug for Packer {
 impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Packed({} bytes)", self.bytes)
+    }
+}
+
+/// What is in a public file that somebody reads part by part, by its hash.
+#[derive(Debug)]
+pub struct Contents(Reading);
+
+#[derive(Debug)]
+enum Reading {
+    Plain(Box<Hash>),
+    /// `None` once it was no gzip.
+    Packed(Option<Box<write::GzDecoder<Hash>>>),
+}
+
+struct Hash(Context);
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hash")
+    }
+}
+
+impl Write for Hash {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.0.update(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Contents {
+    /// Of a file of this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let hash = Hash(Context::new(&SHA256));
+        match name.ends_with(".gz") {
+            true => Self(Reading::Packed(Some(Box::new(write::GzDecoder::new(hash))))),
+            false => Self(Reading::Plain(Box::new(hash))),
+        }
+    }
+
+    pub fn take(&mut self, part: &[u8]) {
+        match &mut self.0 {
+            Reading::Plain(hash) => hash.0.update(part),
+            Reading::Packed(packed) => {
+                if packed.as_mut().is_some_and(|gzip| gzip.write_all(part).is_err()) {
+                    *packed = None;
+                }
+            }
+        }
+    }
+
+    /// SHA-256 before compression; empty where it was no gzip, or did not come to its end.
+    #[must_use]
+    pub fn hash(self) -> Vec<u8> {
+        let hash = match self.0 {
+            Reading::Plain(hash) => Some(*hash),
+            Reading::Packed(packed) => packed.and_then(|gzip| gzip.finish().ok()),
+        };
+        hash.map(|hash| hash.0.finish().as_ref().to_vec()).unwrap_or_default()
     }
 }
 

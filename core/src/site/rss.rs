@@ -34,7 +34,7 @@ impl<W: Write> Rss<W> {
         let own = in_attribute(feed.own.as_str());
         head.push_str(&format!("<atom:link rel=\"self\" type=\"application/rss+xml\" href=\"{own}\"/>\n"));
         if let Some(hub) = feed.hub {
-            head.push_str(&format!("<atom:link rel=\"hub\" href=\"{}\"/>\n", in_attribute(hub.as_str())));
+            head.push_str(&format!("<atom:link rel=\"hub\" href=\"{}\"/>\n", in_attribute(hub)));
         }
         push_element(&mut head, "language", feed.language.as_str());
         push_element(&mut head, "lastBuildDate", &rfc_822(feed.updated_at));

@@ -145,7 +145,7 @@ mod tests {
             x_default,
         };
         let locales = vec![locale("en", true), locale("de", false), locale("fr", false)];
-        SiteSettings { locales, sections: Vec::new(), freshness_seconds: 300, guid_host: String::new() }
+        SiteSettings::new(locales)
     }
 
     fn link(tag: &str, path: &str) -> Link {

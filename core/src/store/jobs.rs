@@ -172,6 +172,27 @@ impl NewJob {
             tags: Vec::new(),
         }
     }
+
+    /// A new job of a site, by the id of what it sees to; tried once, unless somebody says more.
+    #[must_use]
+    pub fn of_site(kind: JobKind, lane: LaneName, of: String, run_at: UnixMs) -> Self {
+        Self {
+            id: Id::new(),
+            kind,
+            lane,
+            max_attempts: 1,
+            priority: Priority::default(),
+            run_at,
+            args: Some(of.into_bytes()),
+            message_id: None,
+            event_id: None,
+            endpoint_id: None,
+            unique_key: None,
+            replay_of: None,
+            trace: None,
+            tags: Vec::new(),
+        }
+    }
 }
 
 const INSERT: &str = "INSERT INTO jobs (id, tenant_id, kind, lane, state, attempt, max_attempts, priority, run_at, args, message_id, \

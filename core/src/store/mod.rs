@@ -47,6 +47,7 @@ mod site_build;
 mod site_holds;
 mod site_marks;
 mod site_pages;
+mod site_publications;
 mod site_timers;
 mod sites;
 mod sql;
@@ -103,6 +104,7 @@ pub use self::{
     site_holds::Hold,
     site_marks::Stale,
     site_pages::{PagesChanged, PutPage},
+    site_publications::{Clock, PublishedFile, SitePublication, Waited, announcement_retries},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
     work::Work,
 };

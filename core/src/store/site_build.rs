@@ -1,5 +1,7 @@
 //! What a regeneration reads of a site, and how what it has published becomes the truth.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     site_holds::{Hold, hold},
     site_marks::{self, Stale},
     site_pages::{read_links, read_translations},
+    site_publications::{self, SitePublication},
     sites::see_to_it,
     sql::sql,
     value::Value,
@@ -30,6 +33,18 @@ pub struct SiteRun {
     pub stale: Vec<Stale>,
     /// When the marks were read: what is left of them afterwards is not older.
     pub read_at: UnixMs,
+    publications: BTreeMap<LanguageTag, Id<SitePublication>>,
+}
+
+impl SiteRun {
+    pub(super) const fn number(&self) -> i64 {
+        self.run
+    }
+
+    /// The publication of a locale of which something was stale: one for all parts of the run.
+    pub(super) fn publication(&self, locale: &LanguageTag) -> Option<Id<SitePublication>> {
+        self.publications.get(locale).copied()
+    }
 }
 
 /// A file that is public, or is about to be removed.
@@ -129,8 +144,9 @@ impl Store {
         let run: Option<(i64,)> = tx.fetch_one(begin).await?;
         let rows: Vec<site_marks::Row> = tx.fetch(site_marks::select(site)).await?;
         tx.commit().await?;
-        let stale = rows.into_iter().map(site_marks::Row::read).collect::<Result<_, _>>()?;
-        Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now })
+        let stale: Vec<Stale> = rows.into_iter().map(site_marks::Row::read).collect::<Result<_, _>>()?;
+        let publications = stale.iter().map(|stale| (stale.mark.0.clone(), Id::new())).collect();
+        Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now, publications })
     }
 
     /// The links of a shard's pages, in the order of their keys.
@@ -207,6 +223,7 @@ impl Store {
         site_marks::mark(&mut tx, run.site, &stale, run.read_at).await?;
         if is_current {
             site_marks::clear(&mut tx, run.site, cleared, run.read_at).await?;
+            site_publications::add(&mut tx, run, part).await?;
             let is_held = |mark: &&Mark| held.iter().any(|hold| hold.mark == **mark);
             let published = cleared.iter().map(|stale| &stale.mark).filter(|mark| !is_held(mark)).cloned();
             hold(&mut tx, run.site, held, &published.collect::<Vec<_>>()).await?;

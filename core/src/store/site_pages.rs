@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    Scope, StoreError, due::DueJob, pool::Tx, site_marks::mark, site_timers::set_timers, sites::see_to_it, sql::sql,
-    value::Value,
+    Scope, StoreError, due::DueJob, pool::Tx, site_marks::mark, site_publications::note_addresses,
+    site_timers::set_timers, sites::see_to_it, sql::sql, value::Value,
 };
 use crate::domain::{
     Id, UnixMs,
     site::{
         change::{Mark, Placed, SHARD_PAGES, Shard, stale},
+        language::LanguageTag,
         page::{Link, Page, PageKey, Quarantined, Text, Translation},
         settings::Site,
     },
@@ -68,10 +69,29 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn put_pages(&self, site: &Site, pages: &[PutPage], now: UnixMs) -> Result<PagesChanged, StoreError> {
+        let tells = site.settings.indexnow.is_some();
+        self.put_all(site, pages, tells, now).await
+    }
+
+    /// As [`Self::put_pages`], of pages that have been there for long: search engines are not told of each.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn import_pages(&self, site: &Site, pages: &[PutPage], now: UnixMs) -> Result<PagesChanged, StoreError> {
+        self.put_all(site, pages, false, now).await
+    }
+
+    async fn put_all(
+        &self,
+        site: &Site,
+        pages: &[PutPage],
+        tells: bool,
+        now: UnixMs,
+    ) -> Result<PagesChanged, StoreError> {
         // Of the same key the last one counts, as if they had come one after the other.
         let pages: BTreeMap<&str, &PutPage> = pages.iter().map(|put| (put.page.key.as_str(), put)).collect();
         let keys: Vec<&str> = pages.keys().copied().collect();
-        let mut change = Change::begin(self, site, &keys, now).await?;
+        let mut change = Change { tells, ..Change::begin(self, site, &keys, now).await? };
         for put in pages.values() {
             change.put(&put.page);
         }
@@ -156,6 +176,9 @@ struct Change<'s> {
     marks: BTreeSet<Mark>,
     /// What will be stale when a translation is published later.
     timers: BTreeSet<(Mark, UnixMs)>,
+    /// Search engines are told of what changes.
+    tells: bool,
+    addresses: BTreeSet<(LanguageTag, String, UnixMs)>,
     rows: Vec<Vec<Value>>,
     removed: Vec<String>,
     changed: usize,
@@ -181,8 +204,21 @@ impl<'s> Change<'s> {
             open.retain(|(other, _)| !other.is_of_month(shard));
             open.push((shard, pages));
         }
-        let (moved, marks, timers, rows) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new(), Vec::new());
-        Ok(Self { tx, site, now, before, open, moved, marks, timers, rows, removed: Vec::new(), changed: 0 })
+        Ok(Self {
+            tx,
+            site,
+            now,
+            before,
+            open,
+            moved: BTreeMap::new(),
+            marks: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            tells: site.settings.indexnow.is_some(),
+            addresses: BTreeSet::new(),
+            rows: Vec::new(),
+            removed: Vec::new(),
+            changed: 0,
+        })
     }
 
     fn put(&mut self, page: &Page) {
@@ -203,6 +239,9 @@ impl<'s> Change<'s> {
         let placed = |shard: Option<Shard>, translations| shard.map(|shard| Placed { shard, translations });
         let was = before.as_ref().map(|kept| kept.translations.as_slice()).unwrap_or_default();
         let marks = stale(placed(old, was), placed(shard, translations), self.now);
+        if self.tells {
+            self.addresses.extend(changed_addresses(was, translations, self.now));
+        }
         let later = translations.iter().map(|one| one.link.published_at).filter(|at| *at > self.now);
         let later: BTreeSet<UnixMs> = later.collect();
         self.timers.extend(later.into_iter().flat_map(|at| marks.iter().map(move |mark| (mark.clone(), at))));
@@ -275,12 +314,28 @@ impl<'s> Change<'s> {
         }
         let marks: Vec<Mark> = self.marks.into_iter().collect();
         mark(&mut self.tx, site.id, &marks, now).await?;
+        note_addresses(&mut self.tx, site.id, &self.addresses).await?;
         let timers: Vec<(Mark, UnixMs)> = self.timers.into_iter().collect();
         set_timers(&mut self.tx, site.id, &timers).await?;
         let job = if marks.is_empty() { None } else { see_to_it(&mut self.tx, site, now).await? };
         self.tx.commit().await?;
         Ok(PagesChanged { changed: self.changed, job })
     }
+}
+
+/// Addresses at which something else is found now, with when that is so.
+fn changed_addresses(
+    before: &[Translation],
+    after: &[Translation],
+    now: UnixMs,
+) -> BTreeSet<(LanguageTag, String, UnixMs)> {
+    let only_in = |one: &[Translation], other: &[Translation]| -> Vec<Link> {
+        let changed = one.iter().filter(|translation| translation.link.indexable && !other.contains(translation));
+        changed.map(|translation| translation.link.clone()).collect()
+    };
+    let (gone, come) = (only_in(before, after), only_in(after, before));
+    let gone = gone.into_iter().map(|link| (link.locale, link.path, now));
+    gone.chain(come.into_iter().map(|link| (link.locale, link.path, link.published_at.max(now)))).collect()
 }
 
 fn latest_at(translations: &[Translation]) -> Option<UnixMs> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
-    job::{Job, JobKind, Priority},
+    job::JobKind,
     lane::LaneName,
     retry::RetrySchedule,
     site::{
@@ -188,21 +188,10 @@ pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Resu
 }
 
 fn regeneration(site: &Site, now: UnixMs) -> NewJob {
+    let lane = LaneName::of_site(&site.slug);
     NewJob {
-        id: Id::<Job>::new(),
-        kind: JobKind::SiteRegenerate,
-        lane: LaneName::of_site(&site.slug),
         max_attempts: RetrySchedule::default().max_attempts(),
-        priority: Priority::default(),
-        run_at: now + QUIET,
-        args: Some(site.id.to_string().into_bytes()),
-        message_id: None,
-        event_id: None,
-        endpoint_id: None,
-        unique_key: None,
-        replay_of: None,
-        trace: None,
-        tags: Vec::new(),
+        ..NewJob::of_site(JobKind::SiteRegenerate, lane, site.id.to_string(), now + QUIET)
     }
 }
 

@@ -93,8 +93,14 @@ impl EgressClient {
 
     /// Sends `call`. Ends at its timeout at the latest; dropped earlier, it closes its connection.
     pub async fn send(&self, call: Call<'_>) -> Exchange {
+        self.send_reading(call, RESPONSE_BYTES_READ_MAX, &mut |_| {}).await
+    }
+
+    /// As [`Self::send`], and hands the answer's body on as it comes, until a little more than `bytes_max` are read.
+    pub async fn send_reading(&self, call: Call<'_>, bytes_max: usize, reader: Reader<'_>) -> Exchange {
         let started = Instant::now();
-        let seen = DIALLING.scope(Cell::default(), self.attempt(&call, started + call.timeout)).await;
+        let reading = Reading { bytes_max, reader };
+        let seen = DIALLING.scope(Cell::default(), self.attempt(&call, started + call.timeout, reading)).await;
         let starved = seen.failure.as_ref().is_some_and(|failure| failure.starved);
         let (class, error, tenant_error) = match seen.failure {
             None => (AttemptClass::Succeeded, None, None),
@@ -116,14 +122,14 @@ impl EgressClient {
         }
     }
 
-    async fn attempt(&self, call: &Call<'_>, deadline: Instant) -> Seen {
+    async fn attempt(&self, call: &Call<'_>, deadline: Instant, reading: Reading<'_>) -> Seen {
         let request = match self.request(call) {
             Ok(request) => request,
             Err(failure) => return Seen { failure: Some(failure), ..Seen::default() },
         };
         let port = request.url().port_or_known_default().unwrap_or_default();
         let failure = match timeout_at(deadline, self.http.execute(request)).await {
-            Ok(Ok(answer)) => return read(answer, call.timeout, deadline).await,
+            Ok(Ok(answer)) => return read(answer, call.timeout, deadline, reading).await,
             Ok(Err(error)) => Failure::of(&error, Dialling::now()),
             Err(_) => Failure::no_answer(Dialling::now(), call.timeout),
         };
@@ -161,6 +167,15 @@ impl EgressClient {
     }
 }
 
+/// Takes an answer's body part by part.
+pub type Reader<'r> = &'r mut (dyn FnMut(&[u8]) + Send);
+
+/// How much of an answer's body is read, and by whom.
+struct Reading<'r> {
+    bytes_max: usize,
+    reader: Reader<'r>,
+}
+
 /// What was seen of an answer.
 #[derive(Default)]
 struct Seen {
@@ -172,7 +187,7 @@ struct Seen {
 }
 
 /// A status that is a failure is the cause, whatever becomes of the body; a success needs its body too.
-async fn read(mut answer: Response, timeout: Duration, deadline: Instant) -> Seen {
+async fn read(mut answer: Response, timeout: Duration, deadline: Instant, reading: Reading<'_>) -> Seen {
     let status = answer.status();
     let mut seen = Seen {
         status: Some(status),
@@ -180,7 +195,7 @@ async fn read(mut answer: Response, timeout: Duration, deadline: Instant) -> See
         retry_after: asked_wait(status, answer.headers()),
         ..Seen::default()
     };
-    let of_body = match timeout_at(deadline, read_body(&mut answer, &mut seen.body)).await {
+    let of_body = match timeout_at(deadline, read_body(&mut answer, &mut seen.body, reading)).await {
         Ok(Ok(())) => None,
         Ok(Err(_)) => Some(Failure::broke_off()),
         Err(_) => Some(Failure::no_end(timeout)),
@@ -190,11 +205,12 @@ async fn read(mut answer: Response, timeout: Duration, deadline: Instant) -> See
 }
 
 /// Reads until the body or the limit ends; an answer that goes on is dropped with its connection.
-async fn read_body(answer: &mut Response, kept: &mut Vec<u8>) -> reqwest::Result<()> {
+async fn read_body(answer: &mut Response, kept: &mut Vec<u8>, reading: Reading<'_>) -> reqwest::Result<()> {
     let mut read = 0;
-    while read < RESPONSE_BYTES_READ_MAX {
+    while read < reading.bytes_max {
         let Some(chunk) = answer.chunk().await? else { break };
         read += chunk.len();
+        (reading.reader)(&chunk);
         let room = RESPONSE_BYTES_KEPT_MAX - kept.len();
         kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }

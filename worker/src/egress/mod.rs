@@ -18,7 +18,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use bytes::Bytes;
 use postrider_core::domain::{attempt::AttemptClass, egress::EndpointUrl};
 
-pub use client::EgressClient;
+pub use client::{EgressClient, Reader};
 
 /// How the client is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]

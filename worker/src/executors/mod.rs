@@ -1,6 +1,7 @@
 //! One executor for each kind of job. Owns how a kind finds its executor, and what a failed attempt comes to.
 
 mod http_request;
+mod site_announce;
 mod site_regenerate;
 mod trace;
 mod webhook_deliver;
@@ -24,7 +25,7 @@ use postrider_core::{
         retry::RetrySchedule,
     },
     queue::Next,
-    store::{Store, Work},
+    store::{Store, Work, announcement_retries},
     trace::{Step, Tracer},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -85,11 +86,14 @@ impl Executors {
         crate::tests::panic_if_told(&work);
         match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::run(&self, &work).await,
-            JobKind::HttpRequest | JobKind::SiteRegenerate | JobKind::Noop if self.is_paused(&work).await => {
+            JobKind::HttpRequest | JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::Noop
+                if self.is_paused(&work).await =>
+            {
                 self.hold(&work).await
             }
             JobKind::HttpRequest => http_request::run(&self, &work).await,
             JobKind::SiteRegenerate => site_regenerate::run(&self, &work).await,
+            JobKind::SiteAnnounce => site_announce::run(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
         }
     }
@@ -144,6 +148,7 @@ impl Executors {
         let found = match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::schedule(self, work).await,
             JobKind::HttpRequest => http_request::schedule(work),
+            JobKind::SiteAnnounce => Some(announcement_retries()),
             JobKind::SiteRegenerate | JobKind::Noop => None,
         };
         found.unwrap_or_default()

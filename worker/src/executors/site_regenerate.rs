@@ -45,7 +45,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
 
 async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
     let (started_at, started) = (UnixMs::now(), Instant::now());
-    let published = executors.0.publisher.publish(site).await;
+    let published = executors.0.publisher.publish(site, &executors.0.dispatcher).await;
     let took = started.elapsed();
     let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     let report =

@@ -1,13 +1,21 @@
 //! The sitemap index of each locale of which sitemaps changed.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
 
 use postrider_core::{
-    domain::site::{
-        change::Target,
-        settings::{Locale, Site},
+    domain::{
+        UnixMs,
+        site::{
+            change::Target,
+            indexnow::IndexNowKey,
+            settings::{Locale, Site},
+        },
     },
-    site::{IndexEntry, Made, write_index},
+    site::{IndexEntry, Made, Packer, Storage, write_index},
     store::{PublicFile, SiteRun, Stale},
 };
 
@@ -46,6 +54,13 @@ impl Publisher {
                 let synced = storage.sync(folder);
                 synced.map_err(|error| PublishError::Storage { file: folder.display().to_string(), error })?;
             }
+            if let Some(indexnow) = &part.site.settings.indexnow {
+                for folder in &folders {
+                    let published = publish_key(&storage, folder, &indexnow.key);
+                    let file = indexnow.key.file_name();
+                    published.map_err(|error| PublishError::Storage { file, error })?;
+                }
+            }
             Ok::<_, PublishError>(part.publish(&storage, made))
         };
         let done = tokio::task::spawn_blocking(publish).await??;
@@ -59,8 +74,19 @@ impl Publisher {
     }
 }
 
+/// The file in which search engines find the key that they are called with.
+fn publish_key(storage: &Storage, folder: &Path, key: &IndexNowKey) -> io::Result<()> {
+    let name = key.file_name();
+    if storage.read(folder, &name)?.is_some() {
+        return Ok(());
+    }
+    let mut file = Packer::default();
+    file.write_all(key.as_str().as_bytes())?;
+    storage.publish(folder, &name, &file.end()?.dated(UnixMs::now()))
+}
+
 /// The index of a locale; `None` where it would name nothing.
-fn index(locale: &Locale, files: &[PublicFile]) -> std::io::Result<Option<Made>> {
+fn index(locale: &Locale, files: &[PublicFile]) -> io::Result<Option<Made>> {
     let of_index = |file: &&PublicFile| {
         let is_sitemap = matches!(file.target, Target::Shard(_) | Target::News);
         file.locale == locale.tag && !file.gone && is_sitemap

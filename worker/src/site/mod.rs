@@ -1,6 +1,7 @@
 //! Makes again what is stale of a site, and publishes what changed of it: children before the index that names them, and
 //! what no index names any more is removed last. Every file passes the gate before anybody else can read it.
 
+mod announce;
 mod index;
 mod latest;
 mod part;
@@ -10,10 +11,13 @@ pub(crate) mod watch;
 use std::{io, sync::Arc};
 
 use postrider_core::{
+    dispatch::Dispatcher,
     domain::{UnixMs, site::settings::Site},
     site::Storage,
     store::{Overtaken, PublicFile, SiteRun, Store, StoreError},
 };
+
+pub(crate) use self::announce::Announcement;
 
 /// What sites are published with. Clones share it.
 #[derive(Clone, Debug)]
@@ -71,9 +75,14 @@ impl Publisher {
     ///
     /// # Errors
     /// The first thing that failed.
-    pub(crate) async fn publish(&self, site: &Site) -> Result<Published, PublishError> {
+    pub(crate) async fn publish(&self, site: &Site, dispatcher: &Dispatcher) -> Result<Published, PublishError> {
         let run = self.store.begin_site_run(site.id, UnixMs::now()).await?;
-        match self.run(site, &run).await {
+        let ended = self.run(site, &run).await;
+        if !matches!(ended, Err(Ended::Overtaken)) {
+            // Also where something failed: the rest is public.
+            dispatcher.offer(&self.store.end_site_run(site, &run, UnixMs::now()).await?);
+        }
+        match ended {
             Ok(published) => Ok(published),
             Err(Ended::Overtaken) => {
                 tracing::info!(site = %site.slug, "another regeneration of the site goes on with what is stale");

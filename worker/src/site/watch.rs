@@ -17,6 +17,9 @@ const ROUND: Duration = Duration::from_secs(5);
 /// How long a file stays that no index names: whoever has read the index before may come for it.
 const GONE_REST: Duration = Duration::from_secs(600);
 
+/// How long it is known what was published when.
+const PUBLICATIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Looks after all sites until `stop`.
 pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: CancellationToken) {
     while rest(ROUND, &stop).await {
@@ -28,6 +31,9 @@ pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: Canc
         }
         if let Err(error) = publisher.remove_gone(UnixMs::now() - GONE_REST).await {
             tracing::warn!(%error, "files that no index names could not be removed; it is tried again");
+        }
+        if let Err(error) = publisher.store.remove_site_publications(UnixMs::now() - PUBLICATIONS_KEPT).await {
+            tracing::warn!(%error, "what is known of old publications could not be removed; it is tried again");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sites whose sitemaps and feeds are made here: their languages and their addresses.
 
 pub mod change;
+pub mod indexnow;
 pub mod language;
 pub mod media_type;
 pub mod page;
@@ -10,3 +11,4 @@ pub mod redirects;
 pub mod scan;
 pub mod settings;
 pub mod text;
+pub mod websub;

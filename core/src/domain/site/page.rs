@@ -265,7 +265,7 @@ mod tests {
             x_default: false,
         };
         let locales = vec![locale("pl", "https://a.example/pl"), locale("de", "https://b.example")];
-        SiteSettings { locales, sections: Vec::new(), freshness_seconds: 300, guid_host: String::new() }
+        SiteSettings::new(locales)
     }
 
     fn draft(url: &str) -> Draft {

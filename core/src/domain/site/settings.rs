@@ -9,9 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{language::LanguageTag, permalink::BaseUrl};
+use super::{indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl};
 use crate::domain::{
     Id, UnixMs,
+    egress::EndpointUrl,
     id::Identified,
     tenant::{SlugError, Tenant, TenantSlug},
 };
@@ -72,6 +73,12 @@ pub struct SiteSettings {
     pub sections: Vec<Section>,
     /// Within how many seconds a change is to be public.
     pub freshness_seconds: u32,
+    /// What is published is read back from its public address before it counts as public.
+    pub read_back: bool,
+    /// Whom readers of feeds ask for news of them, and who is told of it (WebSub).
+    pub hub: Option<EndpointUrl>,
+    /// What search engines are told of changed pages with.
+    pub indexnow: Option<IndexNow>,
     /// The host that items of feeds are known by for good: that of the first locale when the site was made.
     pub guid_host: String,
 }
@@ -128,6 +135,20 @@ impl From<SectionKey> for String {
 }
 
 impl SiteSettings {
+    /// What holds where only the locales are said.
+    #[must_use]
+    pub fn new(locales: Vec<Locale>) -> Self {
+        Self {
+            guid_host: locales.first().map(|locale| locale.base.host().to_owned()).unwrap_or_default(),
+            locales,
+            sections: Vec::new(),
+            freshness_seconds: u32::try_from(FRESHNESS_DEFAULT.as_secs()).unwrap_or(u32::MAX),
+            read_back: true,
+            hub: None,
+            indexnow: None,
+        }
+    }
+
     #[must_use]
     pub fn locale(&self, tag: &LanguageTag) -> Option<&Locale> {
         self.locales.iter().find(|locale| locale.tag == *tag)
@@ -218,12 +239,7 @@ mod tests {
     #[test]
     fn a_site_whose_locales_cannot_be_told_apart_is_refused() {
         let (de, fr) = (locale("de", "https://a.example/de"), locale("fr", "https://a.example/fr/"));
-        let good = SiteSettings {
-            locales: vec![de.clone(), fr.clone()],
-            sections: Vec::new(),
-            freshness_seconds: 300,
-            guid_host: String::new(),
-        };
+        let good = SiteSettings::new(vec![de.clone(), fr.clone()]);
         assert_eq!(good.faults(), []);
         let faults = |locales: Vec<Locale>| {
             let faults = SiteSettings { locales, ..good.clone() }.faults();
