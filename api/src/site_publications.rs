@@ -106,7 +106,7 @@ async fn publications(
 /// Shows a publication with the files that it changed.
 #[utoipa::path(get, path = "/v1/sites/{site}/publications/{id}", tag = "sites",
     params(("site" = String, Path), ("id" = String, Path)), responses((status = 200, body = PublicationFiles)))]
-async fn get(
+async fn publication(
     caller: Caller<Read>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Answer<PublicationFiles>, Problem> {
