@@ -5,6 +5,7 @@ CREATE TABLE sites (
     settings TEXT NOT NULL,
     job_id UUID NULL,
     run BIGINT NOT NULL,
+    run_at BIGINT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     CONSTRAINT sites_pk PRIMARY KEY (id),
@@ -18,6 +19,7 @@ COMMENT ON COLUMN sites.slug IS 'short name within the tenant';
 COMMENT ON COLUMN sites.settings IS 'what the owner sets, as JSON';
 COMMENT ON COLUMN sites.job_id IS 'the job that waits for more changes; NULL: none does, so the next change makes one';
 COMMENT ON COLUMN sites.run IS 'how many regenerations have begun: one that another has overtaken writes no more';
+COMMENT ON COLUMN sites.run_at IS 'when the last one began, milliseconds since 1970 UTC; NULL: none has';
 COMMENT ON COLUMN sites.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN sites.updated_at IS 'milliseconds since 1970 UTC';
 
@@ -223,3 +225,40 @@ COMMENT ON COLUMN site_addresses.site_id IS 'the site';
 COMMENT ON COLUMN site_addresses.locale IS 'language tag';
 COMMENT ON COLUMN site_addresses.path IS 'below the locale''s base';
 COMMENT ON COLUMN site_addresses.changed_at IS 'when what is there changed, or is to be published, milliseconds since 1970 UTC';
+
+CREATE TABLE site_alerts (
+    id UUID NOT NULL,
+    site_id UUID NOT NULL,
+    cause TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    raised_at BIGINT NOT NULL,
+    recovered_at BIGINT NULL,
+    CONSTRAINT site_alerts_pk PRIMARY KEY (id),
+    CONSTRAINT site_alerts_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_alerts IS 'What people were told is wrong with a site, once for each cause.';
+COMMENT ON COLUMN site_alerts.id IS 'UUIDv7';
+COMMENT ON COLUMN site_alerts.site_id IS 'the site';
+COMMENT ON COLUMN site_alerts.cause IS 'late, failing, idle or held';
+COMMENT ON COLUMN site_alerts.detail IS 'what was seen when it was raised, in words';
+COMMENT ON COLUMN site_alerts.raised_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_alerts.recovered_at IS 'when it was so no more, milliseconds since 1970 UTC; NULL: it still is';
+CREATE UNIQUE INDEX site_alerts_once ON site_alerts (site_id, cause) WHERE recovered_at IS NULL;
+CREATE INDEX site_alerts_by_site ON site_alerts (site_id, id);
+
+CREATE TABLE site_alert_messages (
+    alert_id UUID NOT NULL,
+    recovered BIGINT NOT NULL,
+    channel TEXT NOT NULL,
+    due_at BIGINT NOT NULL,
+    tries BIGINT NOT NULL,
+    CONSTRAINT site_alert_messages_pk PRIMARY KEY (alert_id, recovered, channel),
+    CONSTRAINT site_alert_messages_alert FOREIGN KEY (alert_id) REFERENCES site_alerts (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_alert_messages IS 'Whom an alert is still to be sent to.';
+COMMENT ON COLUMN site_alert_messages.alert_id IS 'the alert';
+COMMENT ON COLUMN site_alert_messages.recovered IS '0: that it was raised; 1: that it is over';
+COMMENT ON COLUMN site_alert_messages.channel IS 'event, slack, or email: and an address';
+COMMENT ON COLUMN site_alert_messages.due_at IS 'when it is tried, or tried again, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_alert_messages.tries IS 'how often it was tried';
+CREATE INDEX site_alert_messages_by_time ON site_alert_messages (due_at);

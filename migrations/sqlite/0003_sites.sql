@@ -6,6 +6,7 @@ CREATE TABLE sites (
     settings TEXT NOT NULL, -- what the owner sets, as JSON
     job_id BLOB NULL, -- the job that waits for more changes; NULL: none does, so the next change makes one
     run INTEGER NOT NULL, -- how many regenerations have begun: one that another has overtaken writes no more
+    run_at INTEGER NULL, -- when the last one began, milliseconds since 1970 UTC; NULL: none has
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     CONSTRAINT sites_pk PRIMARY KEY (id),
@@ -149,3 +150,29 @@ CREATE TABLE site_addresses (
     CONSTRAINT site_addresses_pk PRIMARY KEY (site_id, locale, path),
     CONSTRAINT site_addresses_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
+
+-- What people were told is wrong with a site, once for each cause.
+CREATE TABLE site_alerts (
+    id BLOB NOT NULL, -- UUIDv7
+    site_id BLOB NOT NULL, -- the site
+    cause TEXT NOT NULL, -- late, failing, idle or held
+    detail TEXT NOT NULL, -- what was seen when it was raised, in words
+    raised_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    recovered_at INTEGER NULL, -- when it was so no more, milliseconds since 1970 UTC; NULL: it still is
+    CONSTRAINT site_alerts_pk PRIMARY KEY (id),
+    CONSTRAINT site_alerts_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE UNIQUE INDEX site_alerts_once ON site_alerts (site_id, cause) WHERE recovered_at IS NULL;
+CREATE INDEX site_alerts_by_site ON site_alerts (site_id, id);
+
+-- Whom an alert is still to be sent to.
+CREATE TABLE site_alert_messages (
+    alert_id BLOB NOT NULL, -- the alert
+    recovered INTEGER NOT NULL, -- 0: that it was raised; 1: that it is over
+    channel TEXT NOT NULL, -- event, slack, or email: and an address
+    due_at INTEGER NOT NULL, -- when it is tried, or tried again, milliseconds since 1970 UTC
+    tries INTEGER NOT NULL, -- how often it was tried
+    CONSTRAINT site_alert_messages_pk PRIMARY KEY (alert_id, recovered, channel),
+    CONSTRAINT site_alert_messages_alert FOREIGN KEY (alert_id) REFERENCES site_alerts (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_alert_messages_by_time ON site_alert_messages (due_at);

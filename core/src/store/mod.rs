@@ -43,6 +43,7 @@ mod scratch;
 mod secrets;
 mod seed;
 mod sessions;
+mod site_alerts;
 mod site_build;
 mod site_holds;
 mod site_marks;
@@ -100,6 +101,7 @@ pub use self::{
     secrets::{Rotated, Rotation},
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
+    site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert},
     site_build::{Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
     site_holds::Hold,
     site_marks::Stale,

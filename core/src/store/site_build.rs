@@ -139,8 +139,8 @@ impl Store {
     /// When the database does not answer.
     pub async fn begin_site_run(&self, site: Id<Site>, now: UnixMs) -> Result<SiteRun, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let begin =
-            sql("UPDATE sites SET job_id = NULL, run = run + 1").and(" WHERE id = ", site).then(" RETURNING run");
+        let begin = sql("UPDATE sites SET job_id = NULL, run = run + 1").and(", run_at = ", now);
+        let begin = begin.and(" WHERE id = ", site).then(" RETURNING run");
         let run: Option<(i64,)> = tx.fetch_one(begin).await?;
         let rows: Vec<site_marks::Row> = tx.fetch(site_marks::select(site)).await?;
         tx.commit().await?;

@@ -1,5 +1,6 @@
 //! Sites whose sitemaps and feeds are made here: their languages and their addresses.
 
+pub mod alert;
 pub mod change;
 pub mod indexnow;
 pub mod language;

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl};
+use super::{alert::AlertSettings, indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl};
 use crate::domain::{
     Id, UnixMs,
     egress::EndpointUrl,
@@ -79,6 +79,7 @@ pub struct SiteSettings {
     pub hub: Option<EndpointUrl>,
     /// What search engines are told of changed pages with.
     pub indexnow: Option<IndexNow>,
+    pub alerts: AlertSettings,
     /// The host that items of feeds are known by for good: that of the first locale when the site was made.
     pub guid_host: String,
 }
@@ -146,6 +147,7 @@ impl SiteSettings {
             read_back: true,
             hub: None,
             indexnow: None,
+            alerts: AlertSettings::default(),
         }
     }
 
