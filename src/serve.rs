@@ -21,7 +21,7 @@ use postrider_core::{
     trace::Tracer,
 };
 use postrider_dashboard::{DashboardParts, DashboardSettings, origin_of};
-use postrider_worker::{WorkerMetrics, WorkerParts, WorkerSettings};
+use postrider_worker::{Alerts, Mailer, WorkerMetrics, WorkerParts, WorkerSettings};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
@@ -157,6 +157,11 @@ async fn serve(mut parts: Parts, roles: Roles, listener: TcpListener, signals: S
         let (stop, hurry) = (stop.clone(), hurry.clone());
         tasks.spawn(async move { postrider_worker::run(worker, stop, hurry).await.context("the worker ended") });
     }
+    let alerts = alerts(&parts)?.run(stop.clone());
+    tasks.spawn(async move {
+        alerts.await;
+        Ok(())
+    });
     let mut ended = Ok(());
     while let Some(task) = tasks.join_next().await {
         let outcome = task.context("a role panicked").and_then(|outcome| outcome);
@@ -287,6 +292,21 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
                 stats: DAY * settings.retention_stats_days,
             },
         },
+    })
+}
+
+/// Every process tells what is wrong, since that no worker runs is one thing that may be.
+fn alerts(parts: &Parts) -> anyhow::Result<Alerts> {
+    let settings = &parts.settings;
+    let mailer = match settings.smtp_url.as_ref().zip(settings.smtp_from.as_ref()) {
+        Some((url, from)) => Some(Mailer::new(url, from.parse()?).context("smtp_url cannot be used")?),
+        None => None,
+    };
+    Ok(Alerts {
+        store: parts.store.clone(),
+        dispatcher: parts.dispatcher.clone(),
+        egress: connections::way_out(settings)?,
+        mailer,
     })
 }
 

@@ -28,6 +28,7 @@ mod problem;
 mod public_files;
 mod publish;
 mod retries;
+mod site_alerts;
 mod site_import;
 mod site_pages;
 mod site_publications;

@@ -8,6 +8,7 @@ use postrider_core::{
         Id, UnixMs,
         egress::{EgressPolicy, EndpointUrl},
         site::{
+            alert::{AlertSettings, EMAILS_MAX, EmailAddress},
             indexnow::{ENDPOINT, IndexNow, IndexNowKey},
             language::LanguageTag,
             permalink::BaseUrl,
@@ -26,7 +27,7 @@ use crate::{
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Faults, Problem},
-    site_import, site_pages, site_publications,
+    site_alerts, site_import, site_pages, site_publications,
     state::ApiState,
     wire::{Time, accepted, created},
 };
@@ -41,6 +42,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .merge(site_pages::router())
         .merge(site_import::router())
         .merge(site_publications::router())
+        .merge(site_alerts::router())
 }
 
 /// A site.
@@ -56,6 +58,7 @@ pub(crate) struct SiteJson {
     read_back: bool,
     hub: Option<String>,
     indexnow: Option<IndexNowJson>,
+    alerts: AlertsJson,
     created_at: Time,
     updated_at: Time,
     /// Of a single site only: what waits to be made again and published.
@@ -121,6 +124,18 @@ pub(crate) struct IndexNowJson {
     endpoint: Option<String>,
 }
 
+/// Whom a site's alerts go to, beside endpoints that subscribe to `site.alert`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SiteAlertSettings)]
+pub(crate) struct AlertsJson {
+    /// Up to 20; they go by the mail server of the setting `smtp_url`.
+    #[serde(default, deserialize_with = "or_absent")]
+    emails: Vec<String>,
+    /// An incoming webhook of Slack's, or of what takes the same.
+    slack_url: Option<String>,
+}
+
 /// The clock of a locale: how long changes wait from being accepted to being read back in public.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SiteClock)]
@@ -153,6 +168,8 @@ pub(crate) struct SiteRequest {
     hub: Option<String>,
     #[schema(value_type = Option<IndexNowJson>)]
     indexnow: Option<Object<IndexNowJson>>,
+    #[schema(value_type = Option<AlertsJson>)]
+    alerts: Option<Object<AlertsJson>>,
 }
 
 /// A site to be made.
@@ -174,6 +191,8 @@ pub(crate) struct NewSite {
     hub: Option<String>,
     #[schema(value_type = Option<IndexNowJson>)]
     indexnow: Option<Object<IndexNowJson>>,
+    #[schema(value_type = Option<AlertsJson>)]
+    alerts: Option<Object<AlertsJson>>,
 }
 
 /// A file that is public.
@@ -234,6 +253,10 @@ impl From<Site> for SiteJson {
                 key: indexnow.key.to_string(),
                 endpoint: Some(indexnow.endpoint.as_str().to_owned()),
             }),
+            alerts: AlertsJson {
+                emails: site.settings.alerts.emails.into_iter().map(String::from).collect(),
+                slack_url: site.settings.alerts.slack_url.map(|url| url.as_str().to_owned()),
+            },
             created_at: Time(site.created_at),
             updated_at: Time(site.updated_at),
             stale: None,
@@ -264,6 +287,7 @@ impl SiteRequest {
         }
         let hub = self.hub.and_then(|hub| faults.keep("/hub", EndpointUrl::parse(&hub, egress)));
         let indexnow = self.indexnow.and_then(|Object(asked)| asked.read(egress, faults));
+        let alerts = self.alerts.map(|Object(asked)| asked.read(egress, faults)).unwrap_or_default();
         if !faults.is_empty() {
             return None;
         }
@@ -274,6 +298,7 @@ impl SiteRequest {
             read_back: self.read_back.unwrap_or(usual.read_back),
             hub,
             indexnow,
+            alerts,
             ..usual
         };
         for (place, words) in settings.faults() {
@@ -289,6 +314,16 @@ impl IndexNowJson {
         let endpoint = self.endpoint.as_deref().unwrap_or(ENDPOINT);
         let endpoint = faults.keep("/indexnow/endpoint", EndpointUrl::parse(endpoint, egress));
         key.zip(endpoint).map(|(key, endpoint)| IndexNow { key, endpoint })
+    }
+}
+
+impl AlertsJson {
+    fn read(self, egress: &EgressPolicy, faults: &mut Faults) -> AlertSettings {
+        faults.check("/alerts/emails", self.emails.len() <= EMAILS_MAX, format!("a site has at most {EMAILS_MAX}"));
+        let emails = faults.keep_all("/alerts/emails", self.emails, |text| text.parse::<EmailAddress>());
+        let slack_url =
+            self.slack_url.and_then(|url| faults.keep("/alerts/slack_url", EndpointUrl::parse(&url, egress)));
+        AlertSettings { emails, slack_url }
     }
 }
 
@@ -325,10 +360,10 @@ pub(crate) async fn find<N: Needs>(caller: &Caller<N>, slug: &str) -> Result<Sit
 #[utoipa::path(post, path = "/v1/sites", tag = "sites", request_body = NewSite,
     responses((status = 201, body = SiteJson)))]
 async fn create(caller: Caller<Operate>, Json(request): Json<NewSite>) -> Result<Response, Problem> {
-    let NewSite { slug, locales, sections, freshness_seconds, read_back, hub, indexnow } = request;
+    let NewSite { slug, locales, sections, freshness_seconds, read_back, hub, indexnow, alerts } = request;
     let mut faults = Faults::default();
     let slug = faults.keep("/slug", slug.parse::<SiteSlug>());
-    let request = SiteRequest { locales, sections, freshness_seconds, read_back, hub, indexnow };
+    let request = SiteRequest { locales, sections, freshness_seconds, read_back, hub, indexnow, alerts };
     let settings = request.read(&caller.api.settings().egress, &mut faults);
     faults.result()?;
     let Some((slug, settings)) = slug.zip(settings) else { return Err(missing()) };

@@ -184,6 +184,15 @@ pub struct Settings {
     #[config(env = "POSTRIDER_RETENTION_STATS_DAYS", default = 90)]
     pub retention_stats_days: u32,
 
+    /// A mail server that alerts are sent by: `smtps://USER:PASSWORD@HOST:465`, or `smtp://HOST:587?tls=required` for
+    /// STARTTLS. Unset: alerts that ask for e-mail are not sent by it.
+    #[config(env = "POSTRIDER_SMTP_URL")]
+    pub smtp_url: Option<String>,
+
+    /// Whom alerts by e-mail are from, as in `postrider@example.com`. Goes with `smtp_url`.
+    #[config(env = "POSTRIDER_SMTP_FROM")]
+    pub smtp_from: Option<String>,
+
     /// Where traces are sent: an OpenTelemetry collector that takes OTLP over HTTP, as in `http://127.0.0.1:4318`;
     /// `/v1/traces` is added where the URL has no path. Unset: no traces are recorded.
     #[config(env = "POSTRIDER_OTLP_URL")]

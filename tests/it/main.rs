@@ -56,6 +56,7 @@ mod seed;
 mod shapes;
 mod site_links;
 mod sites;
+mod sites_alerts;
 mod sites_announced;
 mod standard_webhooks;
 mod store;

@@ -1,6 +1,7 @@
 //! Runs Postrider's jobs: claims tickets, executes them, commits their outcomes, and keeps the queue in step with
 //! SQL. Owns the order in which all of it starts and stops; must not know HTTP servers, templates or SQL text.
 
+mod alerts;
 mod backend;
 mod claim;
 pub mod egress;
@@ -32,7 +33,11 @@ use postrider_core::{
 };
 
 use self::egress::EgressClient;
-pub use self::{metrics::WorkerMetrics, run::run};
+pub use self::{
+    alerts::{Alerts, Mailer},
+    metrics::WorkerMetrics,
+    run::run,
+};
 
 /// Jobs that one process runs at once, when nobody says.
 pub const CONCURRENCY_DEFAULT: usize = 512;

@@ -1,6 +1,7 @@
 //! Whether settings are within their bounds and go together.
 
 use super::{Settings, SettingsError, refusal};
+use crate::domain::site::alert::EmailAddress;
 
 /// What `log` may say of how much, from nothing on.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -49,6 +50,16 @@ impl Settings {
                 &self.log,
                 "off, error, warn, info, debug or trace, or by module as in info,postrider_worker=debug",
             );
+        }
+        if self.smtp_url.as_ref().is_some_and(|url| !url.starts_with("smtp://") && !url.starts_with("smtps://")) {
+            return refused("smtp_url", "(hidden)", "smtps://USER:PASSWORD@HOST:465 or smtp://HOST:587?tls=required");
+        }
+        if self.smtp_from.as_ref().is_some_and(|from| from.parse::<EmailAddress>().is_err()) {
+            let from = self.smtp_from.as_deref().unwrap_or_default();
+            return refused("smtp_from", from, "an e-mail address, as in postrider@example.com");
+        }
+        if self.smtp_url.is_some() != self.smtp_from.is_some() {
+            return refused("smtp_from", "(alone)", "smtp_url and smtp_from together, or neither");
         }
         if !(0.0..=1.0).contains(&self.trace_ratio) {
             return refused("trace_ratio", &self.trace_ratio.to_string(), "a number from 0 to 1");

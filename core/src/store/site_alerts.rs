@@ -208,7 +208,8 @@ impl Store {
     pub async fn take_alert_messages(&self, now: UnixMs) -> Result<Vec<AlertMessage>, StoreError> {
         let due = sql("SELECT alert_id, recovered, channel FROM site_alert_messages").and(" WHERE due_at <= ", now);
         let due = due.then(" ORDER BY recovered, due_at").and(" LIMIT ", MESSAGES);
-        let due: Vec<(Uuid, i64, String)> = self.pool.fetch(due).await?;
+        let mut tx = self.pool.begin().await?;
+        let due: Vec<(Uuid, i64, String)> = tx.fetch(due).await?;
         let mut taken = Vec::new();
         for (alert, recovered, channel) in due {
             let take = sql("UPDATE site_alert_messages SET tries = tries + 1")
@@ -218,10 +219,10 @@ impl Store {
                 .and(" AND channel = ", channel)
                 .and(" AND due_at <= ", now)
                 .then(" RETURNING alert_id, recovered, channel, tries");
-            let Some(row) = self.pool.fetch_one::<MessageRow>(take).await? else { continue };
+            let Some(row) = tx.fetch_one::<MessageRow>(take).await? else { continue };
             let select = sql("SELECT site_id FROM site_alerts").and(" WHERE id = ", row.alert_id);
-            let site: Option<(Uuid,)> = self.pool.fetch_one(select).await?;
-            let found: Option<Row> = self.pool.fetch_one(sql(SELECT).and(" WHERE id = ", row.alert_id)).await?;
+            let site: Option<(Uuid,)> = tx.fetch_one(select).await?;
+            let found: Option<Row> = tx.fetch_one(sql(SELECT).and(" WHERE id = ", row.alert_id)).await?;
             let Some(((site,), found)) = site.zip(found) else { continue };
             taken.push(AlertMessage {
                 site: Id::from_uuid(site),
@@ -231,6 +232,7 @@ impl Store {
                 tries: u32::try_from(row.tries).unwrap_or(1).saturating_sub(1),
             });
         }
+        tx.commit().await?;
         Ok(taken)
     }
 

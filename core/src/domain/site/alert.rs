@@ -154,7 +154,7 @@ pub fn causes(site: &SiteSettings, condition: &Condition, now: UnixMs) -> BTreeM
         causes.insert(Cause::Late, words);
     }
     if let Some(failure) = condition.failures.first() {
-        causes.insert(Cause::Failing, format!("{failure}; its jobs have all tries, and are tried again"));
+        causes.insert(Cause::Failing, format!("{failure} (tried {FAILURES} times and more, and tried again)"));
     }
     let patience = (promised / 2).max(IDLE_AT_LEAST);
     let idle = condition

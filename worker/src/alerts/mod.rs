@@ -1,0 +1,152 @@
+//! Tells people what is wrong with a site: each cause once, and once that it is over. Runs in every process, also where no
+//! worker does: that nothing runs is one of the causes. E-mail and Slack are called from here, since jobs may be what fails.
+
+mod mail;
+mod words;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::{
+    dispatch::Dispatcher,
+    domain::{
+        Id, UnixMs,
+        attempt::AttemptClass,
+        egress::EndpointUrl,
+        event::EventType,
+        site::{alert::causes, settings::Site},
+    },
+    store::{AlertChannel, AlertMessage, Gate, Item, NewEvent, NewJob, Publication, Published, Store, StoreError},
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+pub use self::mail::Mailer;
+use crate::{
+    egress::{Call, EgressClient},
+    pace::rest,
+};
+
+const ROUND: Duration = Duration::from_secs(5);
+/// The event that endpoints subscribe to.
+const EVENT: &str = "site.alert";
+/// How long it is known that an event was sent.
+const KNOWN: Duration = Duration::from_secs(24 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// A message that was not taken is tried again after this, doubled each time up to the longest.
+const AGAIN: Duration = Duration::from_secs(10);
+const AGAIN_MAX: Duration = Duration::from_secs(600);
+/// A message that nobody took for so often is given up: about four hours.
+const TRIES_MAX: u32 = 30;
+
+/// Who tells.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    pub store: Store,
+    pub dispatcher: Dispatcher,
+    pub egress: EgressClient,
+    /// `None` where no mail server is set.
+    pub mailer: Option<Mailer>,
+}
+
+impl Alerts {
+    /// Looks after all sites until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        while rest(ROUND, &stop).await {
+            // What is cut off in the middle of being sent is sent again.
+            stop.run_until_cancelled(self.round()).await;
+        }
+    }
+
+    async fn round(&self) {
+        if let Err(error) = self.judge().await {
+            tracing::warn!(%error, "how sites do could not be looked at; it is tried again");
+        }
+        if let Err(error) = self.send_due().await {
+            tracing::warn!(%error, "alerts could not be sent; it is tried again");
+        }
+    }
+
+    async fn judge(&self) -> Result<(), StoreError> {
+        for id in self.store.watched_sites().await? {
+            let Some(site) = self.store.site_by_id(id).await? else { continue };
+            let now = UnixMs::now();
+            let condition = self.store.site_condition(&site, now).await?;
+            self.store.judge_site(&site, &causes(&site.settings, &condition, now), now).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_due(&self) -> Result<(), StoreError> {
+        for message in self.store.take_alert_messages(UnixMs::now()).await? {
+            let Some(site) = self.store.site_by_id(message.site).await? else {
+                self.store.alert_was_sent(&message).await?;
+                continue;
+            };
+            match self.send(&site, &message).await {
+                Ok(()) => self.store.alert_was_sent(&message).await?,
+                Err(why) if message.tries + 1 >= TRIES_MAX => {
+                    tracing::error!(site = %site.slug, cause = %message.alert.cause, why, "nobody took an alert; it is given up");
+                    self.store.alert_was_sent(&message).await?;
+                }
+                Err(why) => {
+                    tracing::warn!(site = %site.slug, cause = %message.alert.cause, why, "an alert was not taken; it is tried again");
+                    let wait = AGAIN.saturating_mul(1 << message.tries.min(10)).min(AGAIN_MAX);
+                    self.store.alert_was_not_sent(&message, UnixMs::now() + wait).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, site: &Site, message: &AlertMessage) -> Result<(), String> {
+        let (subject, text) = words::of(site, message);
+        match &message.channel {
+            AlertChannel::Event => self.send_event(site, message, &text).await.map_err(|error| error.to_string()),
+            AlertChannel::Slack => {
+                // It was taken out of the settings since.
+                let Some(url) = &site.settings.alerts.slack_url else { return Ok(()) };
+                self.send_slack(url, &text).await
+            }
+            AlertChannel::Email(address) => match &self.mailer {
+                Some(mailer) => mailer.send(address, &subject, &text).await.map_err(|error| error.to_string()),
+                None => Err("no mail server is set here (smtp_url)".to_owned()),
+            },
+        }
+    }
+
+    async fn send_slack(&self, url: &EndpointUrl, text: &str) -> Result<(), String> {
+        let headers = [("content-type".to_owned(), "application/json; charset=utf-8".to_owned())];
+        let body = Bytes::from(json!({ "text": text }).to_string());
+        let call = Call { method: "POST", url, headers: &headers, body, timeout: TIMEOUT };
+        let exchange = self.egress.send(call).await;
+        match exchange.class {
+            AttemptClass::Succeeded => Ok(()),
+            _ => Err(exchange.error.unwrap_or_default()),
+        }
+    }
+
+    /// Stores the event once, however often this is called.
+    async fn send_event(&self, site: &Site, message: &AlertMessage, text: &str) -> Result<(), StoreError> {
+        let Ok(kind) = EVENT.parse::<EventType>() else { return Ok(()) };
+        let now = UnixMs::now();
+        let endpoints = self.store.directory().endpoints(site.tenant_id).await?;
+        let id = Id::new();
+        let wanting = endpoints.wanting(&kind, &[]);
+        let jobs: Vec<NewJob> = wanting.map(|live| NewJob::delivery(&live.endpoint, id, now)).collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let due: Vec<_> = jobs.iter().map(|job| job.due(site.tenant_id)).collect();
+        let payload = words::payload(site, message, text).to_string().into_bytes();
+        let event = NewEvent { id, own_id: None, kind, channels: Vec::new(), payload, deliver_at: now, trace: None };
+        let item = Item { gate: None, answer: String::new(), event: Some(event), jobs };
+        let key = format!("{}/{}", message.alert.id, words::state(message));
+        let gate = Gate { scope: EVENT, key, body_hash: Vec::new(), expires_at: now + KNOWN };
+        let publication = Publication::plain(vec![item], now).behind(Some(gate));
+        if let Published::Stored(_) = self.store.tenant(site.tenant_id).publish(publication).await? {
+            self.dispatcher.offer(&due);
+        }
+        Ok(())
+    }
+}
