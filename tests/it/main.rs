@@ -58,6 +58,7 @@ mod site_links;
 mod sites;
 mod sites_alerts;
 mod sites_announced;
+mod sites_outputs;
 mod standard_webhooks;
 mod store;
 mod tenancy;
