@@ -1,6 +1,6 @@
 //! What the newest pages of a site come to: news sitemaps, and feeds of locales and of their sections in three formats.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use super::{
     atom::Atom,
@@ -121,6 +121,9 @@ impl List<'_> {
     fn cut(&mut self) {
         let newest_first = |(key, one): &(PageKey, Translation)| (-one.link.published_at.0, key.clone());
         self.items.sort_by_cached_key(newest_first);
+        // Of two pages at one address the newest is an item.
+        let mut seen = HashSet::new();
+        self.items.retain(|(_, one)| seen.insert(one.link.path.clone()));
         self.items.truncate(self.items_max());
     }
 

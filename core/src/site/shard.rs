@@ -1,7 +1,11 @@
 //! The sitemaps of a shard: of each locale one, or more where one would be too large. A page's alternates are written out
 //! once for all of them.
 
-use std::io;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    io,
+};
 
 use super::{
     bounded::Full,
@@ -43,6 +47,7 @@ pub fn make_sitemaps(
     let is_shown = |link: &Link| link.indexable && link.published_at <= now;
     let locales = site.locales.iter().filter(|locale| wanted.contains(&locale.tag));
     let mut files: Vec<File<'_>> = locales.map(|locale| File::new(locale, shard)).collect();
+    let mut seen = Seen::default();
     for links in pages {
         let shown: Vec<(&Link, Permalink)> = site
             .locales
@@ -50,6 +55,7 @@ pub fn make_sitemaps(
             .filter_map(|locale| {
                 links.iter().find(|link| link.locale == locale.tag && is_shown(link)).zip(Some(locale))
             })
+            .filter(|(link, _)| seen.is_first(link))
             .map(|(link, locale)| (link, link.permalink(&locale.base)))
             .collect();
         let default = site.locales.iter().find(|locale| locale.x_default);
@@ -75,6 +81,23 @@ pub fn make_sitemaps(
         made.extend(file.end()?);
     }
     Ok(made)
+}
+
+/// Where pages of the shard are, by hash: of two pages at one address only the first is named.
+#[derive(Default)]
+struct Seen {
+    keys: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Seen {
+    fn is_first(&mut self, link: &Link) -> bool {
+        let is_first = self.hashes.insert(self.keys.hash_one((link.locale.as_str(), link.path.as_str())));
+        if !is_first {
+            tracing::warn!(locale = %link.locale, path = link.path, "two pages have one address; the sitemap names the first");
+        }
+        is_first
+    }
 }
 
 /// The sitemaps of one locale.
@@ -180,11 +203,25 @@ mod tests {
         for one in &made {
             one.judge(site.locale(&one.locale).unwrap(), NOW).unwrap();
         }
-        let links = "<xhtml:link rel=\"alternate\" hreflang=\"en\" href=\"https://en.example/n/b\"/>\n\
-            <xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://de.example/n/a\"/>\n\
-            <xhtml:link rel=\"alternate\" hreflang=\"x-default\" href=\"https://en.example/n/b\"/>\n";
+        let links = "<xhtml:link rel=\"alternate\" hreflang=\"en\" href=\"https://en.example/n/b\"/>\
+            <xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://de.example/n/a\"/>\
+            <xhtml:link rel=\"alternate\" hreflang=\"x-default\" href=\"https://en.example/n/b\"/>";
         assert!(made.iter().all(|one| text(one).contains(links)), "{}", text(&made[0]));
         assert!(!text(&made[1]).contains("/c") && text(&made[1]).contains("<loc>https://de.example/n/d</loc>"));
+    }
+
+    #[test]
+    fn of_two_pages_at_one_address_only_the_first_is_named() {
+        let site = site();
+        let pages = [vec![link("de", "/a"), link("en", "/b")], vec![link("de", "/a"), link("fr", "/c")]];
+        let shard = Shard::first_of(UnixMs(1_700_000_000_000));
+        let tags: Vec<LanguageTag> = site.locales.iter().map(|locale| locale.tag.clone()).collect();
+        let made = make_sitemaps(&site, shard, &pages, &tags, NOW).unwrap();
+        assert_eq!(made.iter().map(|one| one.urls).collect::<Vec<_>>(), [1, 1, 1]);
+        for one in &made {
+            one.judge(site.locale(&one.locale).unwrap(), NOW).unwrap();
+        }
+        assert!(!text(&made[2]).contains("/n/a"), "{}", text(&made[2]));
     }
 
     #[test]

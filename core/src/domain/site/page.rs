@@ -15,6 +15,11 @@ use crate::domain::UnixMs;
 
 /// Bytes of a page's key.
 pub const KEY_BYTES_MAX: usize = 255;
+/// The beginning of the year 1000, before which formats of feeds cannot write a year.
+const EARLIEST: UnixMs = UnixMs(-30_610_224_000_000);
+/// Characters of a quarantined translation's locale, which may be no tag at all, and of its reason.
+const LOCALE_CHARS_MAX: usize = 64;
+const REASON_CHARS_MAX: usize = 500;
 /// Characters of a title, an author or a summary.
 pub const LINE_CHARS_MAX: usize = 4_096;
 
@@ -133,7 +138,7 @@ pub struct Text {
 /// A translation that is not published, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
-    /// As it was handed in: it may be none of the site's.
+    /// As it was handed in, so far as it can be shown: it may be none of the site's.
     pub locale: String,
     /// Which member of the translation is at fault.
     pub field: &'static str,
@@ -155,11 +160,11 @@ pub fn judge(site: &SiteSettings, key: PageKey, drafts: BTreeMap<String, Draft>)
     for (tag, draft) in drafts {
         let locale = site.locales.iter().find(|locale| locale.tag.as_str() == tag);
         let judged = locale
-            .ok_or_else(|| ("locale", format!("the site has no locale {tag:?}; its settings name those it has")))
+            .ok_or_else(|| ("locale", unknown_locale(site, &tag)))
             .and_then(|locale| translation(site, locale, draft));
         match judged {
             Ok(translation) => translations.push(translation),
-            Err((field, reason)) => quarantined.push(Quarantined { locale: tag, field, reason }),
+            Err((field, reason)) => quarantine(&mut quarantined, &tag, field, &reason),
         }
     }
     let place = |translation: &Translation| site.locales.iter().position(|one| one.tag == translation.link.locale);
@@ -167,15 +172,31 @@ pub fn judge(site: &SiteSettings, key: PageKey, drafts: BTreeMap<String, Draft>)
     (Page { key, translations }, quarantined)
 }
 
+/// Keeps what a program may have made of anything within bounds: as its locale and its reason are shown, and stored.
+fn quarantine(quarantined: &mut Vec<Quarantined>, tag: &str, field: &'static str, reason: &str) {
+    let locale: String = cleaned(tag).chars().take(LOCALE_CHARS_MAX).collect();
+    if !quarantined.iter().any(|one| one.locale == locale) {
+        quarantined.push(Quarantined { locale, field, reason: reason.chars().take(REASON_CHARS_MAX).collect() });
+    }
+}
+
 type Fault = (&'static str, String);
+
+/// What is wrong with a tag that is none of the site's.
+fn unknown_locale(site: &SiteSettings, text: &str) -> String {
+    match text.parse::<LanguageTag>() {
+        Err(error) => error.to_string(),
+        Ok(tag) if site.locale(&tag).is_some() => format!("the site has no locale {text:?}; it is written {tag}"),
+        Ok(tag) => format!("the site has no locale {tag}; add it to the site's settings, or leave it out"),
+    }
+}
 
 fn translation(site: &SiteSettings, locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
     let url = locale.base.permalink(&draft.url).map_err(|error| ("url", error.to_string()))?;
-    let time = |field, text: &str| UnixMs::parse(text).map_err(|error| (field, error.to_string()));
     let published_at = time("published_at", &draft.published_at)?;
-    let updated_at = draft.updated_at.as_deref().map(|text| time("updated_at", text)).transpose()?;
-    let section = draft.section.map(|key| known_section(site, &key)).transpose()?;
-    let image = draft.image.map(|image| resource("image", &image)).transpose()?;
+    let updated_at = given(draft.updated_at).map(|text| time("updated_at", &text)).transpose()?;
+    let section = given(draft.section).map(|key| known_section(site, &key)).transpose()?;
+    let image = given(draft.image).map(|image| resource("image", &image)).transpose()?;
     let enclosure = draft.enclosure.map(judge_enclosure).transpose()?;
     Ok(Translation {
         link: Link {
@@ -190,17 +211,35 @@ fn translation(site: &SiteSettings, locale: &Locale, draft: Draft) -> Result<Tra
         },
         text: Text {
             title: line("title", &draft.title)?,
-            summary: draft.summary.map(|text| line("summary", &text)).transpose()?,
-            content: draft.content.map(|text| cleaned(&text)),
-            author: draft.author.map(|text| line("author", &text)).transpose()?,
+            summary: given(draft.summary).map(|text| line("summary", &text)).transpose()?,
+            content: given(draft.content).map(|text| cleaned(&text)),
+            author: given(draft.author).map(|text| line("author", &text)).transpose()?,
             enclosure,
         },
     })
 }
 
+/// What may be left out: programs hand in an empty text in its place.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !cleaned(text).trim().is_empty())
+}
+
+fn time(field: &'static str, text: &str) -> Result<UnixMs, Fault> {
+    let at = UnixMs::parse(text).map_err(|error| (field, error.to_string()))?;
+    match at < EARLIEST {
+        true => Err((
+            field,
+            format!("{text:?} is before the year 1000, as what programs write where no time is set; say when it was"),
+        )),
+        false => Ok(at),
+    }
+}
+
 fn known_section(site: &SiteSettings, key: &str) -> Result<SectionKey, Fault> {
     let known = site.sections.iter().find(|section| section.key.as_str() == key);
-    let known = known.ok_or_else(|| ("section", format!("the site has no section {key:?}")))?;
+    let known = known.ok_or_else(|| {
+        ("section", format!("the site has no section {key:?}; add it to the site's settings, or leave it out"))
+    })?;
     Ok(known.key.clone())
 }
 
@@ -212,9 +251,9 @@ fn cleaned(text: &str) -> String {
 fn line(field: &'static str, text: &str) -> Result<String, Fault> {
     let text = cleaned(text).trim().to_owned();
     match text.chars().count() {
-        0 => Err((field, "it is empty".to_owned())),
+        0 => Err((field, "it is empty; readers and the news index need one".to_owned())),
         chars if chars > LINE_CHARS_MAX => {
-            Err((field, format!("it has {chars} characters; it may have {LINE_CHARS_MAX}")))
+            Err((field, format!("it has {chars} characters; it may have {LINE_CHARS_MAX}, so shorten it")))
         }
         _ => Ok(text),
     }
@@ -222,15 +261,24 @@ fn line(field: &'static str, text: &str) -> Result<String, Fault> {
 
 /// An absolute address of an image or a file, on whatever host, as browsers write it.
 fn resource(field: &'static str, text: &str) -> Result<String, Fault> {
-    let url = Url::parse(text).map_err(|error| (field, format!("{text:?} is no absolute address: {error}")))?;
-    if !matches!(url.scheme(), "https" | "http") || !url.has_host() || !url.username().is_empty() {
-        return Err((field, format!("{text:?} is no address of http or https")));
+    let shown = || text.chars().take(64).collect::<String>();
+    let url = Url::parse(text)
+        .map_err(|error| (field, format!("{:?} is no absolute address: {error}; begin it with https://", shown())))?;
+    let has_host =
+        url.host_str().is_some_and(|host| host.starts_with(|first: char| first.is_alphanumeric() || first == '['));
+    if !matches!(url.scheme(), "https" | "http") || !has_host {
+        return Err((field, format!("{:?} is no address of http or https; put the file at one", shown())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err((field, "it has a user or a password in it; leave them out".to_owned()));
     }
     let code =
         |char: char| if "\"'<>\\^`{|}".contains(char) { format!("%{:02X}", u32::from(char)) } else { char.to_string() };
     let url: String = String::from(url).chars().map(code).collect();
     match url.len() {
-        long if long > URL_CHARS_MAX => Err((field, format!("it has {long} characters; it may have {URL_CHARS_MAX}"))),
+        long if long > URL_CHARS_MAX => {
+            Err((field, format!("it has {long} characters; it may have {URL_CHARS_MAX}, so shorten it")))
+        }
         _ => Ok(url.split('#').next().unwrap_or_default().to_owned()),
     }
 }

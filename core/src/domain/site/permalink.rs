@@ -33,29 +33,31 @@ pub struct Permalink(String);
 /// Why an address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressRefused {
-    #[error("{0:?} is no address: {1}")]
+    #[error("{0:?} is no address: {1}; write it as a browser shows it")]
     Unreadable(String, String),
     #[error("it begins with {0:?}; write https:// or http://, or a path that begins with /")]
     Scheme(String),
-    #[error("it has a user or a password in it")]
+    #[error("it has a user or a password in it; leave them out")]
     UserInfo,
-    #[error("it is at {0}, and the locale's pages are at {1}")]
+    #[error("it is at {0}, and the locale's pages are at {1}; hand it in under its own locale, or mend the host")]
     OtherHost(String, String),
-    #[error("its path is not below {0}")]
+    #[error("its path is not below {0}, as the locale's pages are; hand it in under its own locale, or mend the path")]
     OutsideBase(String),
-    #[error("it has a fragment (#…), which no sitemap takes")]
+    #[error("it has a fragment (#…), which no sitemap takes; leave it out")]
     Fragment,
-    #[error("its path has the segment {0:?}")]
+    #[error("its path has the segment {0:?}; write the path that it leads to")]
     DotSegment(String),
-    #[error("it has the character {0:?}")]
+    #[error("it has the character {0:?}; leave it out")]
     Forbidden(char),
-    #[error("it has a percent sign without two hexadecimal digits: {0:?}")]
+    #[error("it has a percent sign without two hexadecimal digits: {0:?}; a percent sign itself is written %25")]
     StrayPercent(String),
-    #[error("it is encoded twice: {0} is the code of a percent sign before another code")]
+    #[error(
+        "it is encoded twice: {0} is the code of a percent sign before another code; hand it in encoded once, or as letters"
+    )]
     EncodedTwice(String),
-    #[error("its codes are no UTF-8: {0}")]
+    #[error("its codes are no UTF-8: {0}; encode it in UTF-8, or hand it in as letters")]
     NotUtf8(String),
-    #[error("it has {0} characters; it may have {URL_CHARS_MAX}")]
+    #[error("it has {0} characters with its codes; it may have {URL_CHARS_MAX}, so shorten it")]
     TooLong(usize),
     #[error("a base address has no query")]
     BaseQuery,

@@ -8,13 +8,20 @@ use super::{
     judge_atom, judge_json_feed, judge_rss,
 };
 use crate::{
-    domain::site::{
-        permalink::{BaseUrl, Permalink},
-        text::cleaned,
+    domain::{
+        Id, UnixMs,
+        site::{
+            change::{Shard, Target},
+            page::{Draft, judge},
+            permalink::{BaseUrl, Permalink},
+            settings::{Locale, Site, SiteSettings},
+            text::cleaned,
+        },
     },
     site::{
-        Atom, FEED_BYTES_MAX, Feed, Guid, Item, JsonFeed, Rss,
+        Atom, FEED_BYTES_MAX, Feed, Guid, Item, JsonFeed, Latest, Rss,
         feed::{MEDIA, tests::Parts},
+        make_sitemaps,
     },
 };
 
@@ -272,5 +279,31 @@ proptest! {
         prop_assert_eq!(judge_json_feed(json.as_bytes(), &base()).err(), None);
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(read["items"][0]["content_html"].as_str(), Some(&*clean));
+    }
+
+    #[test]
+    fn whatever_a_page_is_kept_as_passes_the_gate(
+        path in "(/|[a-z]|%25|%C3%A9|%c3%a9|é|e\u{301}|\\?|&|'|\"|<|>|\\[|\\.| |\u{fffe}|\u{ad}|\u{200f}|👋|\\PC){0,12}",
+        host in "(i.example|ä.example|\\[::1\\]|1.2.3.4|_a.example|a-.example|-b.example|%41.example|.|xn--a)(:8080|:0|)",
+        file in "(/|[a-z]|%|%E9|\\||é| |#|\\?|&|'|\"|<|\\\\|\u{8}|\u{fffe}|\\{|`|\\PC){0,10}",
+        title in "([&<>\"'\\]]|\\PC|\\pC|\u{fffe}|[a-z ]){0,12}",
+        time in "(0001|0999|1000|1583|1969|2026|9999)-(01-01|12-30)T(00|23):(00|59):(00|59|60)(Z|\\+14:00|-12:00)",
+    ) {
+        let locale = Locale { tag: "de".parse().unwrap(), base: base(), publication_name: title.clone() + "x", x_default: true };
+        let settings = SiteSettings::new(vec![locale.clone()]);
+        let site = Site { id: Id::new(), tenant_id: Id::new(), slug: "news".parse().unwrap(), settings, created_at: UnixMs(0), updated_at: UnixMs(0) };
+        let draft = Draft { url: format!("/{path}"), title: title.clone(), summary: Some(title.clone()), author: Some(title), published_at: time, image: Some(format!("https://{host}/{file}")), indexable: true, news: true, ..Draft::default() };
+        let (page, _) = judge(&site.settings, "k&<".parse().unwrap(), [("de".to_owned(), draft)].into());
+        let Some(link) = page.translations.first().map(|one| one.link.clone()) else { return Ok(()) };
+        let (now, shard) = (link.published_at, Shard::first_of(link.published_at));
+        let mut made = make_sitemaps(&site.settings, shard, &[vec![link]], std::slice::from_ref(&locale.tag), now).unwrap();
+        let marks = [Target::News, Target::Feed].map(|target| (locale.tag.clone(), target));
+        let mut latest = Latest::new(&site, &marks, now);
+        latest.take(&[page], now);
+        made.extend(latest.make().unwrap().made);
+        prop_assert_eq!(made.len(), 5);
+        for one in made {
+            prop_assert_eq!(one.judge(&locale, now).map_err(|fault| fault.to_string()), Ok(()), "{}", one.name);
+        }
     }
 }
