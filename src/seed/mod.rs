@@ -1,8 +1,9 @@
 //! `postrider seed`: a past that never was, as large as it is asked for, to see how the dashboard and the database bear it.
-//! Owns what can be asked for and how it is written; the other files make it up.
+//! Or a site with as many pages. Owns what can be asked for and how it is written; the other files make it up.
 
 mod failures;
 pub(crate) mod news;
+mod pages;
 pub(crate) mod payloads;
 mod rows;
 mod story;
@@ -15,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use postrider_core::{
     config::Settings,
@@ -44,14 +45,27 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 /// For trying out a large installation: do not use it on a database whose contents matter. Addresses end in .example, which
 /// no name server knows (RFC 2606), so nothing can be delivered to them. What is pending is due in days, or waits at paused
 /// endpoints.
+///
+/// With `--scenario news` it is a site of a news platform instead, with pages of five years in 17 languages, each on a host of
+/// its own; a server that runs on the same database makes its sitemaps and feeds.
 #[derive(Args)]
 pub(crate) struct SeedArgs {
+    /// What is made up.
+    #[arg(long, value_enum, default_value_t = Scenario::Past)]
+    scenario: Scenario,
     /// Jobs in all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
-    jobs: u32,
+    #[arg(required_unless_present = "scenario")]
+    jobs: Option<u32>,
     /// How many of the jobs are dead and have a dead letter.
-    #[arg(long, value_name = "N")]
-    dead: u32,
+    #[arg(long, value_name = "N", required_unless_present = "scenario")]
+    dead: Option<u32>,
+    /// Pages of the scenario news, each in 17 languages.
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pages: u32,
+    /// The site's slug in the scenario news.
+    #[arg(long, value_name = "SLUG", default_value = "news")]
+    site: String,
     /// Tenants, the tenant `default` included, which gets about a third of all.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     tenants: u16,
@@ -61,24 +75,42 @@ pub(crate) struct SeedArgs {
     /// What the dice begin with: the same number makes the same past, but for its times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Add to a database that has jobs already.
+    /// Add to a database that has jobs already, or to a site that is there.
     #[arg(long)]
     add: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Jobs that ran, failed and died.
+    Past,
+    /// A news platform's pages.
+    News,
+}
+
 pub(crate) async fn run(settings: Settings, args: SeedArgs) -> anyhow::Result<()> {
-    if args.dead > args.jobs {
-        bail!("{} of {} jobs cannot be dead; --dead counts among --jobs", args.dead, args.jobs);
+    let (jobs, dead) = (args.jobs.unwrap_or_default(), args.dead.unwrap_or_default());
+    if dead > jobs {
+        bail!("{dead} of {jobs} jobs cannot be dead; --dead counts among --jobs");
+    }
+    if args.scenario == Scenario::Past && jobs == 0 {
+        bail!("say how many with --jobs and --dead");
     }
     logs::start(&settings.log)?;
     let store = first_start::open_store(&settings, Duration::ZERO).await?;
-    let seeded = seed(&store, &settings, &args).await;
+    let seeded = match args.scenario {
+        Scenario::Past => seed(&store, &settings, &args).await,
+        Scenario::News => pages::run(&store, &settings, &args).await,
+    };
     store.close().await;
-    let took = seeded?;
+    seeded
+}
+
+fn told(settings: &Settings, args: &SeedArgs, jobs: u32, dead: u32, took: Duration) -> anyhow::Result<()> {
     logs::say(&format!(
         "{} jobs, {} of them dead, of {} tenants over {} days stand in {}; it took {:.1} s.",
-        args.jobs,
-        args.dead,
+        jobs,
+        dead,
         args.tenants,
         args.days,
         first_start::hide_password(&settings.database_url()),
@@ -86,7 +118,7 @@ pub(crate) async fn run(settings: Settings, args: SeedArgs) -> anyhow::Result<()
     ))
 }
 
-async fn seed(store: &Store, settings: &Settings, args: &SeedArgs) -> anyhow::Result<Duration> {
+async fn seed(store: &Store, settings: &Settings, args: &SeedArgs) -> anyhow::Result<()> {
     if !args.add && store.has_jobs().await? {
         bail!(
             "the database {} has jobs already; name an empty one with database_url, or give --add",
@@ -98,10 +130,11 @@ async fn seed(store: &Store, settings: &Settings, args: &SeedArgs) -> anyhow::Re
     let now = UnixMs::now();
     let span = Duration::from_secs(24 * 3600) * u32::from(args.days);
     let world = World::make(store, args.tenants, now - span..now, &mut dice).await?;
-    let wanted = Wanted { jobs: args.jobs, dead: args.dead, from: now - span, now };
+    let (jobs, dead) = (args.jobs.unwrap_or_default(), args.dead.unwrap_or_default());
+    let wanted = Wanted { jobs, dead, from: now - span, now };
     let (batches, mut made) = mpsc::channel(BATCHES_AHEAD);
     let making = tokio::task::spawn_blocking(move || tell(&world, wanted, dice, &batches));
-    let mut progress = Progress::start(args.jobs.into())?;
+    let mut progress = Progress::start(jobs.into(), "jobs")?;
     while let Some(past) = made.recv().await {
         store.seed(&past).await.context("the database does not take it")?;
         progress.add(past.jobs.len() as u64);
@@ -109,7 +142,7 @@ async fn seed(store: &Store, settings: &Settings, args: &SeedArgs) -> anyhow::Re
     making.await.context("what makes it up panicked")?;
     progress.end();
     store.settle_down().await?;
-    Ok(began.elapsed())
+    told(settings, args, jobs, dead, began.elapsed())
 }
 
 /// Makes it up in order of time, until all is told or nobody takes it any more.
@@ -135,19 +168,21 @@ struct Progress {
 }
 
 impl Progress {
-    fn start(jobs: u64) -> anyhow::Result<Self> {
+    /// Of so many jobs or pages.
+    fn start(count: u64, of: &str) -> anyhow::Result<Self> {
         let terminal = std::io::stderr().is_terminal();
-        let bar = if terminal { ProgressBar::new(jobs) } else { ProgressBar::hidden() };
-        bar.set_length(jobs);
-        bar.set_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} jobs  {per_sec}  {eta}")?);
+        let bar = if terminal { ProgressBar::new(count) } else { ProgressBar::hidden() };
+        bar.set_length(count);
+        let template = format!("{{bar:40}} {{human_pos}}/{{human_len}} {of}  {{per_sec}}  {{eta}}");
+        bar.set_style(ProgressStyle::with_template(&template)?);
         Ok(Self { bar, said: Instant::now() })
     }
 
-    fn add(&mut self, jobs: u64) {
-        self.bar.inc(jobs);
+    fn add(&mut self, count: u64) {
+        self.bar.inc(count);
         if self.bar.is_hidden() && self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
-            tracing::info!(jobs = self.bar.position(), of = self.bar.length(), "seeding");
+            tracing::info!(done = self.bar.position(), of = self.bar.length(), "seeding");
         }
     }
 

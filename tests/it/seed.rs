@@ -2,11 +2,12 @@
 
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::harness::{App, Browser, Stack, bad, good};
+use crate::harness::{App, Browser, LONG, Stack, bad, eventually, good};
 
 on_both_stacks!(
     a_seeded_past_agrees_with_itself_and_its_pages_open,
-    a_database_with_jobs_is_seeded_only_where_that_is_meant
+    a_database_with_jobs_is_seeded_only_where_that_is_meant,
+    a_seeded_news_platform_is_public_in_all_its_languages
 );
 
 const PAST: [&str; 8] = ["seed", "--jobs", "1500", "--dead", "300", "--tenants", "5", "--days"];
@@ -81,6 +82,24 @@ async fn a_database_with_jobs_is_seeded_only_where_that_is_meant(stack: Stack) {
     good(app.shell(&[&few[..], &["--add"]].concat()));
     assert_eq!(number(&app, "SELECT COUNT(*) FROM jobs").await, 100);
     assert_eq!(number(&app, "SELECT COUNT(*) FROM tenants").await, 2);
+}
+
+async fn a_seeded_news_platform_is_public_in_all_its_languages(stack: Stack) {
+    let app = App::start(stack).await;
+    let few = ["seed", "--scenario", "news", "--pages", "300"];
+    let said = good(app.shell(&few));
+    assert!(said.starts_with("300 pages in 17 languages of the site news"), "{said}");
+    assert!(bad(app.shell(&few)).contains("--add"));
+    let public = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200);
+        (site.body["stale"] == 0).then_some(site)
+    };
+    let site = eventually("all of it is public", LONG, public).await;
+    assert_eq!(site.list("/locales").len(), 17);
+    let files = app.client.get("/v1/sites/news/files").send().await.expect(200).list("/data");
+    let sitemaps = files.iter().filter(|file| file["url"].as_str().unwrap().contains("/sitemap-20"));
+    assert_eq!(sitemaps.map(|file| file["urls"].as_u64().unwrap()).sum::<u64>(), 300 * 17);
+    assert_eq!(number(&app, "SELECT COUNT(*) FROM site_quarantine").await, 0);
 }
 
 async fn number(app: &App, select: &str) -> i64 {
