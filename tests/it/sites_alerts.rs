@@ -67,7 +67,8 @@ async fn a_broken_promise_is_told_once_on_every_way_and_so_is_its_end(stack: Sta
         "{detail}"
     );
     mail.wait_for(&["RCPT TO:<night@example.com>", "Subject: Site news: late\r\n", "changes of de"], LONG).await;
-    eventually("Slack is told", LONG, || async { (told(&receiver, ["is late since", "de"]) == 1).then_some(()) }).await;
+    let late = || async { (told(&receiver, ["is late since", "de"]) > 0).then_some(()) };
+    eventually("Slack is told", LONG, late).await;
     let event = || async {
         let events = receiver.requests("/events").into_iter();
         let mut events = events.map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
@@ -81,7 +82,12 @@ async fn a_broken_promise_is_told_once_on_every_way_and_so_is_its_end(stack: Sta
     alert(&app.client, "late", true, LONG).await;
     mail.wait_for(&["Subject: Site news: late is over\r\n", "within the time that was promised"], LONG).await;
     eventually("Slack is told", LONG, || async { (told(&receiver, ["was late from", ""]) == 1).then_some(()) }).await;
-    assert_eq!(told(&receiver, ["is late since", ""]), 2, "the first time it answered 500");
+    let refused = receiver.requests("/slack")[0].text().to_owned();
+    eventually("what Slack did not take comes again", LONG, || async {
+        (told(&receiver, [&refused, ""]) == 2).then_some(())
+    })
+    .await;
+    assert!(told(&receiver, ["is late since", ""]) <= 2);
     let late = |mail: &String| mail.contains("Subject: Site news: late");
     assert_eq!(mail.mails().iter().filter(|mail| late(mail)).count(), 2, "{:?}", mail.mails());
 }

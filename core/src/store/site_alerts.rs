@@ -11,8 +11,9 @@ use super::{Listed, Page, Scope, Store, StoreError, pool::Tx, sql::sql, value::V
 use crate::domain::{
     Id, UnixMs,
     id::Identified,
+    lane::LaneName,
     site::{
-        alert::{Cause, Condition, EmailAddress, FAILURES},
+        alert::{Cause, Condition, EmailAddress, FAILURES, FAILURES_TO_READ},
         settings::Site,
     },
 };
@@ -142,13 +143,13 @@ impl Store {
         let stale: Option<(Option<i64>,)> = self.pool.fetch_one(stale).await?;
         let held = sql("SELECT COUNT(*) FROM site_holds WHERE confirmed = 0").and(" AND site_id = ", site.id);
         let held: Option<(i64,)> = self.pool.fetch_one(held).await?;
-        let lanes = [format!("site:{}", site.slug), format!("announce:{}", site.slug)];
         let failing = sql("SELECT last_error FROM jobs WHERE state = 'pending'")
-            .and(" AND attempt >= ", FAILURES)
             .and(" AND tenant_id = ", site.tenant_id)
-            .then(" AND lane")
-            .any(lanes)
-            .then(" ORDER BY id LIMIT 3");
+            .and(" AND (attempt >= ", FAILURES)
+            .and(" AND lane = ", LaneName::of_site(&site.slug).as_str())
+            .and(" OR attempt >= ", FAILURES_TO_READ)
+            .and(" AND lane = ", LaneName::of_announcements(&site.slug).as_str())
+            .then(") ORDER BY id LIMIT 1");
         let failing: Vec<(Option<String>,)> = self.pool.fetch(failing).await?;
         Ok(Condition {
             waiting: self.site_waiting(site.id, now).await?,

@@ -12,6 +12,8 @@ use crate::domain::{UnixMs, egress::EndpointUrl};
 pub const EMAILS_MAX: usize = 20;
 /// A job that has failed so often in a row is not mended by another try at once.
 pub const FAILURES: u32 = 2;
+/// The same of what reads back, which is tried again sooner: about 20 seconds.
+pub const FAILURES_TO_READ: u32 = 6;
 /// However short the promise is, something that has waited no longer than this is not idle: a worker may be starting.
 const IDLE_AT_LEAST: Duration = Duration::from_secs(20);
 /// Languages that a message names.
@@ -154,7 +156,7 @@ pub fn causes(site: &SiteSettings, condition: &Condition, now: UnixMs) -> BTreeM
         causes.insert(Cause::Late, words);
     }
     if let Some(failure) = condition.failures.first() {
-        causes.insert(Cause::Failing, format!("{failure} (tried {FAILURES} times and more, and tried again)"));
+        causes.insert(Cause::Failing, format!("{failure} (it was tried several times, and is tried again)"));
     }
     let patience = (promised / 2).max(IDLE_AT_LEAST);
     let idle = condition
