@@ -207,8 +207,14 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn take_alert_messages(&self, now: UnixMs) -> Result<Vec<AlertMessage>, StoreError> {
-        let due = sql("SELECT alert_id, recovered, channel FROM site_alert_messages").and(" WHERE due_at <= ", now);
-        let due = due.then(" ORDER BY recovered, due_at").and(" LIMIT ", MESSAGES);
+        // That it is over is sent to nobody who has not yet been told that it was so.
+        let due =
+            sql("SELECT m.alert_id, m.recovered, m.channel FROM site_alert_messages m").and(" WHERE m.due_at <= ", now);
+        let due = due.then(
+            " AND (m.recovered = 0 OR NOT EXISTS (SELECT 1 FROM site_alert_messages r \
+            WHERE r.alert_id = m.alert_id AND r.channel = m.channel AND r.recovered = 0)) ORDER BY m.due_at",
+        );
+        let due = due.and(" LIMIT ", MESSAGES);
         let mut tx = self.pool.begin().await?;
         let due: Vec<(Uuid, i64, String)> = tx.fetch(due).await?;
         let mut taken = Vec::new();
