@@ -125,7 +125,7 @@ impl DeadLetterJson {
         let payload = match letter.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => raw(payload),
             JobKind::HttpRequest => http_request::show(payload),
-            JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::Noop => None,
+            JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe | JobKind::Noop => None,
         };
         let attempts = std::mem::take(&mut letter.history).into_iter().map(AttemptJson::from).collect();
         Self { payload, attempts: Some(attempts), ..letter.into() }
@@ -300,7 +300,7 @@ fn judge_payload(api: &ApiState, kind: JobKind, payload: &RawValue) -> Result<Ve
     }
     match kind {
         JobKind::WebhookDeliver | JobKind::WebhookTest => Ok(payload.get().as_bytes().to_vec()),
-        JobKind::SiteRegenerate | JobKind::SiteAnnounce => {
+        JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe => {
             let detail = "a site's job has nothing to edit; replay it as it is";
             Err(Problem::at(Code::InvalidBody, "/payload", detail))
         }

@@ -220,6 +220,10 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
             let detail = "sites are made again by their changes, or with POST /v1/sites/{site}/regenerate";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }
+        JobKind::SiteProbe => {
+            let detail = "images and enclosures are looked at as a site's feeds name them; put the page with PUT /v1/sites/{site}/pages/{key}";
+            return Err(Problem::at(Code::InvalidBody, "/kind", detail));
+        }
         JobKind::WebhookDeliver | JobKind::WebhookTest => {
             let detail = "deliveries are made by events; publish one with POST /v1/events";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));

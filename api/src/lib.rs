@@ -30,6 +30,7 @@ mod publish;
 mod retries;
 mod site_alerts;
 mod site_import;
+mod site_media;
 mod site_pages;
 mod site_publications;
 mod sites;

@@ -105,6 +105,17 @@ impl Params {
         Ok((before, limit))
     }
 
+    /// Of a list whose rows are told by so many texts: after which of them, and how many.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub(crate) fn keys_page<const N: usize>(mut self) -> Result<(Option<[String; N]>, u32), Problem> {
+        let limit = self.limit()?;
+        let after = self.text("cursor").map(|text| read_keys_cursor(&text)).transpose()?;
+        self.end()?;
+        Ok((after, limit))
+    }
+
     /// # Errors
     /// 400 when the parameter is there and is no whole number within `bounds`.
     pub(crate) fn number<T: FromStr + PartialOrd + Display>(
@@ -167,6 +178,18 @@ fn read_failure_cursor(text: &str) -> Result<(UnixMs, Fingerprint), Problem> {
     Ok((UnixMs(i64::from_be_bytes(*time)), Fingerprint::stored(fingerprint.to_owned())))
 }
 
+/// The cursor after a row that is told by texts without NUL.
+pub(crate) fn write_keys_cursor<const N: usize>(keys: [&str; N]) -> String {
+    URL_SAFE_NO_PAD.encode([&[CURSOR_VERSION, b'k'], keys.join("\0").as_bytes()].concat())
+}
+
+fn read_keys_cursor<const N: usize>(text: &str) -> Result<[String; N], Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad_cursor())?;
+    let rest = bytes.strip_prefix(&[CURSOR_VERSION, b'k']).ok_or_else(bad_cursor)?;
+    let keys = std::str::from_utf8(rest).map_err(|_| bad_cursor())?.split('\0').map(str::to_owned);
+    keys.collect::<Vec<_>>().try_into().map_err(|_| bad_cursor())
+}
+
 #[cfg(test)]
 mod tests {
     use postrider_core::domain::{endpoint::Endpoint, event::Event};
@@ -189,6 +212,13 @@ mod tests {
             let fingerprint = Fingerprint::stored(fingerprint);
             let cursor = write_failure_cursor(UnixMs(ms), &fingerprint);
             prop_assert_eq!(read_failure_cursor(&cursor).unwrap(), (UnixMs(ms), fingerprint));
+        }
+
+        #[test]
+        fn a_cursor_of_texts_is_read_back(key in "\\PC{0,20}", locale in "\\PC{0,20}") {
+            let cursor = write_keys_cursor([key.as_str(), &locale]);
+            prop_assert_eq!(read_keys_cursor::<2>(&cursor).unwrap(), [key, locale]);
+            prop_assert!(read_keys_cursor::<1>(&cursor).is_err());
         }
 
         #[test]

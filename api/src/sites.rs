@@ -27,7 +27,7 @@ use crate::{
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Faults, Problem},
-    site_alerts, site_import, site_pages, site_publications,
+    site_alerts, site_import, site_media, site_pages, site_publications,
     state::ApiState,
     wire::{Time, accepted, created},
 };
@@ -43,6 +43,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .merge(site_import::router())
         .merge(site_publications::router())
         .merge(site_alerts::router())
+        .merge(site_media::router())
 }
 
 /// A site.

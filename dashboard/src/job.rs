@@ -131,7 +131,7 @@ impl Known {
                 Some(Exchange::of_delivery(visit, delivery, &self.history))
             }
             JobKind::HttpRequest => Exchange::of_call(visit, detail.args.as_deref()?, &self.history),
-            JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::Noop => None,
+            JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe | JobKind::Noop => None,
         }
     }
 
@@ -142,7 +142,11 @@ impl Known {
                 let request: HttpRequest = serde_json::from_slice(detail.args.as_deref()?).ok()?;
                 Some(request.retry_schedule)
             }
-            JobKind::WebhookTest | JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::Noop => None,
+            JobKind::WebhookTest
+            | JobKind::SiteRegenerate
+            | JobKind::SiteAnnounce
+            | JobKind::SiteProbe
+            | JobKind::Noop => None,
         }
     }
 }

@@ -262,3 +262,32 @@ COMMENT ON COLUMN site_alert_messages.channel IS 'event, slack, or email: and an
 COMMENT ON COLUMN site_alert_messages.due_at IS 'when it is tried, or tried again, milliseconds since 1970 UTC';
 COMMENT ON COLUMN site_alert_messages.tries IS 'how often it was tried';
 CREATE INDEX site_alert_messages_by_time ON site_alert_messages (due_at);
+
+CREATE TABLE site_media (
+    site_id UUID NOT NULL,
+    url TEXT NOT NULL,
+    is_image BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    media_type TEXT NULL,
+    length BIGINT NULL,
+    etag TEXT NULL,
+    marks TEXT NOT NULL,
+    asked_at BIGINT NOT NULL,
+    checked_at BIGINT NULL,
+    fault TEXT NULL,
+    CONSTRAINT site_media_pk PRIMARY KEY (site_id, url),
+    CONSTRAINT site_media_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE site_media IS 'Images and enclosures that feeds name, as they really are.';
+COMMENT ON COLUMN site_media.site_id IS 'the site';
+COMMENT ON COLUMN site_media.url IS 'the file''s address, absolute';
+COMMENT ON COLUMN site_media.is_image IS '1: something names it as an image';
+COMMENT ON COLUMN site_media.state IS 'waiting, good or bad';
+COMMENT ON COLUMN site_media.media_type IS 'what the file itself shows; NULL: it is no file, or nobody has looked';
+COMMENT ON COLUMN site_media.length IS 'bytes; NULL: its host does not say';
+COMMENT ON COLUMN site_media.etag IS 'its host''s tag of what was seen; NULL: it has none';
+COMMENT ON COLUMN site_media.marks IS 'what names it, as JSON: locales and targets as in site_marks';
+COMMENT ON COLUMN site_media.asked_at IS 'when a look at it was last asked for, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_media.checked_at IS 'when it was last looked at; NULL: never';
+COMMENT ON COLUMN site_media.fault IS 'why it is bad, in words';
+CREATE INDEX site_media_by_state ON site_media (site_id, state, url);

@@ -176,3 +176,21 @@ CREATE TABLE site_alert_messages (
     CONSTRAINT site_alert_messages_alert FOREIGN KEY (alert_id) REFERENCES site_alerts (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX site_alert_messages_by_time ON site_alert_messages (due_at);
+
+-- Images and enclosures that feeds name, as they really are.
+CREATE TABLE site_media (
+    site_id BLOB NOT NULL, -- the site
+    url TEXT NOT NULL, -- the file's address, absolute
+    is_image INTEGER NOT NULL, -- 1: something names it as an image
+    state TEXT NOT NULL, -- waiting, good or bad
+    media_type TEXT NULL, -- what the file itself shows; NULL: it is no file, or nobody has looked
+    length INTEGER NULL, -- bytes; NULL: its host does not say
+    etag TEXT NULL, -- its host's tag of what was seen; NULL: it has none
+    marks TEXT NOT NULL, -- what names it, as JSON: locales and targets as in site_marks
+    asked_at INTEGER NOT NULL, -- when a look at it was last asked for, milliseconds since 1970 UTC
+    checked_at INTEGER NULL, -- when it was last looked at; NULL: never
+    fault TEXT NULL, -- why it is bad, in words
+    CONSTRAINT site_media_pk PRIMARY KEY (site_id, url),
+    CONSTRAINT site_media_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX site_media_by_state ON site_media (site_id, state, url);

@@ -161,7 +161,7 @@ impl Worker {
         };
         sweeper.start(&mut intake);
         upkeep::start(parts, &self.shutdown, &mut intake);
-        let publisher = Publisher { store: parts.store.clone(), storage: parts.storage.clone() };
+        let publisher = Publisher::of(parts);
         intake.spawn(watch::run(publisher, parts.dispatcher.clone(), self.shutdown.clone()));
         intake.spawn(operations::run(parts.store.clone(), parts.dispatcher.clone(), self.shutdown.clone()));
         intake

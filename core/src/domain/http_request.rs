@@ -1,9 +1,8 @@
 //! The arguments of a job of kind `http.request`: any HTTP call, made later and retried.
 
-use ring::digest;
 use url::Url;
 
-use super::{Id, egress::EndpointUrl, lane::LaneName, retry::RetrySchedule};
+use super::{egress::EndpointUrl, lane::LaneName, retry::RetrySchedule};
 
 /// A call to be made. Its success is a 2xx within the timeout.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -27,10 +26,6 @@ impl HttpRequest {
     pub fn host_lane(&self) -> LaneName {
         let url = Url::parse(self.url.as_str()).ok();
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-        let plain = host.trim_start_matches('[').trim_end_matches(']');
-        let hash = || digest::digest(&digest::SHA256, host.as_bytes());
-        let hashed = || hash().as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let named = format!("host:{plain}").parse().or_else(|_| format!("host:{}", hashed()).parse());
-        named.unwrap_or_else(|_| LaneName::of_endpoint(Id::from_uuid(uuid::Uuid::nil())))
+        LaneName::of_host("host:", host)
     }
 }

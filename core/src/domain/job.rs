@@ -100,12 +100,15 @@ pub enum JobKind {
     SiteRegenerate,
     /// What was published of a locale is read back, and told to those who want to know.
     SiteAnnounce,
+    /// What an image or an enclosure of a site's feeds really is.
+    SiteProbe,
     /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
     Noop,
 }
 named!(JobKind, "a kind of job", {
     WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
-    SiteRegenerate => "site.regenerate", SiteAnnounce => "site.announce", Noop => "noop",
+    SiteRegenerate => "site.regenerate", SiteAnnounce => "site.announce", SiteProbe => "site.probe",
+    Noop => "noop",
 });
 
 /// What SQL knows of a job. While it is `Pending`, see [`JobView`] for what it is doing.

@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use ring::digest;
+
 use super::{Id, UnixMs, endpoint::Endpoint, site::settings::SiteSlug, tenant::Tenant};
 
 /// Bytes of a lane's name.
@@ -17,6 +19,9 @@ pub const QUICK: Duration = Duration::from_millis(100);
 const SITE_PREFIX: &str = "site:";
 /// What names of the lanes of their announcements begin with.
 const ANNOUNCEMENTS_PREFIX: &str = "announce:";
+/// What names of lanes begin with in which files of sites are looked at, and how many at once of one host.
+const PROBE_PREFIX: &str = "probe:";
+const PROBES_MAX: u32 = 2;
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,10 +51,29 @@ impl LaneName {
         Self(format!("{ANNOUNCEMENTS_PREFIX}{slug}"))
     }
 
-    /// What holds for it where nobody has set anything: a site's jobs run one after the other.
+    /// The lane of all looks at files of one host.
+    #[must_use]
+    pub fn of_probes(host: &str) -> Self {
+        Self::of_host(PROBE_PREFIX, host)
+    }
+
+    /// A host's lane; of the host's hash where that is too long or odd for a lane's name.
+    pub(super) fn of_host(prefix: &str, host: &str) -> Self {
+        let plain = host.trim_start_matches('[').trim_end_matches(']');
+        let hash = || digest::digest(&digest::SHA256, host.as_bytes());
+        let hashed = || hash().as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("{prefix}{plain}").parse().unwrap_or_else(|_| Self(format!("{prefix}{}", hashed())))
+    }
+
+    /// What holds for it where nobody has set anything: a site's jobs run one after the other, and of one host few files are
+    /// looked at at once.
     #[must_use]
     pub fn usual_settings(&self) -> LaneSettings {
-        let concurrency_max = self.0.starts_with(SITE_PREFIX).then_some(1);
+        let concurrency_max = match &self.0 {
+            name if name.starts_with(SITE_PREFIX) => Some(1),
+            name if name.starts_with(PROBE_PREFIX) => Some(PROBES_MAX),
+            _ => None,
+        };
         LaneSettings { concurrency_max, ..LaneSettings::default() }
     }
 

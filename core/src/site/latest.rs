@@ -1,11 +1,14 @@
 //! What the newest pages of a site come to: news sitemaps, and feeds of locales and of their sections in three formats.
 
-use std::{collections::HashSet, io};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    io,
+};
 
 use super::{
     atom::Atom,
     bounded::Full,
-    feed::{Feed, Guid, Image, Item},
+    feed::{Enclosure, Feed, Guid, Image, Item},
     json_feed::JsonFeed,
     made::Made,
     news::{ARTICLES_MAX, Article, NewsSitemap, Publication},
@@ -17,6 +20,7 @@ use crate::domain::{
     egress::EndpointUrl,
     site::{
         change::{Mark, NEWS_AGE, Target},
+        media::{Media, MediaState, MediaUse},
         page::{Page, PageKey, Translation},
         permalink::Permalink,
         settings::{Locale, Site},
@@ -80,11 +84,40 @@ impl<'a> Latest<'a> {
         self.lists.iter().any(|list| list.may_get(published_at, self.now))
     }
 
-    /// The files, without those that would be empty.
+    /// The images and enclosures that feeds name, newest first.
+    #[must_use]
+    pub fn media(&self) -> Vec<MediaUse> {
+        let (mut uses, mut places): (Vec<MediaUse>, HashMap<&str, usize>) = (Vec::new(), HashMap::new());
+        let feeds = self.lists.iter().filter(|list| list.target != Target::News);
+        let items: BTreeMap<(i64, usize), (&List<'_>, &Translation)> = feeds
+            .flat_map(|list| list.items.iter().map(move |(_, one)| (list, one)))
+            .enumerate()
+            .map(|(at, (list, one))| ((-one.link.published_at.0, at), (list, one)))
+            .collect();
+        for (list, one) in items.into_values() {
+            let image = one.link.image.as_deref().map(|url| (url, true));
+            let enclosure = one.text.enclosure.as_ref().map(|enclosure| (enclosure.url.as_str(), false));
+            for (url, is_image) in image.into_iter().chain(enclosure) {
+                let place = *places.entry(url).or_insert_with(|| {
+                    uses.push(MediaUse { url: url.to_owned(), is_image: false, marks: Vec::new() });
+                    uses.len() - 1
+                });
+                let mark = (list.locale.tag.clone(), list.target.clone());
+                uses[place].is_image |= is_image;
+                if !uses[place].marks.contains(&mark) {
+                    uses[place].marks.push(mark);
+                }
+            }
+        }
+        uses
+    }
+
+    /// The files, without those that would be empty. Of `media`, what is known of images and enclosures: an enclosure that nobody
+    /// has looked at is left out until somebody has, and what is known to be no image is left out.
     ///
     /// # Errors
     /// When memory cannot be written, which does not happen.
-    pub fn make(self) -> io::Result<MadeLatest> {
+    pub fn make(self, media: &HashMap<String, Media>) -> io::Result<MadeLatest> {
         let (mut made, mut ends) = (Vec::new(), Vec::new());
         for list in self.lists.iter().filter(|list| !list.items.is_empty()) {
             match &list.target {
@@ -93,7 +126,7 @@ impl<'a> Latest<'a> {
                     let oldest = list.items.last().map(|(_, one)| one.link.published_at + NEWS_AGE);
                     ends.extend(oldest.map(|end| ((list.locale.tag.clone(), Target::News), end)));
                 }
-                target => made.extend(list.feeds(self.site, target)?),
+                target => made.extend(list.feeds(self.site, target, media)?),
             }
         }
         Ok(MadeLatest { made, ends })
@@ -154,7 +187,7 @@ impl List<'_> {
         self.made(NEWS_NAME.to_owned(), articles, news.end()?.0)
     }
 
-    fn feeds(&self, site: &Site, target: &Target) -> io::Result<[Made; 3]> {
+    fn feeds(&self, site: &Site, target: &Target, media: &HashMap<String, Media>) -> io::Result<[Made; 3]> {
         let parts = Parts::of(site, self.locale, target);
         let updated_at = self.items.iter().map(|(_, one)| one.link.updated_at).max().unwrap_or(UnixMs(0));
         let feed = |own| Feed {
@@ -187,8 +220,8 @@ impl List<'_> {
                 published_at: one.link.published_at,
                 updated_at: one.link.updated_at,
                 section: one.link.section.as_ref().map(|key| site.settings.section_name(key, &self.locale.tag)),
-                image: one.link.image.as_deref().map(|url| Image { url, media_type: None }),
-                enclosure: None,
+                image: one.link.image.as_deref().and_then(|url| image(url, media)),
+                enclosure: enclosure(one, media),
             };
             // What is too large for one format is in the others.
             let _full: [Result<(), Full>; 3] = [rss.push(&item)?, atom.push(&item)?, json.push(&item)?];
@@ -200,6 +233,21 @@ impl List<'_> {
             self.made(json_name, self.items.len(), json.end()?.0)?,
         ])
     }
+}
+
+fn image<'a>(url: &'a str, media: &'a HashMap<String, Media>) -> Option<Image<'a>> {
+    match media.get(url) {
+        Some(media) if media.state == MediaState::Bad => None,
+        known => Some(Image { url, media_type: known.and_then(|media| media.media_type.as_deref()) }),
+    }
+}
+
+fn enclosure<'a>(one: &'a Translation, media: &'a HashMap<String, Media>) -> Option<Enclosure<'a>> {
+    let said = one.text.enclosure.as_ref()?;
+    let known = media.get(&said.url)?;
+    // Where its host does not tell how long it is, whoever named it may have.
+    let length_bytes = known.length_bytes.or(said.length).filter(|bytes| *bytes > 0)?;
+    Some(Enclosure { url: &said.url, media_type: known.media_type.as_deref()?, length_bytes })
 }
 
 /// The name of a locale's news sitemap below its base.

@@ -47,6 +47,7 @@ mod site_alerts;
 mod site_build;
 mod site_holds;
 mod site_marks;
+mod site_media;
 mod site_pages;
 mod site_publications;
 mod site_timers;
@@ -105,6 +106,7 @@ pub use self::{
     site_build::{Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
     site_holds::Hold,
     site_marks::Stale,
+    site_media::{Looked, MediaPage, Probe, probe_schedule},
     site_pages::{PagesChanged, PutPage},
     site_publications::{Clock, PublishedFile, SitePublication, Waited, announcement_retries},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},

@@ -192,8 +192,11 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             Some(plan) => plan.next(),
             None => Script::status(200),
         };
+        let is_head = request.method == "HEAD";
         shared.requests.lock().unwrap().push(request);
-        match script.perform(&mut stream).await {
+        let performed =
+            if is_head { script.perform_head(&mut stream).await } else { script.perform(&mut stream).await };
+        match performed {
             Ok(true) => {}
             Ok(false) | Err(_) => return,
         }

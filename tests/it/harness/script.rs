@@ -71,15 +71,18 @@ impl Script {
         self
     }
 
+    /// What it is for a request of HEAD: an answer without its body, which could be taken for the next answer.
+    pub(super) async fn perform_head(self, stream: &mut TcpStream) -> std::io::Result<bool> {
+        let Self::Answer { status, headers, body } = self else { return self.perform(stream).await };
+        stream.write_all(head(status, &headers, body.len()).as_bytes()).await?;
+        Ok(true)
+    }
+
     /// Carries it out; whether the connection may serve another request.
     pub(super) async fn perform(self, stream: &mut TcpStream) -> std::io::Result<bool> {
         match self {
             Self::Answer { status, headers, body } => {
-                let mut head = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\n", body.len());
-                for (name, value) in headers {
-                    head.push_str(&format!("{name}: {value}\r\n"));
-                }
-                head.push_str("\r\n");
+                let head = head(status, &headers, body.len());
                 stream.write_all(&[head.as_bytes(), &body].concat()).await?;
                 Ok(true)
             }
@@ -121,6 +124,14 @@ impl Script {
             Self::Close => Ok(false),
         }
     }
+}
+
+fn head(status: u16, headers: &[(String, String)], body_bytes: usize) -> String {
+    let mut head = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {body_bytes}\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "\r\n"
 }
 
 async fn drip(stream: &mut TcpStream, drops: impl Iterator<Item = u8>) -> std::io::Result<bool> {

@@ -93,13 +93,21 @@ impl EgressClient {
 
     /// Sends `call`. Ends at its timeout at the latest; dropped earlier, it closes its connection.
     pub async fn send(&self, call: Call<'_>) -> Exchange {
-        self.send_reading(call, RESPONSE_BYTES_READ_MAX, &mut |_| {}).await
+        self.answered(call, Reading { bytes_max: RESPONSE_BYTES_READ_MAX, reader: &mut |_| {} }).await.0
+    }
+
+    /// As [`Self::send`], with the headers of the answer.
+    pub async fn look(&self, call: Call<'_>) -> (Exchange, HeaderMap) {
+        self.answered(call, Reading { bytes_max: RESPONSE_BYTES_READ_MAX, reader: &mut |_| {} }).await
     }
 
     /// As [`Self::send`], and hands the answer's body on as it comes, until a little more than `bytes_max` are read.
     pub async fn send_reading(&self, call: Call<'_>, bytes_max: usize, reader: Reader<'_>) -> Exchange {
+        self.answered(call, Reading { bytes_max, reader }).await.0
+    }
+
+    async fn answered(&self, call: Call<'_>, reading: Reading<'_>) -> (Exchange, HeaderMap) {
         let started = Instant::now();
-        let reading = Reading { bytes_max, reader };
         let seen = DIALLING.scope(Cell::default(), self.attempt(&call, started + call.timeout, reading)).await;
         let starved = seen.failure.as_ref().is_some_and(|failure| failure.starved);
         let (class, error, tenant_error) = match seen.failure {
@@ -109,7 +117,7 @@ impl EgressClient {
                 (class, Some(words), Some(tenant_words))
             }
         };
-        Exchange {
+        let exchange = Exchange {
             status_code: seen.status.map(|status| status.as_u16()),
             class,
             error,
@@ -119,7 +127,8 @@ impl EgressClient {
             retry_after: seen.retry_after,
             duration: started.elapsed(),
             starved,
-        }
+        };
+        (exchange, seen.headers)
     }
 
     async fn attempt(&self, call: &Call<'_>, deadline: Instant, reading: Reading<'_>) -> Seen {
@@ -182,6 +191,7 @@ struct Seen {
     status: Option<StatusCode>,
     address: Option<SocketAddr>,
     retry_after: Option<Duration>,
+    headers: HeaderMap,
     body: Vec<u8>,
     failure: Option<Failure>,
 }
@@ -193,6 +203,7 @@ async fn read(mut answer: Response, timeout: Duration, deadline: Instant, readin
         status: Some(status),
         address: answer.remote_addr(),
         retry_after: asked_wait(status, answer.headers()),
+        headers: std::mem::take(answer.headers_mut()),
         ..Seen::default()
     };
     let of_body = match timeout_at(deadline, read_body(&mut answer, &mut seen.body, reading)).await {

@@ -2,6 +2,7 @@
 
 mod http_request;
 mod site_announce;
+mod site_probe;
 mod site_regenerate;
 mod trace;
 mod webhook_deliver;
@@ -25,7 +26,7 @@ use postrider_core::{
         retry::RetrySchedule,
     },
     queue::Next,
-    store::{Store, Work, announcement_retries},
+    store::{Store, Work, announcement_retries, probe_schedule},
     trace::{Step, Tracer},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -69,7 +70,7 @@ impl Executors {
             store: parts.store.clone(),
             dispatcher: parts.dispatcher.clone(),
             egress: parts.egress.clone(),
-            publisher: Publisher { store: parts.store.clone(), storage: parts.storage.clone() },
+            publisher: Publisher::of(parts),
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
             refusals: parts.metrics.refusals.clone(),
@@ -86,7 +87,11 @@ impl Executors {
         crate::tests::panic_if_told(&work);
         match work.job.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::run(&self, &work).await,
-            JobKind::HttpRequest | JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::Noop
+            JobKind::HttpRequest
+            | JobKind::SiteRegenerate
+            | JobKind::SiteAnnounce
+            | JobKind::SiteProbe
+            | JobKind::Noop
                 if self.is_paused(&work).await =>
             {
                 self.hold(&work).await
@@ -94,6 +99,7 @@ impl Executors {
             JobKind::HttpRequest => http_request::run(&self, &work).await,
             JobKind::SiteRegenerate => site_regenerate::run(&self, &work).await,
             JobKind::SiteAnnounce => site_announce::run(&self, &work).await,
+            JobKind::SiteProbe => site_probe::run(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
         }
     }
@@ -149,6 +155,7 @@ impl Executors {
             JobKind::WebhookDeliver | JobKind::WebhookTest => webhook_deliver::schedule(self, work).await,
             JobKind::HttpRequest => http_request::schedule(work),
             JobKind::SiteAnnounce => Some(announcement_retries()),
+            JobKind::SiteProbe => Some(probe_schedule()),
             JobKind::SiteRegenerate | JobKind::Noop => None,
         };
         found.unwrap_or_default()

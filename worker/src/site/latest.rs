@@ -50,7 +50,13 @@ impl Publisher {
             after = Some(last);
         }
         let broke = |error| PublishError::Storage { file: "feeds".to_owned(), error };
-        let MadeLatest { made, ends } = latest.make().map_err(broke)?;
+        let uses = latest.media();
+        // Before it is read what is known: what is found from now on makes stale what names it.
+        let looks = self.store.ask_for_site_media(site, &uses, now).await?;
+        self.dispatcher.offer(&looks);
+        let urls: Vec<&str> = uses.iter().map(|one| one.url.as_str()).collect();
+        let media = self.store.site_media(site.id, &urls).await?;
+        let MadeLatest { made, ends } = latest.make(&media).map_err(broke)?;
         let storage = self.storage.clone();
         let done = tokio::task::spawn_blocking(move || part.publish(&storage, made)).await?;
         // Before the marks go: what ends is marked again in time.

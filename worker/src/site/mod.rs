@@ -18,12 +18,14 @@ use postrider_core::{
 };
 
 pub(crate) use self::announce::Announcement;
+use crate::WorkerParts;
 
 /// What sites are published with. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher {
     pub(crate) store: Store,
     pub(crate) storage: Storage,
+    pub(crate) dispatcher: Dispatcher,
 }
 
 /// What a regeneration did.
@@ -71,6 +73,11 @@ impl From<Overtaken> for Ended {
 }
 
 impl Publisher {
+    pub(crate) fn of(parts: &WorkerParts) -> Self {
+        let WorkerParts { store, storage, dispatcher, .. } = parts;
+        Self { store: store.clone(), storage: storage.clone(), dispatcher: dispatcher.clone() }
+    }
+
     /// Publishes what is stale of a site. What fails keeps nothing else from being published, and stays stale.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! not grow with the site and a process that ends in the middle repeats little.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     num::NonZero,
     sync::Arc,
 };
@@ -37,14 +37,18 @@ impl Publisher {
         run: &SiteRun,
     ) -> Result<(Published, Option<PublishError>), Ended> {
         let mut parts = self.stale_shards(site, run).await?;
+        let no_images = Arc::new(match parts.is_empty() {
+            true => HashSet::new(),
+            false => self.store.bad_site_images(site.id).await?,
+        });
         let (mut published, mut failed) = (Published::default(), None);
         let mut running = JoinSet::new();
         loop {
             while running.len() < at_once()
                 && let Some((shard, part)) = parts.pop()
             {
-                let publisher = self.clone();
-                running.spawn(async move { publisher.publish_shard(shard, part).await });
+                let (publisher, no_images) = (self.clone(), Arc::clone(&no_images));
+                running.spawn(async move { publisher.publish_shard(shard, part, &no_images).await });
             }
             let Some(ended) = running.join_next().await else { break };
             let done = ended??;
@@ -84,8 +88,13 @@ impl Publisher {
         Ok(holds.into_iter().filter(|hold| hold.confirmed).map(|hold| hold.mark).collect())
     }
 
-    async fn publish_shard(&self, shard: Shard, part: Part) -> Result<Done, PublishError> {
-        let pages = self.store.shard_links(part.site.id, shard).await?;
+    async fn publish_shard(&self, shard: Shard, part: Part, no_images: &HashSet<String>) -> Result<Done, PublishError> {
+        let mut pages = self.store.shard_links(part.site.id, shard).await?;
+        if !no_images.is_empty() {
+            for link in pages.iter_mut().flatten() {
+                link.image = link.image.take().filter(|image| !no_images.contains(image));
+            }
+        }
         let (storage, now) = (self.storage.clone(), UnixMs::now());
         let make = move || {
             let wanted: Vec<LanguageTag> = part.stale.iter().map(|stale| stale.mark.0.clone()).collect();

@@ -1,7 +1,7 @@
 //! Media types as feeds name them (RFC 6838): of enclosures and of images.
 
 /// What publishers write, and what is registered in its place.
-const MISNOMERS: [(&str, &str); 12] = [
+const MISNOMERS: [(&str, &str); 16] = [
     ("image/jpg", "image/jpeg"),
     ("image/pjpeg", "image/jpeg"),
     ("image/x-png", "image/png"),
@@ -14,6 +14,10 @@ const MISNOMERS: [(&str, &str); 12] = [
     ("video/mov", "video/quicktime"),
     ("video/m4v", "video/mp4"),
     ("application/x-pdf", "application/pdf"),
+    ("audio/x-wav", "audio/wav"),
+    ("audio/x-flac", "audio/flac"),
+    ("video/x-m4v", "video/mp4"),
+    ("image/jpe", "image/jpeg"),
 ];
 
 /// Why a text is no type of a file.
@@ -51,6 +55,17 @@ pub fn judge_media_type(text: &str) -> Result<(), MediaTypeRefused> {
         true => Ok(()),
         false => Err(MediaTypeRefused::Kind(text.to_owned())),
     }
+}
+
+/// The type that a header means, in whatever spelling: `image/PNG?1477937782`, `audio/mp3; x=1`. `None` where it means none,
+/// or anything.
+#[must_use]
+pub fn registered(text: &str) -> Option<String> {
+    let name = text.split([';', '?', ',']).next().unwrap_or_default().trim().to_ascii_lowercase();
+    let misnomer = MISNOMERS.iter().find(|(wrong, _)| *wrong == name);
+    let name = misnomer.map_or(name, |(_, registered)| (*registered).to_owned());
+    let says_something = !matches!(name.as_str(), "application/octet-stream" | "binary/octet-stream");
+    (says_something && judge_media_type(&name).is_ok()).then_some(name)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod change;
 pub mod indexnow;
 pub mod language;
+pub mod media;
 pub mod media_type;
 pub mod page;
 pub mod permalink;
