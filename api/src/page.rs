@@ -135,7 +135,9 @@ impl Params {
         Ok(self.number("limit", &(1..=PAGE_ROWS_MAX))?.unwrap_or(PAGE_ROWS_DEFAULT))
     }
 
-    fn end(self) -> Result<(), Problem> {
+    /// # Errors
+    /// 400 when there is a parameter that nobody has taken.
+    pub(crate) fn end(self) -> Result<(), Problem> {
         match self.0.into_keys().next() {
             Some(name) => Err(Problem::of_parameter(Code::BadParameter, &name, "this call has no such parameter")),
             None => Ok(()),

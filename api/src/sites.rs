@@ -27,7 +27,7 @@ use crate::{
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Faults, Problem},
-    site_alerts, site_import, site_media, site_pages, site_publications,
+    site_alerts, site_import, site_lint, site_media, site_pages, site_publications, site_quarantine,
     state::ApiState,
     wire::{Time, accepted, created},
 };
@@ -44,6 +44,8 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .merge(site_publications::router())
         .merge(site_alerts::router())
         .merge(site_media::router())
+        .merge(site_quarantine::router())
+        .merge(site_lint::router())
 }
 
 /// A site.

@@ -2,6 +2,7 @@
 
 mod check_links;
 pub(crate) mod import;
+mod lint;
 mod report;
 
 use clap::{Args, Subcommand};
@@ -24,11 +25,16 @@ enum SiteCommand {
     ///
     /// Pages with the same keys are replaced, all others stay. The same import again changes nothing.
     Import(import::ImportArgs),
+    /// Say what a partner would refuse of a language's newest items, by the rules that it has published.
+    ///
+    /// Fails where it would refuse anything, so that a pipeline can ask.
+    Lint(lint::LintArgs),
 }
 
 pub(crate) async fn run(args: SiteArgs) -> anyhow::Result<()> {
     match args.command {
         SiteCommand::CheckLinks(args) => check_links::run(&args),
         SiteCommand::Import(args) => import::run(args).await,
+        SiteCommand::Lint(args) => lint::run(args).await,
     }
 }

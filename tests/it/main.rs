@@ -55,6 +55,7 @@ mod roles;
 mod seed;
 mod shapes;
 mod site_links;
+mod site_lists;
 mod site_media;
 mod sites;
 mod sites_alerts;

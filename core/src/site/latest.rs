@@ -154,9 +154,13 @@ impl List<'_> {
     fn cut(&mut self) {
         let newest_first = |(key, one): &(PageKey, Translation)| (-one.link.published_at.0, key.clone());
         self.items.sort_by_cached_key(newest_first);
-        // Of two pages at one address the newest is an item.
+        // Of two with one address the older one has it, as in sitemaps.
         let mut seen = HashSet::new();
-        self.items.retain(|(_, one)| seen.insert(one.link.path.clone()));
+        let mut is_double: Vec<bool> =
+            self.items.iter().rev().map(|(_, one)| !seen.insert(one.link.path.as_str())).collect();
+        if is_double.contains(&true) {
+            self.items.retain(|_| is_double.pop() == Some(false));
+        }
         self.items.truncate(self.items_max());
     }
 

@@ -3,11 +3,13 @@
 
 mod atom;
 mod bounded;
+mod doubles;
 mod feed;
 mod gate;
 mod index;
 mod json_feed;
 mod latest;
+mod lint;
 mod made;
 mod news;
 mod pack;
@@ -21,11 +23,13 @@ mod xml;
 pub use self::{
     atom::Atom,
     bounded::Full,
+    doubles::{Double, take_doubles},
     feed::{Enclosure, FEED_BYTES_MAX, Feed, Guid, ITEMS_MAX, Image, Item},
     gate::{Fault, Judged, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
     index::{IndexEntry, SITEMAPS_MAX, SitemapIndex, write_index},
     json_feed::JsonFeed,
     latest::{FEED_ITEMS, Latest, MadeLatest, PAGES_MAX},
+    lint::{Newest, Partner, Refusal},
     made::Made,
     news::{AHEAD_MAX, ARTICLES_MAX, Article, LeftOut, NEWS_FOR, NewsSitemap, Publication},
     pack::{Contents, Label, Packed, Packer, unpacked},

@@ -50,6 +50,7 @@ mod site_marks;
 mod site_media;
 mod site_pages;
 mod site_publications;
+mod site_quarantine;
 mod site_timers;
 mod sites;
 mod sql;
@@ -109,6 +110,7 @@ pub use self::{
     site_media::{Looked, MediaPage, Probe, probe_schedule},
     site_pages::{PagesChanged, PutPage},
     site_publications::{Clock, PublishedFile, SitePublication, Waited, announcement_retries},
+    site_quarantine::{Quarantine, QuarantinePage},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
     work::Work,
 };

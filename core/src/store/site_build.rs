@@ -149,15 +149,16 @@ impl Store {
         Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now, publications })
     }
 
-    /// The links of a shard's pages, in the order of their keys.
+    /// The links of a shard's pages and the pages' keys, in the order of these.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn shard_links(&self, site: Id<Site>, shard: Shard) -> Result<Vec<Vec<Link>>, StoreError> {
-        let select =
-            sql("SELECT links FROM site_pages").and(" WHERE site_id = ", site).and(" AND shard = ", shard.to_sql());
-        let rows: Vec<(Vec<u8>,)> = self.pool.fetch(select.then(" ORDER BY key")).await?;
-        rows.iter().map(|(links,)| read_links(links)).collect()
+    pub async fn shard_links(&self, site: Id<Site>, shard: Shard) -> Result<(Vec<String>, Vec<Vec<Link>>), StoreError> {
+        let select = sql("SELECT key, links FROM site_pages")
+            .and(" WHERE site_id = ", site)
+            .and(" AND shard = ", shard.to_sql());
+        let rows: Vec<(String, Vec<u8>)> = self.pool.fetch(select.then(" ORDER BY key")).await?;
+        rows.into_iter().map(|(key, links)| Ok((key, read_links(&links)?))).collect()
     }
 
     /// Pages in the order of their last publication, newest first, after one of them. Answers with the place of the last, too.

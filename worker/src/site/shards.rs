@@ -16,7 +16,7 @@ use postrider_core::{
             settings::Site,
         },
     },
-    site::make_sitemaps,
+    site::{make_sitemaps, take_doubles},
     store::{PublicFile, SiteRun, Stale},
 };
 use tokio::task::JoinSet;
@@ -89,7 +89,10 @@ impl Publisher {
     }
 
     async fn publish_shard(&self, shard: Shard, part: Part, no_images: &HashSet<String>) -> Result<Done, PublishError> {
-        let mut pages = self.store.shard_links(part.site.id, shard).await?;
+        let (keys, mut pages) = self.store.shard_links(part.site.id, shard).await?;
+        let doubles = take_doubles(&keys, &mut pages);
+        let again = self.store.keep_doubles(&part.site, (shard, &keys), &doubles, UnixMs::now()).await?;
+        self.dispatcher.offer(again.as_slice());
         if !no_images.is_empty() {
             for link in pages.iter_mut().flatten() {
                 link.image = link.image.take().filter(|image| !no_images.contains(image));
