@@ -1,5 +1,7 @@
 //! What feeds are like in the wild, and what becomes of text that is.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::{
@@ -300,7 +302,7 @@ proptest! {
         let marks = [Target::News, Target::Feed].map(|target| (locale.tag.clone(), target));
         let mut latest = Latest::new(&site, &marks, now);
         latest.take(&[page], now);
-        made.extend(latest.make().unwrap().made);
+        made.extend(latest.make(&HashMap::new()).unwrap().made);
         prop_assert_eq!(made.len(), 5);
         for one in made {
             prop_assert_eq!(one.judge(&locale, now).map_err(|fault| fault.to_string()), Ok(()), "{}", one.name);
