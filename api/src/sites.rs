@@ -66,7 +66,7 @@ pub(crate) struct SiteJson {
     updated_at: Time,
     /// Of a single site only: what waits to be made again and published.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stale: Option<usize>,
+    stale: Option<u64>,
     /// Of a single site only: sitemaps that lost more than a fifth of their addresses at once. What was public stays so until
     /// `/confirm` says that it is right.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -387,7 +387,7 @@ async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<Sit
     responses((status = 200, body = SiteJson)))]
 async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<SiteJson>, Problem> {
     let site = find(&caller, &slug).await?;
-    let stale = caller.api.store().site_stale(site.id).await?.len();
+    let stale = caller.api.store().site_stale_count(site.id).await?;
     let show = |hold: Hold| HeldJson {
         locale: hold.mark.0.to_string(),
         target: hold.mark.1.to_string(),

@@ -11,6 +11,7 @@ mod leases;
 mod metrics;
 mod operations;
 mod outcomes;
+mod own_event;
 mod pace;
 mod run;
 mod settle;

@@ -16,6 +16,7 @@ use crate::domain::{
     endpoint::Endpoint,
     event::{Event, public_id},
     fingerprint::Fingerprint,
+    http_request::HttpRequest,
     job::{Job, JobKind, JobState, Priority},
     lane::LaneName,
     tag::Tag,
@@ -173,9 +174,17 @@ impl NewJob {
         }
     }
 
-    /// A new job of a site, by the id of what it sees to; tried once, unless somebody says more.
+    /// A new job that calls what its arguments say.
     #[must_use]
-    pub fn of_site(kind: JobKind, lane: LaneName, of: String, run_at: UnixMs) -> Self {
+    pub fn call(request: &HttpRequest, run_at: UnixMs) -> Self {
+        let args = serde_json::to_vec(request).unwrap_or_default();
+        let max_attempts = request.retry_schedule.max_attempts();
+        Self { max_attempts, ..Self::plain(JobKind::HttpRequest, request.host_lane(), args, run_at) }
+    }
+
+    /// A new job with these arguments and nothing else; tried once, unless somebody says more.
+    #[must_use]
+    pub fn plain(kind: JobKind, lane: LaneName, args: Vec<u8>, run_at: UnixMs) -> Self {
         Self {
             id: Id::new(),
             kind,
@@ -183,7 +192,7 @@ impl NewJob {
             max_attempts: 1,
             priority: Priority::default(),
             run_at,
-            args: Some(of.into_bytes()),
+            args: Some(args),
             message_id: None,
             event_id: None,
             endpoint_id: None,

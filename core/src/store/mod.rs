@@ -43,6 +43,7 @@ mod scratch;
 mod secrets;
 mod seed;
 mod sessions;
+mod site_addresses;
 mod site_alerts;
 mod site_build;
 mod site_holds;

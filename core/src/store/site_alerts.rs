@@ -139,8 +139,6 @@ impl Store {
     pub async fn site_condition(&self, site: &Site, now: UnixMs) -> Result<Condition, StoreError> {
         let run_at = sql("SELECT run_at FROM sites").and(" WHERE id = ", site.id);
         let run_at: Option<(Option<i64>,)> = self.pool.fetch_one(run_at).await?;
-        let stale = sql("SELECT MIN(oldest_at) FROM site_marks").and(" WHERE site_id = ", site.id);
-        let stale: Option<(Option<i64>,)> = self.pool.fetch_one(stale).await?;
         let held = sql("SELECT COUNT(*) FROM site_holds WHERE confirmed = 0").and(" AND site_id = ", site.id);
         let held: Option<(i64,)> = self.pool.fetch_one(held).await?;
         let failing = sql("SELECT last_error FROM jobs WHERE state = 'pending'")
@@ -153,7 +151,7 @@ impl Store {
         let failing: Vec<(Option<String>,)> = self.pool.fetch(failing).await?;
         Ok(Condition {
             waiting: self.site_waiting(site.id, now).await?,
-            stale_since: stale.and_then(|(at,)| at).map(UnixMs),
+            stale_since: self.site_stale_between(site.id).await?.map(|(oldest, _)| oldest),
             run_at: run_at.and_then(|(at,)| at).map(UnixMs),
             failures: failing.into_iter().filter_map(|(error,)| error).collect(),
             held: held.map_or(0, |(held,)| u64::try_from(held).unwrap_or(0)),

@@ -124,13 +124,34 @@ impl FileRow {
 }
 
 impl Store {
-    /// What is stale of a site now.
+    /// Of one kind of file, what is stale of a site now.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn site_stale(&self, site: Id<Site>) -> Result<Vec<Stale>, StoreError> {
-        let rows: Vec<site_marks::Row> = self.pool.fetch(site_marks::select(site)).await?;
+    pub async fn site_stale_of(&self, site: Id<Site>, target: &Target) -> Result<Vec<Stale>, StoreError> {
+        let select = site_marks::select(site).and(" AND target = ", target.to_string());
+        let rows: Vec<site_marks::Row> = self.pool.fetch(select).await?;
         rows.into_iter().map(site_marks::Row::read).collect()
+    }
+
+    /// How much is stale of a site now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site_stale_count(&self, site: Id<Site>) -> Result<u64, StoreError> {
+        let count = sql("SELECT COUNT(*) FROM site_marks").and(" WHERE site_id = ", site);
+        let count: Option<(i64,)> = self.pool.fetch_one(count).await?;
+        Ok(count.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)))
+    }
+
+    /// When the oldest and the newest change were accepted that no regeneration has seen to.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn site_stale_between(&self, site: Id<Site>) -> Result<Option<(UnixMs, UnixMs)>, StoreError> {
+        let select = sql("SELECT MIN(oldest_at), MAX(newest_at) FROM site_marks").and(" WHERE site_id = ", site);
+        let row: Option<(Option<i64>, Option<i64>)> = self.pool.fetch_one(select).await?;
+        Ok(row.and_then(|(oldest, newest)| oldest.zip(newest)).map(|(oldest, newest)| (UnixMs(oldest), UnixMs(newest))))
     }
 
     /// Begins a regeneration of all that is stale. Changes that come after this make a job of their own.

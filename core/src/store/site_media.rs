@@ -329,9 +329,9 @@ async fn shards_with(tx: &mut Tx<'_>, site: Id<Site>, image: &str) -> Result<BTr
 fn probe(site: &Site, url: &str, now: UnixMs) -> NewJob {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let args = Probe { site: site.id.to_string(), url: url.to_owned() };
-    let args = serde_json::to_string(&args).unwrap_or_default();
+    let args = serde_json::to_vec(&args).unwrap_or_default();
     NewJob {
         max_attempts: probe_schedule().max_attempts(),
-        ..NewJob::of_site(JobKind::SiteProbe, LaneName::of_probes(&host), args, now)
+        ..NewJob::plain(JobKind::SiteProbe, LaneName::of_probes(&host), args, now)
     }
 }

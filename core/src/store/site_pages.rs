@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    Scope, StoreError, due::DueJob, pool::Tx, site_marks::mark, site_publications::note_addresses,
+    Scope, StoreError, due::DueJob, pool::Tx, site_addresses::note_addresses, site_marks::mark,
     site_timers::set_timers, sites::see_to_it, sql::sql, value::Value,
 };
 use crate::domain::{

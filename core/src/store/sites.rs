@@ -191,7 +191,7 @@ fn regeneration(site: &Site, now: UnixMs) -> NewJob {
     let lane = LaneName::of_site(&site.slug);
     NewJob {
         max_attempts: RetrySchedule::default().max_attempts(),
-        ..NewJob::of_site(JobKind::SiteRegenerate, lane, site.id.to_string(), now + QUIET)
+        ..NewJob::plain(JobKind::SiteRegenerate, lane, site.id.to_string().into_bytes(), now + QUIET)
     }
 }
 

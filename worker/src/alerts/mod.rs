@@ -10,13 +10,12 @@ use bytes::Bytes;
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{
-        Id, UnixMs,
+        UnixMs,
         attempt::AttemptClass,
         egress::EndpointUrl,
-        event::EventType,
         site::{alert::causes, settings::Site},
     },
-    store::{AlertChannel, AlertMessage, Gate, Item, NewEvent, NewJob, Publication, Published, Store, StoreError},
+    store::{AlertChannel, AlertMessage, Store, StoreError},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -24,14 +23,13 @@ use tokio_util::sync::CancellationToken;
 pub use self::mail::Mailer;
 use crate::{
     egress::{Call, EgressClient},
+    own_event::OwnEvent,
     pace::rest,
 };
 
 const ROUND: Duration = Duration::from_secs(5);
 /// The event that endpoints subscribe to.
 const EVENT: &str = "site.alert";
-/// How long it is known that an event was sent.
-const KNOWN: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A message that was not taken is tried again after this, doubled each time up to the longest.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -128,25 +126,8 @@ impl Alerts {
 
     /// Stores the event once, however often this is called.
     async fn send_event(&self, site: &Site, message: &AlertMessage, text: &str) -> Result<(), StoreError> {
-        let Ok(kind) = EVENT.parse::<EventType>() else { return Ok(()) };
-        let now = UnixMs::now();
-        let endpoints = self.store.directory().endpoints(site.tenant_id).await?;
-        let id = Id::new();
-        let wanting = endpoints.wanting(&kind, &[]);
-        let jobs: Vec<NewJob> = wanting.map(|live| NewJob::delivery(&live.endpoint, id, now)).collect();
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let due: Vec<_> = jobs.iter().map(|job| job.due(site.tenant_id)).collect();
-        let payload = words::payload(site, message, text).to_string().into_bytes();
-        let event = NewEvent { id, own_id: None, kind, channels: Vec::new(), payload, deliver_at: now, trace: None };
-        let item = Item { gate: None, answer: String::new(), event: Some(event), jobs };
         let key = format!("{}/{}", message.alert.id, words::state(message));
-        let gate = Gate { scope: EVENT, key, body_hash: Vec::new(), expires_at: now + KNOWN };
-        let publication = Publication::plain(vec![item], now).behind(Some(gate));
-        if let Published::Stored(_) = self.store.tenant(site.tenant_id).publish(publication).await? {
-            self.dispatcher.offer(&due);
-        }
-        Ok(())
+        let own = OwnEvent { tenant: site.tenant_id, kind: EVENT, key };
+        own.publish(&self.store, &self.dispatcher, words::payload(site, message, text), Vec::new()).await
     }
 }

@@ -69,7 +69,7 @@ async fn announce(executors: &Executors, work: &Work, id: Id<SitePublication>) -
         }
     }
     let announcement = Announcement { site: &site, locale: &locale, publication: &publication, files: &files };
-    executors.0.publisher.announce(&executors.0.dispatcher, announcement).await?;
+    executors.0.publisher.announce(announcement).await?;
     let duration_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
     let report =
         AttemptReport { started_at, duration_ms, error: None, ..executors.report(AttemptClass::Succeeded, "") };

@@ -14,7 +14,7 @@ use postrider_core::{
             settings::Site,
         },
     },
-    store::{Stale, StoreError, Work},
+    store::{StoreError, Work},
 };
 
 use super::{Executors, LOOK_AGAIN, after_failure};
@@ -32,11 +32,11 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         Ok(None) => return Execution::decided(work, Outcome::Cancelled { reason: SITE_DELETED.to_owned() }),
         Err(error) => return unread(work, &error),
     };
-    let stale = match executors.0.publisher.store.site_stale(site.id).await {
+    let stale = match executors.0.publisher.store.site_stale_between(site.id).await {
         Ok(stale) => stale,
         Err(error) => return unread(work, &error),
     };
-    let (now, due) = (UnixMs::now(), rested_at(&stale));
+    let (now, due) = (UnixMs::now(), rested_at(stale));
     if due > now {
         return Execution::not_now(work, due.since(now));
     }
@@ -45,7 +45,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
 
 async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
     let (started_at, started) = (UnixMs::now(), Instant::now());
-    let published = executors.0.publisher.publish(site, &executors.0.dispatcher).await;
+    let published = executors.0.publisher.publish(site).await;
     let took = started.elapsed();
     let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     let report =
@@ -66,10 +66,8 @@ async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
 }
 
 /// When changes have rested, or waited for long enough.
-fn rested_at(stale: &[Stale]) -> UnixMs {
-    let newest = stale.iter().map(|stale| stale.newest_at + QUIET).max();
-    let oldest = stale.iter().map(|stale| stale.oldest_at + PATIENCE).min();
-    newest.zip(oldest).map_or(UnixMs(0), |(newest, oldest)| newest.min(oldest))
+fn rested_at(stale: Option<(UnixMs, UnixMs)>) -> UnixMs {
+    stale.map_or(UnixMs(0), |(oldest, newest)| (newest + QUIET).min(oldest + PATIENCE))
 }
 
 fn unread(work: &Work, error: &StoreError) -> Execution {

@@ -16,7 +16,7 @@ use postrider_core::{
         },
     },
     site::{IndexEntry, Made, Packer, Storage, write_index},
-    store::{PublicFile, SiteRun, Stale},
+    store::{PublicFile, SiteRun},
 };
 
 use super::{Ended, PublishError, Published, Publisher, part::Part};
@@ -31,8 +31,7 @@ impl Publisher {
         site: &Arc<Site>,
         run: &SiteRun,
     ) -> Result<(Published, Option<PublishError>), Ended> {
-        let stale = self.store.site_stale(site.id).await?;
-        let stale: Vec<Stale> = stale.into_iter().filter(|stale| stale.mark.1 == Target::Index).collect();
+        let stale = self.store.site_stale_of(site.id, &Target::Index).await?;
         if stale.is_empty() {
             return Ok((Published::default(), None));
         }

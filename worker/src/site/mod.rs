@@ -82,12 +82,12 @@ impl Publisher {
     ///
     /// # Errors
     /// The first thing that failed.
-    pub(crate) async fn publish(&self, site: &Site, dispatcher: &Dispatcher) -> Result<Published, PublishError> {
+    pub(crate) async fn publish(&self, site: &Site) -> Result<Published, PublishError> {
         let run = self.store.begin_site_run(site.id, UnixMs::now()).await?;
         let ended = self.run(site, &run).await;
         if !matches!(ended, Err(Ended::Overtaken)) {
             // Also where something failed: the rest is public.
-            dispatcher.offer(&self.store.end_site_run(site, &run, UnixMs::now()).await?);
+            self.dispatcher.offer(&self.store.end_site_run(site, &run, UnixMs::now()).await?);
         }
         match ended {
             Ok(published) => Ok(published),
