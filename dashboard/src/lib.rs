@@ -56,6 +56,7 @@ mod session;
 mod settings;
 mod shell;
 mod sign_in;
+mod sites;
 mod spark;
 mod subject;
 mod throttle;
@@ -175,6 +176,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(bulk::router())
         .merge(edit::router())
         .merge(export::router())
+        .merge(sites::router())
         .merge(operations::router())
         .merge(events::router())
         .merge(event::router())

@@ -28,6 +28,7 @@ pub(crate) enum Section {
     Workers,
     Endpoints,
     Events,
+    Sites,
     Operations,
     Audit,
     Users,
@@ -36,7 +37,7 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Overview,
         Self::Failures,
         Self::DeadLetters,
@@ -45,6 +46,7 @@ impl Section {
         Self::Workers,
         Self::Endpoints,
         Self::Events,
+        Self::Sites,
         Self::Operations,
         Self::Audit,
         Self::Users,
@@ -63,6 +65,7 @@ impl Section {
             Self::Workers => ("Workers", "/workers", "w"),
             Self::Endpoints => ("Endpoints", "/endpoints", "e"),
             Self::Events => ("Events", "/events", "v"),
+            Self::Sites => ("Sites", "/sites", "i"),
             Self::Operations => ("Operations", "/operations", "p"),
             Self::Audit => ("Audit", "/audit", "a"),
             Self::Users => ("Users", "/users", "u"),

@@ -197,7 +197,8 @@ impl Platform {
         };
         let locales: Vec<Value> = LANGUAGES[..self.languages].iter().enumerate().map(locale).collect();
         let sections: Vec<Value> = SECTIONS.iter().map(|key| json!({ "key": key })).collect();
-        json!({ "locales": locales, "sections": sections })
+        // Its hosts lead nowhere.
+        json!({ "locales": locales, "sections": sections, "read_back": false })
     }
 
     /// The page of a number, as a line of an import: newer ones have higher numbers.

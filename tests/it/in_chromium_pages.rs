@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::{
     dashboard::{PASSWORD, create_user, with_user},
     dashboard_portal::link,
-    harness::{App, Chromium, Receiver, Stack, View, good},
+    dashboard_sites,
+    harness::{App, Browser, Chromium, Receiver, Stack, View, good},
     in_chromium_acts::die_together,
 };
 
@@ -82,7 +83,11 @@ async fn no_page_that_links_lead_to_breaks_rules_of_accessibility_or_overflows()
     let app = App::start(Stack::Sqlite).await;
     good(app.shell(&["seed", "--jobs", "600", "--dead", "150", "--tenants", "2", "--days", "3"]));
     app.client.post("/v1/dead-letters/replay").json(&json!({ "filter": { "status": 410 } })).send().await.expect(202);
+    dashboard_sites::make(&app).await;
+    dashboard_sites::put(&app, "a", "/a").await;
+    dashboard_sites::put(&app, "b", "/caf%25C3%25A9").await;
     create_user(&app, "ada", "admin");
+    dashboard_sites::all_public(&app, &mut Browser::signed_in(&app, "ada", PASSWORD).await).await;
     let mut eye = Eye::at(&app).await;
     eye.chromium.sign_in("ada", PASSWORD).await;
     let pages = walk(&eye.chromium).await;

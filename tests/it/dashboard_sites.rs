@@ -1,0 +1,116 @@
+//! Sites at the dashboard: how soon changes are public, what was published, and what waits for somebody.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    dashboard::{PASSWORD, with_user},
+    harness::{App, Browser, Page, SOON, Stack, eventually},
+};
+
+on_both_stacks!(
+    a_site_says_what_is_public_and_what_is_not_and_why,
+    an_operator_makes_a_site_again_and_confirms_what_is_held,
+    a_viewer_sees_all_of_a_site_and_changes_nothing,
+    there_is_no_site_of_another_tenant,
+);
+
+const SITE: &str = "/t/default/sites/news";
+
+async fn call(app: &App, path: &str, body: &Value) {
+    let answer = app.client.call(Method::PUT, path).json(body).send().await;
+    assert!((200..300).contains(&answer.status), "{}", answer.text);
+}
+
+pub(crate) async fn make(app: &App) {
+    let locale = |tag: &str| json!({ "tag": tag, "base_url": format!("https://{tag}.news.example"), "publication_name": "News" });
+    let site = json!({ "locales": [locale("de"), locale("fr")], "read_back": false });
+    call(app, "/v1/sites/news", &site).await;
+}
+
+pub(crate) async fn put(app: &App, key: &str, de: &str) {
+    let one = |url: &str| json!({ "url": url, "title": "T", "published_at": "2026-11-01T10:00:00Z" });
+    let page = json!({ "translations": { "de": one(de), "fr": one(&format!("/{key}")) } });
+    call(app, &format!("/v1/sites/news/pages/{key}"), &page).await;
+}
+
+/// The site's page once all of it is public.
+pub(crate) async fn all_public(app: &App, browser: &mut Browser) -> Page {
+    let done = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
+        let clocks = site["clocks"].as_array().unwrap().clone();
+        let read = |clock: &Value| clock["waiting_since"].is_null() && !clock["last_read_at"].is_null();
+        clocks.iter().all(read).then_some(())
+    };
+    eventually("all of the site is public", SOON, done).await;
+    browser.open(SITE).await
+}
+
+async fn a_site_says_what_is_public_and_what_is_not_and_why(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    ada.open("/t/default/sites").await.expect(200, "There is none yet.");
+    make(&app).await;
+    put(&app, "a", "/a").await;
+    put(&app, "%3Cscript%3E", "/caf%25C3%25A9").await;
+    let page = all_public(&app, &mut ada).await.expect(200, "all public").expect(200, "it is encoded twice");
+    assert!(page.text.contains("&#60;script&#62;") && !page.text.contains("<script>"), "{}", page.text);
+    ada.open("/t/default/sites").await.expect(200, "all public").expect(200, "/t/default/sites/news");
+    let publication = page.text.split("/publications/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let page = ada.open(&format!("{SITE}/publications/{publication}")).await.expect(200, "sitemap-2026-11-1.xml.gz");
+    assert!(page.text.contains("feed.xml"), "{}", page.text);
+    ada.open(&format!("{SITE}/publications/pub_00000000000000000000000000")).await.expect(404, "publication");
+}
+
+async fn an_operator_makes_a_site_again_and_confirms_what_is_held(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    for n in 0..4 {
+        put(&app, &format!("p{n}"), &format!("/d{n}")).await;
+    }
+    let page = all_public(&app, &mut ada).await;
+    let token = page.field("token");
+    ada.send(&format!("{SITE}/regenerate"), &[("token", &token)]).await.expect(200, "Regenerate now");
+    for n in 0..2 {
+        app.client.delete(&format!("/v1/sites/news/pages/p{n}")).send().await.expect(202);
+    }
+    let held = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
+        (site["held"].as_array().unwrap().len() == 2).then_some(())
+    };
+    eventually("both sitemaps are held", SOON, held).await;
+    ada.open(SITE).await.expect(200, "Confirm: publish what is held");
+    ada.send(&format!("{SITE}/confirm"), &[("token", &token)]).await.expect(200, "Site news");
+    let page = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
+        site["held"].as_array().unwrap().is_empty().then_some(())
+    };
+    eventually("nothing is held", SOON, page).await;
+    ada.open("/t/default/audit").await.expect(200, "site.regenerate").expect(200, "site.confirm");
+}
+
+async fn a_viewer_sees_all_of_a_site_and_changes_nothing(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    let page = ada.open(SITE).await.expect(200, "From accepted to public");
+    assert!(!page.text.contains("<button>Regenerate"), "{}", page.text);
+    let token = ada.open("/t/default/sites").await.text.split("name=\"token\" value=\"").nth(1).map(str::to_owned);
+    let token = token.and_then(|rest| rest.split('"').next().map(str::to_owned)).unwrap_or_default();
+    for act in ["regenerate", "confirm"] {
+        let refused = ada.send(&format!("{SITE}/{act}"), &[("token", &token)]).await;
+        assert_eq!(refused.status, 403, "{}", refused.text);
+    }
+}
+
+async fn there_is_no_site_of_another_tenant(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    let page = ada.open(SITE).await.expect(200, "Site news");
+    let token = page.field("token");
+    app.client.new_tenant("acme").await;
+    ada.open("/t/acme/sites/news").await.expect(404, "site");
+    ada.send("/t/acme/sites/news/regenerate", &[("token", &token)]).await.expect(404, "site");
+}
