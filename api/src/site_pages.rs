@@ -75,9 +75,9 @@ pub(crate) struct TranslationJson {
     /// HTML.
     content: Option<String>,
     author: Option<String>,
-    /// RFC 3339.
+    /// RFC 3339; or without an offset, as in `2026-01-31T12:00:00`, `2026-01-31T12:00` or `2026-01-31`, in the locale's time zone.
     published_at: String,
-    /// RFC 3339; absent: as it was published.
+    /// In the same forms; absent: as it was published.
     updated_at: Option<String>,
     section: Option<String>,
     /// An absolute address.

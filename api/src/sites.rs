@@ -13,6 +13,7 @@ use postrider_core::{
             language::LanguageTag,
             permalink::BaseUrl,
             settings::{Locale, Section, SectionKey, Site, SiteSettings, SiteSlug},
+            zone::Zone,
         },
     },
     store::{Clock, Hold, PublicFile, Waited},
@@ -99,6 +100,10 @@ pub(crate) struct LocaleJson {
     /// A host or a path of its own, as in `https://example.com/pt`.
     base_url: String,
     publication_name: String,
+    /// Of the IANA database, as in `Europe/Warsaw`: in it the times of pages are read that name no offset; absent: UTC. What is
+    /// published says its times in UTC.
+    #[serde(default = "utc")]
+    time_zone: String,
     /// Where whoever has none of the site's languages is sent; one locale at most.
     #[serde(default)]
     x_default: bool,
@@ -232,12 +237,17 @@ pub(crate) struct Regenerating {
     job_id: Option<String>,
 }
 
+fn utc() -> String {
+    Zone::default().into()
+}
+
 impl From<Site> for SiteJson {
     fn from(site: Site) -> Self {
         let locale = |locale: Locale| LocaleJson {
             tag: locale.tag.to_string(),
             base_url: locale.base.to_string(),
             publication_name: locale.publication_name,
+            time_zone: locale.time_zone.into(),
             x_default: locale.x_default,
         };
         let section = |section: Section| SectionJson {
@@ -275,8 +285,16 @@ impl SiteRequest {
         for (at, Object(locale)) in self.locales.into_iter().enumerate() {
             let tag = faults.keep(&format!("/locales/{at}/tag"), locale.tag.parse::<LanguageTag>());
             let base = faults.keep(&format!("/locales/{at}/base_url"), BaseUrl::parse(&locale.base_url));
+            let zone = faults.keep(&format!("/locales/{at}/time_zone"), locale.time_zone.parse::<Zone>());
             let LocaleJson { publication_name, x_default, .. } = locale;
-            locales.extend(tag.zip(base).map(|(tag, base)| Locale { tag, base, publication_name, x_default }));
+            let places = tag.zip(base).zip(zone);
+            locales.extend(places.map(|((tag, base), time_zone)| Locale {
+                tag,
+                base,
+                publication_name,
+                time_zone,
+                x_default,
+            }));
         }
         let mut sections = Vec::new();
         for (at, Object(section)) in self.sections.into_iter().enumerate() {

@@ -94,11 +94,18 @@ enum State {
 
 struct ClockLine {
     locale: String,
+    zone: String,
     state: State,
-    waits: Option<Moment>,
-    last_read: Option<Moment>,
+    waits: Option<There>,
+    last_read: Option<There>,
     /// Half of all changes, 95 of 100, and the slowest.
     waited: Option<[String; 3]>,
+}
+
+/// A time, and what clocks of a locale showed then.
+struct There {
+    moment: Moment,
+    clock: String,
 }
 
 struct HoldLine {
@@ -177,12 +184,15 @@ impl State {
 impl ClockLine {
     fn of(clock: &Clock, site: &Site, now: UnixMs) -> Self {
         let waited = clock.waited;
+        let zone = site.settings.locale(&clock.locale).map(|locale| locale.time_zone.clone()).unwrap_or_default();
+        let there = |at: UnixMs| There { moment: Moment::of(at, now), clock: zone.shown(at) };
         let shown = |time: std::time::Duration| length(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Self {
             locale: clock.locale.to_string(),
+            zone: zone.to_string(),
             state: State::of(clock.waiting_since, site, now),
-            waits: clock.waiting_since.map(|at| Moment::of(at, now)),
-            last_read: clock.last_read_at.map(|at| Moment::of(at, now)),
+            waits: clock.waiting_since.map(there),
+            last_read: clock.last_read_at.map(there),
             waited: (waited.publications > 0).then(|| [waited.p50, waited.p95, waited.max].map(shown)),
         }
     }

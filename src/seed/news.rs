@@ -167,6 +167,26 @@ const LANGUAGES: [(&str, [&str; 12]); 17] = [
     ("ja", ["選挙", "嵐", "博物館", "港", "ストライキ", "橋", "未来", "裁判所", "列車", "海", "都市", "時間"]),
     ("ko", ["선거", "폭풍", "박물관", "항구", "파업", "다리", "미래", "법원", "기차", "바다", "도시", "시간"]),
 ];
+/// Where their newsrooms are, in the same order.
+const ZONES: [&str; LANGUAGES_MAX] = [
+    "Europe/London",
+    "Europe/Berlin",
+    "Europe/Paris",
+    "Europe/Madrid",
+    "Europe/Rome",
+    "America/Sao_Paulo",
+    "Europe/Warsaw",
+    "Europe/Prague",
+    "Europe/Stockholm",
+    "Europe/Istanbul",
+    "Europe/Athens",
+    "Asia/Almaty",
+    "Europe/Kyiv",
+    "Africa/Cairo",
+    "Asia/Shanghai",
+    "Asia/Tokyo",
+    "Asia/Seoul",
+];
 const SECTIONS: [&str; 8] = ["politics", "economy", "sport", "culture", "science", "travel", "opinion", "local"];
 /// How far back pages go, in milliseconds.
 const YEARS_MS: i64 = 5 * 365 * 24 * 3_600_000;
@@ -193,7 +213,7 @@ impl Platform {
     pub(crate) fn settings(&self, x_default: usize) -> Value {
         let locale = |(at, (tag, _)): (usize, &(&str, [&str; 12]))| {
             let base_url = format!("https://{}.news.example", tag.to_lowercase());
-            json!({ "tag": tag, "base_url": base_url, "publication_name": format!("The Example ({tag})"), "x_default": at == x_default })
+            json!({ "tag": tag, "base_url": base_url, "publication_name": format!("The Example ({tag})"), "time_zone": ZONES[at], "x_default": at == x_default })
         };
         let locales: Vec<Value> = LANGUAGES[..self.languages].iter().enumerate().map(locale).collect();
         let sections: Vec<Value> = SECTIONS.iter().map(|key| json!({ "key": key })).collect();

@@ -73,6 +73,7 @@ async fn site(scope: &Scope<'_>, platform: &Platform, args: &SeedArgs) -> anyhow
             tag: text_of(&locale, "tag").parse()?,
             base: BaseUrl::parse(text_of(&locale, "base_url"))?,
             publication_name: text_of(&locale, "publication_name").to_owned(),
+            time_zone: text_of(&locale, "time_zone").parse()?,
             x_default: locale.get("x_default").and_then(Value::as_bool).unwrap_or_default(),
         });
     }

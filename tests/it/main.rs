@@ -58,6 +58,7 @@ mod shapes;
 mod site_links;
 mod site_lists;
 mod site_media;
+mod site_zones;
 mod sites;
 mod sites_alerts;
 mod sites_announced;

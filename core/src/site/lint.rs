@@ -287,6 +287,7 @@ mod tests {
             tag: "de".parse().unwrap(),
             base: BaseUrl::parse("http://a.example").unwrap(),
             publication_name: "The News (online)".to_owned(),
+            time_zone: Default::default(),
             x_default: false,
         }
     }

@@ -165,6 +165,7 @@ mod tests {
             tag: tag.parse().unwrap(),
             base: BaseUrl::parse(&format!("https://{tag}.example/n")).unwrap(),
             publication_name: "The News".to_owned(),
+            time_zone: Default::default(),
             x_default,
         };
         let locales = vec![locale("en", true), locale("de", false), locale("fr", false)];

@@ -122,6 +122,7 @@ mod tests {
             tag: "de".parse().unwrap(),
             base: BaseUrl::parse("https://a.example/de").unwrap(),
             publication_name: "A".to_owned(),
+            time_zone: Default::default(),
             x_default: false,
         };
         let indexnow =

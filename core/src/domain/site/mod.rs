@@ -14,3 +14,4 @@ pub mod scan;
 pub mod settings;
 pub mod text;
 pub mod websub;
+pub mod zone;

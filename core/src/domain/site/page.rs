@@ -10,6 +10,7 @@ use super::{
     language::LanguageTag,
     permalink::{BaseUrl, Permalink, URL_CHARS_MAX},
     settings::{Locale, SectionKey, SiteSettings},
+    zone::Zone,
 };
 use crate::domain::UnixMs;
 
@@ -193,8 +194,8 @@ fn unknown_locale(site: &SiteSettings, text: &str) -> String {
 
 fn translation(site: &SiteSettings, locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
     let url = locale.base.permalink(&draft.url).map_err(|error| ("url", error.to_string()))?;
-    let published_at = time("published_at", &draft.published_at)?;
-    let updated_at = given(draft.updated_at).map(|text| time("updated_at", &text)).transpose()?;
+    let published_at = time(&locale.time_zone, "published_at", &draft.published_at)?;
+    let updated_at = given(draft.updated_at).map(|text| time(&locale.time_zone, "updated_at", &text)).transpose()?;
     let section = given(draft.section).map(|key| known_section(site, &key)).transpose()?;
     let image = given(draft.image).map(|image| resource("image", &image)).transpose()?;
     let enclosure = draft.enclosure.map(judge_enclosure).transpose()?;
@@ -224,8 +225,8 @@ fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !cleaned(text).trim().is_empty())
 }
 
-fn time(field: &'static str, text: &str) -> Result<UnixMs, Fault> {
-    let at = UnixMs::parse(text).map_err(|error| (field, error.to_string()))?;
+fn time(zone: &Zone, field: &'static str, text: &str) -> Result<UnixMs, Fault> {
+    let at = zone.read(text).map_err(|error| (field, error.to_string()))?;
     match at < EARLIEST {
         true => Err((
             field,
@@ -310,6 +311,7 @@ mod tests {
             tag: tag.parse().unwrap(),
             base: BaseUrl::parse(base).unwrap(),
             publication_name: "The News".to_owned(),
+            time_zone: if tag == "pl" { "Europe/Warsaw".parse().unwrap() } else { Zone::default() },
             x_default: false,
         };
         let locales = vec![locale("pl", "https://a.example/pl"), locale("de", "https://b.example")];
@@ -350,6 +352,15 @@ mod tests {
         bad(Draft { section: Some("sport".to_owned()), ..draft("/b") }, "section", "no section");
         let (page, quarantined) = judged([("en", draft("/a")), ("pl", draft("/a"))]);
         assert_eq!((page.translations.len(), quarantined[0].field), (1, "locale"));
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_one_of_its_locale() {
+        let noon = || Draft { published_at: "2026-01-31T12:00:00".to_owned(), ..draft("/a") };
+        let (page, quarantined) = judged([("de", noon()), ("pl", noon())]);
+        let times: Vec<String> = page.translations.iter().map(|one| one.link.published_at.to_string()).collect();
+        assert_eq!((times.len(), quarantined.len()), (2, 0), "{quarantined:?}");
+        assert_eq!(times, ["2026-01-31T11:00:00.000Z", "2026-01-31T12:00:00.000Z"]);
     }
 
     #[test]

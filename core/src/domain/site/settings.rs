@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{alert::AlertSettings, indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl};
+use super::{alert::AlertSettings, indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl, zone::Zone};
 use crate::domain::{
     Id, UnixMs,
     egress::EndpointUrl,
@@ -91,6 +91,9 @@ pub struct Locale {
     pub base: BaseUrl,
     /// As the news sitemap and the feeds name it.
     pub publication_name: String,
+    /// In which its pages' times are read where they name no offset.
+    #[serde(default)]
+    pub time_zone: Zone,
     /// Where whoever has none of the site's languages is sent.
     pub x_default: bool,
 }
@@ -234,6 +237,7 @@ mod tests {
             tag: tag.parse().unwrap(),
             base: BaseUrl::parse(base).unwrap(),
             publication_name: "The News".to_owned(),
+            time_zone: Zone::default(),
             x_default: false,
         }
     }

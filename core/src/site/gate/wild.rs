@@ -291,7 +291,7 @@ proptest! {
         title in "([&<>\"'\\]]|\\PC|\\pC|\u{fffe}|[a-z ]){0,12}",
         time in "(0001|0999|1000|1583|1969|2026|9999)-(01-01|12-30)T(00|23):(00|59):(00|59|60)(Z|\\+14:00|-12:00)",
     ) {
-        let locale = Locale { tag: "de".parse().unwrap(), base: base(), publication_name: title.clone() + "x", x_default: true };
+        let locale = Locale { tag: "de".parse().unwrap(), base: base(), publication_name: title.clone() + "x", time_zone: Default::default(), x_default: true };
         let settings = SiteSettings::new(vec![locale.clone()]);
         let site = Site { id: Id::new(), tenant_id: Id::new(), slug: "news".parse().unwrap(), settings, created_at: UnixMs(0), updated_at: UnixMs(0) };
         let draft = Draft { url: format!("/{path}"), title: title.clone(), summary: Some(title.clone()), author: Some(title), published_at: time, image: Some(format!("https://{host}/{file}")), indexable: true, news: true, ..Draft::default() };
