@@ -14,9 +14,8 @@ use crate::domain::{
     Id, UnixMs,
     job::JobKind,
     lane::LaneName,
-    retry::RetrySchedule,
     site::{
-        change::QUIET,
+        change::{QUIET, publishing_retries},
         language::LanguageTag,
         settings::{Site, SiteSettings, SiteSlug},
     },
@@ -190,7 +189,7 @@ pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Resu
 fn regeneration(site: &Site, now: UnixMs) -> NewJob {
     let lane = LaneName::of_site(&site.slug);
     NewJob {
-        max_attempts: RetrySchedule::default().max_attempts(),
+        max_attempts: publishing_retries().max_attempts(),
         ..NewJob::plain(JobKind::SiteRegenerate, lane, site.id.to_string().into_bytes(), now + QUIET)
     }
 }

@@ -8,9 +8,8 @@ use postrider_core::{
         attempt::{AttemptClass, AttemptReport},
         job::Outcome,
         lane::Health,
-        retry::RetrySchedule,
         site::{
-            change::{PATIENCE, QUIET},
+            change::{PATIENCE, QUIET, publishing_retries},
             settings::Site,
         },
     },
@@ -59,7 +58,7 @@ async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
         Err(error) => {
             tracing::warn!(site = %site.slug, %error, "something of a site could not be published; it is tried again");
             let report = report(AttemptClass::Publish, Some(error.to_string()));
-            let outcome = after_failure(work, &report, &RetrySchedule::default());
+            let outcome = after_failure(work, &report, &publishing_retries());
             Execution::Ended(Box::new(Ended { took, ..Ended::of(work, Some(report), outcome) }))
         }
     }

@@ -8,7 +8,10 @@ use super::{
     page::{Link, Translation},
     settings::SectionKey,
 };
-use crate::domain::UnixMs;
+use crate::domain::{
+    UnixMs,
+    retry::{RetryBackoff, RetrySchedule},
+};
 
 /// Pages of one shard; the next one of its month begins then.
 pub const SHARD_PAGES: u32 = 1_500;
@@ -16,6 +19,14 @@ pub const SHARD_PAGES: u32 = 1_500;
 pub const QUIET: Duration = Duration::from_secs(2);
 /// and how long after the first one at most.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// When a publication that failed is tried again: soon at first, since people wait, and then every three minutes, since a disk or
+/// a store is mended at any moment. After two hours a new job begins.
+#[must_use]
+pub fn publishing_retries() -> RetrySchedule {
+    let backoff = RetryBackoff { base_seconds: 5.0, factor: 1.5, cap_seconds: 180.0, retries: 45 };
+    RetrySchedule::exponential(backoff).unwrap_or_default()
+}
 /// How long an article is news (Google Search Central, "Create a News sitemap").
 pub const NEWS_AGE: Duration = Duration::from_secs(48 * 3600);
 
