@@ -1,11 +1,15 @@
-//! The queue and the way out, as the settings name them.
+//! The queue, the store of public files and the way out, as the settings name them.
 
 use anyhow::Context;
 use postrider_core::{
     config::Settings,
+    domain::site::place::SitesPlace,
     queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
+    site::Storage,
 };
 use postrider_worker::egress::{EgressClient, EgressOptions};
+
+use crate::bucket_http::Connector;
 
 const JOURNAL_FILE: &str = "running.journal";
 
@@ -33,6 +37,15 @@ pub(crate) fn embedded_queue(settings: &Settings) -> anyhow::Result<Queue> {
     let journal = settings.data_dir.join(JOURNAL_FILE);
     Queue::embedded(EmbeddedOptions { limits: QueueLimits::default(), journal: Some(journal.clone()) })
         .with_context(|| format!("the queue's journal {} cannot be opened", journal.display()))
+}
+
+/// Where what sites publish lies.
+pub(crate) fn storage(settings: &Settings) -> anyhow::Result<Storage> {
+    match settings.sites_place()? {
+        SitesPlace::Folder(folder) => Ok(Storage::new(&folder)),
+        place => Storage::at(&place, Connector::from_env()?)
+            .with_context(|| format!("the bucket {place} (setting sites_url) cannot be used")),
+    }
 }
 
 /// The client that reaches receivers.

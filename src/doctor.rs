@@ -12,12 +12,16 @@ use std::{
 use anyhow::bail;
 use postrider_core::{
     config::Settings,
+    domain::site::place::SitesPlace,
+    site::Does,
     store::{Inspection, Store, StoreError, Tables},
 };
 
 use crate::{connections, first_start, logs};
 
 const DEADLINE: Duration = Duration::from_secs(10);
+/// With tries of a request that fails.
+const STORAGE_DEADLINE: Duration = Duration::from_secs(30);
 /// A clock before this one (2025-01-01) was never set.
 const CLOCK_MS_MIN: i64 = 1_735_689_600_000;
 
@@ -36,6 +40,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         Finding { what: "key", state: check_key(&settings, inspected.as_ref().ok()) },
         Finding { what: "database", state: check_database(&settings, &inspected) },
         Finding { what: "queue", state: check_queue(&settings).await },
+        Finding { what: "sites", state: check_sites(&settings).await },
         Finding { what: "clock", state: check_clock() },
     ];
     findings.extend(check_egress(&settings));
@@ -169,6 +174,23 @@ async fn check_queue(settings: &Settings) -> Result<String, String> {
         Ok(Ok(_)) => Ok(format!("{place} answers and does as it is told")),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("{place} does not answer within 10 s; is it running, and may this machine reach it?")),
+    }
+}
+
+/// A file is written to a bucket and removed again; a folder is looked at as the data folder is.
+async fn check_sites(settings: &Settings) -> Result<String, String> {
+    let place = settings.sites_place().map_err(|error| error.to_string())?;
+    if let SitesPlace::Folder(folder) = &place {
+        let there = if folder.is_dir() { folder.clone() } else { parent_there(folder) };
+        let unfit =
+            |error| format!("{} cannot be written to: {error}; set sites_url to a place that can", there.display());
+        return probe(&there).map(|()| format!("public files lie in {place}")).map_err(unfit);
+    }
+    let storage = connections::storage(settings).map_err(|error| format!("{error:#}"))?;
+    match tokio::time::timeout(STORAGE_DEADLINE, storage.check(Does::Write)).await {
+        Ok(Ok(())) => Ok(format!("{place} gives back what is written to it")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("{place} does not answer within 30 s; is it up, and is AWS_ENDPOINT_URL its address?")),
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
 /// Whether nothing secret can be in it. Below `info`, other crates print what goes over the wire: frames with tenants'
 /// headers and payloads, statements, queries. So whatever the setting says, only our own words are had there.
 fn is_discreet(what: &Metadata<'_>) -> bool {
+    // It tells of each try of a request; what comes of them is told by us, once.
+    if what.target().starts_with("object_store") {
+        return *what.level() <= Level::WARN;
+    }
     what.target().starts_with(OURS) || *what.level() <= Level::INFO
 }
 

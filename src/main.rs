@@ -2,6 +2,7 @@
 
 mod arriving;
 mod bench;
+mod bucket_http;
 mod callers;
 mod calls;
 mod client;

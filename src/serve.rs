@@ -16,7 +16,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::{redaction::Redaction, tenant::Tenant},
     queue::{Queue, QueueGauges},
-    site::Storage,
+    site::{Does, Storage},
     store::{RetentionAges, Store},
     trace::Tracer,
 };
@@ -43,6 +43,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long the last offers may take at the end.
 const OFFER_GRACE: Duration = Duration::from_secs(3);
+/// How long a start waits for the store of sites' files.
+const STORAGE_PATIENCE: Duration = Duration::from_secs(10);
 /// The address that was bound is written here, for scripts that let the system choose the port.
 pub(crate) const ADDRESS_FILE: &str = "listen.addr";
 
@@ -84,6 +86,7 @@ async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo
         );
     }
     let callers_max = open_files::raise_limit(&settings);
+    let storage = connections::storage(&settings)?;
     let store = first_start::open_store(&settings, first_start::START_PATIENCE).await?;
     let (tenant, new_token) = first_start::administrator(&settings, &store).await?;
     if let Some(demo) = &demo {
@@ -93,8 +96,9 @@ async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo
     if let Err(error) = queue.ready().await {
         tracing::warn!(%error, "starting without the queue: events are accepted, and deliveries wait for it");
     }
+    check_storage(&storage, roles).await;
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
-    let parts = Parts { settings, in_force, callers_max, store, queue, dispatcher, offering, tenant, demo };
+    let parts = Parts { settings, in_force, callers_max, store, queue, storage, dispatcher, offering, tenant, demo };
     // Before anybody is told that it runs: who reads that may send a signal at once.
     let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
@@ -119,6 +123,7 @@ struct Parts {
     callers_max: usize,
     store: Store,
     queue: Queue,
+    storage: Storage,
     dispatcher: Dispatcher,
     /// Ends once nothing is left that could hand over jobs.
     offering: JoinHandle<()>,
@@ -216,7 +221,7 @@ fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Route
     if roles.dashboard {
         router = router.merge(postrider_dashboard::router(dashboard(parts, stop)?)?);
     }
-    let public = PublicFiles::new(parts.store.clone(), storage(&parts.settings));
+    let public = PublicFiles::new(parts.store.clone(), parts.storage.clone());
     let router = postrider_api::surrounded(router, public, metrics);
     Ok(if roles.dashboard { postrider_dashboard::surrounded(router) } else { router })
 }
@@ -276,7 +281,7 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
         egress: connections::way_out(settings)?,
-        storage: storage(settings),
+        storage: parts.storage.clone(),
         metrics,
         tracer,
         settings: WorkerSettings {
@@ -310,9 +315,22 @@ fn alerts(parts: &Parts) -> anyhow::Result<Alerts> {
     })
 }
 
-/// Where what sites publish lies.
-fn storage(settings: &Settings) -> Storage {
-    Storage::new(&settings.data_dir.join("sites"))
+/// A store that refuses is told at once. All else goes on without it, since deliveries have nothing to do with it.
+async fn check_storage(storage: &Storage, roles: Roles) {
+    let does = if roles.worker { Does::Write } else { Does::Read };
+    match tokio::time::timeout(STORAGE_PATIENCE, storage.check(does)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(%error, "starting without the store of sites' files: what changes waits for it");
+        }
+        Err(_) => {
+            let seconds = STORAGE_PATIENCE.as_secs();
+            tracing::error!(
+                seconds,
+                "starting without the store of sites' files, which does not answer; `postrider doctor` says more"
+            );
+        }
+    }
 }
 
 fn open_queue(settings: &Settings) -> anyhow::Result<Queue> {
@@ -374,6 +392,9 @@ fn welcome(settings: &Settings, roles: Roles, address: SocketAddr, news: &News<'
     lines.push(format!("  Health     http://{address}/readyz"));
     lines.push(format!("  Database   {}", first_start::hide_password(&settings.database_url())));
     lines.push(format!("  Queue      {}", connections::queue_place(settings)));
+    if let Some(url) = &settings.sites_url {
+        lines.push(format!("  Sites      {url}"));
+    }
     if let Some(token) = &news.new_token {
         lines.push(String::new());
         lines.push("The administrator's token, shown this once and kept only as a hash:".to_owned());

@@ -94,7 +94,7 @@ pub(crate) struct Problem {
     pub(crate) code: Code,
     detail: String,
     errors: Vec<Fault>,
-    retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// What went wrong here, for the log alone.
     pub(crate) cause: Option<String>,
 }

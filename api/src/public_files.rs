@@ -8,13 +8,14 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use moka::future::Cache;
 use postrider_core::{
     domain::{
         Id, UnixMs,
         site::{indexnow::IndexNowKey, language::LanguageTag, settings::Site},
     },
-    site::{Label, Storage, unpacked},
+    site::{CACHE_CONTROL, Label, Storage, StorageError, media_type, unpacked},
     store::{Store, StoreError},
 };
 
@@ -22,9 +23,9 @@ use crate::problem::{Code, Problem};
 
 /// How long it is believed which site is at an address.
 const BELIEVED: std::time::Duration = std::time::Duration::from_secs(1);
+/// When it is worth asking a bucket again that has not answered.
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 const PLACES_MAX: u64 = 10_000;
-/// How long others may keep a file without asking.
-const CACHE_CONTROL: &str = "public, max-age=30";
 
 /// Public files of all sites. Clones share what they remember.
 #[derive(Clone, Debug)]
@@ -71,10 +72,8 @@ impl PublicFiles {
         let place = format!("{}{folder}", host.to_ascii_lowercase());
         let found = self.places.try_get_with(place.clone(), self.look_up(&place)).await;
         let Some((site, locale)) = found.map_err(|error| Problem::from(error.as_ref()))? else { return Ok(None) };
-        let (storage, kept) = (self.storage.clone(), name.to_owned());
-        let read = tokio::task::spawn_blocking(move || storage.read(&storage.folder(site, &locale), &kept)).await;
-        let read = read.map_err(std::io::Error::other).and_then(|read| read);
-        let Some(gzip) = read.map_err(|error| internal(&error))? else { return Ok(None) };
+        let read = self.storage.read(&self.storage.shelf(site, &locale), name).await;
+        let Some(gzip) = read.map_err(|error| unread(&error))? else { return Ok(None) };
         answer(asked, name, gzip).map(Some)
     }
 
@@ -84,7 +83,7 @@ impl PublicFiles {
     }
 }
 
-fn answer(asked: &HeaderMap, name: &str, gzip: Vec<u8>) -> Result<Response, Problem> {
+fn answer(asked: &HeaderMap, name: &str, gzip: Bytes) -> Result<Response, Problem> {
     let broken = |what: &str| internal(&format!("{name}: {what}"));
     let label = Label::of(&gzip).ok_or_else(|| broken("it is no file of Postrider's"))?;
     let packed = name.ends_with(".gz");
@@ -121,15 +120,15 @@ fn internal(cause: &impl std::fmt::Display) -> Problem {
     problem
 }
 
-fn media_type(name: &str) -> &'static str {
-    match name {
-        name if name.ends_with(".gz") => "application/gzip",
-        name if name.ends_with(".txt") => "text/plain; charset=utf-8",
-        name if name.ends_with(".json") => "application/feed+json; charset=utf-8",
-        name if name.starts_with("feed") => "application/rss+xml; charset=utf-8",
-        name if name.starts_with("atom") => "application/atom+xml; charset=utf-8",
-        _ => "application/xml; charset=utf-8",
+fn unread(error: &StorageError) -> Problem {
+    if let StorageError::Folder(error) = error {
+        return internal(error);
     }
+    let mut problem =
+        Problem::new(Code::Unavailable, "the store of public files does not give the file now; ask again");
+    problem.retry_after = Some(ASK_AGAIN);
+    problem.cause = Some(error.to_string());
+    problem
 }
 
 /// Whether gzip is among the codings that are taken, with a weight above 0 (RFC 9110, section 12.5.3).

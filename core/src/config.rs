@@ -15,7 +15,12 @@ pub use self::{
     in_force::{From, InForce},
     refusal::SettingsError,
 };
-use crate::domain::{egress::EgressPolicy, redaction::Pointer, retry::RetrySchedule};
+use crate::domain::{
+    egress::EgressPolicy,
+    redaction::Pointer,
+    retry::RetrySchedule,
+    site::place::{BadPlace, SitesPlace},
+};
 
 /// The file that is read when no other is named.
 pub const FILE: &str = "postrider.toml";
@@ -102,6 +107,13 @@ pub struct Settings {
     /// The folder for the SQLite file, the encryption key and the queue's journal. Made at the first start.
     #[config(env = "POSTRIDER_DATA_DIR", default = "./postrider-data")]
     pub data_dir: PathBuf,
+
+    /// Where sites' public files are kept: `s3://BUCKET/PREFIX`, a bucket of any store that speaks as S3 does, or
+    /// `file:///FOLDER`. A bucket's keys, endpoint and region stand in the usual variables: `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`, `AWS_REGION`. Processes on several machines need a bucket or a folder
+    /// that they share. Unset: the folder `sites` in the data folder.
+    #[config(env = "POSTRIDER_SITES_URL")]
+    pub sites_url: Option<String>,
 
     /// The administrator's token, at least 16 characters. Unset: one is made at the first start and shown once.
     #[config(env = "POSTRIDER_ADMIN_TOKEN")]
@@ -264,6 +276,21 @@ impl Settings {
         self.database_url
             .clone()
             .unwrap_or_else(|| format!("sqlite://{}", self.data_dir.join("postrider.db").display()))
+    }
+
+    /// Where sites' public files are kept, with its default.
+    ///
+    /// # Errors
+    /// When the setting names no place.
+    pub fn sites_place(&self) -> Result<SitesPlace, SettingsError> {
+        let Some(url) = &self.sites_url else { return Ok(SitesPlace::Folder(self.data_dir.join("sites"))) };
+        // A key may have been written into it.
+        let value = if url.contains('@') { "\"(hidden)\"".to_owned() } else { format!("{url:?}") };
+        url.parse().map_err(|error: BadPlace| SettingsError::Refused {
+            key: "sites_url".to_owned(),
+            value,
+            allowed: error.to_string(),
+        })
     }
 
     #[must_use]

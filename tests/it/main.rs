@@ -55,6 +55,7 @@ mod redis_tls;
 mod roles;
 mod seed;
 mod shapes;
+mod site_bucket;
 mod site_links;
 mod site_lists;
 mod site_media;

@@ -28,6 +28,7 @@ impl Settings {
             refusal::judge_number(key, value)?;
         }
         self.retry_schedule()?;
+        self.sites_place()?;
         self.judge_words()?;
         self.judge_redis()
     }

@@ -54,8 +54,16 @@ const FORMS: [(&str, &str, &str); 7] = [
     ),
 ];
 /// Settings that take any text of their form.
-const TEXTS: [&str; 7] =
-    ["redis_ca_file", "redis_prefix", "data_dir", "egress_ca_file", "log", "public_url", "proxy_user_header"];
+const TEXTS: [&str; 8] = [
+    "redis_ca_file",
+    "redis_prefix",
+    "data_dir",
+    "sites_url",
+    "egress_ca_file",
+    "log",
+    "public_url",
+    "proxy_user_header",
+];
 
 /// Why the settings were refused.
 #[derive(Debug, thiserror::Error)]

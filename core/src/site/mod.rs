@@ -1,11 +1,12 @@
 //! What a site publishes: sitemaps and feeds, written as streams, and read again by a parser of its own before anybody
-//! else reads them. Knows no store and no network.
+//! else reads them. Knows no database, and no network but that to a bucket (`storage/`).
 
 mod atom;
 mod bounded;
 mod doubles;
 mod feed;
 mod gate;
+mod headers;
 mod index;
 mod json_feed;
 mod latest;
@@ -26,6 +27,7 @@ pub use self::{
     doubles::{Double, take_doubles},
     feed::{Enclosure, FEED_BYTES_MAX, Feed, Guid, ITEMS_MAX, Image, Item},
     gate::{Fault, Judged, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
+    headers::{CACHE_CONTROL, media_type},
     index::{IndexEntry, SITEMAPS_MAX, SitemapIndex, write_index},
     json_feed::JsonFeed,
     latest::{FEED_ITEMS, Latest, MadeLatest, PAGES_MAX},
@@ -37,6 +39,6 @@ pub use self::{
     rss::Rss,
     shard::{make_sitemaps, sitemap_name},
     sitemap::{Alternates, BYTES_MAX, Sitemap, SitemapUrl, URLS_MAX},
-    storage::Storage,
+    storage::{BadBucket, BucketError, Does, Kept, Shelf, Storage, StorageError},
     xml::escaped,
 };

@@ -1,58 +1,112 @@
-//! Where public files lie: a folder of each locale of each site, which any web server can serve as it is. A file is whole or
-//! not there: it is written beside its place, synced, and put into it at once.
+//! Where public files lie: of each locale of each site in a folder, which any web server can serve as it is, or in a bucket of
+//! an S3-compatible store, which processes on several machines share. A file is whole or not there.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod bucket;
+mod folder;
 
-use super::pack::unpacked;
+use std::{fmt, io, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use object_store::client::HttpConnector;
+
+pub use self::bucket::{BadBucket, BucketError, Does};
+use self::{bucket::Bucket, folder::Folder};
 use crate::domain::{
     Id,
-    site::{language::LanguageTag, settings::Site},
+    site::{language::LanguageTag, place::SitesPlace, settings::Site},
 };
 
-/// The folder of all sites. Clones share it.
+/// The place of all sites' files. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Storage(Arc<Path>);
+pub struct Storage(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Folder(Arc<Folder>),
+    Bucket(Arc<Bucket>),
+}
+
+/// Where the files of a locale are, below the place of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shelf(String);
+
+/// A file that is to be made public.
+#[derive(Debug)]
+pub struct Kept {
+    pub shelf: Shelf,
+    pub name: String,
+    pub gzip: Vec<u8>,
+}
+
+/// Why a file could not be kept, read or removed. Says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("{0}; make room or mend the folder's rights")]
+    Folder(#[from] io::Error),
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
 
 impl Storage {
+    /// A folder and what is below it.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        Self(folder.into())
+        Self(Kind::Folder(Arc::new(Folder::new(folder))))
     }
 
-    /// The folder of a locale's files.
-    #[must_use]
-    pub fn folder(&self, site: Id<Site>, locale: &LanguageTag) -> PathBuf {
-        self.0.join(site.to_string()).join(locale.as_str())
-    }
-
-    /// Makes a file public, in place of what was there. One whose name does not end in `.gz` lies there as it is too, for web
-    /// servers that do not unpack.
+    /// The place that a setting names. Keys, endpoint and region of a bucket are those of the usual `AWS_` variables, and it
+    /// is reached through `connector`.
     ///
     /// # Errors
-    /// When it cannot be written or synced; then what was there is still there.
-    pub fn publish(&self, folder: &Path, name: &str, gzip: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        if name.ends_with(".gz") {
-            return put(folder, name, gzip);
+    /// When these cannot be meant.
+    pub fn at(place: &SitesPlace, connector: impl HttpConnector) -> Result<Self, BadBucket> {
+        match place {
+            SitesPlace::Folder(folder) => Ok(Self::new(folder)),
+            SitesPlace::Bucket(place) => Ok(Self(Kind::Bucket(Arc::new(Bucket::from_env(place, connector)?)))),
         }
-        put(folder, name, &unpacked(gzip)?)?;
-        put(folder, &format!("{name}.gz"), gzip)
+    }
+
+    /// Whether the store does what a process will ask of it. A folder is not asked: it is made when it is needed.
+    ///
+    /// # Errors
+    /// What the store answered.
+    pub async fn check(&self, does: Does) -> Result<(), StorageError> {
+        match &self.0 {
+            Kind::Folder(_) => Ok(()),
+            Kind::Bucket(bucket) => Ok(bucket.check(does).await?),
+        }
+    }
+
+    /// The place of a locale's files.
+    #[must_use]
+    pub fn shelf(&self, site: Id<Site>, locale: &LanguageTag) -> Shelf {
+        Shelf(format!("{site}/{locale}"))
+    }
+
+    /// Makes files public, each in place of what was there, and answers for each in turn: of one that could not be kept, what
+    /// was there is still there. One whose name does not end in `.gz` lies there as it is too, for those who do not unpack.
+    ///
+    /// It blocks, so it is called where that is allowed, within a runtime.
+    pub fn publish(&self, files: Vec<Kept>) -> Vec<Result<(), StorageError>> {
+        match &self.0 {
+            Kind::Folder(folder) => files.iter().map(|file| Ok(folder.publish(file)?)).collect(),
+            Kind::Bucket(bucket) => bucket.publish(files),
+        }
     }
 
     /// A public file as it is kept; `None` where there is none.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn read(&self, folder: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let kept = if name.ends_with(".gz") { name.to_owned() } else { format!("{name}.gz") };
-        match fs::read(folder.join(kept)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some),
+    pub async fn read(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
+        let kept = packed_name(name);
+        match &self.0 {
+            Kind::Folder(folder) => {
+                let (folder, shelf) = (Arc::clone(folder), shelf.clone());
+                let read = tokio::task::spawn_blocking(move || folder.read(&shelf, &kept)).await;
+                Ok(read.map_err(io::Error::other)??.map(Bytes::from))
+            }
+            Kind::Bucket(bucket) => Ok(bucket.read(shelf, &kept).await?),
         }
     }
 
@@ -60,66 +114,43 @@ impl Storage {
     ///
     /// # Errors
     /// When it is still there.
-    pub fn remove(&self, folder: &Path, name: &str) -> io::Result<()> {
+    pub async fn remove(&self, shelf: &Shelf, name: &str) -> Result<(), StorageError> {
         for name in [name.to_owned(), format!("{name}.gz")] {
-            match fs::remove_file(folder.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            match &self.0 {
+                Kind::Folder(folder) => folder.remove(shelf, &name)?,
+                Kind::Bucket(bucket) => bucket.remove(shelf, &name).await?,
             }
         }
         Ok(())
     }
 
-    /// Has the names of a folder outlive a crash of the machine.
+    /// Has the names of a shelf outlive a crash of the machine. Of a bucket they do so from the first.
     ///
     /// # Errors
     /// When it cannot be synced.
-    pub fn sync(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
-}
-
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let beside = folder.join(format!(".{name}.{}.new", uuid::Uuid::now_v7().simple()));
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&beside, folder.join(name))
-    });
-    if written.is_err() {
-        drop(fs::remove_file(&beside));
-    }
-    written
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{domain::UnixMs, site::pack::Packer};
-
-    #[test]
-    fn a_file_is_replaced_at_once_and_lies_there_as_web_servers_need_it() {
-        let root = std::env::temp_dir().join(format!("postrider-storage-{}", uuid::Uuid::now_v7()));
-        let storage = Storage::new(&root);
-        let folder = storage.folder(Id::new(), &"de".parse().unwrap());
-        let packed = |text: &[u8]| {
-            let mut packer = Packer::default();
-            packer.write_all(text).unwrap();
-            packer.end().unwrap().dated(UnixMs(0))
-        };
-        for text in [b"one".as_slice(), b"two"] {
-            storage.publish(&folder, "sitemap.xml", &packed(text)).unwrap();
-            storage.publish(&folder, "sitemap-1.xml.gz", &packed(text)).unwrap();
-            assert_eq!(fs::read(folder.join("sitemap.xml")).unwrap(), text);
-            for name in ["sitemap.xml", "sitemap-1.xml.gz"] {
-                assert_eq!(unpacked(&storage.read(&folder, name).unwrap().unwrap()).unwrap(), text);
-            }
+    pub fn sync(&self, shelf: &Shelf) -> Result<(), StorageError> {
+        match &self.0 {
+            Kind::Folder(folder) => Ok(folder.sync(shelf)?),
+            Kind::Bucket(_) => Ok(()),
         }
-        storage.sync(&folder).unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
-        storage.remove(&folder, "sitemap.xml").unwrap();
-        storage.remove(&folder, "sitemap.xml").unwrap();
-        assert_eq!(storage.read(&folder, "sitemap.xml").unwrap(), None);
-        fs::remove_dir_all(root).unwrap();
     }
+}
+
+impl StorageError {
+    /// Whether it is to be expected of other files as well.
+    #[must_use]
+    pub const fn is_of_all(&self) -> bool {
+        matches!(self, Self::Bucket(_))
+    }
+}
+
+impl fmt::Display for Shelf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of what is read, of the two that a file may have.
+fn packed_name(name: &str) -> String {
+    if name.ends_with(".gz") { name.to_owned() } else { format!("{name}.gz") }
 }

@@ -7,6 +7,7 @@
 mod app;
 mod books;
 mod browser;
+mod bucket;
 mod chromium;
 mod client;
 mod clock;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 pub(crate) use app::{ADMIN_TOKEN, App, bad, good, postrider, signal};
 pub(crate) use books::Books;
 pub(crate) use browser::{Browser, Page};
+pub(crate) use bucket::{BUCKET_SECRET, Bucket, Mood};
 pub(crate) use chromium::{Chromium, View};
 pub(crate) use client::{Answer, Client, MadeEndpoint, install_tls_provider};
 pub(crate) use clock::clock_ahead;

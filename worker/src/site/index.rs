@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
     sync::Arc,
 };
 
@@ -11,11 +10,10 @@ use postrider_core::{
         UnixMs,
         site::{
             change::Target,
-            indexnow::IndexNowKey,
             settings::{Locale, Site},
         },
     },
-    site::{IndexEntry, Made, Packer, Storage, write_index},
+    site::{IndexEntry, Kept, Made, Packer, Shelf, write_index},
     store::{PublicFile, SiteRun},
 };
 
@@ -41,24 +39,23 @@ impl Publisher {
         let mut made = Vec::new();
         for locale in &locales {
             let file = format!("{}/{NAME}", locale.base);
-            made.extend(index(locale, &files).map_err(|error| PublishError::Storage { file, error })?);
+            let index = index(locale, &files);
+            made.extend(index.map_err(|error| PublishError::Storage { file, error: error.into() })?);
         }
-        let folders: Vec<_> = locales.iter().map(|locale| self.storage.folder(site.id, &locale.tag)).collect();
+        let shelves: Vec<Shelf> = locales.iter().map(|locale| self.storage.shelf(site.id, &locale.tag)).collect();
+        let keys = self.missing_keys(site, &shelves).await?;
         let public = files.into_iter().filter(|file| file.target == Target::Index).collect();
         let part = Part { site: Arc::clone(site), stale, public, confirmed: Arc::default() };
         let storage = self.storage.clone();
         let publish = move || {
             // The names of the children outlive a crash of the machine before the index names them.
-            for folder in folders.iter().filter(|folder| folder.exists()) {
-                let synced = storage.sync(folder);
-                synced.map_err(|error| PublishError::Storage { file: folder.display().to_string(), error })?;
+            for shelf in &shelves {
+                let synced = storage.sync(shelf);
+                synced.map_err(|error| PublishError::Storage { file: shelf.to_string(), error })?;
             }
-            if let Some(indexnow) = &part.site.settings.indexnow {
-                for folder in &folders {
-                    let published = publish_key(&storage, folder, &indexnow.key);
-                    let file = indexnow.key.file_name();
-                    published.map_err(|error| PublishError::Storage { file, error })?;
-                }
+            let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
+            for (file, published) in names.into_iter().zip(storage.publish(keys)) {
+                published.map_err(|error| PublishError::Storage { file, error })?;
             }
             Ok::<_, PublishError>(part.publish(&storage, made))
         };
@@ -71,17 +68,27 @@ impl Publisher {
         published.add(&done.part.changed);
         Ok((published, done.failed))
     }
+
+    /// The files in which search engines find the key that they are called with, where they are not there yet.
+    async fn missing_keys(&self, site: &Site, shelves: &[Shelf]) -> Result<Vec<Kept>, PublishError> {
+        let Some(key) = site.settings.indexnow.as_ref().map(|indexnow| &indexnow.key) else { return Ok(Vec::new()) };
+        let mut missing = Vec::new();
+        for shelf in shelves {
+            let name = key.file_name();
+            let unkept = |error| PublishError::Storage { file: key.file_name(), error };
+            if self.storage.read(shelf, &name).await.map_err(unkept)?.is_none() {
+                let gzip = packed(key.as_str()).map_err(|error| unkept(error.into()))?;
+                missing.push(Kept { shelf: shelf.clone(), name, gzip });
+            }
+        }
+        Ok(missing)
+    }
 }
 
-/// The file in which search engines find the key that they are called with.
-fn publish_key(storage: &Storage, folder: &Path, key: &IndexNowKey) -> io::Result<()> {
-    let name = key.file_name();
-    if storage.read(folder, &name)?.is_some() {
-        return Ok(());
-    }
+fn packed(text: &str) -> io::Result<Vec<u8>> {
     let mut file = Packer::default();
-    file.write_all(key.as_str().as_bytes())?;
-    storage.publish(folder, &name, &file.end()?.dated(UnixMs::now()))
+    file.write_all(text.as_bytes())?;
+    Ok(file.end()?.dated(UnixMs::now()))
 }
 
 /// The index of a locale; `None` where it would name nothing.

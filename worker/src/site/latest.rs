@@ -1,6 +1,6 @@
 //! News sitemaps and feeds that are stale: all are made of the newest pages, which are read once for all of them.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use postrider_core::{
     domain::{
@@ -49,7 +49,7 @@ impl Publisher {
             }
             after = Some(last);
         }
-        let broke = |error| PublishError::Storage { file: "feeds".to_owned(), error };
+        let broke = |error: io::Error| PublishError::Storage { file: "feeds".to_owned(), error: error.into() };
         let uses = latest.media();
         // Before it is read what is known: what is found from now on makes stale what names it.
         let looks = self.store.ask_for_site_media(site, &uses, now).await?;

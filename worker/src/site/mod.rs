@@ -8,12 +8,12 @@ mod part;
 mod shards;
 pub(crate) mod watch;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{UnixMs, site::settings::Site},
-    site::Storage,
+    site::{Storage, StorageError},
     store::{Overtaken, PublicFile, SiteRun, Store, StoreError},
 };
 
@@ -44,8 +44,8 @@ pub(crate) struct Published {
 pub(crate) enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{file} cannot be written: {error}; make room or mend the folder's rights, and it is tried again")]
-    Storage { file: String, error: io::Error },
+    #[error("{file} cannot be kept: {error}; it is tried again")]
+    Storage { file: String, error: StorageError },
     #[error("{file} did not pass the gate, so the last good one stays: {fault}")]
     Gate { file: String, fault: String },
     #[error("a part of Postrider that makes files ended: {0}")]
@@ -117,6 +117,13 @@ impl Publisher {
             Some(error) => Err(error.into()),
             None => Ok(published),
         }
+    }
+}
+
+impl PublishError {
+    /// Whether it is to be expected of other files as well.
+    const fn is_of_all(&self) -> bool {
+        matches!(self, Self::Storage { error, .. } if error.is_of_all())
     }
 }
 

@@ -12,7 +12,7 @@ use postrider_core::{
             settings::Site,
         },
     },
-    site::{Made, Storage},
+    site::{Kept, Made, Storage, StorageError},
     store::{Hold, PublicFile, SitePart, Stale},
 };
 
@@ -40,7 +40,7 @@ impl Part {
     pub(super) fn publish(self, storage: &Storage, made: Vec<Made>) -> Done {
         let key = |file: PublicFile| ((file.locale.clone(), file.name.clone()), file);
         let mut public: HashMap<(LanguageTag, String), PublicFile> = self.public.iter().cloned().map(key).collect();
-        let (now, mut changed, mut bad) = (UnixMs::now(), Vec::new(), Vec::new());
+        let (now, mut bad, mut judged) = (UnixMs::now(), Vec::new(), Vec::new());
         let held = self.held(&made, now);
         let is_held = |mark: &Mark| held.iter().any(|hold| hold.mark == *mark);
         for one in made {
@@ -52,9 +52,17 @@ impl Part {
             if before.is_some_and(|before| !before.gone && before.hash == one.packed.hash()) {
                 continue;
             }
-            match self.publish_file(storage, one, now) {
-                Ok(file) => changed.push(file),
+            match self.judge(storage, one, now) {
+                Ok(file) => judged.push(file),
                 Err(error) => bad.push((mark, error)),
+            }
+        }
+        let (files, kept): (Vec<PublicFile>, Vec<Kept>) = judged.into_iter().unzip();
+        let mut changed = Vec::new();
+        for (file, written) in files.into_iter().zip(storage.publish(kept)) {
+            match written {
+                Ok(()) => changed.push(file),
+                Err(error) => bad.push(((file.locale.clone(), file.target.clone()), self.unwritten(&file, error))),
             }
         }
         let is_bad = |mark: &Mark| bad.iter().any(|(other, _)| other == mark);
@@ -86,13 +94,15 @@ impl Part {
         held
     }
 
-    fn publish_file(&self, storage: &Storage, made: Made, now: UnixMs) -> Result<PublicFile, PublishError> {
+    /// Has the gate read a file that was made.
+    fn judge(&self, storage: &Storage, made: Made, now: UnixMs) -> Result<(PublicFile, Kept), PublishError> {
         let Some(locale) = self.site.settings.locale(&made.locale) else {
             return Err(PublishError::Gate { file: made.name, fault: "its locale is none of the site's".to_owned() });
         };
-        let file = format!("{}/{}", locale.base, made.name);
-        made.judge(locale, now).map_err(|fault| PublishError::Gate { file: file.clone(), fault: fault.to_string() })?;
-        let folder = storage.folder(self.site.id, &made.locale);
+        made.judge(locale, now).map_err(|fault| {
+            let file = format!("{}/{}", locale.base, made.name);
+            PublishError::Gate { file, fault: fault.to_string() }
+        })?;
         let public = PublicFile {
             hash: made.packed.hash().to_vec(),
             bytes: made.packed.bytes,
@@ -103,9 +113,14 @@ impl Part {
             changed_at: now,
             gone: false,
         };
-        let written = storage.publish(&folder, &public.name, &made.packed.dated(now));
-        written.map_err(|error| PublishError::Storage { file, error })?;
-        Ok(public)
+        let shelf = storage.shelf(self.site.id, &public.locale);
+        let kept = Kept { shelf, name: public.name.clone(), gzip: made.packed.dated(now) };
+        Ok((public, kept))
+    }
+
+    fn unwritten(&self, file: &PublicFile, error: StorageError) -> PublishError {
+        let base = self.site.settings.locale(&file.locale).map(|locale| format!("{}/", locale.base));
+        PublishError::Storage { file: format!("{}{}", base.unwrap_or_default(), file.name), error }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    io,
     num::NonZero,
     sync::Arc,
 };
@@ -54,6 +55,10 @@ impl Publisher {
             let done = ended??;
             published.add(&done.part.changed);
             self.store.commit_site_part(run, &done.part).await??;
+            if done.failed.as_ref().is_some_and(PublishError::is_of_all) {
+                // Others would only be waited for as well. Their marks stay.
+                parts.clear();
+            }
             failed = failed.or(done.failed);
         }
         Ok((published, failed))
@@ -102,7 +107,10 @@ impl Publisher {
         let make = move || {
             let wanted: Vec<LanguageTag> = part.stale.iter().map(|stale| stale.mark.0.clone()).collect();
             let made = make_sitemaps(&part.site.settings, shard, &pages, &wanted, now);
-            let broke = |error| PublishError::Storage { file: format!("the sitemaps of {shard}"), error };
+            let broke = |error: io::Error| PublishError::Storage {
+                file: format!("the sitemaps of {shard}"),
+                error: error.into(),
+            };
             Ok(part.publish(&storage, made.map_err(broke)?))
         };
         tokio::task::spawn_blocking(make).await?

@@ -73,8 +73,7 @@ impl Publisher {
     /// Removes files for good.
     pub(super) async fn remove(&self, site: Id<Site>, files: &[PublicFile]) -> Result<(), PublishError> {
         for file in files {
-            let folder = self.storage.folder(site, &file.locale);
-            let removed = self.storage.remove(&folder, &file.name);
+            let removed = self.storage.remove(&self.storage.shelf(site, &file.locale), &file.name).await;
             removed.map_err(|error| PublishError::Storage { file: file.name.clone(), error })?;
         }
         Ok(self.store.forget_site_files(site, files).await?)

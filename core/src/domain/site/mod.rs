@@ -8,6 +8,7 @@ pub mod media;
 pub mod media_type;
 pub mod page;
 pub mod permalink;
+pub mod place;
 pub mod preflight;
 pub mod redirects;
 pub mod scan;
