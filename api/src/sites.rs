@@ -230,6 +230,17 @@ pub(crate) struct Confirmed {
     confirmed: usize,
 }
 
+/// How a site is made again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Regenerate {
+    /// Publishes also what comes out as it was: for files that are not where they were, since `sites_url` has changed or
+    /// somebody removed them.
+    #[serde(default, deserialize_with = "or_absent")]
+    #[schema(value_type = Option<bool>)]
+    rewrite: bool,
+}
+
 /// What will be made again.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Regenerating {
@@ -451,16 +462,16 @@ async fn delete(caller: Caller<Operate>, TextRef(slug): TextRef) -> Result<axum:
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
-/// Makes all of a site again. What comes out as it was is not published again.
+/// Makes all of a site again. What comes out as it was is not published again, unless `rewrite` is true.
 #[utoipa::path(post, path = "/v1/sites/{site}/regenerate", tag = "sites", params(("site" = String, Path)),
-    responses((status = 202, body = Regenerating)))]
+    request_body = Regenerate, responses((status = 202, body = Regenerating)))]
 async fn regenerate(
     caller: Caller<Operate>,
     TextRef(slug): TextRef,
-    _: OptionalJson<Nothing>,
+    OptionalJson(how): OptionalJson<Regenerate>,
 ) -> Result<Response, Problem> {
     let site = find(&caller, &slug).await?;
-    let job = caller.scope().regenerate_site(&site, UnixMs::now()).await?;
+    let job = caller.scope().regenerate_site(&site, how.rewrite, UnixMs::now()).await?;
     caller.api.dispatcher().offer(job.as_slice());
     Ok(accepted(Regenerating { job_id: job.map(|job| job.id.to_string()) }))
 }

@@ -323,7 +323,7 @@ async fn publication(visit: Visit, Path((_, slug, id)): Path<(String, String, St
 
 async fn regenerate(Path((_, slug)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
     let site = find(&visit, &slug).await?;
-    let job = visit.scope().regenerate_site(&site, visit.now).await?;
+    let job = visit.scope().regenerate_site(&site, false, visit.now).await?;
     visit.dashboard.dispatcher.offer(job.as_slice());
     Ok(Redirect::to(&format!("{}/sites/{}", base(&visit.tenant), site.slug)).into_response())
 }

@@ -15,6 +15,7 @@ on_both_stacks!(
     what_no_index_names_is_taken_out_of_the_bucket,
     a_bucket_that_refuses_is_told_at_the_start_and_by_the_doctor,
     a_folder_of_ones_own_takes_public_files,
+    another_place_gets_everything_once_it_is_asked_for,
 );
 
 const HOST: &str = "de.news.example";
@@ -218,6 +219,29 @@ async fn a_folder_of_ones_own_takes_public_files(stack: Stack) {
     let index = std::fs::read_to_string(site.join("de/sitemap.xml")).unwrap();
     assert_eq!(Some(index), served(&app, "sitemap.xml").await);
     assert!(!app.folder().join("sites").exists());
+}
+
+async fn another_place_gets_everything_once_it_is_asked_for(stack: Stack) {
+    let (one, other) = (Bucket::start().await, Bucket::start().await);
+    let mut app = start(stack, &one).await;
+    make(&app.client).await;
+    put(&app.client, "/a").await;
+    await_served(&app, "sitemap.xml", "sitemap-2026-11-1.xml.gz", SOON).await;
+    let none_waits = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200);
+        (site.body["stale"] == 0).then_some(())
+    };
+    eventually("nothing is stale", SOON, none_waits).await;
+    app.terminate().await;
+    let (_, address) =
+        other.settings("public/sites").into_iter().find(|(name, _)| *name == "AWS_ENDPOINT_URL").unwrap();
+    app.restart_with("AWS_ENDPOINT_URL", &address).await;
+    assert_eq!(served(&app, "sitemap.xml").await, None);
+    let rewrite = json!({ "rewrite": true });
+    app.client.post("/v1/sites/news/regenerate").json(&rewrite).send().await.expect(202);
+    let all_there = || async { (other.keys() == one.keys()).then_some(()) };
+    eventually("every file is in the other bucket", SOON, all_there).await;
+    await_served(&app, "sitemap-2026-11-1.xml.gz", "https://de.news.example/a", SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,12 +121,18 @@ impl Scope<'_> {
         Ok(job)
     }
 
-    /// Marks all of a site as stale. Answers with the job that makes it again.
+    /// Marks all of a site as stale. Answers with the job that makes it again. What comes out as it was is not published again,
+    /// unless it is to be rewritten.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn regenerate_site(&self, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+    pub async fn regenerate_site(&self, site: &Site, rewrite: bool, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
+        if rewrite {
+            let forget =
+                sql("UPDATE site_files SET").and(" hash = ", Vec::<u8>::new()).and(" WHERE site_id = ", site.id);
+            tx.execute(forget).await?;
+        }
         let job = regenerate_all(&mut tx, site, now).await?;
         self.note(&mut tx, "site.regenerate", site.slug.to_string(), None).await?;
         tx.commit().await?;
