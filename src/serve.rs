@@ -16,7 +16,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::{redaction::Redaction, tenant::Tenant},
     queue::{Queue, QueueGauges},
-    site::{Does, Storage},
+    site::{Does, Storage, Versions},
     store::{RetentionAges, Store},
     trace::Tracer,
 };
@@ -231,6 +231,7 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<Api
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
+        versions: Versions::new(parts.storage.clone()),
         metrics,
         tracer,
         settings: api_settings(parts)?,
@@ -258,6 +259,7 @@ fn dashboard(parts: &Parts, stop: &CancellationToken) -> anyhow::Result<Dashboar
         store: parts.store.clone(),
         queue: parts.queue.clone(),
         dispatcher: parts.dispatcher.clone(),
+        versions: Versions::new(parts.storage.clone()),
         settings: DashboardSettings {
             tls: settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
             public_origin: settings.public_url.as_deref().and_then(origin_of),

@@ -29,6 +29,7 @@ mod public_files;
 mod publish;
 mod retries;
 mod site_alerts;
+mod site_files;
 mod site_import;
 mod site_lint;
 mod site_media;

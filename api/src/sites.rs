@@ -16,7 +16,7 @@ use postrider_core::{
             zone::Zone,
         },
     },
-    store::{Clock, Hold, PublicFile, Waited},
+    store::{Clock, Hold, Waited},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,7 +28,7 @@ use crate::{
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Faults, Problem},
-    site_alerts, site_import, site_lint, site_media, site_pages, site_publications, site_quarantine,
+    site_alerts, site_files, site_import, site_lint, site_media, site_pages, site_publications, site_quarantine,
     state::ApiState,
     wire::{Time, accepted, created},
 };
@@ -38,8 +38,8 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(create, list))
         .routes(routes!(get, put, delete))
         .routes(routes!(regenerate))
-        .routes(routes!(files))
         .routes(routes!(confirm))
+        .merge(site_files::router())
         .merge(site_pages::router())
         .merge(site_import::router())
         .merge(site_publications::router())
@@ -201,27 +201,6 @@ pub(crate) struct NewSite {
     indexnow: Option<Object<IndexNowJson>>,
     #[schema(value_type = Option<AlertsJson>)]
     alerts: Option<Object<AlertsJson>>,
-}
-
-/// A file that is public.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SiteFile)]
-pub(crate) struct FileJson {
-    locale: String,
-    url: String,
-    /// Before compression.
-    bytes: u64,
-    /// Addresses or items in it.
-    urls: u32,
-    /// When its bytes changed.
-    changed_at: Time,
-}
-
-/// All files that are public.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SiteFiles)]
-pub(crate) struct FileList {
-    data: Vec<FileJson>,
 }
 
 /// What was held and is not any more.
@@ -488,23 +467,4 @@ async fn confirm(
     let (confirmed, job) = caller.scope().confirm_site(&site, UnixMs::now()).await?;
     caller.api.dispatcher().offer(job.as_slice());
     Ok(accepted(Confirmed { confirmed }))
-}
-
-/// Lists what is public of a site, by locale and name.
-#[utoipa::path(get, path = "/v1/sites/{site}/files", tag = "sites", params(("site" = String, Path)),
-    responses((status = 200, body = FileList)))]
-async fn files(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<FileList>, Problem> {
-    let site = find(&caller, &slug).await?;
-    let files = caller.api.store().site_files(site.id, None).await?;
-    let show = |file: PublicFile| {
-        let base = &site.settings.locale(&file.locale)?.base;
-        Some(FileJson {
-            locale: file.locale.to_string(),
-            url: format!("{base}/{}", file.name),
-            bytes: file.bytes,
-            urls: file.urls,
-            changed_at: Time(file.changed_at),
-        })
-    };
-    Ok(Answer(FileList { data: files.into_iter().filter(|file| !file.gone).filter_map(show).collect() }))
 }

@@ -6,6 +6,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::{Id, egress::EgressPolicy, retry::RetrySchedule, tenant::Tenant},
     queue::Queue,
+    site::Versions,
     store::Store,
     trace::Tracer,
 };
@@ -58,6 +59,7 @@ pub struct ApiParts {
     pub store: Store,
     pub queue: Queue,
     pub dispatcher: Dispatcher,
+    pub versions: Versions,
     pub settings: ApiSettings,
     pub metrics: ApiMetrics,
     pub tracer: Tracer,
@@ -87,6 +89,10 @@ impl ApiState {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.parts.queue
+    }
+
+    pub(crate) fn versions(&self) -> &Versions {
+        &self.0.parts.versions
     }
 
     pub(crate) fn dispatcher(&self) -> &Dispatcher {

@@ -89,9 +89,17 @@ impl Api {
         let metrics = ApiMetrics::register(&mut registry);
         let gauges = QueueGauges::register(&mut registry);
         let health = HealthState { store: store.clone(), queue: queue.clone(), gauges, registry: Arc::new(registry) };
-        let public = crate::PublicFiles::new(store.clone(), postrider_core::site::Storage::new(&folder));
-        let parts =
-            ApiParts { store, queue, dispatcher, settings, metrics: metrics.clone(), tracer: Tracer::default() };
+        let storage = postrider_core::site::Storage::new(&folder);
+        let public = crate::PublicFiles::new(store.clone(), storage.clone());
+        let parts = ApiParts {
+            store,
+            queue,
+            dispatcher,
+            versions: postrider_core::site::Versions::new(storage),
+            settings,
+            metrics: metrics.clone(),
+            tracer: Tracer::default(),
+        };
         let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), public, metrics);
         Self { router, folder }
     }

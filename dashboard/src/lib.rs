@@ -56,6 +56,7 @@ mod session;
 mod settings;
 mod shell;
 mod sign_in;
+mod site_files;
 mod sites;
 mod spark;
 mod subject;
@@ -79,6 +80,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::{egress::EgressPolicy, redaction::Redaction, retry::RetrySchedule},
     queue::Queue,
+    site::Versions,
     store::{Store, StoreError},
 };
 use tokio_util::sync::CancellationToken;
@@ -101,6 +103,7 @@ pub struct DashboardParts {
     pub store: Store,
     pub queue: Queue,
     pub dispatcher: Dispatcher,
+    pub versions: Versions,
     pub settings: DashboardSettings,
     /// Ends what would not end by itself.
     pub stop: CancellationToken,
@@ -136,6 +139,7 @@ pub(crate) struct Dashboard {
     store: Store,
     queue: Queue,
     dispatcher: Dispatcher,
+    versions: Versions,
     settings: Arc<DashboardSettings>,
     passwords: Passwords,
     throttle: Throttle,
@@ -149,11 +153,12 @@ pub(crate) struct Dashboard {
 /// # Errors
 /// When the machine does not give the memory that hashing a password takes.
 pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
-    let DashboardParts { store, queue, dispatcher, settings, stop } = parts;
+    let DashboardParts { store, queue, dispatcher, versions, settings, stop } = parts;
     let dashboard = Dashboard {
         store,
         queue,
         dispatcher,
+        versions,
         settings: Arc::new(settings),
         passwords: Passwords::new()?,
         throttle: Throttle::default(),
@@ -177,6 +182,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(edit::router())
         .merge(export::router())
         .merge(sites::router())
+        .merge(site_files::router())
         .merge(operations::router())
         .merge(events::router())
         .merge(event::router())

@@ -123,16 +123,16 @@ struct AlertLine {
     over: Option<Moment>,
 }
 
-struct PublicationLine {
-    id: String,
+pub(crate) struct PublicationLine {
+    pub(crate) id: String,
     locale: String,
     files: u64,
     urls: u64,
     bytes: u64,
-    published: Option<Moment>,
+    pub(crate) published: Option<Moment>,
     /// From the oldest change until it was in its place, and until it was read back.
-    placed_after: Option<String>,
-    read_after: Option<String>,
+    pub(crate) placed_after: Option<String>,
+    pub(crate) read_after: Option<String>,
 }
 
 struct QuarantineLine {
@@ -199,7 +199,7 @@ impl ClockLine {
 }
 
 impl PublicationLine {
-    fn of(one: &SitePublication, now: UnixMs) -> Self {
+    pub(crate) fn of(one: &SitePublication, now: UnixMs) -> Self {
         let after = |at: UnixMs| length(u64::try_from(at.0 - one.accepted_at.0).unwrap_or(0));
         Self {
             id: one.id.to_string(),
@@ -264,7 +264,7 @@ async fn sites(visit: Visit) -> Shown {
     show(&SitesPage { frame: Frame::of(&visit, Section::Sites, "Sites"), rows, pager })
 }
 
-async fn find(visit: &Visit, slug: &str) -> Result<Site, Refusal> {
+pub(crate) async fn find(visit: &Visit, slug: &str) -> Result<Site, Refusal> {
     let slug = slug.parse().map_err(|_| Refusal::NotFound("site"))?;
     visit.scope().site(&slug).await?.ok_or(Refusal::NotFound("site"))
 }

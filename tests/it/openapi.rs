@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Stack};
 
 /// Every call of the HTTP contract.
-const CALLS: [&str; 56] = [
+const CALLS: [&str; 57] = [
     "post /v1/tenants",
     "get /v1/tenants",
     "post /v1/tokens",
@@ -53,6 +53,7 @@ const CALLS: [&str; 56] = [
     "delete /v1/sites/{site}",
     "post /v1/sites/{site}/regenerate",
     "get /v1/sites/{site}/files",
+    "get /v1/sites/{site}/files/{locale}/{name}/changes",
     "post /v1/sites/{site}/confirm",
     "put /v1/sites/{site}/pages/{key}",
     "get /v1/sites/{site}/pages/{key}",

@@ -3,7 +3,9 @@
 
 mod atom;
 mod bounded;
+mod diff;
 mod doubles;
+mod entries;
 mod feed;
 mod gate;
 mod headers;
@@ -19,11 +21,13 @@ mod rss;
 mod shard;
 mod sitemap;
 mod storage;
+mod versions;
 mod xml;
 
 pub use self::{
     atom::Atom,
     bounded::Full,
+    diff::{Became, DiffLine, EntryDiff, FileDiff, LineDiff, SHOWN_MAX, diff},
     doubles::{Double, take_doubles},
     feed::{Enclosure, FEED_BYTES_MAX, Feed, Guid, ITEMS_MAX, Image, Item},
     gate::{Fault, Judged, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
@@ -40,5 +44,6 @@ pub use self::{
     shard::{make_sitemaps, sitemap_name},
     sitemap::{Alternates, BYTES_MAX, Sitemap, SitemapUrl, URLS_MAX},
     storage::{BadBucket, BucketError, Does, Kept, Shelf, Storage, StorageError},
+    versions::{Compared, Versions},
     xml::escaped,
 };

@@ -105,6 +105,9 @@ impl Packed {
 }
 
 impl Label {
+    /// Of a kept file's beginning, what says it.
+    pub(super) const BYTES: usize = HASH_AT + HASH_BYTES;
+
     /// What a kept file's beginning says; `None` where it is none of ours.
     #[must_use]
     pub fn of(gzip: &[u8]) -> Option<Self> {

@@ -110,7 +110,23 @@ impl Storage {
         }
     }
 
-    /// Removes a file. One that is gone is none to remove.
+    /// The version of a file that the public one has replaced; `None` where there is none, and of a bucket, which keeps none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn read_before(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
+        let kept = packed_name(name);
+        match &self.0 {
+            Kind::Folder(folder) => {
+                let (folder, shelf) = (Arc::clone(folder), shelf.clone());
+                let read = tokio::task::spawn_blocking(move || folder.read_before(&shelf, &kept)).await;
+                Ok(read.map_err(io::Error::other)??.map(Bytes::from))
+            }
+            Kind::Bucket(_) => Ok(None),
+        }
+    }
+
+    /// Removes a file, and what it had replaced. One that is gone is none to remove.
     ///
     /// # Errors
     /// When it is still there.

@@ -46,6 +46,7 @@ mod sessions;
 mod site_addresses;
 mod site_alerts;
 mod site_build;
+mod site_files;
 mod site_holds;
 mod site_marks;
 mod site_media;
@@ -106,6 +107,7 @@ pub use self::{
     sessions::SESSION_AGE_MAX,
     site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert},
     site_build::{Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
+    site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
     site_holds::Hold,
     site_marks::Stale,
     site_media::{Looked, MediaPage, Probe, probe_schedule},

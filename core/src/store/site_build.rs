@@ -97,7 +97,7 @@ struct GoneRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct FileRow {
+pub(super) struct FileRow {
     locale: String,
     name: String,
     target: String,
@@ -109,7 +109,7 @@ struct FileRow {
 }
 
 impl FileRow {
-    fn read(self) -> Result<PublicFile, StoreError> {
+    pub(super) fn read(self) -> Result<PublicFile, StoreError> {
         Ok(PublicFile {
             locale: self.locale.parse().map_err(|error| StoreError::unreadable("locale's tag", error))?,
             name: self.name,

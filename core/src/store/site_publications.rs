@@ -75,7 +75,7 @@ const SELECT: &str = "SELECT id, locale, accepted_at, published_at, read_at, fil
 const REMOVED_ROWS: u32 = 500;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     locale: String,
     accepted_at: i64,
@@ -102,7 +102,7 @@ struct Waiting {
 }
 
 impl Row {
-    fn read(self) -> Result<SitePublication, StoreError> {
+    pub(super) fn read(self) -> Result<SitePublication, StoreError> {
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         Ok(SitePublication {
             id: Id::from_uuid(self.id),

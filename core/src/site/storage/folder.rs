@@ -1,13 +1,17 @@
-//! A folder of public files: a file is written beside its place, synced, and put into it at once.
+//! A folder of public files: a file is written beside its place, synced, and put into it at once. What it replaced is kept, in a
+//! folder that no web server is told of.
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use super::{Kept, Shelf};
-use crate::site::pack::unpacked;
+use crate::site::pack::{Label, unpacked};
+
+/// The folder of what was replaced, beside those of the sites.
+const BEFORE: &str = ".before";
 
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
@@ -20,25 +24,44 @@ impl Folder {
     pub(super) fn publish(&self, file: &Kept) -> io::Result<()> {
         let (folder, name) = (self.of(&file.shelf), &file.name);
         fs::create_dir_all(&folder)?;
-        if name.ends_with(".gz") {
-            return put(&folder, name, &file.gzip);
+        let packed = super::packed_name(name);
+        if let Err(error) = self.set_aside(&file.shelf, &packed, Label::of(&file.gzip)) {
+            tracing::warn!(shelf = %file.shelf, name, %error, "what is replaced cannot be kept for comparison");
         }
-        put(&folder, name, &unpacked(&file.gzip)?)?;
-        put(&folder, &format!("{name}.gz"), &file.gzip)
+        if packed != *name {
+            put(&folder, name, &unpacked(&file.gzip)?)?;
+        }
+        put(&folder, &packed, &file.gzip)
+    }
+
+    /// Keeps what is about to be replaced, unless it is replaced by itself: another name of the same bytes, so that nothing is
+    /// written again.
+    fn set_aside(&self, shelf: &Shelf, packed: &str, new: Option<Label>) -> io::Result<()> {
+        let there = self.of(shelf).join(packed);
+        let Some(old) = label_at(&there)? else { return Ok(()) };
+        if new.is_some_and(|new| new.hash == old.hash) {
+            return Ok(());
+        }
+        let aside = self.aside(shelf);
+        fs::create_dir_all(&aside)?;
+        let aside = aside.join(packed);
+        remove(&aside)?;
+        // Not every file system gives a file two names.
+        fs::hard_link(&there, &aside).or_else(|_| fs::copy(&there, &aside).map(|_| ()))
     }
 
     pub(super) fn read(&self, shelf: &Shelf, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.of(shelf).join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some),
-        }
+        read(&self.of(shelf).join(name))
+    }
+
+    /// What a file has replaced.
+    pub(super) fn read_before(&self, shelf: &Shelf, name: &str) -> io::Result<Option<Vec<u8>>> {
+        read(&self.aside(shelf).join(name))
     }
 
     pub(super) fn remove(&self, shelf: &Shelf, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.of(shelf).join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove(&self.of(shelf).join(name))?;
+        remove(&self.aside(shelf).join(name))
     }
 
     /// A folder that is not there has no names.
@@ -52,6 +75,36 @@ impl Folder {
     fn of(&self, shelf: &Shelf) -> PathBuf {
         self.0.join(&shelf.0)
     }
+
+    /// Where what was replaced is.
+    fn aside(&self, shelf: &Shelf) -> PathBuf {
+        self.0.join(BEFORE).join(&shelf.0)
+    }
+}
+
+fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What a file that is there says of itself; `None` where there is none.
+fn label_at(file: &Path) -> io::Result<Option<Label>> {
+    let file = match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut head = Vec::with_capacity(Label::BYTES);
+    file.take(Label::BYTES as u64).read_to_end(&mut head)?;
+    Ok(Label::of(&head))
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -93,11 +146,21 @@ mod tests {
                 assert_eq!(unpacked(&storage.read(&shelf, name).unwrap().unwrap()).unwrap(), text);
             }
         }
+        let file = |name: &str, text: &[u8]| Kept { shelf: shelf.clone(), name: name.to_owned(), gzip: packed(text) };
+        let before = |name: &str| unpacked(&storage.read_before(&shelf, name).unwrap().unwrap()).unwrap();
+        for name in ["sitemap.xml", "sitemap-1.xml.gz"] {
+            // Again what is there already, as where a process ended before it was noted: what it had replaced stays.
+            storage.publish(&file(name, b"two")).unwrap();
+        }
+        assert_eq!([before("sitemap.xml.gz"), before("sitemap-1.xml.gz")], [b"one", b"one"]);
+        storage.publish(&file("sitemap-1.xml.gz", b"three")).unwrap();
+        assert_eq!(before("sitemap-1.xml.gz"), b"two");
         storage.sync(&shelf).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
         storage.remove(&shelf, "sitemap.xml.gz").unwrap();
         storage.remove(&shelf, "sitemap.xml.gz").unwrap();
         assert_eq!(storage.read(&shelf, "sitemap.xml.gz").unwrap(), None);
+        assert_eq!(storage.read_before(&shelf, "sitemap.xml.gz").unwrap(), None);
         fs::remove_dir_all(root).unwrap();
     }
 }
