@@ -37,6 +37,9 @@ pub(crate) struct MediaJson {
     r#type: Option<String>,
     /// In bytes; null: its host does not say.
     length: Option<u64>,
+    /// What the page says of it that names it as an enclosure; null: nothing, or none does.
+    said_type: Option<String>,
+    said_length: Option<u64>,
     /// When a look at it was last asked for.
     asked_at: Time,
     /// When it was last looked at.
@@ -48,7 +51,7 @@ pub(crate) struct MediaJson {
 
 impl From<Media> for MediaJson {
     fn from(media: Media) -> Self {
-        let Media { url, is_image, state, media_type, length_bytes, asked_at, checked_at, fault, .. } = media;
+        let Media { url, is_image, state, media_type, length_bytes, said, asked_at, checked_at, fault, .. } = media;
         let time = |time: UnixMs| Time(time);
         Self {
             url,
@@ -56,6 +59,8 @@ impl From<Media> for MediaJson {
             state: state.as_str(),
             r#type: media_type,
             length: length_bytes,
+            said_type: said.media_type,
+            said_length: said.length_bytes,
             asked_at: time(asked_at),
             checked_at: checked_at.map(time),
             fault,

@@ -57,6 +57,7 @@ mod settings;
 mod shell;
 mod sign_in;
 mod site_files;
+mod site_media;
 mod sites;
 mod spark;
 mod subject;
@@ -183,6 +184,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(export::router())
         .merge(sites::router())
         .merge(site_files::router())
+        .merge(site_media::router())
         .merge(operations::router())
         .merge(events::router())
         .merge(event::router())

@@ -270,6 +270,8 @@ CREATE TABLE site_media (
     state TEXT NOT NULL,
     media_type TEXT NULL,
     length BIGINT NULL,
+    said_type TEXT NULL,
+    said_length BIGINT NULL,
     etag TEXT NULL,
     marks TEXT NOT NULL,
     asked_at BIGINT NOT NULL,
@@ -285,6 +287,8 @@ COMMENT ON COLUMN site_media.is_image IS '1: something names it as an image';
 COMMENT ON COLUMN site_media.state IS 'waiting, good or bad';
 COMMENT ON COLUMN site_media.media_type IS 'what the file itself shows; NULL: it is no file, or nobody has looked';
 COMMENT ON COLUMN site_media.length IS 'bytes; NULL: its host does not say';
+COMMENT ON COLUMN site_media.said_type IS 'what the page says that names it as an enclosure; NULL: nothing, or none does';
+COMMENT ON COLUMN site_media.said_length IS 'likewise, bytes';
 COMMENT ON COLUMN site_media.etag IS 'its host''s tag of what was seen; NULL: it has none';
 COMMENT ON COLUMN site_media.marks IS 'what names it, as JSON: locales and targets as in site_marks';
 COMMENT ON COLUMN site_media.asked_at IS 'when a look at it was last asked for, milliseconds since 1970 UTC';

@@ -185,6 +185,8 @@ CREATE TABLE site_media (
     state TEXT NOT NULL, -- waiting, good or bad
     media_type TEXT NULL, -- what the file itself shows; NULL: it is no file, or nobody has looked
     length INTEGER NULL, -- bytes; NULL: its host does not say
+    said_type TEXT NULL, -- what the page says that names it as an enclosure; NULL: nothing, or none does
+    said_length INTEGER NULL, -- likewise, bytes
     etag TEXT NULL, -- its host's tag of what was seen; NULL: it has none
     marks TEXT NOT NULL, -- what names it, as JSON: locales and targets as in site_marks
     asked_at INTEGER NOT NULL, -- when a look at it was last asked for, milliseconds since 1970 UTC

@@ -28,6 +28,7 @@ mod dashboard_lanes;
 mod dashboard_lists;
 mod dashboard_portal;
 mod dashboard_site_files;
+mod dashboard_site_media;
 mod dashboard_sites;
 mod dashboard_stale;
 mod dashboard_twice;

@@ -32,6 +32,7 @@ mod operations;
 mod plans;
 mod retention;
 mod scope;
+mod site_media;
 mod users;
 
 on_both_stacks!(

@@ -20,7 +20,7 @@ use crate::domain::{
     egress::EndpointUrl,
     site::{
         change::{Mark, NEWS_AGE, Target},
-        media::{Media, MediaState, MediaUse},
+        media::{Media, MediaState, MediaUse, Said},
         page::{Page, PageKey, Translation},
         permalink::Permalink,
         settings::{Locale, Site},
@@ -95,15 +95,26 @@ impl<'a> Latest<'a> {
             .map(|(at, (list, one))| ((-one.link.published_at.0, at), (list, one)))
             .collect();
         for (list, one) in items.into_values() {
-            let image = one.link.image.as_deref().map(|url| (url, true));
-            let enclosure = one.text.enclosure.as_ref().map(|enclosure| (enclosure.url.as_str(), false));
-            for (url, is_image) in image.into_iter().chain(enclosure) {
+            let image = one.link.image.as_deref().map(|url| (url, None));
+            let enclosure = one.text.enclosure.as_ref().map(|enclosure| (enclosure.url.as_str(), Some(enclosure)));
+            for (url, enclosure) in image.into_iter().chain(enclosure) {
                 let place = *places.entry(url).or_insert_with(|| {
-                    uses.push(MediaUse { url: url.to_owned(), is_image: false, marks: Vec::new() });
+                    uses.push(MediaUse {
+                        url: url.to_owned(),
+                        is_image: false,
+                        said: Said::default(),
+                        marks: Vec::new(),
+                    });
                     uses.len() - 1
                 });
                 let mark = (list.locale.tag.clone(), list.target.clone());
-                uses[place].is_image |= is_image;
+                uses[place].is_image |= enclosure.is_none();
+                if let Some(enclosure) = enclosure
+                    && uses[place].said == Said::default()
+                {
+                    let media_type = enclosure.media_type.clone();
+                    uses[place].said = Said { media_type, length_bytes: enclosure.length };
+                }
                 if !uses[place].marks.contains(&mark) {
                     uses[place].marks.push(mark);
                 }

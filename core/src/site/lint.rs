@@ -335,6 +335,7 @@ mod tests {
             state: MediaState::Good,
             media_type: Some(media_type.to_owned()),
             length_bytes: Some(bytes),
+            said: Default::default(),
             etag: None,
             asked_at: NOW,
             checked_at: Some(NOW),

@@ -46,8 +46,13 @@ impl Versions {
     ///
     /// # Errors
     /// When one of both cannot be read.
-    pub async fn compare(&self, site: Id<Site>, locale: &LanguageTag, name: &str) -> Result<Option<Compared>, StorageError> {
-        let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
+    pub async fn compare(
+        &self,
+        site: Id<Site>,
+        locale: &LanguageTag,
+        name: &str,
+    ) -> Result<Option<Compared>, StorageError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(io::Error::other)?;
         let shelf = self.storage.shelf(site, locale);
         for _ in 0..TRIES {
             let after = self.storage.read(&shelf, name).await?;
@@ -55,7 +60,11 @@ impl Versions {
             let Some((before, after)) = before.zip(after) else { return Ok(None) };
             let Some((old, new)) = Label::of(&before).zip(Label::of(&after)) else { break };
             if old.hash != new.hash {
-                let diff = spawn_blocking(move || diff(&before, &after)).await.map_err(io::Error::other)??;
+                let compare = move || {
+                    let _turn = turn;
+                    diff(&before, &after)
+                };
+                let diff = spawn_blocking(compare).await.map_err(io::Error::other)??;
                 return Ok(Some(Compared { before_at: old.changed_at, after_at: new.changed_at, diff }));
             }
         }

@@ -50,6 +50,7 @@ mod site_files;
 mod site_holds;
 mod site_marks;
 mod site_media;
+mod site_media_unnamed;
 mod site_pages;
 mod site_publications;
 mod site_quarantine;
@@ -111,6 +112,7 @@ pub use self::{
     site_holds::Hold,
     site_marks::Stale,
     site_media::{Looked, MediaPage, Probe, probe_schedule},
+    site_media_unnamed::UnnamedMedia,
     site_pages::{PagesChanged, PutPage},
     site_publications::{Clock, PublishedFile, SitePublication, Waited, announcement_retries},
     site_quarantine::{Quarantine, QuarantinePage},

@@ -21,7 +21,7 @@ use crate::domain::{
     retry::RetrySchedule,
     site::{
         change::{Mark, Shard, Target},
-        media::{DOUBTED_FOR, Found, Media, MediaState, MediaUse},
+        media::{DOUBTED_FOR, Found, Media, MediaState, MediaUse, Said},
         page::Link,
         settings::Site,
     },
@@ -34,8 +34,7 @@ const PAGES_LOOKED_AT: u32 = 2_000;
 /// Waits between looks at a file whose host does not answer.
 const RETRIES_S: [f64; 5] = [5.0, 30.0, 120.0, 600.0, 3600.0];
 
-const COLUMNS: &str =
-    "SELECT url, is_image, state, media_type, length, etag, marks, asked_at, checked_at, fault FROM site_media";
+const COLUMNS: &str = "SELECT url, is_image, state, media_type, length, said_type, said_length, etag, marks, asked_at, checked_at, fault FROM site_media";
 
 /// What a job of kind `site.probe` looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +68,8 @@ struct Row {
     state: String,
     media_type: Option<String>,
     length: Option<i64>,
+    said_type: Option<String>,
+    said_length: Option<i64>,
     etag: Option<String>,
     marks: String,
     asked_at: i64,
@@ -84,6 +85,10 @@ impl Row {
             state: self.state.parse().map_err(|error| StoreError::unreadable("file's state", error))?,
             media_type: self.media_type,
             length_bytes: self.length.and_then(|bytes| u64::try_from(bytes).ok()),
+            said: Said {
+                media_type: self.said_type,
+                length_bytes: self.said_length.and_then(|bytes| u64::try_from(bytes).ok()),
+            },
             etag: self.etag,
             asked_at: UnixMs(self.asked_at),
             checked_at: self.checked_at.map(UnixMs),
@@ -152,13 +157,17 @@ impl Store {
             }
             let (mut media, mut marks) = before.unwrap_or_else(|| (unknown(&one.url, now), BTreeSet::new()));
             let named_before = marks.len();
+            let says_other = one.said != Said::default() && media.said != one.said;
+            if says_other {
+                media.said = one.said.clone();
+            }
             marks.extend(one.marks.iter().cloned());
             media.is_image |= one.is_image;
             if is_asked {
                 media.asked_at = now;
                 new.push(probe(site, &one.url, now));
             }
-            if is_asked || marks.len() > named_before {
+            if is_asked || says_other || marks.len() > named_before {
                 rows.push(row(site.id, &media, &marks));
             }
         }
@@ -259,6 +268,7 @@ fn unknown(url: &str, now: UnixMs) -> Media {
         state: MediaState::Waiting,
         media_type: None,
         length_bytes: None,
+        said: Said::default(),
         etag: None,
         asked_at: now,
         checked_at: None,
@@ -267,13 +277,16 @@ fn unknown(url: &str, now: UnixMs) -> Media {
 }
 
 fn row(site: Id<Site>, media: &Media, marks: &BTreeSet<Mark>) -> Vec<Value> {
+    let bytes = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
     vec![
         site.into(),
         media.url.as_str().into(),
         i64::from(media.is_image).into(),
         media.state.as_str().into(),
         media.media_type.clone().into(),
-        media.length_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)).into(),
+        media.length_bytes.map(bytes).into(),
+        media.said.media_type.clone().into(),
+        media.said.length_bytes.map(bytes).into(),
         media.etag.clone().into(),
         write_marks(marks).into(),
         media.asked_at.into(),
@@ -284,10 +297,11 @@ fn row(site: Id<Site>, media: &Media, marks: &BTreeSet<Mark>) -> Vec<Value> {
 
 fn upsert(rows: Vec<Vec<Value>>) -> Sql {
     let insert = "INSERT INTO site_media \
-        (site_id, url, is_image, state, media_type, length, etag, marks, asked_at, checked_at, fault) ";
+        (site_id, url, is_image, state, media_type, length, said_type, said_length, etag, marks, asked_at, checked_at, fault) ";
     sql(insert).rows(rows).then(
         " ON CONFLICT (site_id, url) DO UPDATE SET is_image = excluded.is_image, state = excluded.state, \
-            media_type = excluded.media_type, length = excluded.length, etag = excluded.etag, marks = excluded.marks, \
+            media_type = excluded.media_type, length = excluded.length, said_type = excluded.said_type, \
+            said_length = excluded.said_length, etag = excluded.etag, marks = excluded.marks, \
             asked_at = excluded.asked_at, checked_at = excluded.checked_at, fault = excluded.fault",
     )
 }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{Id, UnixMs, site::settings::Site},
-    store::{PublicFile, StoreError},
+    store::{PublicFile, StoreError, UnnamedMedia},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,7 @@ const PUBLICATIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Looks after all sites until `stop`.
 pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: CancellationToken) {
+    let mut unnamed = UnnamedMedia::default();
     while rest(ROUND, &stop).await {
         if let Err(error) = publisher.attend(&dispatcher).await {
             tracing::warn!(%error, "sites whose jobs are gone could not be looked for; it is tried again");
@@ -34,6 +35,9 @@ pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: Canc
         }
         if let Err(error) = publisher.store.remove_site_publications(UnixMs::now() - PUBLICATIONS_KEPT).await {
             tracing::warn!(%error, "what is known of old publications could not be removed; it is tried again");
+        }
+        if let Err(error) = unnamed.step(&publisher.store, UnixMs::now()).await {
+            tracing::warn!(%error, "images that no page names could not be looked for; it is tried again");
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct Media {
     /// As the file shows it; there where it is a file at all, be it no image where one is wanted.
     pub media_type: Option<String>,
     pub length_bytes: Option<u64>,
+    /// What its owner said of it last, where it is an enclosure.
+    pub said: Said,
     /// As its host says, to be asked for changes alone.
     pub etag: Option<String>,
     /// When somebody was last asked to look.
@@ -78,11 +80,19 @@ impl Media {
     }
 }
 
+/// What its owner says of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    pub media_type: Option<String>,
+    pub length_bytes: Option<u64>,
+}
+
 /// A file that feeds name, and which of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaUse {
     pub url: String,
     pub is_image: bool,
+    pub said: Said,
     pub marks: Vec<Mark>,
 }
 
