@@ -25,11 +25,22 @@ impl Double {
     }
 }
 
+/// Where pages of one shard are, by hash: most shards have no address twice, and need nothing of [`take_doubles`].
+#[derive(Debug, Default)]
+pub struct Addresses {
+    keys: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Addresses {
+    /// Whether its address is there for the first time, for certain.
+    pub fn insert(&mut self, link: &Link) -> bool {
+        self.hashes.insert(self.keys.hash_one((&link.locale, &link.path)))
+    }
+}
+
 /// Takes the links out of `pages` whose addresses are other pages'. `keys` are the pages'.
 pub fn take_doubles(keys: &[String], pages: &mut [Vec<Link>]) -> Vec<Double> {
-    if !has_any(pages) {
-        return Vec::new();
-    }
     let mut holders: HashMap<(LanguageTag, String), usize> = HashMap::new();
     for (at, links) in pages.iter().enumerate() {
         for link in links {
@@ -51,12 +62,6 @@ pub fn take_doubles(keys: &[String], pages: &mut [Vec<Link>]) -> Vec<Double> {
         });
     }
     doubles
-}
-
-/// Whether there may be some, without a copy of anything: most shards have none.
-fn has_any(pages: &[Vec<Link>]) -> bool {
-    let (hasher, mut seen) = (RandomState::new(), HashSet::new());
-    pages.iter().flatten().any(|link| !seen.insert(hasher.hash_one((&link.locale, &link.path))))
 }
 
 fn rank<'a>(keys: &'a [String], pages: &[Vec<Link>], at: usize, of: &Link) -> (i64, &'a str) {

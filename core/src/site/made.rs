@@ -1,7 +1,9 @@
 //! A file that was made of a site, and is not public yet: the gate comes between.
 
+use std::io::Read as _;
+
 use super::{
-    gate::{Fault, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
+    gate::{Fault, JudgedAlternates, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
     news::Publication,
     pack::Packed,
 };
@@ -21,30 +23,40 @@ pub struct Made {
     pub packed: Packed,
 }
 
-impl Made {
-    /// Reads it again as it will be public, with a parser that is not its writer.
+/// Files that were made together on their way to the public.
+#[derive(Debug, Default)]
+pub struct Gate {
+    alternates: JudgedAlternates,
+    /// One file, used again.
+    text: Vec<u8>,
+}
+
+impl Gate {
+    /// Reads a file again as it will be public, with a parser that is not its writer.
     ///
     /// # Errors
     /// The first thing in it that must not be public.
-    pub fn judge(&self, locale: &Locale, now: UnixMs) -> Result<(), Fault> {
-        let (file, base) = (self.packed.reader(), &locale.base);
-        let judged = match &self.target {
-            Target::Shard(_) => judge_urlset(file, base),
+    pub fn judge(&mut self, made: &Made, locale: &Locale, now: UnixMs) -> Result<(), Fault> {
+        let whole = |what| Fault { what, at: String::new() };
+        self.text.clear();
+        self.text.reserve(usize::try_from(made.packed.bytes).unwrap_or(0));
+        let read = made.packed.reader().read_to_end(&mut self.text);
+        read.map_err(|error| whole(format!("it cannot be unpacked: {error}")))?;
+        let (file, base) = (self.text.as_slice(), &locale.base);
+        let urls = match &made.target {
+            Target::Shard(_) => judge_urlset(file, base, &mut self.alternates),
             Target::Index => judge_index(file, base),
             Target::News => {
                 let publication = Publication { name: &locale.publication_name, language: &locale.tag };
                 judge_news(file, base, publication, now)
             }
-            Target::Feed | Target::Section(_) if self.name.ends_with(".json") => judge_json_feed(file, base),
-            Target::Feed | Target::Section(_) if self.name.starts_with("atom") => judge_atom(file, base),
+            Target::Feed | Target::Section(_) if made.name.ends_with(".json") => judge_json_feed(file, base),
+            Target::Feed | Target::Section(_) if made.name.starts_with("atom") => judge_atom(file, base),
             Target::Feed | Target::Section(_) => judge_rss(file, base),
         }?;
-        match judged.urls == self.urls {
+        match urls == made.urls {
             true => Ok(()),
-            false => {
-                let what = format!("{} of {} that were written are in it", judged.urls, self.urls);
-                Err(Fault { what, at: String::new() })
-            }
+            false => Err(whole(format!("{urls} of {} that were written are in it", made.urls))),
         }
     }
 }

@@ -99,8 +99,8 @@ impl Packed {
 
     /// What is in it, read from what will be public.
     #[must_use]
-    pub fn reader(&self) -> impl io::BufRead + '_ {
-        io::BufReader::with_capacity(64 * 1024, GzDecoder::new(self.gzip.as_slice()))
+    pub fn reader(&self) -> impl Read + '_ {
+        GzDecoder::new(self.gzip.as_slice())
     }
 }
 

@@ -1,17 +1,14 @@
 //! The sitemaps of a shard: of each locale one, or more where one would be too large. A page's alternates are written out
 //! once for all of them.
 
-use std::{
-    collections::HashSet,
-    hash::{BuildHasher, RandomState},
-    io,
-};
+use std::{io, iter, ops::Range};
 
 use super::{
     bounded::Full,
     made::Made,
     pack::Packer,
-    sitemap::{Alternates, Sitemap, SitemapUrl},
+    sitemap::{Sitemap, SitemapUrl, push_alternates},
+    xml::escaped,
 };
 use crate::domain::{
     UnixMs,
@@ -19,7 +16,7 @@ use crate::domain::{
         change::{Shard, Target},
         language::LanguageTag,
         page::Link,
-        permalink::Permalink,
+        permalink::{BaseUrl, Permalink},
         settings::{Locale, SiteSettings},
     },
 };
@@ -33,86 +30,123 @@ pub fn sitemap_name(shard: Shard, part: u32) -> String {
     }
 }
 
-/// Makes a shard's sitemaps of some locales, of the links of each of its pages that were published by now.
-///
-/// # Errors
-/// When memory cannot be written, which does not happen.
-pub fn make_sitemaps(
-    site: &SiteSettings,
+/// What the sitemaps of a shard name, of which each locale's are made when they are wanted.
+#[derive(Debug)]
+pub struct ShardPages {
     shard: Shard,
-    pages: &[Vec<Link>],
-    wanted: &[LanguageTag],
     now: UnixMs,
-) -> io::Result<Vec<Made>> {
-    let is_shown = |link: &Link| link.indexable && link.published_at <= now;
-    let locales = site.locales.iter().filter(|locale| wanted.contains(&locale.tag));
-    let mut files: Vec<File<'_>> = locales.map(|locale| File::new(locale, shard)).collect();
-    let mut seen = Seen::default();
-    for links in pages {
-        let shown: Vec<(&Link, Permalink)> = site
-            .locales
-            .iter()
-            .filter_map(|locale| {
-                links.iter().find(|link| link.locale == locale.tag && is_shown(link)).zip(Some(locale))
+    locales: Vec<OfLocale>,
+    /// Addresses, alternates and images as XML, of one page after the other.
+    text: String,
+}
+
+#[derive(Debug)]
+struct OfLocale {
+    tag: LanguageTag,
+    base: BaseUrl,
+    is_default: bool,
+    entries: Vec<Entry>,
+}
+
+/// One translation of one page, by where its parts stand in the text.
+#[derive(Debug)]
+struct Entry {
+    loc: Range<usize>,
+    alternates: Range<usize>,
+    image: Option<Range<usize>>,
+    updated_at: UnixMs,
+}
+
+impl ShardPages {
+    /// Of no page yet; those that were published by `now` are named.
+    #[must_use]
+    pub fn new(site: &SiteSettings, shard: Shard, now: UnixMs) -> Self {
+        let of = |locale: &Locale| OfLocale {
+            tag: locale.tag.clone(),
+            base: locale.base.clone(),
+            is_default: locale.x_default,
+            entries: Vec::new(),
+        };
+        Self { shard, now, locales: site.locales.iter().map(of).collect(), text: String::new() }
+    }
+
+    /// Adds a page by its links.
+    pub fn push(&mut self, links: &[Link]) {
+        let is_shown = |link: &&Link| link.indexable && link.published_at <= self.now;
+        let shown: Vec<(usize, &Link, Permalink)> = (self.locales.iter().enumerate())
+            .filter_map(|(at, locale)| {
+                let link = links.iter().find(|link| link.locale == locale.tag).filter(is_shown)?;
+                Some((at, link, link.permalink(&locale.base)))
             })
-            .filter(|(link, _)| seen.is_first(link))
-            .map(|(link, locale)| (link, link.permalink(&locale.base)))
             .collect();
-        let default = site.locales.iter().find(|locale| locale.x_default);
-        let default = default.and_then(|locale| shown.iter().find(|(link, _)| link.locale == locale.tag));
-        let alternates = match shown.len() {
-            0 => continue,
+        let from = self.text.len();
+        let (locs, alternates) = match shown.as_slice() {
+            [] => return,
             // A page in one language alone is no translation of anything.
-            1 => Alternates::default(),
-            _ => {
-                let all = shown.iter().map(|(link, url)| (&link.locale, url));
-                Alternates::of(all, default.map(|(_, url)| url))
+            [(_, _, url)] => {
+                self.text.push_str(&escaped(url.as_str()));
+                (iter::once(from..self.text.len()).collect(), 0..0)
+            }
+            all => {
+                let default = all.iter().find(|(at, ..)| self.locales[*at].is_default).map(|(_, _, url)| url);
+                let links = all.iter().map(|(_, link, url)| (&link.locale, url));
+                let locs = push_alternates(&mut self.text, links, default);
+                (locs, from..self.text.len())
             }
         };
-        for file in &mut files {
-            if let Some((link, loc)) = shown.iter().find(|(link, _)| link.locale == file.locale.tag) {
-                let image = link.image.as_deref();
-                file.push(SitemapUrl { loc, updated_at: Some(link.updated_at), alternates: &alternates, image })?;
-            }
+        let mut last: Option<(&str, Range<usize>)> = None;
+        for ((at, link, _), loc) in shown.iter().zip(locs) {
+            let (alternates, updated_at) = (alternates.clone(), link.updated_at);
+            let image = link.image.as_deref().map(|image| match &last {
+                Some((before, place)) if *before == image => place.clone(),
+                _ => {
+                    let from = self.text.len();
+                    self.text.push_str(&escaped(image));
+                    last.insert((image, from..self.text.len())).1.clone()
+                }
+            });
+            self.locales[*at].entries.push(Entry { loc, alternates, image, updated_at });
         }
     }
-    let mut made = Vec::new();
-    for file in files {
-        made.extend(file.end()?);
+
+    /// How many addresses the sitemaps of a locale name.
+    #[must_use]
+    pub fn urls(&self, locale: &LanguageTag) -> u32 {
+        self.of(locale).map_or(0, |of| u32::try_from(of.entries.len()).unwrap_or(u32::MAX))
     }
-    Ok(made)
-}
 
-/// Where pages of the shard are, by hash: of two pages at one address only the first is named.
-#[derive(Default)]
-struct Seen {
-    keys: RandomState,
-    hashes: HashSet<u64>,
-}
-
-impl Seen {
-    fn is_first(&mut self, link: &Link) -> bool {
-        let is_first = self.hashes.insert(self.keys.hash_one((link.locale.as_str(), link.path.as_str())));
-        if !is_first {
-            tracing::warn!(locale = %link.locale, path = link.path, "two pages have one address; the sitemap names the first");
+    /// Makes the sitemaps of a locale; none where they would name nothing.
+    ///
+    /// # Errors
+    /// When memory cannot be written, which does not happen.
+    pub fn sitemaps(&self, locale: &LanguageTag) -> io::Result<Vec<Made>> {
+        let Some(of) = self.of(locale) else { return Ok(Vec::new()) };
+        let mut files = Files { locale, shard: self.shard, open: None, made: Vec::new() };
+        for Entry { loc, alternates, image, updated_at } in &of.entries {
+            files.push(SitemapUrl {
+                loc: &self.text[loc.clone()],
+                alternates: &self.text[alternates.clone()],
+                image: image.clone().map(|image| &self.text[image]),
+                updated_at: Some(*updated_at),
+            })?;
         }
-        is_first
+        files.end()
+    }
+
+    fn of(&self, locale: &LanguageTag) -> Option<&OfLocale> {
+        self.locales.iter().find(|of| of.tag == *locale)
     }
 }
 
 /// The sitemaps of one locale.
-struct File<'a> {
-    locale: &'a Locale,
+struct Files<'a> {
+    locale: &'a LanguageTag,
     shard: Shard,
     open: Option<Sitemap<Packer>>,
     made: Vec<Made>,
 }
 
-impl<'a> File<'a> {
-    const fn new(locale: &'a Locale, shard: Shard) -> Self {
-        Self { locale, shard, open: None, made: Vec::new() }
-    }
-
+impl Files<'_> {
     fn push(&mut self, url: SitemapUrl<'_>) -> io::Result<()> {
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -134,7 +168,7 @@ impl<'a> File<'a> {
         let part = u32::try_from(self.made.len()).unwrap_or(u32::MAX - 1) + 1;
         let name = sitemap_name(self.shard, part);
         self.made.push(Made {
-            locale: self.locale.tag.clone(),
+            locale: self.locale.clone(),
             target: Target::Shard(self.shard),
             name,
             urls,
@@ -156,7 +190,7 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::domain::site::permalink::BaseUrl;
+    use crate::{domain::site::permalink::BaseUrl, site::made::Gate};
 
     const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
@@ -185,6 +219,17 @@ mod tests {
         }
     }
 
+    fn made(site: &SiteSettings, pages: &[Vec<Link>]) -> Vec<Made> {
+        let mut shard = ShardPages::new(site, Shard::first_of(UnixMs(1_700_000_000_000)), NOW);
+        pages.iter().for_each(|links| shard.push(links));
+        let made = |locale: &Locale| {
+            let made = shard.sitemaps(&locale.tag).unwrap();
+            assert_eq!(made.iter().map(|one| one.urls).sum::<u32>(), shard.urls(&locale.tag));
+            made
+        };
+        site.locales.iter().flat_map(made).collect()
+    }
+
     fn text(made: &Made) -> String {
         let mut text = String::new();
         made.packed.reader().read_to_string(&mut text).unwrap();
@@ -196,13 +241,12 @@ mod tests {
         let site = site();
         let hidden = Link { indexable: false, ..link("fr", "/c") };
         let pages = [vec![link("de", "/a"), link("en", "/b"), hidden], vec![link("de", "/d")]];
-        let tags: Vec<LanguageTag> = site.locales.iter().map(|locale| locale.tag.clone()).collect();
-        let shard = Shard::first_of(UnixMs(1_700_000_000_000));
-        let made = make_sitemaps(&site, shard, &pages, &tags, NOW).unwrap();
+        let made = made(&site, &pages);
         let names: Vec<_> = made.iter().map(|one| (one.locale.as_str(), one.name.as_str(), one.urls)).collect();
         assert_eq!(names, [("en", "sitemap-2023-11-1.xml.gz", 1), ("de", "sitemap-2023-11-1.xml.gz", 2)]);
+        let mut gate = Gate::default();
         for one in &made {
-            one.judge(site.locale(&one.locale).unwrap(), NOW).unwrap();
+            gate.judge(one, site.locale(&one.locale).unwrap(), NOW).unwrap();
         }
         let links = "<xhtml:link rel=\"alternate\" hreflang=\"en\" href=\"https://en.example/n/b\"/>\
             <xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"https://de.example/n/a\"/>\
@@ -212,30 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn of_two_pages_at_one_address_only_the_first_is_named() {
-        let site = site();
-        let pages = [vec![link("de", "/a"), link("en", "/b")], vec![link("de", "/a"), link("fr", "/c")]];
-        let shard = Shard::first_of(UnixMs(1_700_000_000_000));
-        let tags: Vec<LanguageTag> = site.locales.iter().map(|locale| locale.tag.clone()).collect();
-        let made = make_sitemaps(&site, shard, &pages, &tags, NOW).unwrap();
-        assert_eq!(made.iter().map(|one| one.urls).collect::<Vec<_>>(), [1, 1, 1]);
-        for one in &made {
-            one.judge(site.locale(&one.locale).unwrap(), NOW).unwrap();
-        }
-        assert!(!text(&made[2]).contains("/n/a"), "{}", text(&made[2]));
-    }
-
-    #[test]
     fn a_locale_whose_addresses_do_not_fit_into_one_file_gets_more() {
         let site = site();
         let long = "a".repeat(1_900);
         let pages: Vec<Vec<Link>> =
             (0..8_000).map(|at| ["en", "de", "fr"].map(|tag| link(tag, &format!("/{at}{long}"))).into()).collect();
-        let shard = Shard::first_of(UnixMs(1_700_000_000_000));
-        let made = make_sitemaps(&site, shard, &pages, &["de".parse().unwrap()], NOW).unwrap();
+        let made: Vec<Made> = made(&site, &pages).into_iter().filter(|one| one.locale.as_str() == "de").collect();
         let names: Vec<&str> = made.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["sitemap-2023-11-1.xml.gz", "sitemap-2023-11-1.2.xml.gz"]);
         assert_eq!(made.iter().map(|one| one.urls).sum::<u32>(), 8_000);
-        made.iter().for_each(|one| one.judge(&site.locales[1], NOW).unwrap());
+        let mut gate = Gate::default();
+        made.iter().for_each(|one| gate.judge(one, &site.locales[1], NOW).unwrap());
     }
 }

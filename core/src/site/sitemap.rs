@@ -1,6 +1,9 @@
 //! Sitemaps (sitemaps.org, protocol 0.9) with localised alternates and images, written as a stream.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::Range,
+};
 
 use super::{
     bounded::{Bounded, Bounds, Full},
@@ -19,36 +22,34 @@ const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"
     xmlns:xhtml=\"http://www.w3.org/1999/xhtml\" xmlns:image=\"http://www.google.com/schemas/sitemap-image/1.1\">\n";
 const FOOT: &str = "</urlset>\n";
 
-/// The alternates of one page, which all of its translations have in the same words.
-#[derive(Clone, Debug, Default)]
-pub struct Alternates(String);
-
-impl Alternates {
-    /// Of each language in its order, and of whoever has none of them.
-    #[must_use]
-    pub fn of<'a>(
-        translations: impl IntoIterator<Item = (&'a LanguageTag, &'a Permalink)>,
-        default: Option<&Permalink>,
-    ) -> Self {
-        let mut text = String::new();
-        let mut push = |tag: &str, url: &Permalink| {
-            let url = escaped(url.as_str());
-            text.push_str(&format!("<xhtml:link rel=\"alternate\" hreflang=\"{tag}\" href=\"{url}\"/>"));
-        };
-        translations.into_iter().for_each(|(tag, url)| push(tag.as_str(), url));
-        if let Some(url) = default {
-            push("x-default", url);
-        }
-        Self(text)
+/// Writes the alternates of one page, which all of its translations have in the same words: of each language in its order,
+/// and of whoever has none of them. Answers where the addresses of the languages stand in it.
+pub fn push_alternates<'a>(
+    text: &mut String,
+    translations: impl IntoIterator<Item = (&'a LanguageTag, &'a Permalink)>,
+    default: Option<&Permalink>,
+) -> Vec<Range<usize>> {
+    let mut push = |tag: &str, url: &Permalink| {
+        text.extend(["<xhtml:link rel=\"alternate\" hreflang=\"", tag, "\" href=\""]);
+        let begins = text.len();
+        text.push_str(&escaped(url.as_str()));
+        let place = begins..text.len();
+        text.push_str("\"/>");
+        place
+    };
+    let places = translations.into_iter().map(|(tag, url)| push(tag.as_str(), url)).collect();
+    if let Some(url) = default {
+        push("x-default", url);
     }
+    places
 }
 
-/// One translation of one page.
+/// One translation of one page. Its texts are XML.
 #[derive(Clone, Copy, Debug)]
 pub struct SitemapUrl<'a> {
-    pub loc: &'a Permalink,
+    pub loc: &'a str,
     pub updated_at: Option<UnixMs>,
-    pub alternates: &'a Alternates,
+    pub alternates: &'a str,
     pub image: Option<&'a str>,
 }
 
@@ -76,17 +77,17 @@ impl<W: Write> Sitemap<W> {
         self.one.clear();
         let text = &mut self.one;
         text.push_str("<url><loc>");
-        text.push_str(&escaped(url.loc.as_str()));
+        text.push_str(url.loc);
         text.push_str("</loc>");
         if let Some(at) = url.updated_at {
             text.push_str("<lastmod>");
             text.push_str(&at.in_seconds());
             text.push_str("</lastmod>");
         }
-        text.push_str(&url.alternates.0);
+        text.push_str(url.alternates);
         if let Some(image) = url.image {
             text.push_str("<image:image><image:loc>");
-            text.push_str(&escaped(image));
+            text.push_str(image);
             text.push_str("</image:loc></image:image>");
         }
         text.push_str("</url>\n");
@@ -117,13 +118,15 @@ mod tests {
         let (de, fr): (LanguageTag, LanguageTag) = ("de".parse().unwrap(), "fr".parse().unwrap());
         let link = |host: &str, path: &str| BaseUrl::parse(host).unwrap().permalink(path).unwrap();
         let (one, other) = (link("https://a.example", "/café?x=1&y='"), link("https://b.example", "/b"));
-        let alternates = Alternates::of([(&de, &one), (&fr, &other)], Some(&other));
+        let mut alternates = String::new();
+        let places = push_alternates(&mut alternates, [(&de, &one), (&fr, &other)], Some(&other));
+        assert_eq!(&alternates[places[1].clone()], "https://b.example/b");
         let mut sitemap = Sitemap::begin(Vec::new()).unwrap();
         let url = SitemapUrl {
-            loc: &one,
+            loc: &alternates[places[0].clone()],
             updated_at: Some(UnixMs(1_700_000_000_999)),
             alternates: &alternates,
-            image: Some("https://i.example/?a&b"),
+            image: Some("https://i.example/?a&amp;b"),
         };
         sitemap.push(url).unwrap().unwrap();
         let (text, bytes) = sitemap.end().unwrap();
@@ -143,9 +146,10 @@ mod tests {
     fn a_sitemap_is_full_before_it_has_more_bytes_than_a_sitemap_may_have() {
         let tag: LanguageTag = "de".parse().unwrap();
         let link = BaseUrl::parse("https://a.example").unwrap().permalink(&format!("/{}", "a".repeat(1_900))).unwrap();
-        let alternates = Alternates::of([(&tag, &link); 2], None);
+        let mut alternates = String::new();
+        push_alternates(&mut alternates, [(&tag, &link); 2], None);
         let mut sitemap = Sitemap::begin(io::sink()).unwrap();
-        let url = SitemapUrl { loc: &link, updated_at: None, alternates: &alternates, image: None };
+        let url = SitemapUrl { loc: link.as_str(), updated_at: None, alternates: &alternates, image: None };
         while sitemap.push(url).unwrap().is_ok() {}
         let urls = sitemap.urls();
         let (_, bytes) = sitemap.end().unwrap();

@@ -83,6 +83,15 @@ impl Storage {
         Shelf(format!("{site}/{locale}"))
     }
 
+    /// How many files are best made public with one call.
+    #[must_use]
+    pub const fn at_once(&self) -> usize {
+        match &self.0 {
+            Kind::Folder(_) => 1,
+            Kind::Bucket(_) => bucket::WRITES_AT_ONCE,
+        }
+    }
+
     /// Makes files public, each in place of what was there, and answers for each in turn: of one that could not be kept, what
     /// was there is still there. One whose name does not end in `.gz` lies there as it is too, for those who do not unpack.
     ///

@@ -107,7 +107,7 @@ pub use self::{
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
     site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert},
-    site_build::{Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
+    site_build::{KeptPage, Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
     site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
     site_holds::Hold,
     site_marks::Stale,

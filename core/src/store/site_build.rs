@@ -123,6 +123,21 @@ impl FileRow {
     }
 }
 
+/// A page of which the links are read when they are needed.
+#[derive(Debug)]
+pub struct KeptPage {
+    pub key: String,
+    links: Vec<u8>,
+}
+
+impl KeptPage {
+    /// # Errors
+    /// When they cannot be read.
+    pub fn links(&self) -> Result<Vec<Link>, StoreError> {
+        read_links(&self.links)
+    }
+}
+
 impl Store {
     /// Of one kind of file, what is stale of a site now.
     ///
@@ -170,16 +185,16 @@ impl Store {
         Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now, publications })
     }
 
-    /// The links of a shard's pages and the pages' keys, in the order of these.
+    /// The pages of a shard, in the order of their keys.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn shard_links(&self, site: Id<Site>, shard: Shard) -> Result<(Vec<String>, Vec<Vec<Link>>), StoreError> {
+    pub async fn shard_pages(&self, site: Id<Site>, shard: Shard) -> Result<Vec<KeptPage>, StoreError> {
         let select = sql("SELECT key, links FROM site_pages")
             .and(" WHERE site_id = ", site)
             .and(" AND shard = ", shard.to_sql());
         let rows: Vec<(String, Vec<u8>)> = self.pool.fetch(select.then(" ORDER BY key")).await?;
-        rows.into_iter().map(|(key, links)| Ok((key, read_links(&links)?))).collect()
+        Ok(rows.into_iter().map(|(key, links)| KeptPage { key, links }).collect())
     }
 
     /// Pages in the order of their last publication, newest first, after one of them. Answers with the place of the last, too.

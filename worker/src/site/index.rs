@@ -45,7 +45,7 @@ impl Publisher {
         let shelves: Vec<Shelf> = locales.iter().map(|locale| self.storage.shelf(site.id, &locale.tag)).collect();
         let keys = self.missing_keys(site, &shelves).await?;
         let public = files.into_iter().filter(|file| file.target == Target::Index).collect();
-        let part = Part { site: Arc::clone(site), stale, public, confirmed: Arc::default() };
+        let part = Part { site: Arc::clone(site), stale, public, held: Vec::new() };
         let storage = self.storage.clone();
         let publish = move || {
             // The names of the children outlive a crash of the machine before the index names them.
@@ -57,7 +57,7 @@ impl Publisher {
             for (file, published) in names.into_iter().zip(storage.publish(keys)) {
                 published.map_err(|error| PublishError::Storage { file, error })?;
             }
-            Ok::<_, PublishError>(part.publish(&storage, made))
+            Ok::<_, PublishError>(part.publish_all(&storage, made))
         };
         let done = tokio::task::spawn_blocking(publish).await??;
         self.store.commit_site_part(run, &done.part).await??;

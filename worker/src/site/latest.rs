@@ -37,7 +37,7 @@ impl Publisher {
         targets.dedup();
         let now = UnixMs::now();
         let public = self.store.site_files(site.id, Some(&targets)).await?;
-        let part = Part { site: Arc::clone(site), stale, public, confirmed: Arc::default() };
+        let part = Part { site: Arc::clone(site), stale, public, held: Vec::new() };
         let mut latest = Latest::new(site, &marks, now);
         let (mut after, mut looked_at) = (None, 0);
         while looked_at < PAGES_MAX {
@@ -58,7 +58,8 @@ impl Publisher {
         let media = self.store.site_media(site.id, &urls).await?;
         let MadeLatest { made, ends } = latest.make(&media).map_err(broke)?;
         let storage = self.storage.clone();
-        let done = tokio::task::spawn_blocking(move || part.publish(&storage, made)).await?;
+        let publish = move || part.publish_all(&storage, made);
+        let done = tokio::task::spawn_blocking(publish).await?;
         // Before the marks go: what ends is marked again in time.
         self.store.set_site_timers(site.id, &ends).await?;
         self.store.commit_site_part(run, &done.part).await??;

@@ -6,13 +6,9 @@ use std::{collections::HashMap, sync::Arc};
 use postrider_core::{
     domain::{
         UnixMs,
-        site::{
-            change::{Mark, Target},
-            language::LanguageTag,
-            settings::Site,
-        },
+        site::{change::Mark, language::LanguageTag, settings::Site},
     },
-    site::{Kept, Made, Storage, StorageError},
+    site::{Gate, Kept, Made, Storage, StorageError},
     store::{Hold, PublicFile, SitePart, Stale},
 };
 
@@ -24,8 +20,8 @@ pub(super) struct Part {
     pub(super) stale: Vec<Stale>,
     /// What is public for these marks.
     pub(super) public: Vec<PublicFile>,
-    /// Marks of which somebody has said that it is right to publish them, however few addresses are left.
-    pub(super) confirmed: Arc<[Mark]>,
+    /// Marks whose files stay as they are until somebody has been asked.
+    pub(super) held: Vec<Hold>,
 }
 
 /// What came of it.
@@ -35,71 +31,75 @@ pub(super) struct Done {
     pub(super) failed: Option<PublishError>,
 }
 
+/// A part of which some files are public already.
+pub(super) struct Publishing<'a> {
+    part: Part,
+    storage: &'a Storage,
+    gate: Gate,
+    now: UnixMs,
+    /// What was public, and is not made again so far.
+    before: HashMap<(LanguageTag, String), PublicFile>,
+    /// What passed the gate, and is written soon.
+    passed: Vec<(PublicFile, Kept)>,
+    changed: Vec<PublicFile>,
+    bad: Vec<(Mark, PublishError)>,
+}
+
 impl Part {
-    /// Publishes what was made for the marks. What fails of one keeps the others from nothing.
-    pub(super) fn publish(self, storage: &Storage, made: Vec<Made>) -> Done {
+    pub(super) fn begin(mut self, storage: &Storage) -> Publishing<'_> {
         let key = |file: PublicFile| ((file.locale.clone(), file.name.clone()), file);
-        let mut public: HashMap<(LanguageTag, String), PublicFile> = self.public.iter().cloned().map(key).collect();
-        let (now, mut bad, mut judged) = (UnixMs::now(), Vec::new(), Vec::new());
-        let held = self.held(&made, now);
-        let is_held = |mark: &Mark| held.iter().any(|hold| hold.mark == *mark);
-        for one in made {
-            let mark = (one.locale.clone(), one.target.clone());
-            if is_held(&mark) {
-                continue;
-            }
-            let before = public.remove(&(one.locale.clone(), one.name.clone()));
-            if before.is_some_and(|before| !before.gone && before.hash == one.packed.hash()) {
-                continue;
-            }
-            match self.judge(storage, one, now) {
-                Ok(file) => judged.push(file),
-                Err(error) => bad.push((mark, error)),
-            }
-        }
-        let (files, kept): (Vec<PublicFile>, Vec<Kept>) = judged.into_iter().unzip();
-        let mut changed = Vec::new();
-        for (file, written) in files.into_iter().zip(storage.publish(kept)) {
-            match written {
-                Ok(()) => changed.push(file),
-                Err(error) => bad.push(((file.locale.clone(), file.target.clone()), self.unwritten(&file, error))),
-            }
-        }
-        let is_bad = |mark: &Mark| bad.iter().any(|(other, _)| other == mark);
-        let is_meant =
-            |mark: &Mark| self.stale.iter().any(|stale| stale.mark == *mark) && !is_bad(mark) && !is_held(mark);
-        let gone =
-            public.into_values().filter(|file| !file.gone && is_meant(&(file.locale.clone(), file.target.clone())));
-        changed.extend(gone.map(|file| PublicFile { gone: true, changed_at: now, ..file }));
-        let cleared = self.stale.iter().filter(|stale| !is_bad(&stale.mark)).cloned().collect();
-        let failed = bad.into_iter().next().map(|(_, error)| error);
-        Done { part: SitePart { changed, cleared, held }, failed }
+        let before = std::mem::take(&mut self.public).into_iter().map(key).collect();
+        let (passed, changed, bad) = (Vec::new(), Vec::new(), Vec::new());
+        Publishing { part: self, storage, gate: Gate::default(), now: UnixMs::now(), before, passed, changed, bad }
     }
 
-    /// What lost so many addresses at once that a person is asked first.
-    fn held(&self, made: &[Made], now: UnixMs) -> Vec<Hold> {
-        let mut held = Vec::new();
-        for mark in self.stale.iter().map(|stale| &stale.mark) {
-            if !matches!(mark.1, Target::Shard(_)) || self.confirmed.contains(mark) {
-                continue;
-            }
-            let public = self.public.iter().filter(|file| !file.gone && file.locale == mark.0 && file.target == mark.1);
-            let urls_before: u32 = public.map(|file| file.urls).sum();
-            let made = made.iter().filter(|one| one.locale == mark.0 && one.target == mark.1);
-            let urls_after = made.map(|one| one.urls).sum();
-            if fell_too_far(urls_before, urls_after) {
-                held.push(Hold { mark: mark.clone(), urls_before, urls_after, since: now, confirmed: false });
-            }
+    /// Publishes files of which none is held.
+    pub(super) fn publish_all(self, storage: &Storage, made: Vec<Made>) -> Done {
+        let mut publishing = self.begin(storage);
+        made.into_iter().for_each(|made| publishing.publish(made));
+        publishing.end()
+    }
+}
+
+impl Publishing<'_> {
+    /// Publishes a file that was made for one of the marks. What fails of one keeps the others from nothing.
+    pub(super) fn publish(&mut self, made: Made) {
+        let before = self.before.remove(&(made.locale.clone(), made.name.clone()));
+        if before.is_some_and(|before| !before.gone && before.hash == made.packed.hash()) {
+            return;
         }
-        held
+        let mark = (made.locale.clone(), made.target.clone());
+        match self.judge(made) {
+            Ok(passed) => self.passed.push(passed),
+            Err(error) => self.bad.push((mark, error)),
+        }
+        if self.passed.len() >= self.storage.at_once() {
+            self.write();
+        }
+    }
+
+    /// All that was made is public.
+    pub(super) fn end(mut self) -> Done {
+        self.write();
+        let Part { stale, held, .. } = self.part;
+        let is_bad = |mark: &Mark| self.bad.iter().any(|(other, _)| other == mark);
+        let is_held = |mark: &Mark| held.iter().any(|hold| hold.mark == *mark);
+        let is_meant = |mark: &Mark| stale.iter().any(|stale| stale.mark == *mark) && !is_bad(mark) && !is_held(mark);
+        let gone = (self.before.into_values())
+            .filter(|file| !file.gone && is_meant(&(file.locale.clone(), file.target.clone())));
+        self.changed.extend(gone.map(|file| PublicFile { gone: true, changed_at: self.now, ..file }));
+        let cleared = stale.iter().filter(|stale| !is_bad(&stale.mark)).cloned().collect();
+        let failed = self.bad.into_iter().next().map(|(_, error)| error);
+        Done { part: SitePart { changed: self.changed, cleared, held }, failed }
     }
 
     /// Has the gate read a file that was made.
-    fn judge(&self, storage: &Storage, made: Made, now: UnixMs) -> Result<(PublicFile, Kept), PublishError> {
-        let Some(locale) = self.site.settings.locale(&made.locale) else {
+    fn judge(&mut self, made: Made) -> Result<(PublicFile, Kept), PublishError> {
+        let site = &self.part.site;
+        let Some(locale) = site.settings.locale(&made.locale) else {
             return Err(PublishError::Gate { file: made.name, fault: "its locale is none of the site's".to_owned() });
         };
-        made.judge(locale, now).map_err(|fault| {
+        self.gate.judge(&made, locale, self.now).map_err(|fault| {
             let file = format!("{}/{}", locale.base, made.name);
             PublishError::Gate { file, fault: fault.to_string() }
         })?;
@@ -110,35 +110,31 @@ impl Part {
             name: made.name,
             target: made.target,
             urls: made.urls,
-            changed_at: now,
+            changed_at: self.now,
             gone: false,
         };
-        let shelf = storage.shelf(self.site.id, &public.locale);
-        let kept = Kept { shelf, name: public.name.clone(), gzip: made.packed.dated(now) };
+        let shelf = self.storage.shelf(site.id, &public.locale);
+        let kept = Kept { shelf, name: public.name.clone(), gzip: made.packed.dated(self.now) };
         Ok((public, kept))
     }
 
-    fn unwritten(&self, file: &PublicFile, error: StorageError) -> PublishError {
-        let base = self.site.settings.locale(&file.locale).map(|locale| format!("{}/", locale.base));
-        PublishError::Storage { file: format!("{}{}", base.unwrap_or_default(), file.name), error }
+    fn write(&mut self) {
+        let (files, kept): (Vec<PublicFile>, Vec<Kept>) = std::mem::take(&mut self.passed).into_iter().unzip();
+        for (file, written) in files.into_iter().zip(self.storage.publish(kept)) {
+            match written {
+                Ok(()) => self.changed.push(file),
+                Err(error) => {
+                    let mark = (file.locale.clone(), file.target.clone());
+                    self.bad.push((mark, self.part.unwritten(&file, error)));
+                }
+            }
+        }
     }
 }
 
-/// More than a fifth, and more than one: a fault of a publisher's program takes pages away like this, while a single page is
-/// taken away by people.
-const fn fell_too_far(before: u32, after: u32) -> bool {
-    after + 1 < before && (before - after) * 5 > before
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_than_a_fifth_and_more_than_one_is_too_many_at_once() {
-        let none = [(10, 8), (1, 0), (3, 2), (5, 9), (0, 0)];
-        let too_many = [(10, 7), (2, 0), (100, 79)];
-        assert!(none.iter().all(|(before, after)| !fell_too_far(*before, *after)));
-        assert!(too_many.iter().all(|(before, after)| fell_too_far(*before, *after)));
+impl Part {
+    fn unwritten(&self, file: &PublicFile, error: StorageError) -> PublishError {
+        let base = self.site.settings.locale(&file.locale).map(|locale| format!("{}/", locale.base));
+        PublishError::Storage { file: format!("{}{}", base.unwrap_or_default(), file.name), error }
     }
 }

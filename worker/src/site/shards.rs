@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    io,
     num::NonZero,
     sync::Arc,
 };
@@ -14,11 +13,12 @@ use postrider_core::{
         site::{
             change::{Mark, Shard, Target},
             language::LanguageTag,
+            page::Link,
             settings::Site,
         },
     },
-    site::{make_sitemaps, take_doubles},
-    store::{PublicFile, SiteRun, Stale},
+    site::{Addresses, Double, ShardPages, Storage, take_doubles},
+    store::{Hold, KeptPage, PublicFile, SiteRun, Stale, StoreError},
 };
 use tokio::task::JoinSet;
 
@@ -38,9 +38,9 @@ impl Publisher {
         run: &SiteRun,
     ) -> Result<(Published, Option<PublishError>), Ended> {
         let mut parts = self.stale_shards(site, run).await?;
-        let no_images = Arc::new(match parts.is_empty() {
-            true => HashSet::new(),
-            false => self.store.bad_site_images(site.id).await?,
+        let known = Arc::new(match parts.is_empty() {
+            true => Known::default(),
+            false => self.known(site).await?,
         });
         let (mut published, mut failed) = (Published::default(), None);
         let mut running = JoinSet::new();
@@ -48,8 +48,8 @@ impl Publisher {
             while running.len() < at_once()
                 && let Some((shard, part)) = parts.pop()
             {
-                let (publisher, no_images) = (self.clone(), Arc::clone(&no_images));
-                running.spawn(async move { publisher.publish_shard(shard, part, &no_images).await });
+                let (publisher, known) = (self.clone(), Arc::clone(&known));
+                running.spawn(async move { publisher.publish_shard(shard, part, known).await });
             }
             let Some(ended) = running.join_next().await else { break };
             let done = ended??;
@@ -79,45 +79,134 @@ impl Publisher {
                 public.entry(file.target.clone()).or_default().push(file);
             }
         }
-        let confirmed = self.confirmed(site).await?;
         let part = |(shard, stale)| {
             let public = public.remove(&Target::Shard(shard)).unwrap_or_default();
-            (shard, Part { site: Arc::clone(site), stale, public, confirmed: Arc::clone(&confirmed) })
+            (shard, Part { site: Arc::clone(site), stale, public, held: Vec::new() })
         };
         Ok(shards.into_iter().map(part).collect())
     }
 
-    /// What somebody has said is right although it lost many addresses.
-    async fn confirmed(&self, site: &Site) -> Result<Arc<[Mark]>, Ended> {
+    async fn known(&self, site: &Site) -> Result<Known, StoreError> {
         let holds = self.store.site_holds(site.id).await?;
-        Ok(holds.into_iter().filter(|hold| hold.confirmed).map(|hold| hold.mark).collect())
+        Ok(Known {
+            bad_images: self.store.bad_site_images(site.id).await?,
+            confirmed: holds.into_iter().filter(|hold| hold.confirmed).map(|hold| hold.mark).collect(),
+        })
     }
 
-    async fn publish_shard(&self, shard: Shard, part: Part, no_images: &HashSet<String>) -> Result<Done, PublishError> {
-        let (keys, mut pages) = self.store.shard_links(part.site.id, shard).await?;
-        let doubles = take_doubles(&keys, &mut pages);
-        let again = self.store.keep_doubles(&part.site, (shard, &keys), &doubles, UnixMs::now()).await?;
+    async fn publish_shard(&self, shard: Shard, part: Part, known: Arc<Known>) -> Result<Done, PublishError> {
+        let (kept, now) = (self.store.shard_pages(part.site.id, shard).await?, UnixMs::now());
+        let (site, of) = (Arc::clone(&part.site), Arc::clone(&known));
+        let gather = move || Gathered::of(&site, shard, &kept, &of, now);
+        let Gathered { pages, keys, doubles } = tokio::task::spawn_blocking(gather).await??;
+        let again = self.store.keep_doubles(&part.site, (shard, &keys), &doubles, now).await?;
         self.dispatcher.offer(again.as_slice());
-        if !no_images.is_empty() {
-            for link in pages.iter_mut().flatten() {
-                link.image = link.image.take().filter(|image| !no_images.contains(image));
-            }
-        }
-        let (storage, now) = (self.storage.clone(), UnixMs::now());
-        let make = move || {
-            let wanted: Vec<LanguageTag> = part.stale.iter().map(|stale| stale.mark.0.clone()).collect();
-            let made = make_sitemaps(&part.site.settings, shard, &pages, &wanted, now);
-            let broke = |error: io::Error| PublishError::Storage {
-                file: format!("the sitemaps of {shard}"),
-                error: error.into(),
-            };
-            Ok(part.publish(&storage, made.map_err(broke)?))
-        };
-        tokio::task::spawn_blocking(make).await?
+        let storage = self.storage.clone();
+        tokio::task::spawn_blocking(move || make(part, &pages, &known, &storage)).await?
     }
+}
+
+/// What is known of a site beside its pages.
+#[derive(Debug, Default)]
+struct Known {
+    /// Addresses at which there are none.
+    bad_images: HashSet<String>,
+    /// Marks of which somebody has said that it is right to publish them, however few addresses are left.
+    confirmed: Vec<Mark>,
+}
+
+/// The pages of a shard.
+struct Gathered {
+    pages: ShardPages,
+    keys: Vec<String>,
+    doubles: Vec<Double>,
+}
+
+impl Gathered {
+    fn of(site: &Site, shard: Shard, kept: &[KeptPage], known: &Known, now: UnixMs) -> Result<Self, StoreError> {
+        let mut pages = ShardPages::new(&site.settings, shard, now);
+        let keys = kept.iter().map(|page| page.key.clone()).collect();
+        let mut addresses = Addresses::default();
+        for page in kept {
+            let links = page.links()?;
+            if !links.iter().all(|link| addresses.insert(link)) {
+                return Self::without_doubles(ShardPages::new(&site.settings, shard, now), keys, kept, known);
+            }
+            pages.push(&known.shown(links));
+        }
+        Ok(Self { pages, keys, doubles: Vec::new() })
+    }
+
+    fn without_doubles(
+        mut pages: ShardPages,
+        keys: Vec<String>,
+        kept: &[KeptPage],
+        known: &Known,
+    ) -> Result<Self, StoreError> {
+        let mut links = kept.iter().map(KeptPage::links).collect::<Result<Vec<_>, _>>()?;
+        let doubles = take_doubles(&keys, &mut links);
+        links.into_iter().for_each(|links| pages.push(&known.shown(links)));
+        Ok(Self { pages, keys, doubles })
+    }
+}
+
+impl Known {
+    fn shown(&self, mut links: Vec<Link>) -> Vec<Link> {
+        for link in &mut links {
+            link.image = link.image.take().filter(|image| !self.bad_images.contains(image));
+        }
+        links
+    }
+}
+
+/// Makes and publishes one locale's sitemaps after the other's.
+fn make(mut part: Part, pages: &ShardPages, known: &Known, storage: &Storage) -> Result<Done, PublishError> {
+    part.held = holds(&part, pages, known);
+    let is_held = |mark: &Mark| part.held.iter().any(|hold| hold.mark == *mark);
+    let marks = part.stale.iter().map(|stale| &stale.mark);
+    let locales: Vec<LanguageTag> = marks.filter(|mark| !is_held(mark)).map(|(locale, _)| locale.clone()).collect();
+    let mut publishing = part.begin(storage);
+    for locale in locales {
+        let made = pages.sitemaps(&locale);
+        let file = || format!("a sitemap of {locale}");
+        let made = made.map_err(|error| PublishError::Storage { file: file(), error: error.into() })?;
+        made.into_iter().for_each(|made| publishing.publish(made));
+    }
+    Ok(publishing.end())
+}
+
+/// What lost so many addresses at once that a person is asked first.
+fn holds(part: &Part, pages: &ShardPages, known: &Known) -> Vec<Hold> {
+    let asked = part.stale.iter().map(|stale| &stale.mark).filter(|mark| !known.confirmed.contains(mark));
+    let hold = |mark: &Mark| {
+        let public = part.public.iter().filter(|file| !file.gone && file.locale == mark.0 && file.target == mark.1);
+        let (urls_before, urls_after) = (public.map(|file| file.urls).sum(), pages.urls(&mark.0));
+        let hold = Hold { mark: mark.clone(), urls_before, urls_after, since: UnixMs::now(), confirmed: false };
+        fell_too_far(urls_before, urls_after).then_some(hold)
+    };
+    asked.filter_map(hold).collect()
+}
+
+/// More than a fifth, and more than one: a fault of a publisher's program takes pages away like this, while a single page is
+/// taken away by people.
+const fn fell_too_far(before: u32, after: u32) -> bool {
+    after + 1 < before && (before - after) * 5 > before
 }
 
 /// Shards at once: making one takes a core.
 fn at_once() -> usize {
     std::thread::available_parallelism().map_or(2, NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_fifth_and_more_than_one_is_too_many_at_once() {
+        let none = [(10, 8), (1, 0), (3, 2), (5, 9), (0, 0)];
+        let too_many = [(10, 7), (2, 0), (100, 79)];
+        assert!(none.iter().all(|(before, after)| !fell_too_far(*before, *after)));
+        assert!(too_many.iter().all(|(before, after)| fell_too_far(*before, *after)));
+    }
 }

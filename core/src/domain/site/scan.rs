@@ -45,9 +45,8 @@ pub fn is_certainly_canonical(origin: &str, base: &str, text: &[u8]) -> bool {
     below && text.len() <= URL_CHARS_MAX && is_canonical_rest(rest)
 }
 
-/// The same of what stands behind an origin and begins with a slash; how long all of it is, is the caller's to see.
-#[must_use]
-pub fn is_canonical_rest(rest: &[u8]) -> bool {
+/// The same of what stands behind an origin and begins with a slash.
+fn is_canonical_rest(rest: &[u8]) -> bool {
     let (mut part, mut place, mut all_alone) = (PATH, 0, true);
     while let Some(&byte) = rest.get(place) {
         if PLAIN[usize::from(byte)] & part != 0 {

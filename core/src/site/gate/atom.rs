@@ -1,9 +1,7 @@
 //! Atom feeds.
 
-use std::io::BufRead;
-
 use super::{
-    Fault, Judged,
+    Fault,
     elements::{Format, Values, What, out_of_place, read, root_values, values},
     items::{File, Head, Items, Read, once},
     rss::{push_image, said},
@@ -18,11 +16,11 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that a reader would refuse or misread.
-pub fn judge_atom(file: impl BufRead, base: &BaseUrl) -> Result<Judged, Fault> {
+pub(crate) fn judge_atom(file: &[u8], base: &BaseUrl) -> Result<u32, Fault> {
     let (head, item) = (Head::default(), Read::default());
     let mut atom = Atom { items: Items::of(base), head, item, id: None, has_author: false };
-    let bytes = read(file, &mut atom)?;
-    Ok(Judged { urls: atom.items.count, bytes })
+    read(file, &mut atom)?;
+    Ok(atom.items.count)
 }
 
 struct Atom<'a> {

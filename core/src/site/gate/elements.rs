@@ -1,7 +1,7 @@
 //! Walks through the elements of a produced file, and refuses what none of ours has: names that are bound anew, comments,
 //! entities, text between elements, characters that XML forbids. Namespaces are told by prefixes, which the root declares.
 
-use std::{borrow::Cow, io::BufRead};
+use std::{borrow::Cow, io::BufRead as _};
 
 use quick_xml::{
     Reader,
@@ -15,11 +15,8 @@ use super::Fault;
 
 /// An element's attributes.
 #[derive(Clone, Debug)]
-pub(super) struct Values<'a> {
-    /// As they are written.
-    pub(super) raw: &'a [u8],
-    all: Attributes<'a>,
-}
+pub(super) struct Values<'a>(Attributes<'a>);
+
 /// What is wrong, in words.
 pub(super) type What = String;
 
@@ -34,16 +31,22 @@ pub(super) trait Format {
     fn open(&mut self, path: &str, values: Values<'_>) -> Result<(), What>;
     /// `text` is empty where the element has elements in it.
     fn close(&mut self, path: &str, text: &str) -> Result<(), What>;
+    /// How many of the bytes behind an element were judged before, and need not be read: whole elements within `parent`.
+    fn step_over(&mut self, _parent: &str, _file: &[u8], _at: usize) -> usize {
+        0
+    }
     /// The address that is being read.
     fn at(&self) -> &str;
 }
 
-/// Reads the whole file, and says how many bytes it has.
-pub(super) fn read<F: Format>(file: impl BufRead, format: &mut F) -> Result<u64, Fault> {
+/// Reads the whole file.
+pub(super) fn read<F: Format>(file: &[u8], format: &mut F) -> Result<(), Fault> {
+    if file.len() as u64 > F::BYTES_MAX {
+        return Err(Fault { what: format!("it has more than {} bytes", F::BYTES_MAX), at: String::new() });
+    }
     let mut walk =
         Walk { format, path: String::new(), parents: Vec::new(), text: String::new(), is_leaf: false, has_root: false };
-    let read = walk.read(Reader::from_reader(file));
-    read.map_err(|what| Fault { what, at: format.at().to_owned() })
+    walk.read(file).map_err(|what| Fault { what, at: format.at().to_owned() })
 }
 
 struct Walk<'a, F> {
@@ -58,17 +61,21 @@ struct Walk<'a, F> {
 }
 
 impl<F: Format> Walk<'_, F> {
-    fn read<R: BufRead>(&mut self, mut reader: Reader<R>) -> Result<u64, What> {
-        let mut buffer = Vec::new();
+    fn read(&mut self, file: &[u8]) -> Result<(), What> {
+        let mut reader = Reader::from_reader(file);
         loop {
-            let event = reader.read_event_into(&mut buffer);
+            let event = reader.read_event();
             match event.map_err(|error| format!("it is no well-formed XML: {error}"))? {
                 Event::Start(start) => self.open(&start)?,
                 Event::Empty(start) => {
                     self.open(&start)?;
                     self.close()?;
+                    self.step_over(file, &mut reader);
                 }
-                Event::End(_) => self.close()?,
+                Event::End(_) => {
+                    self.close()?;
+                    self.step_over(file, &mut reader);
+                }
                 Event::Text(text) => self.text(&text)?,
                 Event::GeneralRef(reference) => self.entity(&reference)?,
                 Event::CData(text) => self.cdata(&text)?,
@@ -84,17 +91,19 @@ impl<F: Format> Walk<'_, F> {
                 }
                 Event::Eof => break,
             }
-            buffer.clear();
-            if reader.buffer_position() > F::BYTES_MAX {
-                return Err(format!("it has more than {} bytes", F::BYTES_MAX));
-            }
         }
         self.judge_between()?;
         match (self.has_root, self.path.is_empty()) {
-            (true, true) => Ok(reader.buffer_position()),
+            (true, true) => Ok(()),
             (false, _) => Err("it is empty".to_owned()),
             _ => Err("it ends before its last element does".to_owned()),
         }
+    }
+
+    fn step_over(&mut self, file: &[u8], reader: &mut Reader<&[u8]>) {
+        let at = file.len() - reader.get_ref().len();
+        let bytes = self.format.step_over(&self.path, file, at);
+        reader.stream().consume(bytes);
     }
 
     fn open(&mut self, start: &BytesStart<'_>) -> Result<(), What> {
@@ -115,7 +124,7 @@ impl<F: Format> Walk<'_, F> {
         self.is_leaf = true;
         let mut all = start.attributes();
         all.with_checks(false);
-        self.format.open(&self.path, Values { raw: start.attributes_raw(), all })
+        self.format.open(&self.path, Values(all))
     }
 
     fn close(&mut self) -> Result<(), What> {
@@ -229,7 +238,7 @@ pub(super) fn values<'a, const N: usize>(
     attributes: Values<'a>,
     names: [&str; N],
 ) -> Result<[Option<Value<'a>>; N], What> {
-    sorted(attributes.all, names)
+    sorted(attributes.0, names)
 }
 
 /// The same of the root, whose namespaces are known.
@@ -240,7 +249,7 @@ pub(super) fn root_values<'a, const N: usize>(
     let is_namespace = |attribute: &AttributeRead<'_>| {
         attribute.as_ref().is_ok_and(|attribute| attribute.key.as_ref().starts_with(b"xmlns"))
     };
-    sorted(attributes.all.filter(|attribute| !is_namespace(attribute)), names)
+    sorted(attributes.0.filter(|attribute| !is_namespace(attribute)), names)
 }
 
 type AttributeRead<'a> = Result<Attribute<'a>, AttrError>;

@@ -1,9 +1,7 @@
 //! Indexes of sitemaps.
 
-use std::io::BufRead;
-
 use super::{
-    Fault, Judged,
+    Fault,
     address::{Seen, judge_of_locale},
     elements::{Format, Values, What, out_of_place, read, root_values, values},
     items::once,
@@ -18,12 +16,12 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that search engines would refuse or pass over.
-pub fn judge_index(file: impl BufRead, public: &BaseUrl) -> Result<Judged, Fault> {
+pub(crate) fn judge_index(file: &[u8], public: &BaseUrl) -> Result<u32, Fault> {
     let mut index = Index { public, seen: Seen::default(), loc: None, lastmod: None, count: 0 };
-    let bytes = read(file, &mut index)?;
+    read(file, &mut index)?;
     match index.count {
         0 => Err(Fault { what: "it has no sitemap".to_owned(), at: String::new() }),
-        urls => Ok(Judged { urls, bytes }),
+        urls => Ok(urls),
     }
 }
 
@@ -86,7 +84,7 @@ impl Format for Index<'_> {
 mod tests {
     use super::*;
 
-    fn judged(inner: &str) -> Result<Judged, String> {
+    fn judged(inner: &str) -> Result<u32, String> {
         let text = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><sitemapindex xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">{inner}</sitemapindex>"
         );
@@ -98,7 +96,7 @@ mod tests {
     fn an_index_that_leads_astray_is_refused() {
         let one =
             "<sitemap><loc>https://a.example/sitemaps/1.xml</loc><lastmod>2026-01-31T12:00:00Z</lastmod></sitemap>";
-        assert_eq!(judged(one).map(|judged| judged.urls), Ok(1));
+        assert_eq!(judged(one), Ok(1));
         let entry = |inner: &str| format!("<sitemap><loc>https://a.example/sitemaps/1.xml</loc>{inner}</sitemap>");
         for (inner, words) in [
             (String::new(), "no sitemap"),

@@ -1,11 +1,9 @@
 //! JSON feeds.
 
-use std::io::{BufRead, Read as _};
-
 use serde::Deserialize;
 
 use super::{
-    Fault, Judged,
+    Fault,
     elements::What,
     items::{File, Head, Items, Read},
     times::rfc_3339_of,
@@ -78,23 +76,19 @@ struct Attachment {
 ///
 /// # Errors
 /// The first thing in it that a reader would refuse or misread.
-pub fn judge_json_feed(file: impl BufRead, base: &BaseUrl) -> Result<Judged, Fault> {
+pub(crate) fn judge_json_feed(file: &[u8], base: &BaseUrl) -> Result<u32, Fault> {
     let whole = |what: String| Fault { what, at: String::new() };
-    let mut text = Vec::new();
-    let read = file.take(FEED_BYTES_MAX + 1).read_to_end(&mut text);
-    let bytes = read.map_err(|error| whole(format!("it cannot be read: {error}")))? as u64;
-    if bytes > FEED_BYTES_MAX {
+    if file.len() as u64 > FEED_BYTES_MAX {
         return Err(whole(format!("it has more than {FEED_BYTES_MAX} bytes")));
     }
-    let feed: Feed = serde_json::from_slice(&text).map_err(|error| whole(format!("it is no JSON Feed: {error}")))?;
-    drop(text);
+    let feed: Feed = serde_json::from_slice(file).map_err(|error| whole(format!("it is no JSON Feed: {error}")))?;
     let mut items = Items::of(base);
     for item in &feed.items {
         let judged = judge(&mut items, item, feed.language.as_deref());
         judged.map_err(|what| Fault { what, at: item.url.clone().unwrap_or_default() })?;
     }
     judge_head(&items, &feed).map_err(whole)?;
-    Ok(Judged { urls: items.count, bytes })
+    Ok(items.count)
 }
 
 fn judge(items: &mut Items<'_>, item: &Item, language: Option<&str>) -> Result<(), What> {

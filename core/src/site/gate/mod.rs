@@ -1,6 +1,7 @@
 //! The gate before publication: reads a produced file with a parser that is not its writer, and says what is wrong with it.
 
 mod address;
+mod alternates;
 mod atom;
 mod elements;
 mod index;
@@ -13,18 +14,10 @@ mod urlset;
 #[cfg(test)]
 mod wild;
 
-pub use self::{
-    atom::judge_atom, index::judge_index, json_feed::judge_json_feed, news::judge_news, rss::judge_rss,
-    urlset::judge_urlset,
+pub(crate) use self::{
+    alternates::JudgedAlternates, atom::judge_atom, index::judge_index, json_feed::judge_json_feed, news::judge_news,
+    rss::judge_rss, urlset::judge_urlset,
 };
-
-/// What a good file has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
-    /// Addresses of a sitemap, items of a feed.
-    pub urls: u32,
-    pub bytes: u64,
-}
 
 /// Why a file is not published, with the address at which it was noticed: where one is named, the rest of the file may be
 /// good without it.

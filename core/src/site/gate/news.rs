@@ -1,9 +1,7 @@
 //! News sitemaps of a locale.
 
-use std::io::BufRead;
-
 use super::{
-    Fault, Judged,
+    Fault,
     address::{Seen, judge_of_locale},
     elements::{Format, Values, What, out_of_place, read, root_values, values},
     items::once,
@@ -24,16 +22,11 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that the news index would refuse or pass over.
-pub fn judge_news(
-    file: impl BufRead,
-    base: &BaseUrl,
-    publication: Publication<'_>,
-    now: UnixMs,
-) -> Result<Judged, Fault> {
+pub(crate) fn judge_news(file: &[u8], base: &BaseUrl, publication: Publication<'_>, now: UnixMs) -> Result<u32, Fault> {
     let (seen, article) = (Seen::default(), Article::default());
     let mut news = News { base, publication, now, seen, article, last: None, count: 0 };
-    let bytes = read(file, &mut news)?;
-    Ok(Judged { urls: news.count, bytes })
+    read(file, &mut news)?;
+    Ok(news.count)
 }
 
 struct News<'a> {
@@ -152,7 +145,7 @@ impl News<'_> {
 mod tests {
     use super::*;
 
-    fn judged(inner: &str) -> Result<Judged, String> {
+    fn judged(inner: &str) -> Result<u32, String> {
         let text = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" \
              xmlns:news=\"http://www.google.com/schemas/sitemap-news/0.9\">{inner}</urlset>"
@@ -174,8 +167,8 @@ mod tests {
     #[test]
     fn what_the_news_index_refuses_is_a_fault() {
         let good = article("a", "2026-01-31T11:00:00Z");
-        assert_eq!(judged(&(good.clone() + &article("b", "2026-01-29T12:00:00Z"))).map(|judged| judged.urls), Ok(2));
-        assert_eq!(judged("").map(|judged| judged.urls), Ok(0));
+        assert_eq!(judged(&(good.clone() + &article("b", "2026-01-29T12:00:00Z"))), Ok(2));
+        assert_eq!(judged(""), Ok(0));
         for (inner, words) in [
             (article("a", "2026-01-29T11:59:59Z"), "48 hours ago (at https://a.example/a)"),
             (article("a", "2026-01-31T13:00:00Z"), "to come"),

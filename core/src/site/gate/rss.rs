@@ -1,9 +1,7 @@
 //! RSS feeds.
 
-use std::io::BufRead;
-
 use super::{
-    Fault, Judged,
+    Fault,
     elements::{Format, Value, Values, What, out_of_place, read, root_values, values},
     items::{File, Head, Items, Read, judge_image_type, once},
     times::{rfc_822_of, rfc_3339_of},
@@ -17,11 +15,11 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that a reader would refuse or misread.
-pub fn judge_rss(file: impl BufRead, base: &BaseUrl) -> Result<Judged, Fault> {
+pub(crate) fn judge_rss(file: &[u8], base: &BaseUrl) -> Result<u32, Fault> {
     let mut rss = Rss { items: Items::of(base), head: Head::default(), item: Read::default(), is_whole: false };
-    let bytes = read(file, &mut rss)?;
+    read(file, &mut rss)?;
     match rss.is_whole {
-        true => Ok(Judged { urls: rss.items.count, bytes }),
+        true => Ok(rss.items.count),
         false => Err(Fault { what: "it has no channel".to_owned(), at: String::new() }),
     }
 }

@@ -1,41 +1,36 @@
 //! Sitemaps of a locale: addresses in their canonical form, each named by its own alternates, and none twice.
 
-use std::io::BufRead;
-
 use super::{
-    Fault, Judged,
+    Fault,
     address::{Seen, judge_absolute, judge_of_locale},
+    alternates::{JudgedAlternates, Languages, is_alternate},
     elements::{Format, Values, What, out_of_place, read, root_values, values},
     times::rfc_3339_of,
 };
 use crate::{
-    domain::site::{
-        language::LanguageTag,
-        permalink::{BaseUrl, Permalink, URL_CHARS_MAX},
-        scan::{is_canonical_rest, is_certainly_canonical},
-    },
+    domain::site::permalink::BaseUrl,
     site::sitemap::{BYTES_MAX, URLS_MAX},
 };
 
-const X_DEFAULT: &str = "x-default";
-
-/// Reads a sitemap of a locale.
+/// Reads a sitemap of a locale. Alternates that were judged in a file before, and stand there in the same bytes, are not
+/// read again: all translations of a page have the same ones.
 ///
 /// # Errors
 /// The first thing in it that search engines would refuse or pass over.
-pub fn judge_urlset(file: impl BufRead, base: &BaseUrl) -> Result<Judged, Fault> {
-    let mut urlset =
-        Urlset { base, seen: Seen::default(), languages: Languages::default(), url: Url::default(), urls: 0 };
-    let bytes = read(file, &mut urlset)?;
+pub(crate) fn judge_urlset(file: &[u8], base: &BaseUrl, judged: &mut JudgedAlternates) -> Result<u32, Fault> {
+    let languages = Languages::default();
+    let mut urlset = Urlset { base, seen: Seen::default(), judged, languages, url: Url::default(), urls: 0 };
+    read(file, &mut urlset)?;
     match urlset.urls {
         0 => Err(Fault { what: "it has no address".to_owned(), at: String::new() }),
-        urls => Ok(Judged { urls, bytes }),
+        urls => Ok(urls),
     }
 }
 
 struct Urlset<'a> {
     base: &'a BaseUrl,
     seen: Seen,
+    judged: &'a mut JudgedAlternates,
     languages: Languages,
     url: Url,
     urls: u32,
@@ -46,9 +41,21 @@ struct Urlset<'a> {
 struct Url {
     loc: String,
     has_lastmod: bool,
-    has_alternates: bool,
+    alternates: Reading,
+    /// Addresses of its alternates, by hash.
+    hrefs: Vec<u64>,
     names_itself: bool,
     image_locs: u32,
+}
+
+/// How far the alternates of one `<url>` are read, which follow each other with nothing between.
+#[derive(Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Ahead,
+    /// They begin there in the file.
+    Since(usize),
+    Done,
 }
 
 impl Format for Urlset<'_> {
@@ -103,6 +110,25 @@ impl Format for Urlset<'_> {
         }
     }
 
+    fn step_over(&mut self, parent: &str, file: &[u8], at: usize) -> usize {
+        match (parent, &self.url.alternates, is_alternate(&file[at..])) {
+            ("urlset/url", Reading::Ahead, true) => match self.judged.find(&file[at..]) {
+                Some(known) => {
+                    self.url.alternates = Reading::Done;
+                    self.url.names_itself = known.names(self.judged.hash(&self.url.loc));
+                    return known.bytes();
+                }
+                None => self.url.alternates = Reading::Since(at),
+            },
+            ("urlset/url", Reading::Since(from), false) => {
+                self.judged.push(&file[*from..at], &self.url.hrefs);
+                self.url.alternates = Reading::Done;
+            }
+            _ => {}
+        }
+        0
+    }
+
     fn at(&self) -> &str {
         &self.url.loc
     }
@@ -111,8 +137,9 @@ impl Format for Urlset<'_> {
 impl Url {
     fn restart(&mut self) {
         self.loc.clear();
-        let loc = std::mem::take(&mut self.loc);
-        *self = Self { loc, ..Self::default() };
+        self.hrefs.clear();
+        let (loc, hrefs) = (std::mem::take(&mut self.loc), std::mem::take(&mut self.hrefs));
+        *self = Self { loc, hrefs, ..Self::default() };
     }
 }
 
@@ -133,22 +160,20 @@ impl Urlset<'_> {
         if self.url.loc.is_empty() {
             return Err("an entry does not begin with its address".to_owned());
         }
-        self.url.has_alternates = true;
-        if let Some((known, rest)) = self.languages.expected(attributes.raw)? {
-            self.url.names_itself |= !known.is_default && known.is_at(rest, &self.url.loc);
-            return Ok(());
+        if !matches!(self.url.alternates, Reading::Since(_)) {
+            return Err("its alternates do not follow each other".to_owned());
         }
-        let raw = attributes.raw;
         let [Some(rel), Some(tag), Some(href)] = values(attributes, ["rel", "hreflang", "href"])? else {
             return Err("an alternate lacks its hreflang or href".to_owned());
         };
         if rel.plain() != Some(b"alternate") {
             return Err("a link is no alternate".to_owned());
         }
-        let known = self.languages.find(&tag.text()?)?;
-        let href = href.text()?;
-        known.judge(&href, raw)?;
-        self.url.names_itself |= !known.is_default && *href == *self.url.loc;
+        let (tag, href) = (tag.text()?, href.text()?);
+        if self.languages.judge(&tag, &href)? {
+            self.url.names_itself |= *href == *self.url.loc;
+            self.url.hrefs.push(self.judged.hash(&href));
+        }
         Ok(())
     }
 
@@ -156,7 +181,7 @@ impl Urlset<'_> {
         if self.url.loc.is_empty() {
             return Err("an entry has no address".to_owned());
         }
-        if self.url.has_alternates && !self.url.names_itself {
+        if self.url.alternates != Reading::Ahead && !self.url.names_itself {
             return Err("its alternates do not name itself".to_owned());
         }
         self.urls += 1;
@@ -167,112 +192,18 @@ impl Urlset<'_> {
     }
 }
 
-/// The languages of the file. Nearly every entry has the same ones in the same order, each at its own host: what is written
-/// the same as before, up to that host, is parsed once, and only what stands behind it is looked at again.
-#[derive(Debug, Default)]
-struct Languages {
-    known: Vec<Known>,
-    next: usize,
-    entry: u32,
-}
-
-#[derive(Debug)]
-struct Known {
-    tag: String,
-    is_default: bool,
-    origin: String,
-    /// All that is written up to the end of the origin; empty where the address is not the last that is.
-    before: Vec<u8>,
-    /// The entry that it was last seen in.
-    entry: u32,
-}
-
-impl Languages {
-    fn restart(&mut self) {
-        (self.next, self.entry) = (0, self.entry + 1);
-    }
-
-    /// The language that comes next, with what stands behind its origin, where that is written as ever and canonical.
-    fn expected<'a>(&mut self, raw: &'a [u8]) -> Result<Option<(&Known, &'a [u8])>, What> {
-        let Some(known) = self.known.get_mut(self.next).filter(|known| !known.before.is_empty()) else {
-            return Ok(None);
-        };
-        let rest = raw.strip_prefix(known.before.as_slice()).and_then(|rest| rest.strip_suffix(b"\""));
-        let fits = |rest: &&[u8]| {
-            let plain = rest.starts_with(b"/") && !rest.contains(&b'&');
-            plain && known.origin.len() + rest.len() <= URL_CHARS_MAX && is_canonical_rest(rest)
-        };
-        let Some(rest) = rest.filter(fits) else { return Ok(None) };
-        self.next += 1;
-        known.appear(self.entry)?;
-        Ok(Some((known, rest)))
-    }
-
-    /// The language of a tag that this entry has not had.
-    fn find(&mut self, tag: &str) -> Result<&mut Known, What> {
-        let place = match self.known.iter().position(|known| known.tag == tag) {
-            Some(place) => place,
-            None => self.learn(tag)?,
-        };
-        self.next = place + 1;
-        self.known[place].appear(self.entry)?;
-        Ok(&mut self.known[place])
-    }
-
-    fn learn(&mut self, tag: &str) -> Result<usize, What> {
-        let is_default = tag == X_DEFAULT;
-        if !is_default {
-            let parsed: LanguageTag = tag.parse().map_err(|error| format!("hreflang {tag:?}: {error}"))?;
-            if parsed.as_str() != tag {
-                return Err(format!("hreflang {tag:?} is written {parsed}"));
-            }
-        }
-        let tag = tag.to_owned();
-        self.known.push(Known { tag, is_default, origin: String::new(), before: Vec::new(), entry: 0 });
-        Ok(self.known.len() - 1)
-    }
-}
-
-impl Known {
-    fn appear(&mut self, entry: u32) -> Result<(), What> {
-        match std::mem::replace(&mut self.entry, entry) == entry {
-            true => Err(format!("it has two alternates of {}", self.tag)),
-            false => Ok(()),
-        }
-    }
-
-    fn is_at(&self, rest: &[u8], url: &str) -> bool {
-        url.len() == self.origin.len() + rest.len() && url.as_bytes().ends_with(rest) && url.starts_with(&self.origin)
-    }
-
-    fn judge(&mut self, href: &str, raw: &[u8]) -> Result<(), What> {
-        if !is_certainly_canonical(&self.origin, "", href.as_bytes()) || self.origin.is_empty() {
-            let link = Permalink::parse(href).map_err(|error| format!("the alternate {href:?}: {error}"))?;
-            if link.as_str() != href {
-                return Err(format!("the alternate {href:?} is not canonical; {link} is"));
-            }
-            link.split().0.clone_into(&mut self.origin);
-        }
-        self.before.clear();
-        let before = raw.strip_suffix(b"\"").and_then(|raw| raw.strip_suffix(href.as_bytes()));
-        if let Some(before) = before {
-            self.before.extend_from_slice(before);
-            self.before.extend_from_slice(self.origin.as_bytes());
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::site::permalink::URL_CHARS_MAX;
 
     const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" \
         xmlns:xhtml=\"http://www.w3.org/1999/xhtml\" xmlns:image=\"http://www.google.com/schemas/sitemap-image/1.1\">";
 
-    fn judged(inner: &str) -> Result<Judged, String> {
+    fn judged(inner: &str) -> Result<u32, String> {
         let base = BaseUrl::parse("https://a.example").unwrap();
-        judge_urlset(format!("{HEAD}{inner}</urlset>").as_bytes(), &base).map_err(|fault| fault.to_string())
+        let mut known = JudgedAlternates::default();
+        judge_urlset(format!("{HEAD}{inner}</urlset>").as_bytes(), &base, &mut known).map_err(|fault| fault.to_string())
     }
 
     fn url(inner: &str) -> String {
@@ -290,7 +221,7 @@ mod tests {
         let image = "<image:image><image:loc>https://i.example/1.jpg</image:loc></image:image>";
         let good = url(&format!("<lastmod>2026-01-31T12:00:00Z</lastmod>{links}{image}"));
         let all = judged(&good).unwrap();
-        assert_eq!((all.urls, all.bytes), (1, (HEAD.len() + good.len() + "</urlset>".len()) as u64));
+        assert_eq!(all, 1);
     }
 
     #[test]
@@ -299,9 +230,9 @@ mod tests {
         let link = |path: &str| alternate("de", &format!("https://a.example/{path}"));
         let other = |path: &str| alternate("fr", &format!("https://b.example/{path}"));
         let first = entry("a", &(link("a") + &other("a")));
-        assert_eq!(judged(&(first.clone() + &entry("b", &(link("b") + &other("b"))))).map(|judged| judged.urls), Ok(2));
+        assert_eq!(judged(&(first.clone() + &entry("b", &(link("b") + &other("b"))))), Ok(2));
         let query = entry("b?c=1&amp;d=2", &(link("b?c=1&amp;d=2") + &other("%D0%B1")));
-        assert_eq!(judged(&(first.clone() + &query + &entry("c", &link("c")))).map(|judged| judged.urls), Ok(3));
+        assert_eq!(judged(&(first.clone() + &query + &entry("c", &link("c")))), Ok(3));
         for (links, words) in [
             (link("c") + &other("b"), "do not name itself"),
             (link("b") + &link("b"), "two alternates of de"),
@@ -319,6 +250,46 @@ mod tests {
             let refused = judged(&(first.clone() + &entry("b", &links))).expect_err(&links);
             assert!(refused.contains(words), "{links}: {refused}");
         }
+    }
+
+    #[test]
+    fn alternates_that_are_known_are_judged_as_if_they_were_read() {
+        let links = |path: &str| {
+            alternate("de", &format!("https://a.example/{path}"))
+                + &alternate("fr", &format!("https://b.example/{path}"))
+        };
+        let entry = |path: &str, inner: &str| format!("<url><loc>https://a.example/{path}</loc>{inner}</url>");
+        let file = |inner: &str| format!("{HEAD}{inner}</urlset>");
+        let mut known = JudgedAlternates::default();
+        let mut judged = |base: &str, inner: &str| {
+            let base = BaseUrl::parse(base).unwrap();
+            let fresh = judge_urlset(file(inner).as_bytes(), &base, &mut JudgedAlternates::default());
+            assert_eq!(judge_urlset(file(inner).as_bytes(), &base, &mut known), fresh, "{inner}");
+            fresh.map_err(|fault| fault.to_string())
+        };
+        let pages = entry("a", &links("a")) + &entry("b", &links("b"));
+        assert_eq!(judged("https://a.example", &pages), Ok(2));
+        assert_eq!(judged("https://b.example", &pages.replace("<loc>https://a.", "<loc>https://b.")), Ok(2));
+        for (inner, words) in [
+            (entry("b", &links("a")), "do not name itself"),
+            (entry("a", &(links("a") + &links("a"))), "two alternates of de"),
+            (entry("a", &(links("a") + &alternate("it", "/a"))), "the alternate \"/a\""),
+            (entry("a", &(links("a") + "<lastmod>2026-01-31T12:00:00Z</lastmod>" + &links("a"))), "follow each other"),
+            (entry("a", &(links("a") + "a")), "text where none may be"),
+            (entry("a", &("a".to_owned() + &links("a"))), "text where none may be"),
+            (entry("a", "").replace("</loc>", &(links("a") + "</loc>")), "text where none may be"),
+            (format!("<url>{}</url>", links("a")), "does not begin with its address"),
+            (entry("a", &format!("<image:image>{}</image:image>", links("a"))), "element xhtml:link"),
+            (entry("a", "") + &links("a"), "element xhtml:link"),
+            (entry("a", &links("a").replace("/a\"/>", "/a%e9\"/>")), "no UTF-8"),
+            (entry("a", &links("a").replacen("/>", ">", 1)), "element xhtml:link"),
+        ] {
+            let refused = judged("https://a.example", &inner).expect_err(&inner);
+            assert!(refused.contains(words), "{inner}: {refused}");
+        }
+        let more = links("a") + &alternate("it", "https://c.example/a");
+        assert_eq!(judged("https://a.example", &entry("a", &more)), Ok(1));
+        assert_eq!(judged("https://a.example", &entry("a", &links("a"))), Ok(1));
     }
 
     #[test]
@@ -375,9 +346,9 @@ mod tests {
             assert!(refused.contains(words), "{inner}: {refused}");
         }
         let base = BaseUrl::parse("https://a.example").unwrap();
-        let cut = judge_urlset(HEAD.as_bytes(), &base).unwrap_err();
+        let cut = judge_urlset(HEAD.as_bytes(), &base, &mut JudgedAlternates::default()).unwrap_err();
         assert!(cut.what.contains("ends before"), "{cut}");
-        let latin = judge_urlset([HEAD.as_bytes(), b"<url><loc>https://a.example/\xe9"].concat().as_slice(), &base);
-        assert!(latin.is_err());
+        let latin = [HEAD.as_bytes(), b"<url><loc>https://a.example/\xe9"].concat();
+        assert!(judge_urlset(&latin, &base, &mut JudgedAlternates::default()).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::{
-    Fault, Judged,
+    Fault,
     elements::{Format, Values, What, read, root_values},
     judge_atom, judge_json_feed, judge_rss,
 };
@@ -21,9 +21,8 @@ use crate::{
         },
     },
     site::{
-        Atom, FEED_BYTES_MAX, Feed, Guid, Item, JsonFeed, Latest, Rss,
+        Atom, FEED_BYTES_MAX, Feed, Gate, Guid, Item, JsonFeed, Latest, Rss, ShardPages,
         feed::{MEDIA, tests::Parts},
-        make_sitemaps,
     },
 };
 
@@ -50,7 +49,7 @@ fn json(feed: &Feed<'_>, items: &[Item<'_>]) -> String {
 }
 
 /// The good feed with one of its parts in other words.
-fn refused(good: &str, part: &str, other: &str, judge: impl Fn(&[u8]) -> Result<Judged, Fault>) -> String {
+fn refused(good: &str, part: &str, other: &str, judge: impl Fn(&[u8]) -> Result<u32, Fault>) -> String {
     assert!(good.contains(part), "{part}");
     let fault = judge(good.replacen(part, other, 1).as_bytes()).expect_err(other);
     fault.to_string()
@@ -73,8 +72,8 @@ fn good_feeds_pass_and_are_the_same_for_the_same_content() {
     };
     let items = [parts.item(), Item { enclosure: None, ..bare }];
     let feed = parts.feed();
-    let judged = |text: &str, judged: Result<Judged, Fault>| {
-        assert_eq!(judged.unwrap(), Judged { urls: 2, bytes: text.len() as u64 });
+    let judged = |text: &str, judged: Result<u32, Fault>| {
+        assert_eq!(judged.unwrap(), 2, "{text}");
     };
     judged(&rss(&feed, &items), judge_rss(rss(&feed, &items).as_bytes(), &base()));
     judged(&atom(&feed, &items), judge_atom(atom(&feed, &items).as_bytes(), &base()));
@@ -298,14 +297,17 @@ proptest! {
         let (page, _) = judge(&site.settings, "k&<".parse().unwrap(), [("de".to_owned(), draft)].into());
         let Some(link) = page.translations.first().map(|one| one.link.clone()) else { return Ok(()) };
         let (now, shard) = (link.published_at, Shard::first_of(link.published_at));
-        let mut made = make_sitemaps(&site.settings, shard, &[vec![link]], std::slice::from_ref(&locale.tag), now).unwrap();
+        let mut pages = ShardPages::new(&site.settings, shard, now);
+        pages.push(&[link]);
+        let mut made = pages.sitemaps(&locale.tag).unwrap();
         let marks = [Target::News, Target::Feed].map(|target| (locale.tag.clone(), target));
         let mut latest = Latest::new(&site, &marks, now);
         latest.take(&[page], now);
         made.extend(latest.make(&HashMap::new()).unwrap().made);
         prop_assert_eq!(made.len(), 5);
+        let mut gate = Gate::default();
         for one in made {
-            prop_assert_eq!(one.judge(&locale, now).map_err(|fault| fault.to_string()), Ok(()), "{}", one.name);
+            prop_assert_eq!(gate.judge(&one, &locale, now).map_err(|fault| fault.to_string()), Ok(()), "{}", one.name);
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
 mod refusal;
 
 /// Files of one call that are sent at the same time.
-const WRITES_AT_ONCE: usize = 16;
+pub(super) const WRITES_AT_ONCE: usize = 16;
 /// How long one file may take, with all tries of it.
 const WRITE_MAX: Duration = Duration::from_secs(60);
 /// Readers wait no longer for a file, nor for their turn.
