@@ -66,6 +66,7 @@ mod sites;
 mod sites_alerts;
 mod sites_announced;
 mod sites_outputs;
+mod sites_soak;
 mod sites_wild;
 mod standard_webhooks;
 mod store;
