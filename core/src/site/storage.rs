@@ -3,8 +3,9 @@
 
 mod bucket;
 mod folder;
+mod left_over;
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use object_store::client::HttpConnector;
@@ -147,6 +148,18 @@ impl Storage {
             }
         }
         Ok(())
+    }
+
+    /// Removes what processes that ended while they wrote had begun before a time. Answers with how many files that were: none of
+    /// a bucket, in which nothing is begun that can be seen.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or a file not removed.
+    pub fn remove_left_over(&self, before: SystemTime) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Folder(folder) => folder.remove_left_over(before),
+            Kind::Bucket(_) => Ok(0),
+        }
     }
 
     /// Has the names of a shelf outlive a crash of the machine. Of a bucket they do so from the first.

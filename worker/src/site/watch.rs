@@ -1,7 +1,11 @@
 //! What no change of a page brings about: a job for what is stale where none will run, and the removal of files that no
 //! index has named for a while.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    time::{Duration, Instant, SystemTime},
+};
 
 use postrider_core::{
     dispatch::Dispatcher,
@@ -17,13 +21,25 @@ const ROUND: Duration = Duration::from_secs(5);
 /// How long a file stays that no index names: whoever has read the index before may come for it.
 const GONE_REST: Duration = Duration::from_secs(600);
 
+/// How often it is looked for what processes that were killed have left, and how old that is at least: nobody writes on a file for
+/// so long.
+const SWEEP: Duration = Duration::from_secs(3_600);
+const LEFT_FOR: Duration = Duration::from_secs(3_600);
+
 /// How long it is known what was published when.
 const PUBLICATIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Looks after all sites until `stop`.
 pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: CancellationToken) {
     let mut unnamed = UnnamedMedia::default();
+    let mut swept: Option<Instant> = None;
     while rest(ROUND, &stop).await {
+        if swept.is_none_or(|at| at.elapsed() > SWEEP) {
+            swept = Some(Instant::now());
+            if let Err(error) = publisher.sweep(SystemTime::now() - LEFT_FOR).await {
+                tracing::warn!(%error, "what was left beside public files could not be removed; it is tried again in an hour");
+            }
+        }
         if let Err(error) = publisher.attend(&dispatcher).await {
             tracing::warn!(%error, "sites whose jobs are gone could not be looked for; it is tried again");
         }
@@ -61,6 +77,16 @@ impl Publisher {
                 return Ok(());
             }
         }
+    }
+
+    async fn sweep(&self, before: SystemTime) -> io::Result<()> {
+        let storage = self.storage.clone();
+        let swept = tokio::task::spawn_blocking(move || storage.remove_left_over(before)).await;
+        let files = swept.map_err(io::Error::other)??;
+        if files > 0 {
+            tracing::info!(files, "what a process that ended had left beside public files is removed");
+        }
+        Ok(())
     }
 
     async fn remove_gone(&self, before: UnixMs) -> Result<(), PublishError> {

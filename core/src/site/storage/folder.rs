@@ -5,9 +5,10 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use super::{Kept, Shelf};
+use super::{Kept, Shelf, left_over};
 use crate::site::pack::{Label, unpacked};
 
 /// The folder of what was replaced, beside those of the sites.
@@ -64,6 +65,10 @@ impl Folder {
         remove(&self.aside(shelf).join(name))
     }
 
+    pub(super) fn remove_left_over(&self, before: SystemTime) -> io::Result<usize> {
+        left_over::remove(&self.0, before)
+    }
+
     /// A folder that is not there has no names.
     pub(super) fn sync(&self, shelf: &Shelf) -> io::Result<()> {
         match File::open(self.of(shelf)) {
@@ -108,7 +113,7 @@ fn label_at(file: &Path) -> io::Result<Option<Label>> {
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let beside = folder.join(format!(".{name}.{}.new", uuid::Uuid::now_v7().simple()));
+    let beside = folder.join(left_over::beside(name));
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_data()?;
