@@ -33,6 +33,7 @@ mod plans;
 mod retention;
 mod scope;
 mod site_media;
+mod sites;
 mod users;
 
 on_both_stacks!(

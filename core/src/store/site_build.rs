@@ -269,12 +269,17 @@ impl Store {
         Ok(if is_current { Ok(()) } else { Err(Overtaken) })
     }
 
-    /// Files that no index has named since `before`.
+    /// Files that no index has named since `before`, without those for which something is stale: they may be on their way back,
+    /// and lie in their places before anything here says so.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn gone_site_files(&self, before: UnixMs) -> Result<Vec<(Id<Site>, PublicFile)>, StoreError> {
         let select = sql("SELECT site_id").then(FILE_COLUMNS).and(" WHERE gone = 1 AND changed_at < ", before);
+        let select = select.then(
+            " AND NOT EXISTS (SELECT 1 FROM site_marks m WHERE m.site_id = site_files.site_id \
+                AND m.locale = site_files.locale AND m.target = site_files.target)",
+        );
         let rows: Vec<GoneRow> = self.pool.fetch(select.and(" LIMIT ", GONE_ROWS)).await?;
         rows.into_iter().map(|row| Ok((Id::from_uuid(row.site_id), row.file.read()?))).collect()
     }
