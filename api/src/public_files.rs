@@ -32,7 +32,7 @@ const PLACES_MAX: u64 = 10_000;
 pub struct PublicFiles {
     store: Store,
     storage: Storage,
-    /// By scheme, host and folder.
+    /// By host and folder.
     places: Cache<String, Option<(Id<Site>, LanguageTag)>>,
 }
 
@@ -78,8 +78,7 @@ impl PublicFiles {
     }
 
     async fn look_up(&self, place: &str) -> Result<Option<(Id<Site>, LanguageTag)>, StoreError> {
-        let bases = ["https", "http"].map(|scheme| format!("{scheme}://{place}"));
-        Ok(self.store.site_at(&bases).await?.map(|(site, locale)| (site.id, locale)))
+        Ok(self.store.site_at(place).await?.map(|(site, locale)| (site.id, locale)))
     }
 }
 

@@ -31,7 +31,7 @@ CREATE TABLE site_locales (
     CONSTRAINT site_locales_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 );
 COMMENT ON TABLE site_locales IS 'Where each locale of a site is.';
-COMMENT ON COLUMN site_locales.base IS 'scheme, host and path that its pages begin with, canonical';
+COMMENT ON COLUMN site_locales.base IS 'host, port and path that its pages begin with, canonical; a server is not told the scheme';
 COMMENT ON COLUMN site_locales.site_id IS 'the site';
 COMMENT ON COLUMN site_locales.locale IS 'its language tag';
 CREATE INDEX site_locales_by_site ON site_locales (site_id);

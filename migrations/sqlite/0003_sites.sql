@@ -16,7 +16,7 @@ CREATE TABLE sites (
 
 -- Where each locale of a site is.
 CREATE TABLE site_locales (
-    base TEXT NOT NULL, -- scheme, host and path that its pages begin with, canonical
+    base TEXT NOT NULL, -- host, port and path that its pages begin with, canonical; a server is not told the scheme
     site_id BLOB NOT NULL, -- the site
     locale TEXT NOT NULL, -- its language tag
     CONSTRAINT site_locales_pk PRIMARY KEY (base),

@@ -449,6 +449,9 @@ async fn a_site_is_its_tenants_own(stack: Stack) {
     assert_eq!(other.all("/v1/sites").await, Vec::<Value>::new());
     let taken = json!({ "slug": "news", "locales": [{ "tag": "de", "base_url": format!("https://{DE}/"), "publication_name": "N" }] });
     other.post("/v1/sites").json(&taken).send().await.expect_problem(409, "exists");
+    // Who asks for a file does not say by which scheme.
+    let by_http = json!({ "slug": "news", "locales": [{ "tag": "de", "base_url": format!("http://{DE}"), "publication_name": "N" }] });
+    other.post("/v1/sites").json(&by_http).send().await.expect_problem(409, "exists");
     site.client.delete("/v1/sites/news").send().await.expect(204);
     other.post("/v1/sites").json(&taken).send().await.expect(201);
 }
@@ -463,6 +466,7 @@ async fn a_site_that_cannot_be_is_refused_by_place(stack: Stack) {
         (json!([locale("es-LATAM", "https://a.example")]), "/locales/0/tag", "LATAM"),
         (json!([locale("eng", "https://a.example")]), "/locales/0/tag", "ISO 639-1: en"),
         (json!([locale("en", "a.example")]), "/locales/0/base_url", "https://"),
+        (json!([locale("en", "https://a.example#top")]), "/locales/0/base_url", "fragment"),
         (
             json!([locale("en", "https://a.example"), locale("de", "https://A.example/")]),
             "/locales/1/base_url",

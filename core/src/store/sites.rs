@@ -159,14 +159,13 @@ impl Store {
         row.map(Row::read).transpose()
     }
 
-    /// The locale whose base is one of these, the longest first.
+    /// The locale whose base is at this host and path.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn site_at(&self, bases: &[String]) -> Result<Option<(Site, LanguageTag)>, StoreError> {
-        let select = sql("SELECT site_id, locale FROM site_locales WHERE base").any(bases.iter().map(String::as_str));
-        let found: Option<(Uuid, String)> =
-            self.pool.fetch_one(select.then(" ORDER BY LENGTH(base) DESC LIMIT 1")).await?;
+    pub async fn site_at(&self, place: &str) -> Result<Option<(Site, LanguageTag)>, StoreError> {
+        let select = sql("SELECT site_id, locale FROM site_locales").and(" WHERE base = ", place);
+        let found: Option<(Uuid, String)> = self.pool.fetch_one(select).await?;
         let Some((site, locale)) = found else { return Ok(None) };
         let locale = locale.parse().map_err(|error| StoreError::unreadable("locale's tag", error))?;
         Ok(self.site_by_id(Id::from_uuid(site)).await?.map(|site| (site, locale)))
@@ -203,7 +202,7 @@ fn regeneration(site: &Site, now: UnixMs) -> NewJob {
 async fn place_locales(tx: &mut Tx<'_>, site: &Site) -> Result<(), StoreError> {
     tx.execute(sql("DELETE FROM site_locales").and(" WHERE site_id = ", site.id)).await?;
     let row = |locale: &crate::domain::site::settings::Locale| {
-        vec![locale.base.to_string().into(), site.id.into(), locale.tag.as_str().into()]
+        vec![locale.base.place().into(), site.id.into(), locale.tag.as_str().into()]
     };
     for run in tx.dialect().runs(site.settings.locales.iter().map(row).collect()) {
         let insert = sql("INSERT INTO site_locales (base, site_id, locale) ").rows(run);

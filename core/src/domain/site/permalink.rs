@@ -65,9 +65,12 @@ pub enum AddressRefused {
 
 impl BaseUrl {
     /// # Errors
-    /// Where it is no absolute address of http or https without a query.
+    /// Where it is no absolute address of http or https without a query and a fragment.
     pub fn parse(text: &str) -> Result<Self, AddressRefused> {
         let (origin, host, rest) = split(text)?;
+        if rest.contains('#') {
+            return Err(AddressRefused::Fragment);
+        }
         if rest.contains('?') {
             return Err(AddressRefused::BaseQuery);
         }
@@ -85,6 +88,13 @@ impl BaseUrl {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Host, port and path. No two locales have the same: who is asked for a file does not see the scheme.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let host = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
+        format!("{host}{}", self.path)
     }
 
     /// What the paths of its pages begin with, without a slash at the end.
@@ -354,6 +364,22 @@ mod tests {
             assert!(refused.contains(words), "{text}: {refused}");
         }
         assert_eq!(link(&format!("/{}", "é".repeat(400))), Err(AddressRefused::TooLong(2_433)));
+    }
+
+    #[test]
+    fn a_base_is_a_host_and_a_path_and_no_more() {
+        for (text, words) in [
+            ("https://a.example#top", "fragment"),
+            ("https://a.example/#top", "fragment"),
+            ("https://a.example/?q", "no query"),
+            ("https://u@a.example", "user or a password"),
+        ] {
+            let refused = BaseUrl::parse(text).expect_err(text).to_string();
+            assert!(refused.contains(words), "{text}: {refused}");
+        }
+        let place = |text| BaseUrl::parse(text).unwrap().place();
+        assert_eq!([place("https://A.example/"), place("http://a.example:80")], ["a.example", "a.example"]);
+        assert_eq!(place("https://a.example:8443/é/"), "a.example:8443/%C3%A9");
     }
 
     proptest! {

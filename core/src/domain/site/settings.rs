@@ -178,7 +178,7 @@ impl SiteSettings {
             if !tags.insert(&locale.tag) {
                 faults.push((format!("/locales/{at}/tag"), format!("{} is there twice", locale.tag)));
             }
-            if !bases.insert(locale.base.to_string()) {
+            if !bases.insert(locale.base.place()) {
                 let words = format!("{} is there twice; each locale has a host or a path of its own", locale.base);
                 faults.push((format!("/locales/{at}/base_url"), words));
             }
