@@ -28,7 +28,7 @@ async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
     };
     let settings = SiteSettings::new(vec![locale]);
     let site = scope.create_site(&"news".parse().unwrap(), &settings, at.now).await.unwrap();
-    scope.regenerate_site(&site, at.now).await.unwrap();
+    scope.regenerate_site(&site, false, at.now).await.unwrap();
     let run = at.store.begin_site_run(site.id, at.now).await.unwrap();
     let gone = PublicFile {
         locale: "de".parse().unwrap(),
@@ -45,6 +45,6 @@ async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
     let later = at.now + Duration::from_secs(1);
     assert_eq!(at.store.gone_site_files(later).await.unwrap(), [(site.id, gone)]);
     // A regeneration may have put it into its place again, and not said so yet.
-    scope.regenerate_site(&site, later).await.unwrap();
+    scope.regenerate_site(&site, false, later).await.unwrap();
     assert_eq!(at.store.gone_site_files(later).await.unwrap(), []);
 }
