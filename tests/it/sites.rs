@@ -367,6 +367,7 @@ async fn a_page_of_later_is_not_public_before(stack: Stack) {
     site.put("later", "/later", "/apres", &from_now(25_000)).await;
     site.put("now", "/now", "/maintenant", &from_now(-1_000)).await;
     site.await_address(DE, "", "https://de.news.example/now").await;
+    site.await_address(FR, "/fr", "https://news.example/fr/maintenant").await;
     let feed = || site.read(FR, "/fr/feed.xml");
     let (feed, _) = eventually("the feed is public", SOON, feed).await;
     assert_eq!(site.addresses(FR, "/fr").await, ["https://news.example/fr/maintenant"]);
