@@ -112,10 +112,10 @@ impl Scope<'_> {
             .and(", updated_at = ", now)
             .and(" WHERE id = ", site.id);
         tx.execute(update).await?;
+        let [before, after] = [&site.settings, settings].map(|settings| serde_json::to_value(settings).ok());
+        self.note(&mut tx, "site.update", site.slug.to_string(), (before, after)).await?;
         let site = Site { settings: settings.clone(), ..site.clone() };
         place_locales(&mut tx, &site).await?;
-        let before = serde_json::to_value(&site.settings).ok();
-        self.note(&mut tx, "site.update", site.slug.to_string(), (before, serde_json::to_value(settings).ok())).await?;
         let job = regenerate_all(&mut tx, &site, now).await?;
         tx.commit().await?;
         Ok(job)
