@@ -111,11 +111,7 @@ impl Storage {
     pub async fn read(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
         let kept = packed_name(name);
         match &self.0 {
-            Kind::Folder(folder) => {
-                let (folder, shelf) = (Arc::clone(folder), shelf.clone());
-                let read = tokio::task::spawn_blocking(move || folder.read(&shelf, &kept)).await;
-                Ok(read.map_err(io::Error::other)??.map(Bytes::from))
-            }
+            Kind::Folder(folder) => read_beside(folder, shelf, kept, Folder::read).await,
             Kind::Bucket(bucket) => Ok(bucket.read(shelf, &kept).await?),
         }
     }
@@ -125,13 +121,8 @@ impl Storage {
     /// # Errors
     /// When it cannot be read.
     pub async fn read_before(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
-        let kept = packed_name(name);
         match &self.0 {
-            Kind::Folder(folder) => {
-                let (folder, shelf) = (Arc::clone(folder), shelf.clone());
-                let read = tokio::task::spawn_blocking(move || folder.read_before(&shelf, &kept)).await;
-                Ok(read.map_err(io::Error::other)??.map(Bytes::from))
-            }
+            Kind::Folder(folder) => read_beside(folder, shelf, packed_name(name), Folder::read_before).await,
             Kind::Bucket(_) => Ok(None),
         }
     }
@@ -172,6 +163,21 @@ impl Storage {
             Kind::Bucket(_) => Ok(()),
         }
     }
+}
+
+/// What reads one of a file's versions.
+type ReadOf = fn(&Folder, &Shelf, &str) -> io::Result<Option<Vec<u8>>>;
+
+/// Reads of a folder beside what answers others.
+async fn read_beside(
+    folder: &Arc<Folder>,
+    shelf: &Shelf,
+    kept: String,
+    read: ReadOf,
+) -> Result<Option<Bytes>, StorageError> {
+    let (folder, shelf) = (Arc::clone(folder), shelf.clone());
+    let read = tokio::task::spawn_blocking(move || read(&folder, &shelf, &kept)).await;
+    Ok(read.map_err(io::Error::other)??.map(Bytes::from))
 }
 
 impl StorageError {

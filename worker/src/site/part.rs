@@ -59,6 +59,11 @@ impl Part {
         made.into_iter().for_each(|made| publishing.publish(made));
         publishing.end()
     }
+
+    fn unwritten(&self, file: &PublicFile, error: StorageError) -> PublishError {
+        let base = self.site.settings.locale(&file.locale).map(|locale| format!("{}/", locale.base));
+        PublishError::Storage { file: format!("{}{}", base.unwrap_or_default(), file.name), error }
+    }
 }
 
 impl Publishing<'_> {
@@ -129,12 +134,5 @@ impl Publishing<'_> {
                 }
             }
         }
-    }
-}
-
-impl Part {
-    fn unwritten(&self, file: &PublicFile, error: StorageError) -> PublishError {
-        let base = self.site.settings.locale(&file.locale).map(|locale| format!("{}/", locale.base));
-        PublishError::Storage { file: format!("{}{}", base.unwrap_or_default(), file.name), error }
     }
 }
