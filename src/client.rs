@@ -4,6 +4,7 @@ use std::{error::Error, time::Duration};
 
 use anyhow::{anyhow, bail};
 use clap::Args;
+use postrider_core::domain::limits::PAGE_ROWS_MAX;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -53,6 +54,21 @@ impl Server {
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.call(Method::GET, path, None, None).await
+    }
+
+    /// Every row of a list, page after page.
+    pub(crate) async fn all(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let mut page = self.get(&format!("{path}?limit={PAGE_ROWS_MAX}{cursor}")).await?;
+            if let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) {
+                rows.extend(data);
+            }
+            match text_of(&page, "next_cursor") {
+                "" => return Ok(rows),
+                next => cursor = format!("&cursor={next}"),
+            }
+        }
     }
 
     /// Posts `body`, which is JSON, with an idempotency key where one is given.

@@ -1,13 +1,13 @@
-//! `/v1/sites/{site}/files`: what is public of a site, and what changed in a file with its last publication.
+//! `/v1/sites/{site}/files`: what is public of a site, how it stands, and what changed in a file with its last publication.
 
 use axum::{
     Json as Answer,
     extract::{Path, rejection::PathRejection},
 };
 use postrider_core::{
-    domain::site::language::LanguageTag,
+    domain::site::{language::LanguageTag, settings::Site},
     site::{Compared, EntryDiff, FileDiff, LineDiff},
-    store::PublicFile,
+    store::{FilePage, FileState, PublicFile, SiteFile},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Read},
+    page::{Listing, Paging, Params, write_keys_cursor},
     path::TextRef,
     problem::{Code, Problem},
     sites::find,
@@ -38,13 +39,12 @@ pub(crate) struct FileJson {
     urls: u32,
     /// When its bytes changed.
     changed_at: Time,
-}
-
-/// All files that are public.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SiteFiles)]
-pub(crate) struct FileList {
-    data: Vec<FileJson>,
+    /// When the oldest change was accepted that is not in it; null: none waits.
+    stale_since: Option<Time>,
+    /// Since when it waits for `POST /v1/sites/{site}/confirm`, since it would lose too many addresses; null: it does not.
+    held_since: Option<Time>,
+    /// No index names it any more, and it is about to be removed.
+    gone: bool,
 }
 
 /// What changed in a file with its last publication, by the addresses of its entries. Their order is no change.
@@ -115,23 +115,46 @@ impl From<LineDiff> for LinesJson {
     }
 }
 
-/// Lists what is public of a site, by locale and name.
-#[utoipa::path(get, path = "/v1/sites/{site}/files", tag = "sites", params(("site" = String, Path)),
-    responses((status = 200, body = FileList)))]
-async fn files(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<FileList>, Problem> {
+/// Lists what is public of a site, by locale, and in each by name from the last: the newest months first. What no index names any
+/// more is listed where `state` asks for it alone, so that a page of the list may be shorter than its limit; one that has a
+/// `next_cursor` goes on with it.
+#[utoipa::path(get, path = "/v1/sites/{site}/files", tag = "sites",
+    params(("site" = String, Path), ("locale" = Option<String>, Query), ("state" = Option<String>, Query, description =
+        "`stale`: a change waits that is not in it; `held`: it waits for a confirmation; `gone`: it is about to be removed. \
+        Absent: all but these last"), Paging),
+    responses((status = 200, body = Listing<FileJson>)))]
+async fn files(
+    caller: Caller<Read>,
+    TextRef(slug): TextRef,
+    mut params: Params,
+) -> Result<Answer<Listing<FileJson>>, Problem> {
     let site = find(&caller, &slug).await?;
-    let files = caller.api.store().site_files(site.id, None).await?;
-    let show = |file: PublicFile| {
-        let base = &site.settings.locale(&file.locale)?.base;
-        Some(FileJson {
-            locale: file.locale.to_string(),
-            url: format!("{base}/{}", file.name),
-            bytes: file.bytes,
-            urls: file.urls,
-            changed_at: Time(file.changed_at),
-        })
-    };
-    Ok(Answer(FileList { data: files.into_iter().filter(|file| !file.gone).filter_map(show).collect() }))
+    let locale = params.parsed("locale", str::parse::<LanguageTag>)?;
+    let state = params.parsed("state", str::parse::<FileState>)?;
+    let (after, limit) = params.keys_page::<2>()?;
+    let page = FilePage { locale, state, after, limit };
+    let (found, more) = caller.scope().site_file_list(&site, &page).await?;
+    let next_cursor =
+        found.last().filter(|_| more).map(|last| write_keys_cursor([last.file.locale.as_str(), &last.file.name]));
+    let asked = |file: &SiteFile| !file.file.gone || state == Some(FileState::Gone);
+    let data = found.into_iter().filter(asked).filter_map(|file| shown(&site, file)).collect();
+    Ok(Answer(Listing { data, next_cursor }))
+}
+
+/// A file with its address; `None` where the site has its locale no more.
+fn shown(site: &Site, SiteFile { file, stale_since, held_since }: SiteFile) -> Option<FileJson> {
+    let PublicFile { locale, name, bytes, urls, changed_at, gone, .. } = file;
+    let base = &site.settings.locale(&locale)?.base;
+    Some(FileJson {
+        locale: locale.to_string(),
+        url: format!("{base}/{name}"),
+        bytes,
+        urls,
+        changed_at: Time(changed_at),
+        stale_since: stale_since.map(Time),
+        held_since: held_since.map(Time),
+        gone,
+    })
 }
 
 /// Shows what changed in a public file with its last publication. 404 also where it has replaced nothing yet.

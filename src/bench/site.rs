@@ -105,8 +105,8 @@ impl Measured<'_> {
         figures.whole_seconds = self.published().await?.as_secs_f64();
         figures.whole_cpu_seconds = self.target.cpu_seconds().unwrap_or_default() - cpu;
         figures.whole_memory_mb = self.target.peak_memory_mb().unwrap_or_default();
-        let files = self.target.api.get(&format!("{SITE}/files")).await?;
-        for file in files.get("data").and_then(Value::as_array).into_iter().flatten() {
+        let files = self.target.api.all(&format!("{SITE}/files")).await?;
+        for file in &files {
             let number = |name: &str| file.get(name).and_then(Value::as_u64).unwrap_or_default();
             if text_of(file, "url").ends_with(".xml.gz") {
                 figures.urls += number("urls");
@@ -214,8 +214,7 @@ impl Measured<'_> {
     async fn shard_of(&self, page: &Value) -> anyhow::Result<Vec<String>> {
         let first = page["translations"].as_object().and_then(|all| all.values().next()).context("a translation")?;
         let month = text_of(first, "published_at").get(..7).context("a time")?.to_owned();
-        let files = self.target.api.get(&format!("{SITE}/files")).await?;
-        let files = files.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+        let files = self.target.api.all(&format!("{SITE}/files")).await?;
         let name = |file: &Value| text_of(file, "url").rsplit('/').next().map(str::to_owned);
         let mut names: Vec<String> = files.iter().filter_map(name).filter(|name| name.contains(&month)).collect();
         names.sort();

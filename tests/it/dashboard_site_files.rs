@@ -54,6 +54,18 @@ async fn files_are_listed_by_language_and_state_and_lead_to_their_changes(stack:
     let page = eventually("the sitemaps are held", SOON, held).await;
     assert!(!page.contains("feed.xml"), "{page}");
     ada.open(&format!("{FILES}/de/{SITEMAP}")).await.expect(200, "until somebody confirms");
+    let asked = app.client.all("/v1/sites/news/files?state=held").await;
+    let told = |file: &Value| (file["url"].as_str().unwrap().ends_with(SITEMAP), file["held_since"].is_string());
+    assert_eq!(asked.iter().map(told).collect::<Vec<_>>(), [(true, true); 2], "{asked:?}");
+    for state in ["stale", "gone"] {
+        let path = format!("/v1/sites/news/files?state={state}");
+        eventually("no other state is left", SOON, || async { app.client.all(&path).await.is_empty().then_some(()) })
+            .await;
+    }
+    let all = app.client.all("/v1/sites/news/files").await;
+    let as_they_are =
+        |file: &&Value| file["stale_since"].is_null() && file["held_since"].is_null() && file["gone"] == false;
+    assert_eq!((all.len(), all.iter().filter(as_they_are).count()), (10, 8), "{all:?}");
     for nowhere in ["de/feed.txt", "it/feed.xml", "de/..%2F..%2Fpostrider.db", "x/y"] {
         ada.open(&format!("{FILES}/{nowhere}")).await.expect(404, "file");
     }
@@ -163,10 +175,40 @@ async fn a_long_list_of_files_is_read_page_by_page(stack: Stack) {
         let Some(older) = page.text.split("rel=\"next\" href=\"").nth(1) else { break };
         path = format!("{FILES}{}", older.split('"').next().unwrap_or_default().replace("&#38;", "&"));
     }
-    let listed = app.client.get("/v1/sites/news/files").send().await.expect(200).list("/data").len();
+    let listed = page_by_page(&app, "limit=7").await;
     let mut distinct = seen.clone();
     distinct.sort();
     distinct.dedup();
-    assert_eq!((seen.len(), distinct.len()), (listed, listed), "{seen:?}");
-    assert!(listed > 120, "{listed}");
+    assert_eq!((seen.len(), distinct.len()), (listed.len(), listed.len()), "{seen:?}");
+    assert!(listed.len() > 120, "{listed:?}");
+    assert_eq!(listed, seen, "both list the same, in the same order");
+    let of_fr: Vec<String> = seen.into_iter().filter(|place| place.starts_with("fr/")).collect();
+    assert_eq!(page_by_page(&app, "locale=fr&limit=9").await, of_fr);
+    for (query, code) in [("limit=251", "bad_parameter"), ("state=lost", "bad_parameter"), ("cursor=x", "bad_cursor")] {
+        let refused = app.client.get(&format!("/v1/sites/news/files?{query}")).send().await;
+        refused.expect_problem(400, code);
+    }
+    app.client.delete("/v1/sites/news/pages/p59").send().await.expect(202);
+    let both = || async { Some(page_by_page(&app, "state=gone&limit=1").await).filter(|gone| gone.len() == 2) };
+    let gone = eventually("an empty sitemap is about to be removed", SOON, both).await;
+    assert_eq!(gone, ["de", "fr"].map(|locale| format!("{locale}/sitemap-2024-12-1.xml.gz")));
+    let rest = app.client.all("/v1/sites/news/files").await;
+    assert!(rest.len() + 2 == listed.len() && rest.iter().all(|file| file["gone"] == false), "{rest:?}");
+}
+
+/// `LOCALE/NAME` of the files that the API lists.
+async fn page_by_page(app: &App, query: &str) -> Vec<String> {
+    let (mut places, mut cursor) = (Vec::new(), String::new());
+    let limit: usize = query.rsplit('=').next().unwrap().parse().unwrap();
+    loop {
+        let page = app.client.get(&format!("/v1/sites/news/files?{query}{cursor}")).send().await.expect(200);
+        let files = page.list("/data");
+        assert!(files.len() <= limit, "{}", page.text);
+        let text = |file: &Value, name: &str| file[name].as_str().unwrap().to_owned();
+        let name = |file: &Value| text(file, "url").rsplit('/').next().unwrap().to_owned();
+        places.extend(files.iter().map(|file| format!("{}/{}", text(file, "locale"), name(file))));
+        let Some(next) = page.body["next_cursor"].as_str() else { return places };
+        assert_eq!(files.len(), limit, "a page is full but for the last: {}", page.text);
+        cursor = format!("&cursor={next}");
+    }
 }

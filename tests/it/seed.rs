@@ -96,7 +96,7 @@ async fn a_seeded_news_platform_is_public_in_all_its_languages(stack: Stack) {
     };
     let site = eventually("all of it is public", LONG, public).await;
     assert_eq!(site.list("/locales").len(), 17);
-    let files = app.client.get("/v1/sites/news/files").send().await.expect(200).list("/data");
+    let files = app.client.all("/v1/sites/news/files").await;
     let sitemaps = files.iter().filter(|file| file["url"].as_str().unwrap().contains("/sitemap-20"));
     assert_eq!(sitemaps.map(|file| file["urls"].as_u64().unwrap()).sum::<u64>(), 300 * 17);
     assert_eq!(number(&app, "SELECT COUNT(*) FROM site_quarantine").await, 0);

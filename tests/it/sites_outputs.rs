@@ -158,7 +158,7 @@ async fn publish(app: &App, pages: &[Handed]) -> Vec<Public> {
     eventually("all of the site is public", LONG, public).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut files = Vec::new();
-    for file in app.client.get("/v1/sites/news/files").send().await.expect(200).list("/data") {
+    for file in app.client.all("/v1/sites/news/files").await {
         let (url, locale) = (file["url"].as_str().unwrap(), file["locale"].as_str().unwrap().to_owned());
         let (host, path) = url.strip_prefix("https://").and_then(|rest| rest.split_once('/')).unwrap();
         let answer = http.get(format!("{}/{path}", app.url())).header("host", host).send().await.unwrap();

@@ -221,7 +221,7 @@ async fn put(app: &App, pages: &BTreeMap<String, Value>) -> Vec<[String; 4]> {
 async fn addresses(app: &App, host: &str) -> Vec<String> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut found = Vec::new();
-    for file in app.client.get("/v1/sites/news/files").send().await.expect(200).list("/data") {
+    for file in app.client.all("/v1/sites/news/files").await {
         let url = file["url"].as_str().unwrap();
         let Some(path) = url.strip_prefix(&format!("https://{host}")).filter(|path| path.ends_with(".gz")) else {
             continue;
