@@ -58,6 +58,7 @@ mod roles;
 mod seed;
 mod shapes;
 mod site_bucket;
+mod site_deaths;
 mod site_links;
 mod site_lists;
 mod site_media;

@@ -21,19 +21,19 @@ on_both_stacks!(
 const HOST: &str = "de.news.example";
 const PAGE: &str = "/v1/sites/news/pages/a";
 
-async fn start(stack: Stack, bucket: &Bucket) -> App {
+pub(crate) async fn start(stack: Stack, bucket: &Bucket) -> App {
     let settings = bucket.settings("public/sites");
     settings.into_iter().fold(App::builder(stack), |app, (name, value)| app.env(name, value)).start().await
 }
 
-async fn make(client: &Client) {
+pub(crate) async fn make(client: &Client) {
     let locale =
         |tag: &str| json!({ "tag": tag, "base_url": format!("https://{tag}.news.example"), "publication_name": "N" });
     let site = json!({ "slug": "news", "locales": [locale("de"), locale("fr")], "read_back": false });
     client.post("/v1/sites").json(&site).send().await.expect(201);
 }
 
-async fn put(client: &Client, url: &str) {
+pub(crate) async fn put(client: &Client, url: &str) {
     let one = json!({ "url": url, "title": "T", "published_at": "2026-11-01T10:00:00Z" });
     let page = json!({ "translations": { "de": one, "fr": one } });
     client.call(reqwest::Method::PUT, PAGE).json(&page).send().await.expect(202);
@@ -64,13 +64,13 @@ fn text(name: &str, bytes: &[u8]) -> String {
     text
 }
 
-async fn await_served(app: &App, name: &str, what: &str, within: Duration) {
+pub(crate) async fn await_served(app: &App, name: &str, what: &str, within: Duration) {
     let there = || async { served(app, name).await.filter(|text| text.contains(what)).map(|_| ()) };
     eventually(&format!("{what} is in {name}"), within, there).await;
 }
 
 /// The key of a locale's file, of those that are there.
-fn key(bucket: &Bucket, end: &str) -> String {
+pub(crate) fn key(bucket: &Bucket, end: &str) -> String {
     let keys = bucket.keys();
     keys.iter().find(|key| key.ends_with(end)).unwrap_or_else(|| panic!("{end} in {keys:?}")).clone()
 }

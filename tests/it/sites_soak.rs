@@ -266,6 +266,8 @@ async fn dead_by_kills(client: &Client) -> usize {
     let dead = client.all("/v1/dead-letters").await;
     let by_kills = |one: &&Value| one["cause"] == "workers_lost" && one["kind"] == "site.regenerate";
     assert_eq!(dead.iter().filter(by_kills).count(), dead.len(), "{dead:?}");
+    let none = || async { client.all("/v1/dead-letters?state=open").await.is_empty().then_some(()) };
+    eventually("none of them needs anybody", SOON, none).await;
     dead.len()
 }
 

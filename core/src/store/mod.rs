@@ -46,6 +46,7 @@ mod sessions;
 mod site_addresses;
 mod site_alerts;
 mod site_build;
+mod site_deaths;
 mod site_files;
 mod site_holds;
 mod site_marks;

@@ -1,5 +1,5 @@
-//! What no change of a page brings about: a job for what is stale where none will run, and the removal of files that no
-//! index has named for a while.
+//! What no change of a page brings about: a job for what is stale where none will run, the end of dead letters whose work another
+//! job has done, and the removal of files that no index has named for a while.
 
 use std::{
     collections::HashMap,
@@ -43,6 +43,9 @@ pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: Canc
         if let Err(error) = publisher.attend(&dispatcher).await {
             tracing::warn!(%error, "sites whose jobs are gone could not be looked for; it is tried again");
         }
+        if let Err(error) = publisher.close_dead().await {
+            tracing::warn!(%error, "dead letters of regenerations that others made up for could not be closed; it is tried again");
+        }
         if let Err(error) = publisher.ring(&dispatcher).await {
             tracing::warn!(%error, "what time makes stale of sites could not be looked for; it is tried again");
         }
@@ -65,6 +68,18 @@ impl Publisher {
             let job = self.store.attend_site(&site, UnixMs::now()).await?;
             dispatcher.offer(job.as_slice());
             tracing::info!(site = %site.slug, "something of a site was stale and nothing saw to it; a job does now");
+        }
+        Ok(())
+    }
+
+    /// A regeneration that is dead says that a site is not made again, until another one has made it.
+    async fn close_dead(&self) -> Result<(), StoreError> {
+        let letters = self.store.close_dead_regenerations(UnixMs::now()).await?;
+        if letters > 0 {
+            tracing::info!(
+                letters,
+                "dead letters of regenerations are discarded, since later ones did what they were to do"
+            );
         }
         Ok(())
     }

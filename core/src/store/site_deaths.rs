@@ -1,0 +1,54 @@
+//! Dead letters of regenerations that nobody has to see to any more. What a regeneration is to do is not in its arguments but in
+//! its site's marks, so that another one does it.
+
+use uuid::Uuid;
+
+use super::{Store, StoreError, sql::sql};
+use crate::domain::UnixMs;
+
+/// Dead letters that are closed at once.
+const ROWS: u32 = 500;
+const REASON: &str = "a later regeneration of the site did what this one was to do";
+/// Open, and of a site of which nothing waits that was accepted before the regeneration died: it is public, or held, or the site is
+/// gone. The index of these alone finds them.
+const DONE: &str = "SELECT d.id FROM dead_letters d WHERE d.state = 'open' AND d.kind = 'site.regenerate' AND NOT EXISTS (\
+    SELECT 1 FROM sites s JOIN site_marks m ON m.site_id = s.id \
+    WHERE s.tenant_id = d.tenant_id AND 'site:' || s.slug = d.lane AND m.oldest_at <= d.created_at)";
+
+impl Store {
+    /// Discards the dead letters of regenerations whose work others have done. One of a site that ends every process which makes
+    /// it, or that cannot be published, stays open. Answers with how many there were.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn close_dead_regenerations(&self, now: UnixMs) -> Result<u64, StoreError> {
+        let done: Vec<(Uuid,)> = self.pool.fetch(sql(DONE).and(" LIMIT ", ROWS)).await?;
+        if done.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.pool.begin().await?;
+        let update = sql("UPDATE dead_letters SET state = 'discarded'")
+            .and(", resolved_at = ", now)
+            .and(", resolved_reason = ", REASON)
+            .then(" WHERE state = 'open' AND id")
+            .any(done.into_iter().map(|(id,)| id));
+        let closed = tx.execute(update).await?;
+        tx.commit().await?;
+        Ok(closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{a_store, remove};
+
+    #[tokio::test]
+    async fn dead_regenerations_are_found_by_the_index_of_these_alone() {
+        let (store, folder) = a_store().await;
+        let plan = sql("EXPLAIN QUERY PLAN ").then(DONE);
+        let steps: Vec<(i64, i64, i64, String)> = store.pool.fetch(plan).await.unwrap();
+        assert!(steps.iter().any(|(.., step)| step.contains("INDEX dead_letters_of_sites")), "{steps:?}");
+        remove(store, folder).await;
+    }
+}
