@@ -62,6 +62,7 @@ mod site_deaths;
 mod site_links;
 mod site_lists;
 mod site_media;
+mod site_settings;
 mod site_zones;
 mod sites;
 mod sites_alerts;

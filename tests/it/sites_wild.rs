@@ -73,6 +73,12 @@ const ADDRESSES: &[Row] = &[
         ),
     ),
     ("url", "http://de.news.example/a", Quarantined("it is at http://de.news.example, and")),
+    ("url", "https://de.news.example./a", Quarantined("it is at https://de.news.example., and")),
+    (
+        "url",
+        "https://de..news.example/a",
+        Quarantined("nothing between two dots, or before the first; write \"de.news"),
+    ),
     ("url", "https://de.news.example:8443/a", Quarantined("it is at https://de.news.example:8443, and")),
     ("url", "https://u:p@de.news.example/a", Quarantined("a user or a password in it; leave them out")),
     ("url", "news/a", Quarantined("it begins with \"news/a\"; write https://")),
@@ -172,11 +178,12 @@ const LONG_TAG: &str = concat!(
 );
 
 /// Languages as they are handed in, of a site that has de, fr and en-US.
-const LOCALES: [(&str, &str); 9] = [
+const LOCALES: [(&str, &str); 10] = [
     ("en-UK", "UK is no region of ISO 3166-1; the United Kingdom is GB"),
     ("en_US", "\"en_US\" has an underscore; write it with a hyphen: en-US"),
     ("es-LATAM", "\"LATAM\" is an area of many countries"),
     ("eng", "three letters; hreflang takes the two of ISO 639-1: en"),
+    ("sh", "was withdrawn from ISO 639-1; write sr, hr or bs"),
     ("en-us", "the site has no locale \"en-us\"; it is written en-US"),
     ("en", "the site has no locale en; add it to the site's settings, or leave it out"),
     ("x\u{0}y", "is no language of ISO 639-1"),

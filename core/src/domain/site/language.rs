@@ -12,6 +12,17 @@ use unicode_script::Script;
 const SCRIPTS_WITHOUT_CHARACTERS: [&str; 10] =
     ["Aran", "Cyrs", "Hans", "Hant", "Jpan", "Kore", "Latf", "Latg", "Syre", "Hrkt"];
 
+/// Codes that ISO 639-1 had once, and what to write instead. That of Serbo-Croatian still stands in many tables, under both its
+/// codes.
+const WITHDRAWN: [(&str, &str); 6] = [
+    ("sh", "sr, hr or bs, whichever the pages are in"),
+    ("hbs", "sr, hr or bs, whichever the pages are in"),
+    ("iw", "he"),
+    ("in", "id"),
+    ("ji", "yi"),
+    ("mo", "ro"),
+];
+
 /// A tag like `pt-BR` or `zh-Hant-TW`, in its canonical case (RFC 5646, section 2.1.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -24,6 +35,8 @@ pub enum LanguageRefused {
     Underscore(String, String),
     #[error("{0:?} has three letters; hreflang takes the two of ISO 639-1: {1}")]
     ThreeLetters(String, &'static str),
+    #[error("{0:?} was withdrawn from ISO 639-1; write {1}")]
+    Withdrawn(String, &'static str),
     #[error("{0:?} is no language of ISO 639-1, two letters like en")]
     Language(String),
     #[error("{0:?} is no script of ISO 15924, four letters like Latn")]
@@ -86,6 +99,9 @@ impl FromStr for LanguageTag {
 
 fn language(part: &str) -> Result<String, LanguageRefused> {
     let lower = part.to_ascii_lowercase();
+    if let Some((_, instead)) = WITHDRAWN.iter().find(|(code, _)| *code == lower) {
+        return Err(LanguageRefused::Withdrawn(part.to_owned(), instead));
+    }
     if lower.len() == 2 && Language::from_639_1(&lower).is_some() {
         return Ok(lower);
     }
@@ -165,6 +181,13 @@ mod tests {
         assert!(refused("es-LATAM").contains("area of many countries"));
         assert!(refused("es-419").contains("area of many countries"));
         assert_eq!(refused("eng"), "\"eng\" has three letters; hreflang takes the two of ISO 639-1: en");
+        for text in ["sh", "SH-RS", "sh-Latn", "hbs"] {
+            assert!(
+                refused(text).ends_with("withdrawn from ISO 639-1; write sr, hr or bs, whichever the pages are in"),
+                "{text}"
+            );
+        }
+        assert_eq!(refused("iw-IL"), "\"iw\" was withdrawn from ISO 639-1; write he");
         assert!(refused("xx").contains("no language"));
         assert!(refused("").contains("no language"));
         assert!(refused("zh-Zyyy").contains("no script"));

@@ -14,6 +14,9 @@ const PATH_PLAIN: &[u8] = b"-._~!$&'()*+,;=:@/";
 /// And in a query (section 3.4).
 const QUERY_PLAIN: &[u8] = b"-._~!$&'()*+,;=:@/?";
 const UNRESERVED: &[u8] = b"-._~";
+/// Of a name in DNS, and of each of its parts (RFC 1035, section 2.3.4).
+const HOST_CHARS_MAX: usize = 253;
+const LABEL_CHARS_MAX: usize = 63;
 
 /// Where a locale's pages are: scheme, host, and the path that all of theirs begin with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,16 @@ pub enum AddressRefused {
     TooLong(usize),
     #[error("a base address has no query")]
     BaseQuery,
+    #[error("its host {0:?} has nothing between two dots, or before the first; write {1:?}, or what is missing")]
+    EmptyLabel(String, String),
+    #[error(
+        "its host {0:?} has more than {LABEL_CHARS_MAX} characters between two dots, or more than {HOST_CHARS_MAX} in all"
+    )]
+    LongHost(String),
+    #[error(
+        "its host {0:?} ends with a dot, by which browsers and search engines take it for another one; write {1:?}"
+    )]
+    HostDot(String, String),
 }
 
 impl BaseUrl {
@@ -68,6 +81,11 @@ impl BaseUrl {
     /// Where it is no absolute address of http or https without a query and a fragment.
     pub fn parse(text: &str) -> Result<Self, AddressRefused> {
         let (origin, host, rest) = split(text)?;
+        // A name with the dot of the root is the same in DNS (RFC 1034, section 3.1). As an address it is not (RFC 3986, section
+        // 6.2): its pages would be those of a host that nobody links to, so whoever means the other one is told.
+        if let Some(without) = host.strip_suffix('.') {
+            return Err(AddressRefused::HostDot(host.clone(), without.to_owned()));
+        }
         if rest.contains('#') {
             return Err(AddressRefused::Fragment);
         }
@@ -168,12 +186,28 @@ fn split(text: &str) -> Result<(String, String, String), AddressRefused> {
     let url = Url::parse(&format!("{scheme}://{authority}/"))
         .map_err(|error| AddressRefused::Unreadable(beginning(text), error.to_string()))?;
     let host = match url.host() {
-        Some(Host::Domain(domain)) => domain.to_owned(),
+        Some(Host::Domain(domain)) => named(domain)?,
         Some(address) => address.to_string(),
         None => return Err(AddressRefused::Unreadable(beginning(text), "it has no host".to_owned())),
     };
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     Ok((format!("{scheme}://{host}{port}"), host, rest.to_owned()))
+}
+
+/// A host whose name can be one of DNS, where it may end with the dot of the root.
+fn named(domain: &str) -> Result<String, AddressRefused> {
+    let labels = domain.strip_suffix('.').unwrap_or(domain);
+    if labels.split('.').any(str::is_empty) {
+        let others: Vec<&str> = labels.split('.').filter(|label| !label.is_empty()).collect();
+        return Err(match others.is_empty() {
+            true => AddressRefused::Unreadable(beginning(domain), "it has no host".to_owned()),
+            false => AddressRefused::EmptyLabel(beginning(domain), others.join(".")),
+        });
+    }
+    if labels.len() > HOST_CHARS_MAX || labels.split('.').any(|label| label.len() > LABEL_CHARS_MAX) {
+        return Err(AddressRefused::LongHost(beginning(domain)));
+    }
+    Ok(domain.to_owned())
 }
 
 fn beginning(text: &str) -> String {
@@ -368,11 +402,22 @@ mod tests {
 
     #[test]
     fn a_base_is_a_host_and_a_path_and_no_more() {
+        let (long_label, long_name) =
+            (format!("https://{}.example", "a".repeat(64)), format!("https://{}example", "a.".repeat(124)));
         for (text, words) in [
             ("https://a.example#top", "fragment"),
             ("https://a.example/#top", "fragment"),
             ("https://a.example/?q", "no query"),
             ("https://u@a.example", "user or a password"),
+            ("https://a..example/de", "write \"a.example\""),
+            ("https://.a.example", "write \"a.example\""),
+            ("https://a%2E.example", "write \"a.example\""),
+            ("https://a.example../", "write \"a.example\""),
+            ("https://a.example./de", "ends with a dot"),
+            ("https://a.example.:8443", "write \"a.example\""),
+            ("https://./", "no host"),
+            (&long_label, "more than 63 characters"),
+            (&long_name, "more than 253 in all"),
         ] {
             let refused = BaseUrl::parse(text).expect_err(text).to_string();
             assert!(refused.contains(words), "{text}: {refused}");
@@ -380,6 +425,7 @@ mod tests {
         let place = |text| BaseUrl::parse(text).unwrap().place();
         assert_eq!([place("https://A.example/"), place("http://a.example:80")], ["a.example", "a.example"]);
         assert_eq!(place("https://a.example:8443/é/"), "a.example:8443/%C3%A9");
+        assert_eq!([place("http://localhost:80"), place("http://127.0.0.1/")], ["localhost", "127.0.0.1"]);
     }
 
     proptest! {
