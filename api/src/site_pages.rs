@@ -63,7 +63,8 @@ pub(crate) struct PageBatch {
     pages: Vec<Object<BatchPage>>,
 }
 
-/// One language of a page.
+/// One language of a page. Of `summary`, `content`, `author`, `updated_at`, `section` and `image`, a text that is empty or blank is
+/// taken for one that was left out.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Translation)]

@@ -48,7 +48,7 @@ pub(super) async fn run(store: &Store, settings: &Settings, args: &SeedArgs) -> 
 fn told(settings: &Settings, args: &SeedArgs, site: &Site, took: Duration) -> anyhow::Result<()> {
     logs::say(&format!(
         "{} pages in {LANGUAGES_MAX} languages of the site {} stand in {}; it took {:.1} s. A running server makes them public \
-        within seconds: GET /v1/sites/{}/files lists what is.",
+        by itself, tens of thousands in a minute or so: GET /v1/sites/{} says \"stale\": 0 when nothing waits any more.",
         args.pages,
         site.slug,
         first_start::hide_password(&settings.database_url()),
