@@ -36,6 +36,7 @@ mod site_media;
 mod site_pages;
 mod site_publications;
 mod site_quarantine;
+mod site_settings;
 mod sites;
 mod state;
 mod tenants;
