@@ -59,6 +59,7 @@ mod seed;
 mod shapes;
 mod site_bucket;
 mod site_deaths;
+mod site_gone;
 mod site_links;
 mod site_lists;
 mod site_media;

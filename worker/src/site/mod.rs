@@ -46,6 +46,8 @@ pub(crate) enum PublishError {
     Store(#[from] StoreError),
     #[error("{file} cannot be kept: {error}; it is tried again")]
     Storage { file: String, error: StorageError },
+    #[error("{files} cannot be removed, though named by no index: {error}; it is tried again")]
+    Left { files: String, error: StorageError },
     #[error("{file} did not pass the gate, so the last good one stays: {fault}")]
     Gate { file: String, fault: String },
     #[error("a part of Postrider that makes files ended: {0}")]
@@ -123,7 +125,7 @@ impl Publisher {
 impl PublishError {
     /// Whether it is to be expected of other files as well.
     const fn is_of_all(&self) -> bool {
-        matches!(self, Self::Storage { error, .. } if error.is_of_all())
+        matches!(self, Self::Storage { error, .. } | Self::Left { error, .. } if error.is_of_all())
     }
 }
 

@@ -104,23 +104,47 @@ impl Publisher {
         Ok(())
     }
 
+    /// What cannot be removed of one site keeps nothing of another from it.
     async fn remove_gone(&self, before: UnixMs) -> Result<(), PublishError> {
         let mut gone: HashMap<Id<Site>, Vec<PublicFile>> = HashMap::new();
         for (site, file) in self.store.gone_site_files(before).await? {
             gone.entry(site).or_default().push(file);
         }
+        let mut failed = None;
         for (site, files) in gone {
-            self.remove(site, &files).await?;
+            match self.remove(site, &files).await {
+                Err(error) if error.is_of_all() => return Err(error),
+                ended => failed = failed.or(ended.err()),
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Removes files for good.
+    /// Removes files for good. One that cannot be removed keeps no other from it, unless the same is to be expected of all.
+    ///
+    /// # Errors
+    /// The first thing that failed, once the others are removed.
     pub(super) async fn remove(&self, site: Id<Site>, files: &[PublicFile]) -> Result<(), PublishError> {
+        let mut removed = Vec::with_capacity(files.len());
+        let mut failed = None;
         for file in files {
-            let removed = self.storage.remove(&self.storage.shelf(site, &file.locale), &file.name).await;
-            removed.map_err(|error| PublishError::Storage { file: file.name.clone(), error })?;
+            match self.storage.remove(&self.storage.shelf(site, &file.locale), &file.name).await {
+                Ok(()) => removed.push(file.clone()),
+                Err(error) => {
+                    let ends = error.is_of_all();
+                    failed.get_or_insert((format!("{}/{}", file.locale, file.name), error));
+                    if ends {
+                        break;
+                    }
+                }
+            }
         }
-        Ok(self.store.forget_site_files(site, files).await?)
+        self.store.forget_site_files(site, &removed).await?;
+        let Some((file, error)) = failed else { return Ok(()) };
+        let files = match files.len() - removed.len() {
+            1 => file,
+            left => format!("{file} and {} more", left - 1),
+        };
+        Err(PublishError::Left { files, error })
     }
 }
