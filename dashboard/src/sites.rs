@@ -33,6 +33,7 @@ pub(crate) fn router() -> Router<Dashboard> {
         .route("/sites", get(sites))
         .route("/sites/{site}", get(site))
         .route("/sites/{site}/regenerate", post(regenerate))
+        .route("/sites/{site}/rewrite", post(rewrite))
         .route("/sites/{site}/confirm", post(confirm))
         .route("/sites/{site}/publications/{id}", get(publication))
 }
@@ -322,8 +323,16 @@ async fn publication(visit: Visit, Path((_, slug, id)): Path<(String, String, St
 }
 
 async fn regenerate(Path((_, slug)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
-    let site = find(&visit, &slug).await?;
-    let job = visit.scope().regenerate_site(&site, false, visit.now).await?;
+    make_again(&visit, &slug, false).await
+}
+
+async fn rewrite(Path((_, slug)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
+    make_again(&visit, &slug, true).await
+}
+
+async fn make_again(visit: &Visit, slug: &str, rewrite: bool) -> Shown {
+    let site = find(visit, slug).await?;
+    let job = visit.scope().regenerate_site(&site, rewrite, visit.now).await?;
     visit.dashboard.dispatcher.offer(job.as_slice());
     Ok(Redirect::to(&format!("{}/sites/{}", base(&visit.tenant), site.slug)).into_response())
 }

@@ -11,6 +11,7 @@ use crate::{
 on_both_stacks!(
     a_site_says_what_is_public_and_what_is_not_and_why,
     an_operator_makes_a_site_again_and_confirms_what_is_held,
+    an_operator_has_all_files_written_again,
     a_viewer_sees_all_of_a_site_and_changes_nothing,
     there_is_no_site_of_another_tenant,
 );
@@ -90,15 +91,39 @@ async fn an_operator_makes_a_site_again_and_confirms_what_is_held(stack: Stack) 
     ada.open("/t/default/audit").await.expect(200, "site.regenerate").expect(200, "site.confirm");
 }
 
+async fn an_operator_has_all_files_written_again(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    put(&app, "a", "/a").await;
+    let page = all_public(&app, &mut ada).await.expect(200, "Rewrite all files");
+    let token = page.field("token");
+    let feed = || {
+        let site =
+            std::fs::read_dir(app.folder().join("sites")).unwrap().filter_map(Result::ok).map(|site| site.path());
+        site.map(|site| site.join("de/feed.xml.gz")).find(|feed| feed.exists())
+    };
+    std::fs::remove_file(feed().expect("a feed")).unwrap();
+    let path = "/v1/jobs?kind=site.regenerate&state=succeeded";
+    let before = app.client.all(path).await.len();
+    ada.send(&format!("{SITE}/regenerate"), &[("token", &token)]).await.expect(200, "Regenerate now");
+    let done = || async { (app.client.all(path).await.len() > before).then_some(()) };
+    eventually("all was made again", SOON, done).await;
+    assert_eq!(feed(), None, "what came out as it was is not written again");
+    ada.send(&format!("{SITE}/rewrite"), &[("token", &token)]).await.expect(200, "Rewrite all files");
+    eventually("the feed is there again", SOON, || async { feed() }).await;
+    ada.open("/t/default/audit").await.expect(200, "site.regenerate").expect(200, "rewrite");
+}
+
 async fn a_viewer_sees_all_of_a_site_and_changes_nothing(stack: Stack) {
     let app = with_user(stack, "viewer").await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     make(&app).await;
     let page = ada.open(SITE).await.expect(200, "From accepted to public");
-    assert!(!page.text.contains("<button>Regenerate"), "{}", page.text);
+    assert!(!page.text.contains("<button>Regenerate") && !page.text.contains("/rewrite\""), "{}", page.text);
     let token = ada.open("/t/default/sites").await.text.split("name=\"token\" value=\"").nth(1).map(str::to_owned);
     let token = token.and_then(|rest| rest.split('"').next().map(str::to_owned)).unwrap_or_default();
-    for act in ["regenerate", "confirm"] {
+    for act in ["regenerate", "rewrite", "confirm"] {
         let refused = ada.send(&format!("{SITE}/{act}"), &[("token", &token)]).await;
         assert_eq!(refused.status, 403, "{}", refused.text);
     }

@@ -134,7 +134,8 @@ impl Scope<'_> {
             tx.execute(forget).await?;
         }
         let job = regenerate_all(&mut tx, site, now).await?;
-        self.note(&mut tx, "site.regenerate", site.slug.to_string(), None).await?;
+        let how = rewrite.then(|| serde_json::json!({ "rewrite": true }));
+        self.note(&mut tx, "site.regenerate", site.slug.to_string(), how).await?;
         tx.commit().await?;
         Ok(job)
     }
