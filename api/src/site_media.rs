@@ -3,7 +3,7 @@
 use axum::Json as Answer;
 use postrider_core::{
     domain::{UnixMs, site::media::Media},
-    store::MediaPage,
+    store::{MediaFilter, MediaPage},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -80,7 +80,7 @@ async fn media(
     let site = find(&caller, &slug).await?;
     let state = params.parsed("state", str::parse)?;
     let (after, limit) = params.keys_page::<1>()?;
-    let page = MediaPage { state, after: after.map(|[url]| url), limit };
+    let page = MediaPage { filter: state.map(MediaFilter::State), after: after.map(|[url]| url), limit };
     let (files, more) = caller.scope().site_media_list(&site, &page).await?;
     let next_cursor = files.last().filter(|_| more).map(|last| write_keys_cursor([&last.url]));
     Ok(Answer(Listing { data: files.into_iter().map(MediaJson::from).collect(), next_cursor }))

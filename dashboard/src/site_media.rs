@@ -7,7 +7,7 @@ use postrider_core::{
         UnixMs,
         site::media::{Media, MediaState},
     },
-    store::MediaPage,
+    store::{MediaFilter, MediaPage},
 };
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const ROWS: u32 = 100;
+/// Asks for enclosures that are of another type than their page says, whatever their state.
+const OTHER_TYPE: &str = "other-type";
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/sites/{site}/media", get(media))
@@ -31,7 +33,7 @@ struct MediaList {
     frame: Frame,
     slug: String,
     /// Words, query, and whether it is what is shown.
-    states: [(&'static str, &'static str, bool); 4],
+    states: [(&'static str, &'static str, bool); 5],
     rows: Vec<Line>,
     pager: Pager,
 }
@@ -95,14 +97,15 @@ impl Line {
 async fn media(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
     let site = find(&visit, &slug).await?;
     let asked = visit.query.text("state").unwrap_or("bad");
-    let state = match asked {
+    let filter = match asked {
         "all" => None,
-        text => Some(text.parse::<MediaState>().map_err(|error| {
-            Refusal::Bad(format!("{error}, or all. Take it out of the address, or begin at the site."))
-        })?),
+        OTHER_TYPE => Some(MediaFilter::OtherType),
+        text => Some(MediaFilter::State(text.parse::<MediaState>().map_err(|error| {
+            Refusal::Bad(format!("{error}, {OTHER_TYPE} or all. Take it out of the address, or begin at the site."))
+        })?)),
     };
     let after = visit.query.before_by(|text| Some(text.to_owned()))?;
-    let (found, more) = visit.scope().site_media_list(&site, &MediaPage { state, after, limit: ROWS }).await?;
+    let (found, more) = visit.scope().site_media_list(&site, &MediaPage { filter, after, limit: ROWS }).await?;
     let last = found.last().filter(|_| more).map(|last| last.url.clone());
     let link = |words, query, name: &str| (words, query, name == asked);
     show(&MediaList {
@@ -112,6 +115,7 @@ async fn media(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
             link("cannot be used", "?state=bad", "bad"),
             link("to be looked at", "?state=waiting", "waiting"),
             link("good", "?state=good", "good"),
+            link("not of the type that was said", "?state=other-type", OTHER_TYPE),
             link("all", "?state=all", "all"),
         ],
         pager: Pager::before(&visit.query, last),

@@ -12,7 +12,7 @@ use postrider_core::{
         Id, UnixMs,
         site::{media::MediaState, settings::Site},
     },
-    store::{Clock, Hold, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
+    store::{Clock, Hold, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
 };
 
 use crate::{
@@ -280,7 +280,7 @@ async fn site(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
     let alerts = scope.site_alerts(&site, &Page { before: None, limit: SOME }).await?.rows;
     let quarantine = QuarantinePage { locale: None, field: None, after: None, limit: SOME };
     let (quarantined, more) = scope.quarantined(&site, &quarantine).await?;
-    let bad = MediaPage { state: Some(MediaState::Bad), after: None, limit: SOME };
+    let bad = MediaPage { filter: Some(MediaFilter::State(MediaState::Bad)), after: None, limit: SOME };
     let (media, more_media) = scope.site_media_list(&site, &bad).await?;
     let quarantined = quarantined.into_iter().map(|one| QuarantineLine {
         key: one.key,

@@ -295,6 +295,8 @@ COMMENT ON COLUMN site_media.asked_at IS 'when a look at it was last asked for, 
 COMMENT ON COLUMN site_media.checked_at IS 'when it was last looked at; NULL: never';
 COMMENT ON COLUMN site_media.fault IS 'why it is bad, in words';
 CREATE INDEX site_media_by_state ON site_media (site_id, state, url);
+-- Files that are of another type than a page says.
+CREATE INDEX site_media_of_other_type ON site_media (site_id, url) WHERE said_type <> media_type;
 
 -- Open dead letters of regenerations: few, and looked at every few seconds, since a later regeneration does their work.
 CREATE INDEX dead_letters_of_sites ON dead_letters (tenant_id, lane) WHERE state = 'open' AND kind = 'site.regenerate';

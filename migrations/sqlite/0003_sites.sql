@@ -196,6 +196,8 @@ CREATE TABLE site_media (
     CONSTRAINT site_media_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX site_media_by_state ON site_media (site_id, state, url);
+-- Files that are of another type than a page says.
+CREATE INDEX site_media_of_other_type ON site_media (site_id, url) WHERE said_type <> media_type;
 
 -- Open dead letters of regenerations: few, and looked at every few seconds, since a later regeneration does their work.
 CREATE INDEX dead_letters_of_sites ON dead_letters (tenant_id, lane) WHERE state = 'open' AND kind = 'site.regenerate';

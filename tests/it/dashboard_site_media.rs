@@ -24,7 +24,10 @@ async fn an_enclosure_is_shown_as_it_is_beside_what_was_said_of_it(stack: Stack)
     let audio = Script::Answer { status: 200, headers: Vec::new(), body: MP3.to_vec() };
     host.always("/a.mp3", audio.with_header("content-type", "audio/mp3"));
     host.always("/gone.mp3", Script::status(404));
-    for (key, name, said) in [("a", "a.mp3", "image/jpg?1477937782"), ("b", "gone.mp3", "audio/mpeg")] {
+    host.always("/b.mp3", Script::Answer { status: 200, headers: Vec::new(), body: MP3.to_vec() });
+    let enclosures =
+        [("a", "a.mp3", "image/jpg?1477937782"), ("b", "gone.mp3", "audio/mpeg"), ("c", "b.mp3", "audio/mpeg")];
+    for (key, name, said) in enclosures {
         let enclosure = json!({ "url": host.url(&format!("/{name}")), "type": said, "length": 4_711 });
         let one = json!({ "url": format!("/{key}"), "title": "T", "published_at": "2026-11-01T10:00:00Z", "enclosure": enclosure });
         let page = json!({ "translations": { "de": one } });
@@ -33,9 +36,9 @@ async fn an_enclosure_is_shown_as_it_is_beside_what_was_said_of_it(stack: Stack)
     }
     let known = || async {
         let files = app.client.get("/v1/sites/news/media").send().await.expect(200).list("/data");
-        (files.len() == 2 && files.iter().all(|file| file["state"] != "waiting")).then_some(files)
+        (files.len() == 3 && files.iter().all(|file| file["state"] != "waiting")).then_some(files)
     };
-    let files = eventually("both files were looked at", LONG, known).await;
+    let files = eventually("all files were looked at", LONG, known).await;
     assert_eq!((&files[0]["said_type"], &files[0]["said_length"]), (&json!("image/jpg?1477937782"), &json!(4_711)));
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let page = ada.open(&format!("{SITE}/media?state=all")).await.expect(200, "said: image/jpg?1477937782");
@@ -45,7 +48,9 @@ async fn an_enclosure_is_shown_as_it_is_beside_what_was_said_of_it(stack: Stack)
     let page = ada.open(&format!("{SITE}/media")).await.expect(200, "gone.mp3").expect(200, "cannot be used");
     assert!(!page.text.contains("/a.mp3"), "{}", page.text);
     ada.open(&format!("{SITE}/media?state=waiting")).await.expect(200, "No file is like that now.");
-    ada.open(&format!("{SITE}/media?state=worse")).await.expect(422, "waiting, good, bad, or all");
+    let page = ada.open(&format!("{SITE}/media?state=other-type")).await.expect(200, "/a.mp3");
+    assert!(!page.text.contains("/b.mp3") && !page.text.contains("gone.mp3"), "{}", page.text);
+    ada.open(&format!("{SITE}/media?state=worse")).await.expect(422, "waiting, good, bad, other-type or all");
     ada.open(SITE).await.expect(200, &format!("{SITE}/media?state=all"));
     app.client.new_tenant("acme").await;
     ada.open("/t/acme/sites/news/media").await.expect(404, "site");

@@ -112,7 +112,7 @@ pub use self::{
     site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
     site_holds::Hold,
     site_marks::Stale,
-    site_media::{Looked, MediaPage, Probe, probe_schedule},
+    site_media::{Looked, MediaFilter, MediaPage, Probe, probe_schedule},
     site_media_unnamed::UnnamedMedia,
     site_pages::{PagesChanged, PutPage},
     site_publications::{Clock, PublishedFile, SitePublication, Waited, announcement_retries},

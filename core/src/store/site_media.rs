@@ -51,10 +51,18 @@ pub enum Looked {
     Found(Found, Option<String>),
 }
 
+/// Some of a site's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaFilter {
+    State(MediaState),
+    /// What the file itself shows is another type than the page says that names it as an enclosure.
+    OtherType,
+}
+
 /// A list of files, by their address.
 #[derive(Clone, Debug, Default)]
 pub struct MediaPage {
-    pub state: Option<MediaState>,
+    pub filter: Option<MediaFilter>,
     /// Those whose address comes after this one.
     pub after: Option<String>,
     /// Rows at most.
@@ -95,6 +103,22 @@ impl Row {
             fault: self.fault,
         };
         Ok((media, read_marks(&self.marks)?))
+    }
+}
+
+impl MediaPage {
+    /// One index finds each kind of files, in their order.
+    fn select(&self, site: Id<Site>) -> Sql {
+        let mut select = select(site);
+        select = match self.filter {
+            None => select,
+            Some(MediaFilter::State(state)) => select.and(" AND state = ", state.as_str()),
+            Some(MediaFilter::OtherType) => select.then(" AND said_type <> media_type"),
+        };
+        if let Some(after) = &self.after {
+            select = select.and(" AND url > ", after.as_str());
+        }
+        select.then(" ORDER BY url").and(" LIMIT ", i64::from(self.limit) + 1)
     }
 }
 
@@ -229,15 +253,7 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn site_media_list(&self, site: &Site, page: &MediaPage) -> Result<(Vec<Media>, bool), StoreError> {
-        let mut select = select(site.id);
-        if let Some(state) = page.state {
-            select = select.and(" AND state = ", state.as_str());
-        }
-        if let Some(after) = &page.after {
-            select = select.and(" AND url > ", after.as_str());
-        }
-        let select = select.then(" ORDER BY url").and(" LIMIT ", i64::from(page.limit) + 1);
-        let rows: Vec<Row> = self.store.pool.fetch(select).await?;
+        let rows: Vec<Row> = self.store.pool.fetch(page.select(site.id)).await?;
         let more = rows.len() > page.limit as usize;
         let files = rows.into_iter().take(page.limit as usize).map(|row| row.read().map(|(media, _)| media));
         Ok((files.collect::<Result<_, _>>()?, more))
@@ -347,5 +363,24 @@ fn probe(site: &Site, url: &str, now: UnixMs) -> NewJob {
     NewJob {
         max_attempts: probe_schedule().max_attempts(),
         ..NewJob::plain(JobKind::SiteProbe, LaneName::of_probes(&host), args, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::sqlite_plan;
+
+    #[tokio::test]
+    async fn each_list_of_files_is_read_from_an_index_in_its_order() {
+        for (filter, index) in [
+            (None, "site_media_1"),
+            (Some(MediaFilter::State(MediaState::Bad)), "site_media_by_state"),
+            (Some(MediaFilter::OtherType), "site_media_of_other_type"),
+        ] {
+            let page = MediaPage { filter, after: Some("https://a.example".to_owned()), limit: 100 };
+            let plan = sqlite_plan(page.select(Id::new())).await;
+            assert!(plan.contains(index) && !plan.contains("B-TREE"), "{filter:?}: {plan}");
+        }
     }
 }
