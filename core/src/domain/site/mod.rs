@@ -6,6 +6,7 @@ pub mod indexnow;
 pub mod language;
 pub mod media;
 pub mod media_type;
+mod origin;
 pub mod page;
 pub mod permalink;
 pub mod place;
