@@ -253,7 +253,8 @@ async fn regenerate(
     Ok(accepted(Regenerating { job_id: job.map(|job| job.id.to_string()) }))
 }
 
-/// Says that what is held of a site is right: it is made again and published.
+/// Says that what is held of a site is right, with so many addresses as `urls_after` says: it is made again and published. What
+/// has lost more than a fifth of those by then is held again.
 #[utoipa::path(post, path = "/v1/sites/{site}/confirm", tag = "sites", params(("site" = String, Path)),
     responses((status = 202, body = Confirmed)))]
 async fn confirm(

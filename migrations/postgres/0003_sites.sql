@@ -166,7 +166,7 @@ COMMENT ON COLUMN site_holds.target IS 'as in site_marks';
 COMMENT ON COLUMN site_holds.urls_before IS 'addresses that are public';
 COMMENT ON COLUMN site_holds.urls_after IS 'addresses that would be';
 COMMENT ON COLUMN site_holds.since IS 'milliseconds since 1970 UTC';
-COMMENT ON COLUMN site_holds.confirmed IS '1: somebody has said that it is right, and it is about to be published';
+COMMENT ON COLUMN site_holds.confirmed IS '1: somebody has said that so many are right, and they are about to be published';
 
 CREATE TABLE site_publications (
     id UUID NOT NULL,

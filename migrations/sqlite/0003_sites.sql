@@ -107,7 +107,7 @@ CREATE TABLE site_holds (
     urls_before INTEGER NOT NULL, -- addresses that are public
     urls_after INTEGER NOT NULL, -- addresses that would be
     since INTEGER NOT NULL, -- milliseconds since 1970 UTC
-    confirmed INTEGER NOT NULL, -- 1: somebody has said that it is right, and it is about to be published
+    confirmed INTEGER NOT NULL, -- 1: somebody has said that so many are right, and they are about to be published
     CONSTRAINT site_holds_pk PRIMARY KEY (site_id, locale, target),
     CONSTRAINT site_holds_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;

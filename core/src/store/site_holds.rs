@@ -15,7 +15,7 @@ pub struct Hold {
     /// Addresses that would be.
     pub urls_after: u32,
     pub since: UnixMs,
-    /// Somebody has said that it is right.
+    /// Somebody has said that so many are right.
     pub confirmed: bool,
 }
 
@@ -96,9 +96,11 @@ pub(super) async fn hold(tx: &mut Tx<'_>, site: Id<Site>, held: &[Hold], publish
     };
     for run in tx.dialect().runs(held.iter().map(row).collect()) {
         let insert = "INSERT INTO site_holds (site_id, locale, target, urls_before, urls_after, since, confirmed) ";
+        // What somebody has said while it was made is of the same number, or of another one than this.
         let upsert = sql(insert).rows(run).then(
             " ON CONFLICT (site_id, locale, target) DO UPDATE SET urls_before = excluded.urls_before, \
-                urls_after = excluded.urls_after, confirmed = 0",
+                urls_after = excluded.urls_after, confirmed = CASE \
+                    WHEN site_holds.urls_after = excluded.urls_after THEN site_holds.confirmed ELSE 0 END",
         );
         tx.execute(upsert).await?;
     }

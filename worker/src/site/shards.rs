@@ -90,7 +90,11 @@ impl Publisher {
         let holds = self.store.site_holds(site.id).await?;
         Ok(Known {
             bad_images: self.store.bad_site_images(site.id).await?,
-            confirmed: holds.into_iter().filter(|hold| hold.confirmed).map(|hold| hold.mark).collect(),
+            confirmed: holds
+                .into_iter()
+                .filter(|hold| hold.confirmed)
+                .map(|hold| (hold.mark, hold.urls_after))
+                .collect(),
         })
     }
 
@@ -111,8 +115,8 @@ impl Publisher {
 struct Known {
     /// Addresses at which there are none.
     bad_images: HashSet<String>,
-    /// Marks of which somebody has said that it is right to publish them, however few addresses are left.
-    confirmed: Vec<Mark>,
+    /// Marks of which somebody has said that it is right to publish them with so many addresses.
+    confirmed: HashMap<Mark, u32>,
 }
 
 /// The pages of a shard.
@@ -177,14 +181,15 @@ fn make(mut part: Part, pages: &ShardPages, known: &Known, storage: &Storage) ->
 
 /// What lost so many addresses at once that a person is asked first.
 fn holds(part: &Part, pages: &ShardPages, known: &Known) -> Vec<Hold> {
-    let asked = part.stale.iter().map(|stale| &stale.mark).filter(|mark| !known.confirmed.contains(mark));
     let hold = |mark: &Mark| {
         let public = part.public.iter().filter(|file| !file.gone && file.locale == mark.0 && file.target == mark.1);
         let (urls_before, urls_after) = (public.map(|file| file.urls).sum(), pages.urls(&mark.0));
         let hold = Hold { mark: mark.clone(), urls_before, urls_after, since: UnixMs::now(), confirmed: false };
-        fell_too_far(urls_before, urls_after).then_some(hold)
+        // Somebody has agreed to that many, and to no fewer.
+        let agreed = known.confirmed.get(mark).map_or(urls_before, |agreed| urls_before.min(*agreed));
+        fell_too_far(agreed, urls_after).then_some(hold)
     };
-    asked.filter_map(hold).collect()
+    part.stale.iter().map(|stale| &stale.mark).filter_map(hold).collect()
 }
 
 /// More than a fifth, and more than one: a fault of a publisher's program takes pages away like this, while a single page is
