@@ -58,7 +58,7 @@ pub(crate) struct SiteJson {
     alerts: AlertsJson,
     created_at: Time,
     updated_at: Time,
-    /// Of a single site only: what waits to be made again and published.
+    /// Of a single site only: what waits to be made again and published, without what is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale: Option<u64>,
     /// Of a single site only: sitemaps that lost more than a fifth of their addresses at once. What was public stays so until
@@ -88,7 +88,7 @@ pub(crate) struct HeldJson {
 #[schema(as = SiteClock)]
 pub(crate) struct ClockJson {
     locale: String,
-    /// When the oldest change was accepted that is not known to be public; null: none waits.
+    /// When the oldest change was accepted that is not known to be public, what is held included; null: none waits.
     waiting_since: Option<Time>,
     /// When something was read back last.
     last_read_at: Option<Time>,

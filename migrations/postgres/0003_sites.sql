@@ -97,6 +97,7 @@ CREATE TABLE site_marks (
     changes BIGINT NOT NULL,
     oldest_at BIGINT NOT NULL,
     newest_at BIGINT NOT NULL,
+    held BIGINT NOT NULL,
     CONSTRAINT site_marks_pk PRIMARY KEY (site_id, locale, target),
     CONSTRAINT site_marks_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 );
@@ -107,6 +108,7 @@ COMMENT ON COLUMN site_marks.target IS 'what: shard/NUMBER, news, feed, section/
 COMMENT ON COLUMN site_marks.changes IS 'how many there were: one that came meanwhile is not taken for published';
 COMMENT ON COLUMN site_marks.oldest_at IS 'when the oldest of them was accepted, milliseconds since 1970 UTC';
 COMMENT ON COLUMN site_marks.newest_at IS 'when the newest was, milliseconds since 1970 UTC';
+COMMENT ON COLUMN site_marks.held IS '1: it waits for a person, so nothing makes it again until it changes';
 
 CREATE TABLE site_files (
     site_id UUID NOT NULL,

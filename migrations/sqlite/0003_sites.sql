@@ -68,6 +68,7 @@ CREATE TABLE site_marks (
     changes INTEGER NOT NULL, -- how many there were: one that came meanwhile is not taken for published
     oldest_at INTEGER NOT NULL, -- when the oldest of them was accepted, milliseconds since 1970 UTC
     newest_at INTEGER NOT NULL, -- when the newest was, milliseconds since 1970 UTC
+    held INTEGER NOT NULL, -- 1: it waits for a person, so nothing makes it again until it changes
     CONSTRAINT site_marks_pk PRIMARY KEY (site_id, locale, target),
     CONSTRAINT site_marks_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;

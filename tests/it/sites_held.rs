@@ -1,13 +1,13 @@
-//! Sitemaps that wait for a person: what is said of them is of what was shown.
+//! Sitemaps that wait for a person: what is said of them is of what was shown, and what is in them alone still waits.
 
 use std::io::Read;
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use crate::harness::{App, SOON, Stack, eventually};
+use crate::harness::{App, LONG, SOON, Stack, eventually};
 
-on_both_stacks!(a_confirmation_is_of_the_number_that_was_shown,);
+on_both_stacks!(a_confirmation_is_of_the_number_that_was_shown, what_a_held_sitemap_lacks_waits_until_it_is_public,);
 
 const SITEMAP: &str = "/sitemap-2026-11-1.xml.gz";
 
@@ -25,6 +25,12 @@ impl<'a> Site<'a> {
         app.client.post("/v1/sites/news/pages/batch").json(&json!({ "pages": pages_ })).send().await.expect(202);
         site.await_urls(pages).await;
         site
+    }
+
+    async fn put(&self, key: &str) {
+        let page = json!({ "translations": translations(&format!("/{key}")) });
+        let path = format!("/v1/sites/news/pages/{key}");
+        self.0.client.call(reqwest::Method::PUT, &path).json(&page).send().await.expect(202);
     }
 
     async fn delete(&self, numbers: std::ops::Range<usize>) {
@@ -87,4 +93,35 @@ async fn a_confirmation_is_of_the_number_that_was_shown(stack: Stack) {
     site.await_urls(2).await;
     let free = || async { site.shown().await["held"].as_array().unwrap().is_empty().then_some(()) };
     eventually("nothing is held any more", SOON, free).await;
+}
+
+async fn what_a_held_sitemap_lacks_waits_until_it_is_public(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app, 10, 10).await;
+    let quiet = || async { Some(site.shown().await).filter(|site| site["clocks"][0]["waiting_since"].is_null()) };
+    eventually("nothing waits", SOON, quiet).await;
+    site.delete(0..5).await;
+    site.await_held(5).await;
+    site.put("new").await;
+    site.await_held(6).await;
+    let told = || async { (site.shown().await["stale"] == 0).then_some(()) };
+    eventually("all else is public", SOON, told).await;
+    assert!(site.read("/feed.xml").await.unwrap().contains("https://de.news.example/new"));
+    let since = site.shown().await["clocks"][0]["waiting_since"].as_str().expect("a change waits").to_owned();
+
+    let alerts = || async { app.client.get("/v1/sites/news/alerts").send().await.expect(200).list("/data") };
+    let causes =
+        |alerts: &[Value]| alerts.iter().map(|one| one["cause"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let late = || async { Some(alerts().await).filter(|alerts| causes(alerts).contains(&"late".to_owned())) };
+    let raised = causes(&eventually("people are told that it is late", LONG, late).await);
+    assert!(raised.contains(&"held".to_owned()) && !raised.contains(&"idle".to_owned()), "{raised:?}");
+    // Nothing makes again and again what waits for a person.
+    let jobs = || async { app.client.all("/v1/jobs?kind=site.regenerate").await };
+    assert!(jobs().await.iter().all(|job| job["state"] == "succeeded"), "{:?}", jobs().await);
+
+    site.confirm().await;
+    site.await_urls(6).await;
+    eventually("nothing waits any more", SOON, quiet).await;
+    let publications = app.client.get("/v1/sites/news/publications").send().await.expect(200);
+    assert_eq!(publications.string("/data/0/accepted_at"), since, "{}", publications.text);
 }

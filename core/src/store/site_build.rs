@@ -149,12 +149,12 @@ impl Store {
         rows.into_iter().map(site_marks::Row::read).collect()
     }
 
-    /// How much is stale of a site now.
+    /// How much is stale of a site now, without what waits for a person.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn site_stale_count(&self, site: Id<Site>) -> Result<u64, StoreError> {
-        let count = sql("SELECT COUNT(*) FROM site_marks").and(" WHERE site_id = ", site);
+        let count = sql("SELECT COUNT(*) FROM site_marks WHERE held = 0").and(" AND site_id = ", site);
         let count: Option<(i64,)> = self.pool.fetch_one(count).await?;
         Ok(count.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)))
     }
@@ -164,7 +164,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn site_stale_between(&self, site: Id<Site>) -> Result<Option<(UnixMs, UnixMs)>, StoreError> {
-        let select = sql("SELECT MIN(oldest_at), MAX(newest_at) FROM site_marks").and(" WHERE site_id = ", site);
+        let select =
+            sql("SELECT MIN(oldest_at), MAX(newest_at) FROM site_marks WHERE held = 0").and(" AND site_id = ", site);
         let row: Option<(Option<i64>, Option<i64>)> = self.pool.fetch_one(select).await?;
         Ok(row.and_then(|(oldest, newest)| oldest.zip(newest)).map(|(oldest, newest)| (UnixMs(oldest), UnixMs(newest))))
     }
@@ -259,11 +260,12 @@ impl Store {
         };
         site_marks::mark(&mut tx, run.site, &stale, run.read_at).await?;
         if is_current {
-            site_marks::clear(&mut tx, run.site, cleared, run.read_at).await?;
-            site_publications::add(&mut tx, run, part).await?;
-            let is_held = |mark: &&Mark| held.iter().any(|hold| hold.mark == **mark);
-            let published = cleared.iter().map(|stale| &stale.mark).filter(|mark| !is_held(mark)).cloned();
-            hold(&mut tx, run.site, held, &published.collect::<Vec<_>>()).await?;
+            let is_held = |stale: &Stale| held.iter().any(|hold| hold.mark == stale.mark);
+            let (waiting, public): (Vec<Stale>, Vec<Stale>) = cleared.iter().cloned().partition(is_held);
+            site_marks::clear(&mut tx, run.site, &public, run.read_at).await?;
+            site_marks::hold(&mut tx, run.site, &waiting).await?;
+            site_publications::add(&mut tx, run, changed, &public).await?;
+            hold(&mut tx, run.site, held, &public).await?;
         }
         tx.commit().await?;
         Ok(if is_current { Ok(()) } else { Err(Overtaken) })
@@ -319,9 +321,11 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn unattended_sites(&self) -> Result<Vec<Id<Site>>, StoreError> {
-        let select = sql("SELECT s.id FROM sites s WHERE EXISTS (SELECT 1 FROM site_marks m WHERE m.site_id = s.id) \
+        let select = sql(
+            "SELECT s.id FROM sites s WHERE EXISTS (SELECT 1 FROM site_marks m WHERE m.site_id = s.id AND m.held = 0) \
             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'pending' AND j.tenant_id = s.tenant_id \
-                AND j.lane = 'site:' || s.slug)");
+                AND j.lane = 'site:' || s.slug)",
+        );
         let rows: Vec<(Uuid,)> = self.pool.fetch(select).await?;
         Ok(rows.into_iter().map(|(id,)| Id::from_uuid(id)).collect())
     }

@@ -45,7 +45,7 @@ pub struct FilePage {
 
 const SELECT: &str = "SELECT f.locale, f.name, f.target, f.hash, f.bytes, f.urls, f.changed_at, f.gone, \
     m.oldest_at AS stale_since, h.since AS held_since FROM site_files f \
-    LEFT JOIN site_marks m ON m.site_id = f.site_id AND m.locale = f.locale AND m.target = f.target \
+    LEFT JOIN site_marks m ON m.site_id = f.site_id AND m.locale = f.locale AND m.target = f.target AND m.held = 0 \
     LEFT JOIN site_holds h ON h.site_id = f.site_id AND h.locale = f.locale AND h.target = f.target AND h.confirmed = 0";
 /// Publications of a locale, newest first, among which those of a file are looked for.
 pub const PUBLICATIONS_LOOKED_AT: u32 = 1_000;

@@ -1,6 +1,13 @@
 //! Sitemaps that lost so many addresses at once that a person is asked first. What was public before stays public.
 
-use super::{DueJob, Scope, Store, StoreError, pool::Tx, site_marks::mark, sites::see_to_it, sql::sql, value::Value};
+use super::{
+    DueJob, Scope, Store, StoreError,
+    pool::Tx,
+    site_marks::{Stale, mark},
+    sites::see_to_it,
+    sql::sql,
+    value::Value,
+};
 use crate::domain::{
     Id, UnixMs,
     site::{change::Mark, settings::Site},
@@ -75,8 +82,15 @@ impl Scope<'_> {
 }
 
 /// Keeps what is held, and forgets holds of what was published.
-pub(super) async fn hold(tx: &mut Tx<'_>, site: Id<Site>, held: &[Hold], published: &[Mark]) -> Result<(), StoreError> {
-    let key = |(locale, target): &Mark| -> Vec<Value> { vec![locale.as_str().into(), target.to_string().into()] };
+pub(super) async fn hold(
+    tx: &mut Tx<'_>,
+    site: Id<Site>,
+    held: &[Hold],
+    published: &[Stale],
+) -> Result<(), StoreError> {
+    let key = |Stale { mark: (locale, target), .. }: &Stale| -> Vec<Value> {
+        vec![locale.as_str().into(), target.to_string().into()]
+    };
     for run in tx.dialect().runs(published.iter().map(key).collect()) {
         let delete = sql("DELETE FROM site_holds").and(" WHERE site_id = ", site);
         let of_these = ") AS v WHERE site_holds.locale = v.column1 AND site_holds.target = v.column2)";

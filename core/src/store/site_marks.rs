@@ -4,6 +4,7 @@ use super::{
     StoreError,
     pool::Tx,
     sql::{Sql, sql},
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,
@@ -23,6 +24,9 @@ pub struct Stale {
     pub newest_at: UnixMs,
 }
 
+/// A mark that has not changed since it was read.
+const SAME: &str = "site_marks.locale = v.column1 AND site_marks.target = v.column2 AND site_marks.changes = v.column3";
+
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     locale: String,
@@ -32,8 +36,10 @@ pub(super) struct Row {
     newest_at: i64,
 }
 
+/// Those that a regeneration is to see to.
 pub(super) fn select(site: Id<Site>) -> Sql {
-    sql("SELECT locale, target, changes, oldest_at, newest_at FROM site_marks").and(" WHERE site_id = ", site)
+    sql("SELECT locale, target, changes, oldest_at, newest_at FROM site_marks WHERE held = 0")
+        .and(" AND site_id = ", site)
 }
 
 impl Row {
@@ -52,13 +58,22 @@ impl Row {
 /// Marks what a change has made stale.
 pub(super) async fn mark(tx: &mut Tx<'_>, site: Id<Site>, marks: &[Mark], now: UnixMs) -> Result<(), StoreError> {
     let row = |(locale, target): &Mark| {
-        vec![site.into(), locale.as_str().into(), target.to_string().into(), 1i64.into(), now.into(), now.into()]
+        vec![
+            site.into(),
+            locale.as_str().into(),
+            target.to_string().into(),
+            1i64.into(),
+            now.into(),
+            now.into(),
+            0i64.into(),
+        ]
     };
     for run in tx.dialect().runs(marks.iter().map(row).collect()) {
-        let upsert =
-            sql("INSERT INTO site_marks (site_id, locale, target, changes, oldest_at, newest_at) ").rows(run).then(
+        let upsert = sql("INSERT INTO site_marks (site_id, locale, target, changes, oldest_at, newest_at, held) ")
+            .rows(run)
+            .then(
                 " ON CONFLICT (site_id, locale, target) DO UPDATE SET changes = site_marks.changes + 1, \
-                newest_at = excluded.newest_at",
+                newest_at = excluded.newest_at, held = 0",
             );
         tx.execute(upsert).await?;
     }
@@ -68,18 +83,13 @@ pub(super) async fn mark(tx: &mut Tx<'_>, site: Id<Site>, marks: &[Mark], now: U
 /// Takes marks away that were published as they were read at `read_at`. Of those that changed since, the changes that are left
 /// are not older than that.
 pub(super) async fn clear(tx: &mut Tx<'_>, site: Id<Site>, stale: &[Stale], read_at: UnixMs) -> Result<(), StoreError> {
-    let row = |one: &Stale| {
-        let (locale, target) = &one.mark;
-        vec![locale.as_str().into(), target.to_string().into(), one.changes.into()]
-    };
-    let same = "site_marks.locale = v.column1 AND site_marks.target = v.column2 AND site_marks.changes = v.column3";
-    for run in tx.dialect().runs(stale.iter().map(row).collect()) {
+    for run in tx.dialect().runs(stale.iter().map(as_read).collect()) {
         let delete = sql("DELETE FROM site_marks")
             .and(" WHERE site_id = ", site)
             .then(" AND EXISTS (SELECT 1 FROM (")
             .rows(run.clone())
             .then(") AS v WHERE ")
-            .then(same)
+            .then(SAME)
             .then(")");
         tx.execute(delete).await?;
         let update = sql("UPDATE site_marks SET")
@@ -92,6 +102,21 @@ pub(super) async fn clear(tx: &mut Tx<'_>, site: Id<Site>, stale: &[Stale], read
         tx.execute(update).await?;
     }
     Ok(())
+}
+
+/// Keeps marks as they were read that wait for a person: their changes are not public, and nothing sees to them until there is
+/// another one.
+pub(super) async fn hold(tx: &mut Tx<'_>, site: Id<Site>, stale: &[Stale]) -> Result<(), StoreError> {
+    for run in tx.dialect().runs(stale.iter().map(as_read).collect()) {
+        let update = sql("UPDATE site_marks SET held = 1 FROM (").rows(run).then(") AS v WHERE ").then(SAME);
+        tx.execute(update.and(" AND site_marks.site_id = ", site)).await?;
+    }
+    Ok(())
+}
+
+fn as_read(one: &Stale) -> Vec<Value> {
+    let (locale, target) = &one.mark;
+    vec![locale.as_str().into(), target.to_string().into(), one.changes.into()]
 }
 
 /// All that a site publishes, or has published.

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
 
-use super::{DueJob, NewJob, Scope, SitePart, SiteRun, Store, StoreError, jobs, pool::Tx, sql::sql, value::Value};
+use super::{
+    DueJob, NewJob, PublicFile, Scope, SiteRun, Stale, Store, StoreError, jobs, pool::Tx, sql::sql, value::Value,
+};
 use crate::domain::{
     Id, UnixMs,
     id::Identified,
@@ -128,11 +130,16 @@ pub fn announcement_retries() -> RetrySchedule {
     RetrySchedule::exponential(backoff).unwrap_or_default()
 }
 
-/// Adds what a part of a regeneration changed to the publications of its locales.
-pub(super) async fn add(tx: &mut Tx<'_>, run: &SiteRun, part: &SitePart) -> Result<(), StoreError> {
+/// Adds what a part of a regeneration changed to the publications of its locales: with it these marks became public.
+pub(super) async fn add(
+    tx: &mut Tx<'_>,
+    run: &SiteRun,
+    changed: &[PublicFile],
+    public: &[Stale],
+) -> Result<(), StoreError> {
     let mut files: Vec<Vec<Value>> = Vec::new();
     let mut sums: BTreeMap<&LanguageTag, (i64, i64, i64)> = BTreeMap::new();
-    for file in &part.changed {
+    for file in changed {
         let Some(id) = run.publication(&file.locale) else { continue };
         let (bytes, urls) = (i64::try_from(file.bytes).unwrap_or(i64::MAX), i64::from(file.urls));
         let sum = sums.entry(&file.locale).or_default();
@@ -141,7 +148,7 @@ pub(super) async fn add(tx: &mut Tx<'_>, run: &SiteRun, part: &SitePart) -> Resu
         files.push(vec![id.into(), file.name.as_str().into(), bytes.into(), urls.into(), i64::from(file.gone).into()]);
     }
     let row = |(locale, (files, urls, bytes)): (&LanguageTag, (i64, i64, i64))| {
-        let stale = part.cleared.iter().filter(|stale| stale.mark.0 == *locale);
+        let stale = public.iter().filter(|stale| stale.mark.0 == *locale);
         let accepted_at = stale.map(|stale| stale.oldest_at).min().unwrap_or(run.read_at);
         vec![
             run.publication(locale).into(),

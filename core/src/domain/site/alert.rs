@@ -139,15 +139,17 @@ pub struct Condition {
 pub fn causes(site: &SiteSettings, condition: &Condition, now: UnixMs) -> BTreeMap<Cause, String> {
     let promised = Duration::from_secs(site.freshness_seconds.into());
     let mut causes = BTreeMap::new();
-    let late: Vec<&str> = condition
+    let late: Vec<(UnixMs, &str)> = condition
         .waiting
         .iter()
-        .filter(|(_, since)| **since + promised <= now)
-        .map(|(locale, _)| locale.as_str())
+        .filter(|(locale, since)| **since + promised <= now && site.locale(locale).is_some())
+        .map(|(locale, since)| (*since, locale.as_str()))
         .collect();
-    if let Some(since) = condition.waiting.values().min().filter(|_| !late.is_empty()) {
-        let (named, more) =
-            (late.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "), late.len().saturating_sub(NAMED));
+    if let Some((since, _)) = late.iter().min() {
+        let (named, more) = (
+            late.iter().take(NAMED).map(|(_, locale)| *locale).collect::<Vec<_>>().join(", "),
+            late.len().saturating_sub(NAMED),
+        );
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let words = format!(
             "changes of {named}{more} are not known to be public, the oldest of {since}; {} s were promised",
