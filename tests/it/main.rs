@@ -68,6 +68,7 @@ mod site_zones;
 mod sites;
 mod sites_alerts;
 mod sites_announced;
+mod sites_emptied;
 mod sites_held;
 mod sites_outputs;
 mod sites_soak;

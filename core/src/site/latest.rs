@@ -123,14 +123,19 @@ impl<'a> Latest<'a> {
         uses
     }
 
-    /// The files, without those that would be empty. Of `media`, what is known of images and enclosures: an enclosure that nobody
-    /// has looked at is left out until somebody has, and what is known to be no image is left out.
+    /// The files. Those that would be empty are made where some of the target are public: whoever reads them is to find that what
+    /// they had is gone. Of `media`, what is known of images and enclosures: an enclosure that nobody has looked at is left out until
+    /// somebody has, and what is known to be no image is left out.
     ///
     /// # Errors
     /// When memory cannot be written, which does not happen.
-    pub fn make(self, media: &HashMap<String, Media>) -> io::Result<MadeLatest> {
+    pub fn make(self, media: &HashMap<String, Media>, public: &HashSet<Mark>) -> io::Result<MadeLatest> {
         let (mut made, mut ends) = (Vec::new(), Vec::new());
-        for list in self.lists.iter().filter(|list| !list.items.is_empty()) {
+        let wanted = |list: &&List<'_>| {
+            let is_read = public.contains(&(list.locale.tag.clone(), list.target.clone()));
+            !list.items.is_empty() || is_read && self.site.settings.has(&list.target)
+        };
+        for list in self.lists.iter().filter(wanted) {
             match &list.target {
                 Target::News => {
                     made.push(list.news(self.now)?);
@@ -204,7 +209,7 @@ impl List<'_> {
 
     fn feeds(&self, site: &Site, target: &Target, media: &HashMap<String, Media>) -> io::Result<[Made; 3]> {
         let parts = Parts::of(site, self.locale, target);
-        let updated_at = self.items.iter().map(|(_, one)| one.link.updated_at).max().unwrap_or(UnixMs(0));
+        let updated_at = self.items.iter().map(|(_, one)| one.link.updated_at).max().unwrap_or(site.created_at);
         let feed = |own| Feed {
             id: &parts.id,
             title: &parts.title,

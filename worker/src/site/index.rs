@@ -91,11 +91,12 @@ fn packed(text: &str) -> io::Result<Vec<u8>> {
     Ok(file.end()?.dated(UnixMs::now()))
 }
 
-/// The index of a locale; `None` where it would name nothing.
+/// The index of a locale; `None` where it would name nothing. A news sitemap that is empty is there for whoever knows of it, and is
+/// not named: the schema of sitemaps wants an address, and search engines warn of a file without.
 fn index(locale: &Locale, files: &[PublicFile]) -> io::Result<Option<Made>> {
     let of_index = |file: &&PublicFile| {
         let is_sitemap = matches!(file.target, Target::Shard(_) | Target::News);
-        file.locale == locale.tag && !file.gone && is_sitemap
+        file.locale == locale.tag && !file.gone && is_sitemap && file.urls > 0
     };
     let mut sitemaps: Vec<&PublicFile> = files.iter().filter(of_index).collect();
     sitemaps.sort_by(|one, other| other.target.cmp(&one.target).then_with(|| one.name.cmp(&other.name)));

@@ -37,6 +37,8 @@ impl Publisher {
         targets.dedup();
         let now = UnixMs::now();
         let public = self.store.site_files(site.id, Some(&targets)).await?;
+        let there =
+            public.iter().filter(|file| !file.gone).map(|file| (file.locale.clone(), file.target.clone())).collect();
         let part = Part { site: Arc::clone(site), stale, public, held: Vec::new() };
         let mut latest = Latest::new(site, &marks, now);
         let (mut after, mut looked_at) = (None, 0);
@@ -56,7 +58,7 @@ impl Publisher {
         self.dispatcher.offer(&looks);
         let urls: Vec<&str> = uses.iter().map(|one| one.url.as_str()).collect();
         let media = self.store.site_media(site.id, &urls).await?;
-        let MadeLatest { made, ends } = latest.make(&media).map_err(broke)?;
+        let MadeLatest { made, ends } = latest.make(&media, &there).map_err(broke)?;
         let storage = self.storage.clone();
         let publish = move || part.publish_all(&storage, made);
         let done = tokio::task::spawn_blocking(publish).await?;

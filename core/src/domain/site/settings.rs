@@ -9,7 +9,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{alert::AlertSettings, indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl, zone::Zone};
+use super::{
+    alert::AlertSettings, change::Target, indexnow::IndexNow, language::LanguageTag, permalink::BaseUrl, zone::Zone,
+};
 use crate::domain::{
     Id, UnixMs,
     egress::EndpointUrl,
@@ -157,6 +159,15 @@ impl SiteSettings {
     #[must_use]
     pub fn locale(&self, tag: &LanguageTag) -> Option<&Locale> {
         self.locales.iter().find(|locale| locale.tag == *tag)
+    }
+
+    /// Whether it is for all of the site, or for a section that is one of the site's.
+    #[must_use]
+    pub fn has(&self, target: &Target) -> bool {
+        match target {
+            Target::Section(key) => self.sections.iter().any(|section| section.key == *key),
+            Target::Shard(_) | Target::News | Target::Feed | Target::Index => true,
+        }
     }
 
     /// A section's name as people of a locale read it.

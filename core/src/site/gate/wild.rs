@@ -1,6 +1,6 @@
 //! What feeds are like in the wild, and what becomes of text that is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -303,7 +303,7 @@ proptest! {
         let marks = [Target::News, Target::Feed].map(|target| (locale.tag.clone(), target));
         let mut latest = Latest::new(&site, &marks, now);
         latest.take(&[page], now);
-        made.extend(latest.make(&HashMap::new()).unwrap().made);
+        made.extend(latest.make(&HashMap::new(), &HashSet::new()).unwrap().made);
         prop_assert_eq!(made.len(), 5);
         let mut gate = Gate::default();
         for one in made {
