@@ -266,6 +266,7 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
         event_id: None,
         endpoint_id: None,
         unique_key: request.unique_key,
+        replaces: false,
         replay_of: None,
         trace: None,
         tags,

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{App, Client, Receiver, Recorded, SOON, Script, Stack, eventually};
+use crate::harness::{App, Client, LONG, Receiver, Recorded, SOON, Script, Stack, eventually};
 
 on_both_stacks!(
     what_is_public_is_read_back_and_told_once,
     a_change_that_nobody_can_read_keeps_its_clock_running,
     what_a_cache_holds_back_is_not_taken_for_public,
     a_site_may_do_without_being_read_back,
+    a_hub_that_hangs_is_told_of_a_feed_once_it_answers,
     settings_that_cannot_be_are_refused_by_place,
 );
 
@@ -135,6 +136,43 @@ async fn a_site_may_do_without_being_read_back(stack: Stack) {
     all_is_read_back(&app.client).await;
     receiver.wait_for("/hub", 3, SOON).await;
     assert!(receiver.requests("/de/sitemap.xml").is_empty());
+}
+
+/// Jobs that call the hub and have not ended.
+async fn pings(client: &Client) -> Vec<Value> {
+    let ended = |job: &Value| ["succeeded", "dead", "cancelled"].contains(&job["state"].as_str().unwrap());
+    client.all("/v1/jobs?kind=http.request").await.into_iter().filter(|job| !ended(job)).collect()
+}
+
+async fn a_hub_that_hangs_is_told_of_a_feed_once_it_answers(stack: Stack) {
+    let (app, receiver) = (App::start(stack).await, Receiver::start().await);
+    let (let_go, held) = Script::held();
+    receiver.always("/hub", held);
+    make(&app.client, &receiver.url("/de"), json!({ "read_back": false, "hub": receiver.url("/hub") })).await;
+    for n in 1..=3 {
+        put(&app.client, "a", &page(&format!("/a{n}"))).await;
+        let announced = || async {
+            let publications = app.client.all("/v1/sites/news/publications").await;
+            let all = publications.len() == n && publications.iter().all(|one| !one["read_at"].is_null());
+            all.then_some(())
+        };
+        eventually("the publication is announced", SOON, announced).await;
+    }
+    let waiting = || async { Some(pings(&app.client).await).filter(|pings| pings.len() <= 3) };
+    let waiting = eventually("one call for each feed waits", SOON, waiting).await;
+    assert_eq!(waiting.len(), 3, "{waiting:?}");
+    let_go.send(true).unwrap();
+    for ping in waiting {
+        let told = || async {
+            let job = app.client.get(&format!("/v1/jobs/{}", ping["id"].as_str().unwrap())).send().await;
+            (job.string("/state") == "succeeded").then_some(())
+        };
+        eventually("the hub is told of the last publication", LONG, told).await;
+    }
+    let mut feeds: Vec<String> = receiver.requests("/hub").iter().map(feed).collect();
+    feeds.sort();
+    feeds.dedup();
+    assert_eq!(feeds.len(), 3, "{feeds:?}");
 }
 
 async fn settings_that_cannot_be_are_refused_by_place(stack: Stack) {

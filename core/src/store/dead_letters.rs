@@ -145,6 +145,7 @@ impl Row {
             event_id: self.event_id.map(Id::from_uuid),
             endpoint_id: self.endpoint_id.map(Id::from_uuid),
             unique_key: None,
+            replaces: false,
             replay_of: Some(Id::from_uuid(self.id)),
             trace: None,
             tags: read_tags(self.tags.as_deref())?,

@@ -1,5 +1,6 @@
 //! Jobs: how they are kept, cancelled and hurried.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::domain::{
     fingerprint::Fingerprint,
     http_request::HttpRequest,
     job::{Job, JobKind, JobState, Priority},
-    lane::LaneName,
+    lane::{LaneKey, LaneName},
     tag::Tag,
     tenant::Tenant,
     trace::TraceContext,
@@ -40,6 +41,8 @@ pub struct NewJob {
     pub event_id: Option<Id<Event>>,
     pub endpoint_id: Option<Id<Endpoint>>,
     pub unique_key: Option<String>,
+    /// The pending job with its unique key ends, and this one goes on in its place; else that one stays, and this one is not kept.
+    pub replaces: bool,
     pub replay_of: Option<Id<DeadLetter>>,
     /// What its attempts are children of, where that is not its event's.
     pub trace: Option<TraceContext>,
@@ -152,6 +155,9 @@ impl Row {
     }
 }
 
+/// Why a job ended that another one has replaced.
+const REPLACED: &str = "a later job with its unique key goes on in its place";
+
 impl NewJob {
     /// A new delivery of an event to an endpoint, due at `run_at`.
     #[must_use]
@@ -168,6 +174,7 @@ impl NewJob {
             event_id: Some(event),
             endpoint_id: Some(endpoint.id),
             unique_key: None,
+            replaces: false,
             replay_of: None,
             trace: None,
             tags: Vec::new(),
@@ -180,6 +187,13 @@ impl NewJob {
         let args = serde_json::to_vec(request).unwrap_or_default();
         let max_attempts = request.retry_schedule.max_attempts();
         Self { max_attempts, ..Self::plain(JobKind::HttpRequest, request.host_lane(), args, run_at) }
+    }
+
+    /// The only one of all that do the very same: a pending one ends, since this one goes on in its place.
+    #[must_use]
+    pub fn in_place_of_same(self) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, self.args.as_deref().unwrap_or_default());
+        Self { unique_key: Some(URL_SAFE_NO_PAD.encode(digest)), replaces: true, ..self }
     }
 
     /// A new job with these arguments and nothing else; tried once, unless somebody says more.
@@ -197,6 +211,7 @@ impl NewJob {
             event_id: None,
             endpoint_id: None,
             unique_key: None,
+            replaces: false,
             replay_of: None,
             trace: None,
             tags: Vec::new(),
@@ -236,13 +251,23 @@ pub(super) fn insert(dialect: Dialect, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>)
     dialect.runs(jobs).map(|run| sql(INSERT).rows(run.into_iter().map(row).collect())).collect()
 }
 
-/// Inserts a job that has a unique key, or answers with the pending job that has the same one.
+/// Inserts a job that has a unique key, in place of the pending job that has the same one or, where it does not replace that, not
+/// at all: then it answers with that one.
 pub(super) async fn insert_unique(
     tx: &mut Tx<'_>,
     tenant: Id<Tenant>,
     job: &NewJob,
     now: UnixMs,
 ) -> Result<Option<Id<Job>>, StoreError> {
+    if job.replaces {
+        let end = sql("UPDATE jobs SET state = 'cancelled'")
+            .and(", finished_at = ", now)
+            .and(", last_error = ", REPLACED)
+            .and(" WHERE state = 'pending' AND tenant_id = ", tenant)
+            .and(" AND kind = ", job.kind.as_str())
+            .and(" AND unique_key = ", job.unique_key.clone());
+        tx.execute(end).await?;
+    }
     let insert = sql(INSERT).rows(vec![insert_row(tenant, job, now)]).then(
         " ON CONFLICT (tenant_id, kind, unique_key) WHERE unique_key IS NOT NULL AND state = 'pending' DO NOTHING",
     );
@@ -268,6 +293,28 @@ impl Scope<'_> {
         let select = select_jobs().and(" WHERE j.tenant_id = ", self.tenant).and(" AND j.id = ", id);
         let row: Option<Row> = self.store.pool.fetch_one(select).await?;
         row.map(Row::detail).transpose()
+    }
+
+    /// Pending jobs of a kind that have one of these unique keys and were not tried before, each with its key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn untried_jobs(
+        &self,
+        kind: JobKind,
+        keys: &[&str],
+    ) -> Result<Vec<(String, (LaneKey, Id<Job>))>, StoreError> {
+        let select = sql("SELECT unique_key, lane, id FROM jobs WHERE state = 'pending' AND attempt = 0")
+            .and(" AND tenant_id = ", self.tenant)
+            .and(" AND kind = ", kind.as_str())
+            .then(" AND unique_key")
+            .any(keys.iter().copied());
+        let rows: Vec<(String, String, Uuid)> = self.store.pool.fetch(select).await?;
+        let read = |(key, lane, id): (String, String, Uuid)| {
+            let name = lane.parse().map_err(|error| StoreError::unreadable("job's lane", error))?;
+            Ok((key, (LaneKey { tenant: self.tenant, name }, Id::from_uuid(id))))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Ends a pending job without another attempt. False when it is not pending (any more).

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{UnixMs, site::settings::Site},
+    queue::Queue,
     site::{Storage, StorageError},
     store::{Overtaken, PublicFile, SiteRun, Store, StoreError},
 };
@@ -26,6 +27,7 @@ pub(crate) struct Publisher {
     pub(crate) store: Store,
     pub(crate) storage: Storage,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) queue: Queue,
 }
 
 /// What a regeneration did.
@@ -76,8 +78,9 @@ impl From<Overtaken> for Ended {
 
 impl Publisher {
     pub(crate) fn of(parts: &WorkerParts) -> Self {
-        let WorkerParts { store, storage, dispatcher, .. } = parts;
-        Self { store: store.clone(), storage: storage.clone(), dispatcher: dispatcher.clone() }
+        let WorkerParts { store, storage, dispatcher, queue, .. } = parts;
+        let (store, storage) = (store.clone(), storage.clone());
+        Self { store, storage, dispatcher: dispatcher.clone(), queue: queue.clone() }
     }
 
     /// Publishes what is stale of a site. What fails keeps nothing else from being published, and stays stale.
