@@ -38,8 +38,8 @@ use crate::{
 const GROUP_PAGES: usize = 500;
 /// Bytes of one line.
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of the lines of one commit.
-const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of the lines of one commit, of which there are a few times as many in memory.
+const GROUP_BYTES: usize = 2 * 1024 * 1024;
 /// A body of which nothing comes for so long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Refused lines, and quarantined translations, that the answer names; all are counted.

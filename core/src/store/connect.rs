@@ -88,7 +88,7 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> 
                 .test_before_acquire(false)
                 .before_acquire(|connection, about| Box::pin(lives(connection, about.idle_for)))
                 // The driver asks too, and waits without end, while the connection counts as one of the pool's.
-                .after_release(|connection, _| Box::pin(answers(connection)));
+                .after_release(|connection, _| Box::pin(comes_back(connection)));
             Ok(Pool::Postgres(pool.connect_with(*connect).await?))
         }
         Target::Sqlite(path) => sqlite(&path).await.map_err(|error| of_file(&path, error)),
@@ -132,6 +132,13 @@ pub(super) async fn soon<T>(answer: impl Future<Output = Result<T, StoreError>>)
 /// A connection that was cut off without a word is found out here, so that the next or a new one is taken in its place.
 async fn lives(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
     if idle_for < BELIEVED { Ok(true) } else { answers(connection).await }
+}
+
+/// The driver's buffers stay as large as the largest statement made them, on each of the connections: what one import of pages
+/// leaves there would be half of the process.
+async fn comes_back(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    connection.shrink_buffers();
+    answers(connection).await
 }
 
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
