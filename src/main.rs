@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 use postrider_core::config::Settings;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Background jobs and webhook delivery that lose nothing.
 ///
