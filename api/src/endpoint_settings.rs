@@ -16,11 +16,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{Object as ObjectSchema, RefOr, Schema},
+    openapi::{RefOr, Schema},
 };
 
 use crate::{
     json::{HeaderList, Object, Patch, escape},
+    openapi::changed,
     own_object::OwnObject,
     problem::{Faults, Problem},
     retries::{RetriesGiven, RetryBackoffJson},
@@ -133,7 +134,7 @@ impl EndpointPatch {
 
 impl PartialSchema for NewEndpoint {
     fn schema() -> RefOr<Schema> {
-        given_schema(|object| {
+        changed::<Given>(|object| {
             object.description = Some("A new endpoint. What is absent or null has its default.".to_owned());
             object.required.push("url".to_owned());
         })
@@ -142,7 +143,7 @@ impl PartialSchema for NewEndpoint {
 
 impl PartialSchema for EndpointPatch {
     fn schema() -> RefOr<Schema> {
-        given_schema(|object| {
+        changed::<Given>(|object| {
             let words = "A change of an endpoint. What is absent stays; what is null goes back to its default.";
             object.description = Some(words.to_owned());
             object.properties.remove("secret");
@@ -160,15 +161,6 @@ impl ToSchema for EndpointPatch {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         Given::schemas(schemas);
     }
-}
-
-/// The schema of all that may be given, changed to what one call takes.
-fn given_schema(change: impl FnOnce(&mut ObjectSchema)) -> RefOr<Schema> {
-    let mut schema = Given::schema();
-    if let RefOr::T(Schema::Object(object)) = &mut schema {
-        change(object);
-    }
-    schema
 }
 
 impl Given {

@@ -10,7 +10,7 @@ use axum::{
 use utoipa::{
     OpenApi,
     openapi::{
-        ContentBuilder, RefOr, ResponseBuilder,
+        ContentBuilder, Object, RefOr, ResponseBuilder, Schema,
         path::{Operation, PathItem},
         schema::ComponentsBuilder,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -32,6 +32,15 @@ const BEARER: &str = "bearer";
     components(schemas(crate::problem::ProblemBody, crate::problem::Fault))
 )]
 struct Document;
+
+/// The schema of all that a body may say, changed to what one call takes of it.
+pub(crate) fn changed<Given: utoipa::PartialSchema>(change: impl FnOnce(&mut Object)) -> RefOr<Schema> {
+    let mut schema = Given::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        change(object);
+    }
+    schema
+}
 
 /// The API: `/v1`, `/openapi.json` and `/docs`.
 ///

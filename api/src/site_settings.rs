@@ -16,11 +16,12 @@ use postrider_core::domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{Object as ObjectSchema, RefOr, Schema},
+    openapi::{RefOr, Schema},
 };
 
 use crate::{
     json::{Object, Patch, escape, or_absent},
+    openapi::changed,
     problem::{Code, Faults, Problem},
 };
 
@@ -177,7 +178,7 @@ impl SiteRequest {
 
 impl PartialSchema for NewSite {
     fn schema() -> RefOr<Schema> {
-        given_schema(|object| {
+        changed::<Given>(|object| {
             object.description = Some("A site to be made.".to_owned());
             object.required.insert(0, "slug".to_owned());
         })
@@ -186,7 +187,7 @@ impl PartialSchema for NewSite {
 
 impl PartialSchema for SiteRequest {
     fn schema() -> RefOr<Schema> {
-        given_schema(|object| {
+        changed::<Given>(|object| {
             object.description = Some("What is set for a site.".to_owned());
             object.properties.remove("slug");
         })
@@ -203,15 +204,6 @@ impl ToSchema for SiteRequest {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         Given::schemas(schemas);
     }
-}
-
-/// The schema of all that may be given, changed to what one call takes.
-fn given_schema(change: impl FnOnce(&mut ObjectSchema)) -> RefOr<Schema> {
-    let mut schema = Given::schema();
-    if let RefOr::T(Schema::Object(object)) = &mut schema {
-        change(object);
-    }
-    schema
 }
 
 impl Given {

@@ -290,11 +290,8 @@ impl Scope<'_> {
         now: UnixMs,
     ) -> Result<Resolved<DeadLetter>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
-        let update = sql("UPDATE dead_letters SET state = 'discarded'")
-            .and(", resolved_at = ", now)
-            .and(", resolved_reason = ", reason)
-            .and(" WHERE state = 'open' AND tenant_id = ", self.tenant)
-            .and(" AND id = ", id);
+        let update =
+            discard(reason, now).and(" WHERE state = 'open' AND tenant_id = ", self.tenant).and(" AND id = ", id);
         let done = tx.execute(update).await? > 0;
         let row: Option<Row> = tx.fetch_one(self.one(id)).await?;
         if done {
@@ -314,6 +311,11 @@ impl Scope<'_> {
     fn one(&self, id: Id<DeadLetter>) -> Sql {
         sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND id = ", id)
     }
+}
+
+/// The beginning of a statement by which dead letters are discarded for a reason; which ones is left to say.
+pub(super) fn discard(reason: &str, now: UnixMs) -> Sql {
+    sql("UPDATE dead_letters SET state = 'discarded'").and(", resolved_at = ", now).and(", resolved_reason = ", reason)
 }
 
 /// Open dead letters that a filter takes, oldest first after `after`, locked.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, sql::sql, stats};
+use super::{Store, StoreError, jobs::cancel, sql::sql, stats};
 use crate::domain::{
     Id, UnixMs,
     endpoint::Endpoint,
@@ -63,9 +63,7 @@ impl Store {
         in_order.sort_unstable();
         let mut cancelled = 0;
         for run in tx.dialect().runs(in_order) {
-            let update = sql("UPDATE jobs SET state = 'cancelled'")
-                .and(", finished_at = ", now)
-                .and(", last_error = ", ENDPOINT_DELETED)
+            let update = cancel(ENDPOINT_DELETED, now)
                 .and(" WHERE state = 'pending' AND endpoint_id = ", of.endpoint)
                 .then(" AND id")
                 .any(run);

@@ -251,6 +251,11 @@ pub(super) fn insert(dialect: Dialect, jobs: Vec<(Id<Tenant>, &NewJob, UnixMs)>)
     dialect.runs(jobs).map(|run| sql(INSERT).rows(run.into_iter().map(row).collect())).collect()
 }
 
+/// The beginning of a statement by which jobs end as cancelled without being asked for; which ones is left to say.
+pub(super) fn cancel(reason: &'static str, now: UnixMs) -> Sql {
+    sql("UPDATE jobs SET state = 'cancelled'").and(", finished_at = ", now).and(", last_error = ", reason)
+}
+
 /// Inserts a job that has a unique key, in place of the pending job that has the same one or, where it does not replace that, not
 /// at all: then it answers with that one.
 pub(super) async fn insert_unique(
@@ -260,9 +265,7 @@ pub(super) async fn insert_unique(
     now: UnixMs,
 ) -> Result<Option<Id<Job>>, StoreError> {
     if job.replaces {
-        let end = sql("UPDATE jobs SET state = 'cancelled'")
-            .and(", finished_at = ", now)
-            .and(", last_error = ", REPLACED)
+        let end = cancel(REPLACED, now)
             .and(" WHERE state = 'pending' AND tenant_id = ", tenant)
             .and(" AND kind = ", job.kind.as_str())
             .and(" AND unique_key = ", job.unique_key.clone());

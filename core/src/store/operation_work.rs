@@ -176,11 +176,7 @@ async fn discard_page(
     let until = operation.created_at;
     let rows = dead_letters::next_open(tx, operation.tenant_id, filter, operation.position, until, rows_max).await?;
     let ids: Vec<Uuid> = rows.iter().map(dead_letters::Row::id).collect();
-    let update = sql("UPDATE dead_letters SET state = 'discarded'")
-        .and(", resolved_at = ", now)
-        .and(", resolved_reason = ", reason)
-        .then(" WHERE id")
-        .any(ids.iter().copied());
+    let update = dead_letters::discard(reason, now).then(" WHERE id").any(ids.iter().copied());
     let discarded = if ids.is_empty() { 0 } else { tx.execute(update).await? };
     Ok(Done {
         jobs: Vec::new(),

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, sql::sql};
+use super::{Store, StoreError, dead_letters::discard, sql::sql};
 use crate::domain::UnixMs;
 
 /// Dead letters that are closed at once.
@@ -26,29 +26,19 @@ impl Store {
         if done.is_empty() {
             return Ok(0);
         }
-        let mut tx = self.pool.begin().await?;
-        let update = sql("UPDATE dead_letters SET state = 'discarded'")
-            .and(", resolved_at = ", now)
-            .and(", resolved_reason = ", REASON)
-            .then(" WHERE state = 'open' AND id")
-            .any(done.into_iter().map(|(id,)| id));
-        let closed = tx.execute(update).await?;
-        tx.commit().await?;
-        Ok(closed)
+        let update = discard(REASON, now).then(" WHERE state = 'open' AND id").any(done.into_iter().map(|(id,)| id));
+        self.pool.execute(update).await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::{a_store, remove};
+    use crate::store::tests::sqlite_plan;
 
     #[tokio::test]
     async fn dead_regenerations_are_found_by_the_index_of_these_alone() {
-        let (store, folder) = a_store().await;
-        let plan = sql("EXPLAIN QUERY PLAN ").then(DONE);
-        let steps: Vec<(i64, i64, i64, String)> = store.pool.fetch(plan).await.unwrap();
-        assert!(steps.iter().any(|(.., step)| step.contains("INDEX dead_letters_of_sites")), "{steps:?}");
-        remove(store, folder).await;
+        let plan = sqlite_plan(sql(DONE)).await;
+        assert!(plan.contains("INDEX dead_letters_of_sites"), "{plan}");
     }
 }
