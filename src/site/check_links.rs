@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use postrider_core::domain::site::{
     permalink::Permalink,
-    preflight::{Finding, Level, judge_page, judge_rules},
+    preflight::{Finding, Found, Level, judge_page, judge_rules},
     redirects::Redirects,
 };
 
@@ -67,14 +67,12 @@ pub(super) fn run(args: &CheckLinksArgs) -> anyhow::Result<()> {
     let mut findings = judge_rules(&rules);
     let pages = read(&args.pages)?;
     let mut count = 0_u64;
-    for (place, line) in pages.lines().enumerate() {
-        let address = line.trim();
-        if address.is_empty() || address.starts_with('#') {
-            continue;
-        }
+    for address in pages.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         count += 1;
-        let found = judge_address(&rules, address);
-        findings.extend(found.with_context(|| format!("{}, line {}: {address}", args.pages.display(), place + 1))?);
+        findings.extend(judge_address(&rules, address));
+    }
+    if count == 0 {
+        bail!("{} has no address, so nothing was tried; write one a line", args.pages.display());
     }
     let told = match args.format {
         Format::Text => report::text(&findings, &args.redirects, count, rules.rules().len()),
@@ -96,8 +94,13 @@ fn rules(path: &Path) -> anyhow::Result<Redirects> {
     })
 }
 
-fn judge_address(rules: &Redirects, address: &str) -> anyhow::Result<Vec<Finding>> {
-    Ok(judge_page(rules, &Permalink::parse(address)?))
+fn judge_address(rules: &Redirects, address: &str) -> Vec<Finding> {
+    let why = match Permalink::parse(address) {
+        Ok(page) => return judge_page(rules, &page),
+        Err(_) if address.starts_with('/') => "it has no host; write all of it, as in https://example.com/a".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    vec![Finding { what: Found::Refused { why }, line: None, path: address.to_owned() }]
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

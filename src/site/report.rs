@@ -2,9 +2,27 @@
 
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use postrider_core::domain::site::preflight::{Finding, Level};
 use serde_json::{Value, json};
 
+/// What stands in no path of a URI as it is (RFC 3986, section 3.3).
+const NO_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
 pub(super) fn text(findings: &[Finding], rules: &Path, pages: u64, rule_count: usize) -> String {
@@ -41,6 +59,7 @@ pub(super) fn sarif(findings: &[Finding], rules: &Path) -> serde_json::Result<St
     let mut codes: Vec<&str> = findings.iter().map(|finding| finding.what.code()).collect();
     codes.sort_unstable();
     codes.dedup();
+    let uri = percent_encode(rules.as_os_str().as_encoded_bytes(), NO_URI).to_string();
     let result = |finding: &Finding| {
         // A finding without a rule is about all of them.
         let line = finding.line.unwrap_or(1);
@@ -49,7 +68,7 @@ pub(super) fn sarif(findings: &[Finding], rules: &Path) -> serde_json::Result<St
             "level": level(finding),
             "message": { "text": format!("{}: {}", finding.path, finding.what) },
             "locations": [{ "physicalLocation": {
-                "artifactLocation": { "uri": rules.display().to_string() },
+                "artifactLocation": { "uri": uri },
                 "region": { "startLine": line },
             } }],
         })

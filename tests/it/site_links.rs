@@ -13,7 +13,7 @@ https://xn--bcher-kva.example/de/%C3%BCber-uns?page=2
 
 fn check(rules: &str, pages: &str, args: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let [rules_file, pages_file] = ["rules", "pages"].map(|name| folder.path().join(name));
+    let [rules_file, pages_file] = ["rules #1", "pages"].map(|name| folder.path().join(name));
     fs::write(&rules_file, rules).unwrap();
     fs::write(&pages_file, pages).unwrap();
     let mut command = postrider(folder.path());
@@ -33,7 +33,7 @@ fn rules_that_leave_each_page_where_it_is_pass() {
 fn a_page_that_is_redirected_away_fails_the_pipeline() {
     let output = check("# archive\nprefix /news/ /archive/\n", PAGES, &[]);
     let told = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(told.contains("rules:2: https://example.com/news/caf%C3%A9: the page is redirected away"), "{told}");
+    assert!(told.contains("rules #1:2: https://example.com/news/caf%C3%A9: the page is redirected away"), "{told}");
     assert!(bad(output).contains("1 of these has to be mended"));
     good(check("prefix /news/ /archive/\n", PAGES, &["--fail-on", "never"]));
 }
@@ -50,11 +50,18 @@ fn findings_are_told_to_programs_and_to_code_hosts() {
     assert_eq!((&run["results"][0]["ruleId"], &run["results"][0]["level"]), (&"redirect-loop".into(), &"error".into()));
     let place = &run["results"][1]["locations"][0]["physicalLocation"];
     assert_eq!(place["region"]["startLine"], 2);
+    assert!(place["artifactLocation"]["uri"].as_str().unwrap().ends_with("/rules%20%231"), "{place}");
 }
 
 #[test]
 fn what_is_no_rule_or_no_address_is_named_with_its_line() {
     assert!(bad(check("exact /a\n", PAGES, &[])).contains("line 1: \"exact /a\" is no rule"));
-    let twice = bad(check("", "https://example.com/caf%25C3%25A9\n", &[]));
-    assert!(twice.contains("line 1") && twice.contains("encoded twice: %25C3"), "{twice}");
+    let refused = check("", "https://example.com/caf%25C3%25A9\n/a\nhttps://example.com/b\n", &[]);
+    let told = String::from_utf8(refused.stdout.clone()).unwrap();
+    assert!(bad(refused).contains("2 of these have to be mended"));
+    for words in ["encoded twice: %25C3", "/a: no page can have this address: it has no host", "Addresses: 3."] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+    assert!(bad(check("", "# none\n", &[])).contains("has no address, so nothing was tried"));
+    assert!(bad(check("regex ^/(a)$ /$2\n", PAGES, &[])).contains("no such group"));
 }

@@ -35,6 +35,8 @@ pub enum Found {
     StrayedLoop { spelling: Spelling },
     #[error("written {spelling}, the page's address is another path, and no rule leads from it to the page")]
     Unhandled { spelling: Spelling },
+    #[error("no page can have this address: {why}")]
+    Refused { why: String },
 }
 
 /// How bad it is.
@@ -95,13 +97,16 @@ impl Found {
             Self::Strayed { .. } => "spelling-strays",
             Self::StrayedLoop { .. } => "spelling-loops",
             Self::Unhandled { .. } => "spelling-unhandled",
+            Self::Refused { .. } => "address-refused",
         }
     }
 
     #[must_use]
     pub const fn level(&self) -> Level {
         match self {
-            Self::Loop | Self::Lost { .. } | Self::Strayed { .. } | Self::StrayedLoop { .. } => Level::Error,
+            Self::Loop | Self::Lost { .. } | Self::Strayed { .. } | Self::StrayedLoop { .. } | Self::Refused { .. } => {
+                Level::Error
+            }
             Self::Chain { .. } | Self::Shadowed { .. } => Level::Warning,
             Self::Unhandled { .. } => Level::Note,
         }

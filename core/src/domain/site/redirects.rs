@@ -22,7 +22,8 @@ pub struct Redirect {
 enum From {
     Exact(String),
     Prefix(String),
-    Pattern(Regex),
+    /// With what it leads to, as the library wants it.
+    Pattern(Regex, String),
 }
 
 /// All rules of a site, in their order.
@@ -120,7 +121,7 @@ impl Redirect {
     pub fn example(&self) -> Option<&str> {
         match &self.from {
             From::Exact(path) | From::Prefix(path) => Some(path),
-            From::Pattern(_) => None,
+            From::Pattern(..) => None,
         }
     }
 
@@ -128,10 +129,10 @@ impl Redirect {
         match &self.from {
             From::Exact(from) => (from == path).then(|| self.to.clone()),
             From::Prefix(from) => path.strip_prefix(from.as_str()).map(|rest| format!("{}{rest}", self.to)),
-            From::Pattern(pattern) => {
+            From::Pattern(pattern, template) => {
                 let groups = pattern.captures(path)?;
                 let mut to = String::new();
-                groups.expand(&self.to, &mut to);
+                groups.expand(template, &mut to);
                 Some(to)
             }
         }
@@ -142,10 +143,10 @@ impl Redirect {
         match (&self.from, later) {
             (From::Exact(from), From::Exact(path)) => from == path,
             (From::Prefix(from), From::Exact(path) | From::Prefix(path)) => path.starts_with(from.as_str()),
-            (From::Pattern(pattern), From::Exact(path)) => pattern.is_match(path),
-            (From::Pattern(pattern), From::Pattern(other)) => pattern.as_str() == other.as_str(),
-            (From::Exact(_) | From::Pattern(_), From::Prefix(_))
-            | (From::Exact(_) | From::Prefix(_), From::Pattern(_)) => false,
+            (From::Pattern(pattern, _), From::Exact(path)) => pattern.is_match(path),
+            (From::Pattern(pattern, _), From::Pattern(other, _)) => pattern.as_str() == other.as_str(),
+            (From::Exact(_) | From::Pattern(..), From::Prefix(_))
+            | (From::Exact(_) | From::Prefix(_), From::Pattern(..)) => false,
         }
     }
 }
@@ -163,10 +164,46 @@ fn rule(line: usize, text: &str) -> Result<Redirect, String> {
     let from = match kind {
         "exact" => From::Exact(plain()?),
         "prefix" => From::Prefix(plain()?),
-        "regex" => From::Pattern(Regex::new(from).map_err(|error| format!("{from:?} is no pattern: {error}"))?),
+        "regex" => {
+            let pattern = Regex::new(from).map_err(|error| format!("{from:?} is no pattern: {error}"))?;
+            let template = template(to, &pattern)?;
+            From::Pattern(pattern, template)
+        }
         other => return Err(format!("{other:?} is none of exact, prefix and regex")),
     };
     Ok(Redirect { line, from, to: to.to_owned() })
+}
+
+/// What a pattern leads to, in the words of the library, to which `$1a` is a group of that name. To servers it is the first group
+/// and an `a`: a number has one digit there, unless it stands in braces.
+fn template(to: &str, pattern: &Regex) -> Result<String, String> {
+    let (mut template, mut rest) = (String::new(), to);
+    while let Some((before, after)) = rest.split_once('$') {
+        template.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|after| after.split_once('}'));
+        let digit = after.get(..1).filter(|digit| digit.bytes().all(|byte| byte.is_ascii_digit()));
+        let group = match (braced, digit) {
+            (Some((group, behind)), _) => Some((group, behind)),
+            (None, Some(digit)) => Some((digit, &after[1..])),
+            (None, None) => None,
+        };
+        let Some((group, behind)) = group else {
+            template.push_str("$$");
+            rest = after;
+            continue;
+        };
+        let is_there = match group.parse::<usize>() {
+            Ok(number) => number < pattern.captures_len(),
+            Err(_) => pattern.capture_names().flatten().any(|name| name == group),
+        };
+        if !is_there {
+            return Err(format!("{to:?} has ${group}, and the pattern has no such group; write one, or leave it out"));
+        }
+        template.extend(["${", group, "}"]);
+        rest = behind;
+    }
+    template.push_str(rest);
+    Ok(template)
 }
 
 /// A path as servers compare it: its codes decoded once. As it stands where they are no UTF-8.
@@ -214,6 +251,18 @@ exact  /caf%C3%A9  /cafe
     #[test]
     fn a_rule_behind_one_that_takes_all_of_its_requests_is_shadowed() {
         assert_eq!(rules().shadowed(), [(4, 3)]);
+    }
+
+    #[test]
+    fn groups_are_named_as_servers_name_them() {
+        let end = |rule: &str, path: &str| Redirects::parse(rule).unwrap().follow(path).end;
+        assert_eq!(end("regex ^/p/(\\d+)$ /post/$1a", "/p/7"), End::At("/post/7a".to_owned()));
+        assert_eq!(end("regex ^/p/(\\d+)$ /post/${1}0/$$/$x", "/p/7"), End::At("/post/70/$$/$x".to_owned()));
+        assert_eq!(end("regex ^/p/(?<id>\\d+)$ /post/${id}/$0", "/p/7"), End::At("/post/7//p/7".to_owned()));
+        for to in ["/post/$2", "/post/${2}", "/post/${id}"] {
+            let refused = Redirects::parse(&format!("regex ^/p/(\\d+)$ {to}")).unwrap_err();
+            assert!(refused[0].why.contains("no such group"), "{}", refused[0]);
+        }
     }
 
     #[test]
