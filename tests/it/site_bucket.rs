@@ -16,6 +16,7 @@ on_both_stacks!(
     a_bucket_that_refuses_is_told_at_the_start_and_by_the_doctor,
     a_folder_of_ones_own_takes_public_files,
     another_place_gets_everything_once_it_is_asked_for,
+    what_a_file_replaced_is_kept_in_the_bucket_for_comparison,
 );
 
 const HOST: &str = "de.news.example";
@@ -72,7 +73,8 @@ pub(crate) async fn await_served(app: &App, name: &str, what: &str, within: Dura
 /// The key of a locale's file, of those that are there.
 pub(crate) fn key(bucket: &Bucket, end: &str) -> String {
     let keys = bucket.keys();
-    keys.iter().find(|key| key.ends_with(end)).unwrap_or_else(|| panic!("{end} in {keys:?}")).clone()
+    let is_public = |key: &&String| key.ends_with(end) && !key.contains("/.before/");
+    keys.iter().find(is_public).unwrap_or_else(|| panic!("{end} in {keys:?}")).clone()
 }
 
 async fn what_is_published_lies_in_the_bucket_as_others_serve_it(stack: Stack) {
@@ -276,4 +278,37 @@ fn settings_of_a_bucket_that_cannot_be_meant_are_refused_in_words() {
         let said = bad(postrider(folder.path()).arg("serve").envs(set.clone()).output().unwrap());
         assert!(said.contains(words) && !said.contains("hush"), "{words} in {said} of {set:?}");
     }
+}
+
+async fn what_a_file_replaced_is_kept_in_the_bucket_for_comparison(stack: Stack) {
+    let bucket = Bucket::start().await;
+    let app = start(stack, &bucket).await;
+    make(&app.client).await;
+    put(&app.client, "/0").await;
+    await_served(&app, "feed.xml", "https://de.news.example/0", SOON).await;
+    let changes = || async { app.client.get("/v1/sites/news/files/de/feed.xml/changes").send().await };
+    changes().await.expect_problem(404, "not_found");
+    let before = direct(&bucket, &key(&bucket, "/de/feed.xml.gz")).await.bytes().await.unwrap();
+    put(&app.client, "/1").await;
+    await_served(&app, "feed.xml", "https://de.news.example/1", SOON).await;
+    let told = changes().await.expect(200);
+    assert!(told.text.contains("de.news.example/0") && told.text.contains("de.news.example/1"), "{}", told.text);
+    let aside = bucket.keys().into_iter().find(|key| key.contains("/.before/") && key.ends_with("/de/feed.xml.gz"));
+    assert_eq!(direct(&bucket, &aside.expect("a former version")).await.bytes().await.unwrap(), before);
+    // The same again replaces nothing.
+    let copies = || bucket.keys().iter().filter(|key| key.contains("/.before/")).count();
+    let count = copies();
+    let rewrite =
+        app.client.post("/v1/sites/news/regenerate").json(&json!({ "rewrite": true })).send().await.expect(202);
+    let job = rewrite.string("/job_id");
+    let done = || async {
+        let job = app.client.get(&format!("/v1/jobs/{job}")).send().await;
+        (job.string("/state") == "succeeded").then_some(())
+    };
+    eventually("all was written again", SOON, done).await;
+    let again = changes().await.expect(200);
+    assert_eq!(
+        (copies(), &again.body["before_at"], &again.body["entries"]),
+        (count, &told.body["before_at"], &told.body["entries"])
+    );
 }

@@ -17,6 +17,9 @@ use crate::domain::{
     site::{language::LanguageTag, place::SitesPlace, settings::Site},
 };
 
+/// The folder of what was replaced, beside those of the sites.
+const BEFORE: &str = ".before";
+
 /// The place of all sites' files. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Storage(Kind);
@@ -116,14 +119,15 @@ impl Storage {
         }
     }
 
-    /// The version of a file that the public one has replaced; `None` where there is none, and of a bucket, which keeps none.
+    /// The version of a file that the public one has replaced; `None` where there is none.
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn read_before(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
+        let kept = packed_name(name);
         match &self.0 {
-            Kind::Folder(folder) => read_beside(folder, shelf, packed_name(name), Folder::read_before).await,
-            Kind::Bucket(_) => Ok(None),
+            Kind::Folder(folder) => read_beside(folder, shelf, kept, Folder::read_before).await,
+            Kind::Bucket(bucket) => Ok(bucket.read_before(shelf, &kept).await?),
         }
     }
 

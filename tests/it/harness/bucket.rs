@@ -1,4 +1,4 @@
-//! A bucket as S3 and its kin have it, on a real socket (Amazon S3, API Reference: GetObject, PutObject, DeleteObject): it checks
+//! A bucket as S3 and its kin have it, on a real socket (Amazon S3, API Reference: GetObject, PutObject, CopyObject, DeleteObject): it checks
 //! the signature of what is signed (AWS Signature Version 4), lets everybody read as a bucket behind a CDN does, and fails on
 //! demand. A server of our own, since what matters here is how it fails, and what it was sent.
 
@@ -139,6 +139,17 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let mut objects = shared.objects.lock().unwrap();
     match parts.method {
         Method::GET => objects.get(key).map_or_else(|| error(404, "NoSuchKey"), |object| give(object, &parts.headers)),
+        Method::PUT if parts.headers.contains_key("x-amz-copy-source") => {
+            let from = parts.headers["x-amz-copy-source"].to_str().expect("a text").trim_start_matches('/');
+            let Some(object) = from.strip_prefix(&format!("{NAME}/")).and_then(|from| objects.get(from)).cloned()
+            else {
+                return error(404, "NoSuchKey");
+            };
+            let tag = tag(&object.body);
+            objects.insert(key.to_owned(), object);
+            let told = format!("<CopyObjectResult><ETag>{tag}</ETag></CopyObjectResult>");
+            ([("content-type", "application/xml")], told).into_response()
+        }
         Method::PUT => {
             let value = |name: &&str| Some(((*name).to_owned(), parts.headers.get(*name)?.to_str().ok()?.to_owned()));
             let headers = KEPT_HEADERS.iter().filter_map(value).collect();
@@ -164,7 +175,14 @@ fn give(object: &Object, asked: &HeaderMap) -> Response {
     for (name, value) in &object.headers {
         answer = answer.header(name, value);
     }
-    answer.body(Body::from(object.body.clone())).expect("headers as they came")
+    let range = asked.get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'));
+    let Some((from, to)) = range else {
+        return answer.body(Body::from(object.body.clone())).expect("headers as they came");
+    };
+    let from: usize = from.parse().expect("a beginning");
+    let to = to.parse::<usize>().expect("an end").min(object.body.len() - 1);
+    answer = answer.status(206).header("content-range", format!("bytes {from}-{to}/{}", object.body.len()));
+    answer.body(Body::from(object.body[from..=to].to_vec())).expect("headers as they came")
 }
 
 fn error(status: u16, code: &str) -> Response {

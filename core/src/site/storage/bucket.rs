@@ -15,12 +15,12 @@ use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use self::refusal::Why;
 pub use self::refusal::{BadBucket, BucketError};
-use super::{Kept, Shelf, StorageError};
+use super::{BEFORE, Kept, Shelf, StorageError, packed_name};
 use crate::{
     domain::site::place::{BucketPlace, SitesPlace},
     site::{
         headers::{CACHE_CONTROL, media_type},
-        pack::unpacked,
+        pack::{Label, unpacked},
     },
 };
 
@@ -115,15 +115,34 @@ impl Bucket {
             said.insert(Attribute::CacheControl, CACHE_CONTROL.into());
             said
         };
-        if name.ends_with(".gz") {
+        let packed = packed_name(&name);
+        if let Err(error) = self.set_aside(&shelf, &packed, Label::of(&gzip)).await {
+            tracing::warn!(%shelf, name, %error, "what is replaced cannot be kept for comparison");
+        }
+        if packed == name {
             return Ok(self.put(&self.key(&shelf, &name), gzip.into(), attributes(&name)).await?);
         }
         let plain = unpacked(&gzip).map_err(io::Error::other)?;
         self.put(&self.key(&shelf, &name), plain.into(), attributes(&name)).await?;
         // The same file for those who take it so: what stands before the bucket may answer with it in the other's place.
-        let mut packed = attributes(&name);
-        packed.insert(Attribute::ContentEncoding, "gzip".into());
-        Ok(self.put(&self.key(&shelf, &format!("{name}.gz")), gzip.into(), packed).await?)
+        let mut said = attributes(&name);
+        said.insert(Attribute::ContentEncoding, "gzip".into());
+        Ok(self.put(&self.key(&shelf, &packed), gzip.into(), said).await?)
+    }
+
+    /// Has the store keep what is about to be replaced, unless it is replaced by itself: its bytes do not come here.
+    async fn set_aside(&self, shelf: &Shelf, packed: &str, new: Option<Label>) -> Result<(), BucketError> {
+        let there = self.key(shelf, packed);
+        let label = self.within(READ_MAX, self.s3.get_range(&there, 0..Label::BYTES as u64)).await;
+        let old = match label {
+            Ok(beginning) => Label::of(&beginning),
+            Err(BucketError { why: Why::NoFile, .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if old.is_none() || old.map(|old| old.hash) == new.map(|new| new.hash) {
+            return Ok(());
+        }
+        self.within(WRITE_MAX, self.s3.copy(&there, &self.aside(shelf, packed))).await
     }
 
     async fn put(&self, key: &Path, body: Bytes, attributes: Attributes) -> Result<(), BucketError> {
@@ -132,10 +151,18 @@ impl Bucket {
     }
 
     pub(super) async fn read(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, BucketError> {
-        let key = self.key(shelf, name);
+        self.read_at(&self.key(shelf, name)).await
+    }
+
+    /// What a file has replaced.
+    pub(super) async fn read_before(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, BucketError> {
+        self.read_at(&self.aside(shelf, name)).await
+    }
+
+    async fn read_at(&self, key: &Path) -> Result<Option<Bytes>, BucketError> {
         let read = async {
             let _turn = self.reads.acquire().await;
-            self.get(&key).await
+            self.get(key).await
         };
         timeout(READ_MAX, read).await.map_err(|_| self.error(Why::Slow(READ_MAX)))?
     }
@@ -152,15 +179,13 @@ impl Bucket {
     }
 
     pub(super) async fn remove(&self, shelf: &Shelf, name: &str) -> Result<(), BucketError> {
-        let key = self.key(shelf, name);
-        match timeout(WRITE_MAX, self.s3.delete(&key)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => match Why::of(&error) {
-                Why::NoFile => Ok(()),
-                why => Err(self.error(why)),
-            },
-            Err(_) => Err(self.error(Why::Slow(WRITE_MAX))),
+        for key in [self.key(shelf, name), self.aside(shelf, name)] {
+            match self.within(WRITE_MAX, self.s3.delete(&key)).await {
+                Ok(()) | Err(BucketError { why: Why::NoFile, .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
     }
 
     async fn within<T>(
@@ -180,6 +205,11 @@ impl Bucket {
 
     fn key(&self, shelf: &Shelf, name: &str) -> Path {
         self.below(&format!("{shelf}/{name}"))
+    }
+
+    /// Where what was replaced is.
+    fn aside(&self, shelf: &Shelf, name: &str) -> Path {
+        self.below(&format!("{BEFORE}/{shelf}/{name}"))
     }
 
     fn below(&self, name: &str) -> Path {

@@ -8,11 +8,8 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Kept, Shelf, left_over};
+use super::{BEFORE, Kept, Shelf, left_over};
 use crate::site::pack::{Label, unpacked};
-
-/// The folder of what was replaced, beside those of the sites.
-const BEFORE: &str = ".before";
 
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
