@@ -13,7 +13,7 @@ use moka::future::Cache;
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        site::{indexnow::IndexNowKey, language::LanguageTag, settings::Site},
+        site::{indexnow::IndexNowKey, language::LanguageTag, permalink::place, settings::Site},
     },
     site::{CACHE_CONTROL, Label, Storage, StorageError, media_type, unpacked},
     store::{Store, StoreError},
@@ -69,7 +69,7 @@ impl PublicFiles {
 
     async fn find(&self, asked: &HeaderMap, folder: &str, name: &str) -> Result<Option<Response>, Problem> {
         let host = asked.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let place = format!("{}{folder}", host.to_ascii_lowercase());
+        let place = place(host, folder);
         let found = self.places.try_get_with(place.clone(), self.look_up(&place)).await;
         let Some((site, locale)) = found.map_err(|error| Problem::from(error.as_ref()))? else { return Ok(None) };
         let read = self.storage.read(&self.storage.shelf(site, &locale), name).await;
@@ -133,11 +133,18 @@ fn unread(error: &StorageError) -> Problem {
 /// Whether gzip is among the codings that are taken, with a weight above 0 (RFC 9110, section 12.5.3).
 fn takes_gzip(asked: &HeaderMap) -> bool {
     let lists = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|coding| {
+    let (mut named, mut any) = (None, None);
+    for coding in lists.flat_map(|list| list.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok()).unwrap_or(1.0);
-        matches!(name.trim().to_ascii_lowercase().as_str(), "gzip" | "*") && weight > 0.0
-    })
+        match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => named = Some(weight > 0.0),
+            "*" => any = Some(weight > 0.0),
+            _ => {}
+        }
+    }
+    // What is named is not meant by `*`.
+    named.or(any).unwrap_or(false)
 }
 
 /// `If-None-Match` is looked at first, and alone where it is there (RFC 9110, section 13.2.2).

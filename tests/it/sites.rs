@@ -225,6 +225,14 @@ async fn a_public_file_is_served_as_caches_ask_for_it(stack: Stack) {
     let head = site.http.head(format!("{}/sitemap.xml", app.url())).header("host", DE).send().await.unwrap();
     assert_eq!(head.headers()["content-length"], plain.len().to_string().as_str());
     assert_eq!(head.headers()["etag"], headers["etag"].as_str());
+    for host in ["DE.news.example", "de.news.example.", "de.news.example:443", "de.news.example.:80"] {
+        assert_eq!(status(site.ask(host, "/sitemap.xml")).await, 200, "{host}");
+    }
+    for (taken, is_coded) in [("identity, gzip;q=0, *;q=1", false), ("*", true), ("gzip, *;q=0", true), ("br", false)] {
+        let answer = ask().header("accept-encoding", taken).send().await.unwrap();
+        assert_eq!(answer.headers().contains_key("content-encoding"), is_coded, "{taken}");
+    }
+    assert_eq!(status(site.ask("de.news.example:8080", "/sitemap.xml")).await, 404);
     assert_eq!(status(site.ask("other.example", "/sitemap.xml")).await, 404);
     assert_eq!(status(site.ask(DE, "/sitemap-1999-01-1.xml.gz")).await, 404);
 }

@@ -23,8 +23,13 @@ impl UnixMs {
     /// # Errors
     /// When `text` is not an RFC 3339 time with an offset.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
-        let parsed: jiff::Timestamp = text.parse().map_err(|_| TimeError(text.chars().take(64).collect()))?;
-        Ok(Self(parsed.as_millisecond()))
+        let refused = || TimeError(text.chars().take(64).collect());
+        let parsed: jiff::Timestamp = text.parse().map_err(|_| refused())?;
+        match offset_hours(text) {
+            // The parser takes 25 (RFC 3339, section 5.6: 00 to 23).
+            Some(24..) => Err(refused()),
+            _ => Ok(Self(parsed.as_millisecond())),
+        }
     }
 
     /// A time as people and fields for date and time write it: RFC 3339, or without an offset in UTC, to the second, to the
@@ -100,6 +105,12 @@ impl<'de> Deserialize<'de> for UnixMs {
     }
 }
 
+fn offset_hours(text: &str) -> Option<u8> {
+    let (_, time) = text.split_once(['T', 't', ' '])?;
+    let (_, offset) = time.rsplit_once(['+', '-'])?;
+    offset.get(..2)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +119,10 @@ mod tests {
     fn a_time_is_written_with_milliseconds_in_utc() {
         assert_eq!(UnixMs(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
         assert_eq!(UnixMs::parse("2023-11-14T23:13:20.5+01:00"), Ok(UnixMs(1_700_000_000_500)));
-        assert!(UnixMs::parse("2023-11-14 22:13").is_err());
+        for text in ["2023-11-14 22:13", "2023-11-14T22:13:20+25:00", "2023-11-14T22:13:20-24:00"] {
+            assert!(UnixMs::parse(text).is_err(), "{text}");
+        }
+        assert!(UnixMs::parse("2023-11-14T22:13:20-23:59").is_ok());
         assert_eq!(UnixMs(1_700_000_000_999).in_seconds(), "2023-11-14T22:13:20Z");
     }
 

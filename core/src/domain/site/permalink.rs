@@ -74,6 +74,18 @@ pub enum AddressRefused {
     HostDot(String, String),
 }
 
+/// Where requests with this `Host` (RFC 9110, section 7.2) and a path are at home: without a port that some scheme has anyway, and
+/// without the dot of the root.
+#[must_use]
+pub fn place(host: &str, path: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(&host);
+    let (name, port) =
+        host.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']')).unwrap_or((host, ""));
+    let colon = if port.is_empty() { "" } else { ":" };
+    format!("{}{colon}{port}{path}", name.strip_suffix('.').unwrap_or(name))
+}
+
 impl BaseUrl {
     /// # Errors
     /// Where it is no absolute address of http or https without a query and a fragment.
@@ -110,7 +122,7 @@ impl BaseUrl {
     #[must_use]
     pub fn place(&self) -> String {
         let host = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, host)| host);
-        format!("{host}{}", self.path)
+        place(host, &self.path)
     }
 
     /// What the paths of its pages begin with, without a slash at the end.
@@ -380,6 +392,8 @@ mod tests {
         let place = |text| BaseUrl::parse(text).unwrap().place();
         assert_eq!([place("https://A.example/"), place("http://a.example:80")], ["a.example", "a.example"]);
         assert_eq!(place("https://a.example:8443/é/"), "a.example:8443/%C3%A9");
+        assert_eq!([place("https://a.example:80"), place("http://a.example:443")], ["a.example", "a.example"]);
+        assert_eq!([place("http://[::1]:80/de"), place("http://[::1]:8080")], ["[::1]/de", "[::1]:8080"]);
         assert_eq!([place("http://localhost:80"), place("http://127.0.0.1/")], ["localhost", "127.0.0.1"]);
     }
 

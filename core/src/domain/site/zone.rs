@@ -72,7 +72,7 @@ fn is_local(text: &str) -> bool {
         4 | 7 => byte == b'-',
         _ => byte.is_ascii_digit(),
     });
-    let is_time = time.is_empty() || time.starts_with(['T', 't', ' ']) && time.len() > 1;
+    let is_time = time.is_empty() || time.starts_with(['T', 't', ' ']) && time.contains(':');
     is_date && is_time && time.bytes().skip(1).all(|byte| byte.is_ascii_digit() || b":.".contains(&byte))
 }
 
@@ -159,6 +159,8 @@ mod tests {
             "2026-02-30",
             "2026-13-01T10:00",
             "2026-11-22T",
+            "2026-11-22T10",
+            "2026-11-22T10:00:00+25:00",
             "2026-11-22T25:00:00",
             "2026-11-22T10:00:00+30:00",
             "2026-11-22T10:00:00 CET",
