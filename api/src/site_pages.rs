@@ -1,6 +1,6 @@
 //! `/v1/sites/{site}/pages`: pages as translation groups, one at a time or many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{Json as Answer, extract::FromRequestParts, http::request::Parts, response::Response};
 use postrider_core::{
@@ -69,7 +69,8 @@ pub(crate) struct PageBatch {
 #[serde(deny_unknown_fields)]
 #[schema(as = Translation)]
 pub(crate) struct TranslationJson {
-    /// Absolute, or a path below the locale's base; in whatever spelling, kept in its canonical one.
+    /// Absolute, or a path below the locale's base; in whatever spelling, kept in its canonical one, and as a path: where the
+    /// locale moves to another base, its pages do.
     url: String,
     title: String,
     summary: Option<String>,
@@ -80,6 +81,7 @@ pub(crate) struct TranslationJson {
     published_at: String,
     /// In the same forms; absent: as it was published.
     updated_at: Option<String>,
+    /// A section's key. It has feeds where the site's settings have it.
     section: Option<String>,
     /// An absolute address.
     image: Option<String>,
@@ -119,6 +121,8 @@ pub(crate) struct PageAccepted {
     key: String,
     /// Translations that are not published, and why. All others are.
     quarantined: Vec<QuarantinedJson>,
+    /// Sections that its translations name and the site's settings do not: they have no feeds until these do.
+    unknown_sections: BTreeSet<String>,
 }
 
 /// A translation that is not published.
@@ -195,8 +199,21 @@ impl TranslationJson {
 }
 
 impl PageAccepted {
-    fn of(put: &PutPage) -> Self {
-        Self { key: put.page.key.to_string(), quarantined: put.quarantined.iter().map(QuarantinedJson::of).collect() }
+    fn of(site: &Site, put: &PutPage) -> Self {
+        Self {
+            key: put.page.key.to_string(),
+            quarantined: put.quarantined.iter().map(QuarantinedJson::of).collect(),
+            unknown_sections: put
+                .page
+                .sections()
+                .filter(|key| !site.settings.has_section(key))
+                .map(|key| key.as_str().to_owned())
+                .collect(),
+        }
+    }
+
+    const fn gone(key: String) -> Self {
+        Self { key, quarantined: Vec::new(), unknown_sections: BTreeSet::new() }
     }
 }
 
@@ -243,7 +260,7 @@ async fn put_page(
 ) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
     let put = judged(&site, path.key, request.translations);
-    let answer = PageAccepted::of(&put);
+    let answer = PageAccepted::of(&site, &put);
     let changed = caller.scope().put_pages(&site, &[put], UnixMs::now()).await?;
     caller.api.dispatcher().offer(changed.job.as_slice());
     Ok(accepted(answer))
@@ -271,7 +288,7 @@ async fn delete_page(caller: Caller<Publish>, path: PagePath) -> Result<Response
         return Err(Problem::not_found("page"));
     }
     caller.api.dispatcher().offer(changed.job.as_slice());
-    Ok(accepted(PageAccepted { key: path.key.to_string(), quarantined: Vec::new() }))
+    Ok(accepted(PageAccepted::gone(path.key.to_string())))
 }
 
 /// Removes one translation of a page; the page with its last one.
@@ -284,7 +301,7 @@ async fn delete_translation(caller: Caller<Publish>, path: PagePath) -> Result<R
     let removed = caller.scope().delete_translation(&site, &path.key, &locale, UnixMs::now()).await?;
     let Some(changed) = removed else { return Err(Problem::not_found("translation")) };
     caller.api.dispatcher().offer(changed.job.as_slice());
-    Ok(accepted(PageAccepted { key: path.key.to_string(), quarantined: Vec::new() }))
+    Ok(accepted(PageAccepted::gone(path.key.to_string())))
 }
 
 /// Puts up to 1,000 pages in place of what was there, in one commit. Of the same key the last one counts.
@@ -308,5 +325,6 @@ async fn put_pages(
     }
     let changed = caller.scope().put_pages(&site, &pages, UnixMs::now()).await?;
     caller.api.dispatcher().offer(changed.job.as_slice());
-    Ok(accepted(BatchAccepted { changed: changed.changed, results: pages.iter().map(PageAccepted::of).collect() }))
+    let results = pages.iter().map(|put| PageAccepted::of(&site, put)).collect();
+    Ok(accepted(BatchAccepted { changed: changed.changed, results }))
 }

@@ -64,7 +64,8 @@ impl<'a> Latest<'a> {
         let list = |(tag, target): &Mark| {
             let locale = site.settings.locale(tag)?;
             let latest = matches!(target, Target::News | Target::Feed | Target::Section(_));
-            latest.then(|| List { locale, target: target.clone(), items: Vec::new() })
+            // A page may name a section that is none of the site's: it has no feeds.
+            (latest && site.settings.has(target)).then(|| List { locale, target: target.clone(), items: Vec::new() })
         };
         Self { site, now, lists: marks.iter().filter_map(list).collect() }
     }
@@ -133,7 +134,7 @@ impl<'a> Latest<'a> {
         let (mut made, mut ends) = (Vec::new(), Vec::new());
         let wanted = |list: &&List<'_>| {
             let is_read = public.contains(&(list.locale.tag.clone(), list.target.clone()));
-            !list.items.is_empty() || is_read && self.site.settings.has(&list.target)
+            !list.items.is_empty() || is_read
         };
         for list in self.lists.iter().filter(wanted) {
             match &list.target {

@@ -126,6 +126,14 @@ pub(super) async fn all_targets(tx: &mut Tx<'_>, site: &Site) -> Result<Vec<Mark
     let mut targets: Vec<Target> = shards.into_iter().map(|(shard,)| Target::Shard(Shard::of_sql(shard))).collect();
     targets.extend([Target::News, Target::Feed, Target::Index]);
     targets.extend(site.settings.sections.iter().map(|section| Target::Section(section.key.clone())));
+    let select = sql("SELECT DISTINCT target FROM site_files WHERE target LIKE 'section/%' AND gone = 0");
+    for (target,) in tx.fetch::<(String,)>(select.and(" AND site_id = ", site.id)).await? {
+        // Also those of sections that are the site's no more.
+        let target = target.parse().map_err(|error| StoreError::unreadable("file's target", error))?;
+        if !site.settings.has(&target) {
+            targets.push(target);
+        }
+    }
     let tags = site.settings.locales.iter().map(|locale| &locale.tag);
     Ok(tags.flat_map(|tag| targets.iter().map(move |target| (tag.clone(), target.clone()))).collect())
 }

@@ -91,6 +91,13 @@ pub struct Page {
     pub translations: Vec<Translation>,
 }
 
+impl Page {
+    /// Sections that its translations name, whether or not the site has them.
+    pub fn sections(&self) -> impl Iterator<Item = &SectionKey> {
+        self.translations.iter().filter_map(|one| one.link.section.as_ref())
+    }
+}
+
 /// One language of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translation {
@@ -160,9 +167,8 @@ pub fn judge(site: &SiteSettings, key: PageKey, drafts: BTreeMap<String, Draft>)
     let (mut translations, mut quarantined) = (Vec::new(), Vec::new());
     for (tag, draft) in drafts {
         let locale = site.locales.iter().find(|locale| locale.tag.as_str() == tag);
-        let judged = locale
-            .ok_or_else(|| ("locale", unknown_locale(site, &tag)))
-            .and_then(|locale| translation(site, locale, draft));
+        let judged =
+            locale.ok_or_else(|| ("locale", unknown_locale(site, &tag))).and_then(|locale| translation(locale, draft));
         match judged {
             Ok(translation) => translations.push(translation),
             Err((field, reason)) => quarantine(&mut quarantined, &tag, field, &reason),
@@ -188,15 +194,18 @@ fn unknown_locale(site: &SiteSettings, text: &str) -> String {
     match text.parse::<LanguageTag>() {
         Err(error) => error.to_string(),
         Ok(tag) if site.locale(&tag).is_some() => format!("the site has no locale {text:?}; it is written {tag}"),
-        Ok(tag) => format!("the site has no locale {tag}; add it to the site's settings, or leave it out"),
+        Ok(tag) => format!(
+            "the site has no locale {tag}; add it to the site's settings and hand the page in again, or leave it out"
+        ),
     }
 }
 
-fn translation(site: &SiteSettings, locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
+fn translation(locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
     let url = locale.base.permalink(&draft.url).map_err(|error| ("url", error.to_string()))?;
     let published_at = time(&locale.time_zone, "published_at", &draft.published_at)?;
     let updated_at = given(draft.updated_at).map(|text| time(&locale.time_zone, "updated_at", &text)).transpose()?;
-    let section = given(draft.section).map(|key| known_section(site, &key)).transpose()?;
+    let section = given(draft.section).map(|key| key.parse::<SectionKey>()).transpose();
+    let section = section.map_err(|error| ("section", error.to_string()))?;
     let image = given(draft.image).map(|image| resource("image", &image)).transpose()?;
     let enclosure = draft.enclosure.map(judge_enclosure).transpose()?;
     Ok(Translation {
@@ -234,14 +243,6 @@ fn time(zone: &Zone, field: &'static str, text: &str) -> Result<UnixMs, Fault> {
         )),
         false => Ok(at),
     }
-}
-
-fn known_section(site: &SiteSettings, key: &str) -> Result<SectionKey, Fault> {
-    let known = site.sections.iter().find(|section| section.key.as_str() == key);
-    let known = known.ok_or_else(|| {
-        ("section", format!("the site has no section {key:?}; add it to the site's settings, or leave it out"))
-    })?;
-    Ok(known.key.clone())
 }
 
 /// Text without what no XML document may have.
@@ -349,7 +350,7 @@ mod tests {
         bad(Draft { title: "\u{8}".to_owned(), ..draft("/b") }, "title", "empty");
         bad(Draft { published_at: "31.01.2026".to_owned(), ..draft("/b") }, "published_at", "RFC 3339");
         bad(Draft { image: Some("/a.jpg".to_owned()), ..draft("/b") }, "image", "absolute");
-        bad(Draft { section: Some("sport".to_owned()), ..draft("/b") }, "section", "no section");
+        bad(Draft { section: Some("Sport & Co".to_owned()), ..draft("/b") }, "section", "a-z");
         let (page, quarantined) = judged([("en", draft("/a")), ("pl", draft("/a"))]);
         assert_eq!((page.translations.len(), quarantined[0].field), (1, "locale"));
     }

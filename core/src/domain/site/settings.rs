@@ -165,9 +165,14 @@ impl SiteSettings {
     #[must_use]
     pub fn has(&self, target: &Target) -> bool {
         match target {
-            Target::Section(key) => self.sections.iter().any(|section| section.key == *key),
+            Target::Section(key) => self.has_section(key),
             Target::Shard(_) | Target::News | Target::Feed | Target::Index => true,
         }
+    }
+
+    #[must_use]
+    pub fn has_section(&self, key: &SectionKey) -> bool {
+        self.sections.iter().any(|section| section.key == *key)
     }
 
     /// A section's name as people of a locale read it.
