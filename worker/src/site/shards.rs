@@ -99,14 +99,31 @@ impl Publisher {
     }
 
     async fn publish_shard(&self, shard: Shard, part: Part, known: Arc<Known>) -> Result<Done, PublishError> {
-        let (kept, now) = (self.store.shard_pages(part.site.id, shard).await?, UnixMs::now());
-        let (site, of) = (Arc::clone(&part.site), Arc::clone(&known));
-        let gather = move || Gathered::of(&site, shard, &kept, &of, now);
-        let Gathered { pages, keys, doubles } = tokio::task::spawn_blocking(gather).await??;
+        let now = UnixMs::now();
+        let Gathered { pages, keys, doubles } = self.gather(&part.site, shard, &known, now).await?;
         let again = self.store.keep_doubles(&part.site, (shard, &keys), &doubles, now).await?;
         self.dispatcher.offer(again.as_slice());
         let storage = self.storage.clone();
         tokio::task::spawn_blocking(move || make(part, &pages, &known, &storage)).await?
+    }
+
+    async fn gather(
+        &self,
+        site: &Arc<Site>,
+        shard: Shard,
+        known: &Arc<Known>,
+        now: UnixMs,
+    ) -> Result<Gathered, PublishError> {
+        let kept = self.store.shard_pages(site.id, shard).await?;
+        let (of_site, of) = (Arc::clone(site), Arc::clone(known));
+        let gather = move || Gathered::of(&of_site, shard, kept, &of, now);
+        if let Some(gathered) = tokio::task::spawn_blocking(gather).await?? {
+            return Ok(gathered);
+        }
+        let kept = self.store.shard_pages(site.id, shard).await?;
+        let (of_site, of) = (Arc::clone(site), Arc::clone(known));
+        let gather = move || Gathered::without_doubles(&of_site, shard, &kept, &of, now);
+        Ok(tokio::task::spawn_blocking(gather).await??)
     }
 }
 
@@ -127,26 +144,38 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn of(site: &Site, shard: Shard, kept: &[KeptPage], known: &Known, now: UnixMs) -> Result<Self, StoreError> {
+    /// Each page goes as soon as it is taken: together they are as large as what is made of them. `None` where an address is there
+    /// twice.
+    fn of(
+        site: &Site,
+        shard: Shard,
+        kept: Vec<KeptPage>,
+        known: &Known,
+        now: UnixMs,
+    ) -> Result<Option<Self>, StoreError> {
         let mut pages = ShardPages::new(&site.settings, shard, now);
-        let keys = kept.iter().map(|page| page.key.clone()).collect();
+        let mut keys = Vec::with_capacity(kept.len());
         let mut addresses = Addresses::default();
         for page in kept {
             let links = page.links()?;
             if !links.iter().all(|link| addresses.insert(link)) {
-                return Self::without_doubles(ShardPages::new(&site.settings, shard, now), keys, kept, known);
+                return Ok(None);
             }
             pages.push(&known.shown(links));
+            keys.push(page.key);
         }
-        Ok(Self { pages, keys, doubles: Vec::new() })
+        Ok(Some(Self { pages, keys, doubles: Vec::new() }))
     }
 
     fn without_doubles(
-        mut pages: ShardPages,
-        keys: Vec<String>,
+        site: &Site,
+        shard: Shard,
         kept: &[KeptPage],
         known: &Known,
+        now: UnixMs,
     ) -> Result<Self, StoreError> {
+        let mut pages = ShardPages::new(&site.settings, shard, now);
+        let keys: Vec<String> = kept.iter().map(|page| page.key.clone()).collect();
         let mut links = kept.iter().map(KeptPage::links).collect::<Result<Vec<_>, _>>()?;
         let doubles = take_doubles(&keys, &mut links);
         links.into_iter().for_each(|links| pages.push(&known.shown(links)));
