@@ -186,11 +186,18 @@ fn malformed_at(bytes: &[u8], offset: usize) -> Problem {
     Problem::new(Code::MalformedJson, detail)
 }
 
-fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
+/// # Errors
+/// 415 where a body is said to be compressed.
+pub(crate) fn judge_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let as_it_is = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(header::CONTENT_ENCODING).iter().all(as_it_is) {
-        return Err(Problem::new(Code::WrongType, "there is a content-encoding; send the body as it is"));
+    match headers.get_all(header::CONTENT_ENCODING).iter().all(as_it_is) {
+        true => Ok(()),
+        false => Err(Problem::new(Code::WrongType, "there is a content-encoding; send the body as it is")),
     }
+}
+
+fn judge_type(headers: &HeaderMap) -> Result<(), Problem> {
+    judge_encoding(headers)?;
     let given = only(headers, "Content-Type")?.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));

@@ -1,7 +1,7 @@
 //! `POST /v1/sites/{site}/pages/import`: pages as they come, a line each, for the first million. What was read is stored in
 //! groups while the rest still comes, so that neither side needs memory for all of it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream},
@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, Publish},
     header::only,
-    json::{Object, parse_at},
+    json::{Object, judge_encoding, parse_at},
     path::TextRef,
     problem::{Code, Problem},
     site_pages::{BatchPage, QuarantinedJson, judged},
@@ -40,6 +40,8 @@ const GROUP_PAGES: usize = 500;
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the lines of one commit, of which there are a few times as many in memory.
 const GROUP_BYTES: usize = 2 * 1024 * 1024;
+/// Of UTF-8 (RFC 3629, section 6).
+const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 /// A body of which nothing comes for so long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Refused lines, and quarantined translations, that the answer names; all are counted.
@@ -62,6 +64,8 @@ pub(crate) struct Imported {
     refused_lines: Vec<RefusedLine>,
     /// The first 1,000 translations that are not published.
     quarantined_translations: Vec<QuarantinedOf>,
+    /// The first 1,000 sections that pages name and the site's settings do not: they have no feeds until these do.
+    unknown_sections: BTreeSet<String>,
 }
 
 /// A line that is no page.
@@ -91,6 +95,7 @@ async fn import_pages(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    judge_encoding(&headers)?;
     let given = only(&headers, "Content-Type")?.and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !["application/x-ndjson", "application/jsonl", "application/ndjson"]
         .contains(&given.split(';').next().unwrap_or_default().trim())
@@ -102,7 +107,10 @@ async fn import_pages(
     let mut import = Import { caller, site, group: Vec::new(), group_bytes: 0, imported: Imported::default() };
     let mut lines = Lines { body: body.into_data_stream(), kept: BytesMut::new(), line: 0, ended: false };
     while let Some(line) = lines.next().await? {
-        import.take(lines.line, &line).await?;
+        match line {
+            Line::Whole(line) => import.take(lines.line, &line).await?,
+            Line::TooLong => import.refuse(lines.line, format!("it has more than {LINE_BYTES_MAX} bytes")),
+        }
     }
     import.store().await?;
     Ok(accepted(import.imported))
@@ -116,24 +124,35 @@ struct Lines {
     ended: bool,
 }
 
+enum Line {
+    Whole(BytesMut),
+    /// Its bytes were passed over.
+    TooLong,
+}
+
 impl Lines {
-    async fn next(&mut self) -> Result<Option<BytesMut>, Problem> {
-        let mut searched = 0;
+    async fn next(&mut self) -> Result<Option<Line>, Problem> {
+        let (mut searched, mut too_long) = (0, false);
         loop {
             if let Some(at) = self.kept[searched..].iter().position(|byte| *byte == b'\n') {
                 self.line += 1;
                 let mut line = self.kept.split_to(searched + at + 1);
                 line.truncate(searched + at);
-                return Ok(Some(line));
+                return Ok(Some(if too_long { Line::TooLong } else { Line::Whole(line) }));
             }
             searched = self.kept.len();
             if searched > LINE_BYTES_MAX {
-                let detail = format!("line {} has more than {LINE_BYTES_MAX} bytes", self.line + 1);
-                return Err(Problem::new(Code::BodyTooLarge, detail));
+                self.kept.clear();
+                (searched, too_long) = (0, true);
             }
             if self.ended {
                 self.line += 1;
-                return Ok(Some(std::mem::take(&mut self.kept)).filter(|line| !line.is_empty()));
+                let last = std::mem::take(&mut self.kept);
+                return Ok(match (too_long, last.is_empty()) {
+                    (true, _) => Some(Line::TooLong),
+                    (false, true) => None,
+                    (false, false) => Some(Line::Whole(last)),
+                });
             }
             match tokio::time::timeout(SILENCE_MAX, self.body.next()).await {
                 Ok(Some(Ok(part))) => self.kept.extend_from_slice(&part),
@@ -160,17 +179,22 @@ struct Import {
 
 impl Import {
     async fn take(&mut self, number: u64, line: &[u8]) -> Result<(), Problem> {
+        let line = match number {
+            1 => beginning(line)?,
+            _ => line,
+        };
         if line.trim_ascii().is_empty() {
             return Ok(());
         }
-        self.imported.lines += 1;
         match read(&self.site, line) {
-            Ok(put) => self.group.push(put),
+            Ok(put) => {
+                self.imported.lines += 1;
+                self.group.push(put);
+            }
             Err(problem) => {
-                self.imported.refused += 1;
-                if self.imported.refused_lines.len() < NAMED_MAX {
-                    self.imported.refused_lines.push(RefusedLine { line: number, detail: problem.in_words() });
-                }
+                let words = problem.in_words();
+                // A line is all of the JSON.
+                self.refuse(number, words.strip_prefix("line 1, ").unwrap_or(&words).to_owned());
             }
         }
         self.group_bytes += line.len();
@@ -178,6 +202,14 @@ impl Import {
             self.store().await?;
         }
         Ok(())
+    }
+
+    fn refuse(&mut self, line: u64, detail: String) {
+        self.imported.lines += 1;
+        self.imported.refused += 1;
+        if self.imported.refused_lines.len() < NAMED_MAX {
+            self.imported.refused_lines.push(RefusedLine { line, detail });
+        }
     }
 
     async fn store(&mut self) -> Result<(), Problem> {
@@ -190,6 +222,13 @@ impl Import {
         self.caller.api.dispatcher().offer(changed.job.as_slice());
         self.imported.changed += changed.changed as u64;
         for put in group {
+            for key in put.page.sections().filter(|key| !self.site.settings.has_section(key)) {
+                if self.imported.unknown_sections.len() < NAMED_MAX
+                    && !self.imported.unknown_sections.contains(key.as_str())
+                {
+                    self.imported.unknown_sections.insert(key.as_str().to_owned());
+                }
+            }
             for one in &put.quarantined {
                 self.imported.quarantined += 1;
                 if self.imported.quarantined_translations.len() < NAMED_MAX {
@@ -199,6 +238,16 @@ impl Import {
             }
         }
         Ok(())
+    }
+}
+
+/// The first line without what programs write before it, where all of the body may be lines.
+fn beginning(line: &[u8]) -> Result<&[u8], Problem> {
+    let refused = |what: &str| Err(Problem::new(Code::WrongType, what));
+    match line {
+        [0x1f, 0x8b, ..] => refused("the body is compressed with gzip; unpack it, and send it as it is"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => refused("the body is UTF-16; write it as UTF-8 and send that"),
+        _ => Ok(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)),
     }
 }
 

@@ -70,6 +70,7 @@ mod sites_alerts;
 mod sites_announced;
 mod sites_emptied;
 mod sites_held;
+mod sites_import;
 mod sites_outputs;
 mod sites_soak;
 mod sites_wild;

@@ -1,0 +1,62 @@
+//! Imports of files as people have them: what is no page is named, costs nothing else, and is not passed over in silence.
+
+use serde_json::json;
+
+use crate::harness::{App, SOON, Stack, bad, eventually, good};
+
+on_both_stacks!(an_import_says_what_it_did_not_take,);
+
+const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+fn page(key: &str, section: Option<&str>) -> String {
+    let one =
+        json!({ "url": format!("/{key}"), "title": "T", "published_at": "2026-11-01T10:00:00Z", "section": section });
+    json!({ "key": key, "translations": { "de": one } }).to_string()
+}
+
+async fn an_import_says_what_it_did_not_take(stack: Stack) {
+    let app = App::start(stack).await;
+    let locale = json!({ "tag": "de", "base_url": "https://de.news.example", "publication_name": "Die Zeitung" });
+    let site = json!({ "slug": "news", "locales": [locale], "read_back": false });
+    app.client.post("/v1/sites").json(&site).send().await.expect(201);
+    let folder = tempfile::tempdir().unwrap();
+    let import = |name: &str, bytes: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        app.shell(&["site", "import", "news", file.to_str().unwrap()])
+    };
+
+    let told = |output: std::process::Output| String::from_utf8(output.stdout.clone()).unwrap() + &bad(output);
+
+    let too_long = "x".repeat(LINE_BYTES_MAX + 300_000);
+    let lines = [&format!("\u{feff}{}", page("a", Some("sport"))), &too_long, "{", &page("b", None)].join("\r\n");
+    let text = told(import("mixed", lines.as_bytes()));
+    for words in [
+        "Pages: 4. Changed: 2. Refused lines: 2.",
+        "line 2 is no page: it has more than 4194304 bytes",
+        "line 3 is no page: column ",
+        "do not have, so they have no feeds: sport.",
+        "lines that were refused: 2. All others are stored",
+    ] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+    let kept = || async {
+        let page = app.client.get("/v1/sites/news/pages/b").send().await;
+        (page.status == 200).then_some(())
+    };
+    eventually("what came behind is kept", SOON, kept).await;
+    app.client.get("/v1/sites/news/pages/a").send().await.expect(200);
+
+    let many: Vec<&str> = vec!["[]"; 30];
+    assert!(told(import("many", many.join("\n").as_bytes())).contains("  and 10 more"));
+    assert!(told(import("last", too_long.as_bytes())).contains("line 1 is no page: it has more than"));
+    assert!(told(import("none", b"\n\n")).contains("has no page, so nothing was changed"));
+    assert!(told(import("gzip", &[0x1f, 0x8b, 8, 0])).contains("unpack it"));
+    assert!(told(import("wide", &[0xff, 0xfe, b'{', 0])).contains("write it as UTF-8"));
+    assert!(told(app.shell(&["site", "import", "news", folder.path().to_str().unwrap()])).contains("is a folder"));
+    let text = good(import("good", page("c", None).as_bytes()));
+    assert!(text.contains("Changed: 1. Refused lines: 0.") && !text.contains("feeds"), "{text}");
+
+    let packed = app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", page("d", None));
+    packed.header("content-encoding", "gzip").send().await.expect_problem(415, "unsupported_media_type");
+}
