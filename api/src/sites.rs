@@ -19,7 +19,7 @@ use crate::{
     json::{Json, Nothing, OptionalJson, or_absent},
     page::{Listing, Paging, Params},
     path::TextRef,
-    problem::Problem,
+    problem::{Code, Problem},
     site_alerts, site_files, site_import, site_lint, site_media, site_pages, site_publications, site_quarantine,
     site_settings::{AlertsJson, IndexNowJson, LocaleJson, NewSite, SectionJson, SiteRequest},
     state::ApiState,
@@ -209,20 +209,38 @@ async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<Site
     Ok(Answer(SiteJson { stale: Some(stale), held: Some(held), clocks: Some(clocks), ..SiteJson::from(site) }))
 }
 
-/// Replaces what is set for a site, or creates it. All of it is made again.
-#[utoipa::path(put, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
+/// Replaces what is set for a site, or creates it. All of it is made again. Where a locale is set to another base, its files are
+/// found at the former one as well, until another locale is set there.
+///
+/// A locale that is left out has its files no more, at once; where it has any, that has to be said in `remove_locales`.
+#[utoipa::path(put, path = "/v1/sites/{site}", tag = "sites",
+    params(("site" = String, Path),
+        ("remove_locales" = Option<String>, Query, description = "Tags, with commas between: left out on purpose.")),
     request_body = SiteRequest, responses((status = 200, body = SiteJson), (status = 201, body = SiteJson)))]
 async fn put(
     caller: Caller<Operate>,
     TextRef(slug): TextRef,
+    mut params: Params,
     Json(request): Json<SiteRequest>,
 ) -> Result<Response, Problem> {
+    let meant = params.text("remove_locales").unwrap_or_default();
+    params.end()?;
     let settings = request.check(&caller.api.settings().egress)?;
     let slug: SiteSlug = slug.parse().map_err(|_| missing())?;
     let (scope, now) = (caller.scope(), UnixMs::now());
     let Some(site) = scope.site(&slug).await? else {
         return Ok(created(SiteJson::from(scope.create_site(&slug, &settings, now).await?)));
     };
+    let left_out = site.settings.locales.iter().map(|locale| &locale.tag);
+    let left_out = left_out
+        .filter(|tag| settings.locale(tag).is_none() && !meant.split(',').any(|one| one.trim() == tag.as_str()));
+    if let Some((tag, files)) = scope.public_locales(&site, &left_out.collect::<Vec<_>>()).await?.first() {
+        let detail = format!(
+            "the locale {tag} is left out, and {files} files of it are public, which would be gone at once; keep it among the \
+            locales, or say that it is meant with ?remove_locales={tag}"
+        );
+        return Err(Problem::at(Code::LocaleIsPublic, "/locales", detail));
+    }
     let settings = SiteSettings { guid_host: site.settings.guid_host.clone(), ..settings };
     let job = scope.update_site(&site, &settings, now).await?;
     caller.api.dispatcher().offer(job.as_slice());

@@ -27,13 +27,15 @@ CREATE TABLE site_locales (
     base TEXT NOT NULL,
     site_id UUID NOT NULL,
     locale TEXT NOT NULL,
+    left_at BIGINT NULL,
     CONSTRAINT site_locales_pk PRIMARY KEY (base),
     CONSTRAINT site_locales_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 );
-COMMENT ON TABLE site_locales IS 'Where each locale of a site is.';
+COMMENT ON TABLE site_locales IS 'Where each locale of a site is, and has been.';
 COMMENT ON COLUMN site_locales.base IS 'host, port and path that its pages begin with, canonical; a server is not told the scheme';
 COMMENT ON COLUMN site_locales.site_id IS 'the site';
 COMMENT ON COLUMN site_locales.locale IS 'its language tag';
+COMMENT ON COLUMN site_locales.left_at IS 'when it was set to another base, milliseconds since 1970 UTC; it is found here still; NULL: it is here';
 CREATE INDEX site_locales_by_site ON site_locales (site_id);
 
 CREATE TABLE site_pages (

@@ -14,11 +14,12 @@ CREATE TABLE sites (
     CONSTRAINT sites_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 
--- Where each locale of a site is.
+-- Where each locale of a site is, and has been.
 CREATE TABLE site_locales (
     base TEXT NOT NULL, -- host, port and path that its pages begin with, canonical; a server is not told the scheme
     site_id BLOB NOT NULL, -- the site
     locale TEXT NOT NULL, -- its language tag
+    left_at INTEGER NULL, -- when it was set to another base, milliseconds since 1970 UTC; it is found here still; NULL: it is here
     CONSTRAINT site_locales_pk PRIMARY KEY (base),
     CONSTRAINT site_locales_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;

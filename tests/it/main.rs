@@ -71,6 +71,7 @@ mod sites_announced;
 mod sites_emptied;
 mod sites_held;
 mod sites_import;
+mod sites_moved;
 mod sites_outputs;
 mod sites_soak;
 mod sites_wild;

@@ -11,8 +11,8 @@ use super::{
     site_marks::{self, Stale},
     site_pages::{read_links, read_translations},
     site_publications::{self, SitePublication},
-    sites::see_to_it,
-    sql::sql,
+    sites::{self, see_to_it},
+    sql::{Sql, sql},
     value::Value,
 };
 use crate::domain::{
@@ -170,20 +170,24 @@ impl Store {
         Ok(row.and_then(|(oldest, newest)| oldest.zip(newest)).map(|(oldest, newest)| (UnixMs(oldest), UnixMs(newest))))
     }
 
-    /// Begins a regeneration of all that is stale. Changes that come after this make a job of their own.
+    /// Begins a regeneration of all that is stale, of the site as it is set now; `None` where there is none any more. Changes that
+    /// come after this make a job of their own.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn begin_site_run(&self, site: Id<Site>, now: UnixMs) -> Result<SiteRun, StoreError> {
+    pub async fn begin_site_run(&self, id: Id<Site>, now: UnixMs) -> Result<Option<(Site, SiteRun)>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let begin = sql("UPDATE sites SET job_id = NULL, run = run + 1").and(", run_at = ", now);
-        let begin = begin.and(" WHERE id = ", site).then(" RETURNING run");
-        let run: Option<(i64,)> = tx.fetch_one(begin).await?;
-        let rows: Vec<site_marks::Row> = tx.fetch(site_marks::select(site)).await?;
+        let begin = begin.and(" WHERE id = ", id).then(" RETURNING run");
+        let Some((run,)) = tx.fetch_one::<(i64,)>(begin).await? else { return Ok(None) };
+        let row: Option<sites::Row> = tx.fetch_one(sql(sites::COLUMNS).and(" WHERE id = ", id)).await?;
+        let Some(site) = row.map(sites::Row::read).transpose()? else { return Ok(None) };
+        leave_out(&mut tx, &site, now).await?;
+        let rows: Vec<site_marks::Row> = tx.fetch(site_marks::select(id)).await?;
         tx.commit().await?;
         let stale: Vec<Stale> = rows.into_iter().map(site_marks::Row::read).collect::<Result<_, _>>()?;
         let publications = stale.iter().map(|stale| (stale.mark.0.clone(), Id::new())).collect();
-        Ok(SiteRun { site, run: run.map_or(0, |(run,)| run), stale, read_at: now, publications })
+        Ok(Some((site, SiteRun { site: id, run, stale, read_at: now, publications })))
     }
 
     /// The pages of a shard, in the order of their keys.
@@ -329,6 +333,19 @@ impl Store {
         let rows: Vec<(Uuid,)> = self.pool.fetch(select).await?;
         Ok(rows.into_iter().map(|(id,)| Id::from_uuid(id)).collect())
     }
+}
+
+/// Of locales that are the site's no more, files are about to go and nothing is stale.
+async fn leave_out(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<(), StoreError> {
+    let of_others = |statement: Sql| {
+        let tags = site.settings.locales.iter().map(|locale| locale.tag.as_str());
+        statement.and(" WHERE site_id = ", site.id).then(" AND NOT (locale").any(tags).then(")")
+    };
+    tx.execute(of_others(sql("UPDATE site_files SET gone = 1").and(", changed_at = ", now)).then(" AND gone = 0"))
+        .await?;
+    tx.execute(of_others(sql("DELETE FROM site_marks"))).await?;
+    tx.execute(of_others(sql("DELETE FROM site_holds"))).await?;
+    Ok(())
 }
 
 /// Locks the site's row, so that no other run begins before the commit.

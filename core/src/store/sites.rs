@@ -1,5 +1,7 @@
 //! Sites: what their owners set, and where each locale is.
 
+use std::cmp::Reverse;
+
 use uuid::Uuid;
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     pool::Tx,
     site_marks::{all_targets, mark},
     sql::sql,
+    value::Value,
 };
 use crate::domain::{
     Id, UnixMs,
@@ -31,6 +34,8 @@ pub(super) struct Row {
     updated_at: i64,
 }
 
+/// Places that a site's locales have left, at most: the last ones.
+const PLACES_LEFT_MAX: usize = 256;
 pub(super) const COLUMNS: &str = "SELECT id, tenant_id, slug, settings, created_at, updated_at FROM sites";
 
 impl Row {
@@ -72,7 +77,7 @@ impl Scope<'_> {
             .then(")");
         let mut tx = self.store.pool.begin().await?;
         tx.execute(insert).await.map_err(|error| error.or_exists("a site with this slug"))?;
-        place_locales(&mut tx, &site).await?;
+        place_locales(&mut tx, &site, now).await?;
         let after = serde_json::to_value(settings).ok();
         self.note(&mut tx, "site.create", slug.to_string(), after).await?;
         tx.commit().await?;
@@ -96,7 +101,23 @@ impl Scope<'_> {
         Ok(page.cut(sites, |site: &Site| site.id))
     }
 
-    /// Replaces a site's settings; all of it is made again. Answers with the job that does.
+    /// Of these locales of a site, those that have public files, and how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn public_locales(&self, site: &Site, of: &[&LanguageTag]) -> Result<Vec<(String, u64)>, StoreError> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = sql("SELECT locale, COUNT(*) FROM site_files WHERE gone = 0").and(" AND site_id = ", site.id);
+        let count =
+            count.then(" AND locale").any(of.iter().map(|tag| tag.as_str())).then(" GROUP BY locale ORDER BY locale");
+        let rows: Vec<(String, i64)> = self.store.pool.fetch(count).await?;
+        Ok(rows.into_iter().map(|(tag, count)| (tag, u64::try_from(count).unwrap_or(0))).collect())
+    }
+
+    /// Replaces a site's settings; all of it is made again. Answers with the job that does. Files of a locale that is left out are
+    /// no more at its address.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when the base address of a locale is taken.
@@ -115,7 +136,7 @@ impl Scope<'_> {
         let [before, after] = [&site.settings, settings].map(|settings| serde_json::to_value(settings).ok());
         self.note(&mut tx, "site.update", site.slug.to_string(), (before, after)).await?;
         let site = Site { settings: settings.clone(), ..site.clone() };
-        place_locales(&mut tx, &site).await?;
+        place_locales(&mut tx, &site, now).await?;
         let job = regenerate_all(&mut tx, &site, now).await?;
         tx.commit().await?;
         Ok(job)
@@ -160,7 +181,7 @@ impl Store {
         row.map(Row::read).transpose()
     }
 
-    /// The locale whose base is at this host and path.
+    /// The locale whose base is, or has been, at this host and path.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -200,13 +221,28 @@ fn regeneration(site: &Site, now: UnixMs) -> NewJob {
     }
 }
 
-async fn place_locales(tx: &mut Tx<'_>, site: &Site) -> Result<(), StoreError> {
+/// Puts the site's locales into their places. Where one has been before, it is found still until another is set there: what names
+/// files there goes on to, as an index does until the next one is public, and readers of feeds for as long as they like.
+async fn place_locales(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<(), StoreError> {
+    let locales = &site.settings.locales;
+    let places: Vec<String> = locales.iter().map(|locale| locale.base.place()).collect();
+    let select = sql("SELECT base, locale, left_at FROM site_locales").and(" WHERE site_id = ", site.id);
+    let mut left: Vec<(String, String, i64)> = (tx.fetch::<(String, String, Option<i64>)>(select).await?.into_iter())
+        .filter(|(base, tag, _)| !places.contains(base) && locales.iter().any(|locale| locale.tag.as_str() == tag))
+        .map(|(base, tag, left_at)| (base, tag, left_at.unwrap_or(now.0)))
+        .collect();
+    left.sort_by_key(|(_, _, left_at)| Reverse(*left_at));
+    left.truncate(PLACES_LEFT_MAX);
     tx.execute(sql("DELETE FROM site_locales").and(" WHERE site_id = ", site.id)).await?;
-    let row = |locale: &crate::domain::site::settings::Locale| {
-        vec![locale.base.place().into(), site.id.into(), locale.tag.as_str().into()]
+    let others = sql("DELETE FROM site_locales WHERE left_at IS NOT NULL AND base").any(places);
+    tx.execute(others).await?;
+    let row = |base: &str, tag: &str, left_at: Option<UnixMs>| -> Vec<Value> {
+        vec![base.into(), site.id.into(), tag.into(), left_at.into()]
     };
-    for run in tx.dialect().runs(site.settings.locales.iter().map(row).collect()) {
-        let insert = sql("INSERT INTO site_locales (base, site_id, locale) ").rows(run);
+    let set = locales.iter().map(|locale| row(&locale.base.place(), locale.tag.as_str(), None));
+    let left = left.iter().map(|(base, tag, left_at)| row(base, tag, Some(UnixMs(*left_at))));
+    for run in tx.dialect().runs(set.chain(left).collect()) {
+        let insert = sql("INSERT INTO site_locales (base, site_id, locale, left_at) ").rows(run);
         tx.execute(insert).await.map_err(|error| error.or_exists("a locale at one of these base addresses"))?;
     }
     Ok(())

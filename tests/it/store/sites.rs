@@ -29,7 +29,7 @@ async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
     let settings = SiteSettings::new(vec![locale]);
     let site = scope.create_site(&"news".parse().unwrap(), &settings, at.now).await.unwrap();
     scope.regenerate_site(&site, false, at.now).await.unwrap();
-    let run = at.store.begin_site_run(site.id, at.now).await.unwrap();
+    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
     let gone = PublicFile {
         locale: "de".parse().unwrap(),
         name: "sitemap-news.xml".to_owned(),

@@ -28,7 +28,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
     };
     let site = match site {
         Ok(Some(site)) => site,
-        Ok(None) => return Execution::decided(work, Outcome::Cancelled { reason: SITE_DELETED.to_owned() }),
+        Ok(None) => return deleted(work),
         Err(error) => return unread(work, &error),
     };
     let stale = match executors.0.publisher.store.site_stale_between(site.id).await {
@@ -44,13 +44,14 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
 
 async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
     let (started_at, started) = (UnixMs::now(), Instant::now());
-    let published = executors.0.publisher.publish(site).await;
+    let published = executors.0.publisher.publish(site.id).await;
     let took = started.elapsed();
     let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     let report =
         |class, error: Option<String>| AttemptReport { started_at, duration_ms, error, ..executors.report(class, "") };
     match published {
-        Ok(published) => {
+        Ok(None) => deleted(work),
+        Ok(Some(published)) => {
             tracing::info!(site = %site.slug, ?published, duration_ms, "a site is public as it is now");
             let ended = Ended::of(work, Some(report(AttemptClass::Succeeded, None)), Outcome::Succeeded);
             Execution::Ended(Box::new(Ended { health: Health::Good, took, ..ended }))
@@ -62,6 +63,10 @@ async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
             Execution::Ended(Box::new(Ended { took, ..Ended::of(work, Some(report), outcome) }))
         }
     }
+}
+
+fn deleted(work: &Work) -> Execution {
+    Execution::decided(work, Outcome::Cancelled { reason: SITE_DELETED.to_owned() })
 }
 
 /// When changes have rested, or waited for long enough.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use postrider_core::{
     dispatch::Dispatcher,
-    domain::{UnixMs, site::settings::Site},
+    domain::{Id, UnixMs, site::settings::Site},
     queue::Queue,
     site::{Storage, StorageError},
     store::{Overtaken, PublicFile, SiteRun, Store, StoreError},
@@ -83,16 +83,26 @@ impl Publisher {
         Self { store, storage, dispatcher: dispatcher.clone(), queue: queue.clone() }
     }
 
-    /// Publishes what is stale of a site. What fails keeps nothing else from being published, and stays stale.
+    /// Publishes what is stale of a site; `None` where there is no such site any more. What fails keeps nothing else from being
+    /// published, and stays stale.
     ///
     /// # Errors
     /// The first thing that failed.
-    pub(crate) async fn publish(&self, site: &Site) -> Result<Published, PublishError> {
-        let run = self.store.begin_site_run(site.id, UnixMs::now()).await?;
-        let ended = self.run(site, &run).await;
+    pub(crate) async fn publish(&self, id: Id<Site>) -> Result<Option<Published>, PublishError> {
+        let Some((site, run)) = self.store.begin_site_run(id, UnixMs::now()).await? else { return Ok(None) };
+        match self.publish_run(site, &run).await {
+            // What was written of a site that was deleted meanwhile found no place.
+            Err(_) if self.store.site_by_id(id).await?.is_none() => Ok(None),
+            published => published.map(Some),
+        }
+    }
+
+    async fn publish_run(&self, site: Site, run: &SiteRun) -> Result<Published, PublishError> {
+        let site = Arc::new(site);
+        let ended = self.run(&site, run).await;
         if !matches!(ended, Err(Ended::Overtaken)) {
             // Also where something failed: the rest is public.
-            self.dispatcher.offer(&self.store.end_site_run(site, &run, UnixMs::now()).await?);
+            self.dispatcher.offer(&self.store.end_site_run(&site, run, UnixMs::now()).await?);
         }
         match ended {
             Ok(published) => Ok(published),
@@ -104,14 +114,13 @@ impl Publisher {
         }
     }
 
-    async fn run(&self, site: &Site, run: &SiteRun) -> Result<Published, Ended> {
-        let site = Arc::new(site.clone());
+    async fn run(&self, site: &Arc<Site>, run: &SiteRun) -> Result<Published, Ended> {
         let mut published = Published::default();
         let mut failed = None;
         for (some, error) in [
-            self.publish_shards(&site, run).await?,
-            self.publish_latest(&site, run).await?,
-            self.publish_indexes(&site, run).await?,
+            self.publish_shards(site, run).await?,
+            self.publish_latest(site, run).await?,
+            self.publish_indexes(site, run).await?,
         ] {
             published.files += some.files;
             published.urls += some.urls;
