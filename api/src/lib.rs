@@ -30,6 +30,7 @@ mod publish;
 mod retries;
 mod site_alerts;
 mod site_files;
+mod site_holds;
 mod site_import;
 mod site_lint;
 mod site_media;

@@ -59,6 +59,7 @@ codes! {
     IdempotencyConflict = CONFLICT, "idempotency_conflict", "The same key was used for something else";
     JobFinished = CONFLICT, "job_finished", "The job has ended";
     OperationFinished = CONFLICT, "operation_finished", "The operation has ended";
+    HeldChanged = CONFLICT, "held_changed", "Something else is held by now";
     LocaleIsPublic = CONFLICT, "locale_is_public", "A locale has public files";
     AlreadyResolved = CONFLICT, "already_resolved", "The dead letter is dealt with";
     EndpointGone = CONFLICT, "endpoint_gone", "The endpoint is deleted";

@@ -8,7 +8,7 @@ use postrider_core::{
         Id, UnixMs,
         site::settings::{Site, SiteSettings, SiteSlug},
     },
-    store::{Clock, Hold, Waited},
+    store::{Clock, Waited},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,11 +16,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Needs, Operate, Read},
-    json::{Json, Nothing, OptionalJson, or_absent},
+    json::{Json, OptionalJson, or_absent},
     page::{Listing, Paging, Params},
     path::TextRef,
     problem::{Code, Problem},
-    site_alerts, site_files, site_import, site_lint, site_media, site_pages, site_publications, site_quarantine,
+    site_alerts, site_files,
+    site_holds::{self, HeldJson},
+    site_import, site_lint, site_media, site_pages, site_publications, site_quarantine,
     site_settings::{AlertsJson, IndexNowJson, LocaleJson, NewSite, SectionJson, SiteRequest},
     state::ApiState,
     wire::{Time, accepted, created},
@@ -31,7 +33,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(create, list))
         .routes(routes!(get, put, delete))
         .routes(routes!(regenerate))
-        .routes(routes!(confirm))
+        .merge(site_holds::router())
         .merge(site_files::router())
         .merge(site_pages::router())
         .merge(site_import::router())
@@ -70,19 +72,6 @@ pub(crate) struct SiteJson {
     clocks: Option<Vec<ClockJson>>,
 }
 
-/// Sitemaps that wait for a person.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Held)]
-pub(crate) struct HeldJson {
-    locale: String,
-    target: String,
-    /// Addresses that are public.
-    urls_before: u32,
-    /// Addresses that would be.
-    urls_after: u32,
-    since: Time,
-}
-
 /// The clock of a locale: how long changes wait from being accepted to being read back in public.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SiteClock)]
@@ -96,12 +85,6 @@ pub(crate) struct ClockJson {
     p50_ms: Option<u64>,
     p95_ms: Option<u64>,
     max_ms: Option<u64>,
-}
-
-/// What was held and is not any more.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Confirmed {
-    confirmed: usize,
 }
 
 /// How a site is made again.
@@ -196,14 +179,7 @@ async fn list(caller: Caller<Read>, params: Params) -> Result<Answer<Listing<Sit
 async fn get(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<SiteJson>, Problem> {
     let site = find(&caller, &slug).await?;
     let stale = caller.api.store().site_stale_count(site.id).await?;
-    let show = |hold: Hold| HeldJson {
-        locale: hold.mark.0.to_string(),
-        target: hold.mark.1.to_string(),
-        urls_before: hold.urls_before,
-        urls_after: hold.urls_after,
-        since: Time(hold.since),
-    };
-    let held = caller.api.store().site_holds(site.id).await?.into_iter().map(show).collect();
+    let held = caller.api.store().site_holds(site.id).await?.into_iter().map(HeldJson::from).collect();
     let clocks = caller.api.store().site_clocks(&site, UnixMs::now()).await?;
     let clocks = clocks.into_iter().map(ClockJson::from).collect();
     Ok(Answer(SiteJson { stale: Some(stale), held: Some(held), clocks: Some(clocks), ..SiteJson::from(site) }))
@@ -269,19 +245,4 @@ async fn regenerate(
     let job = caller.scope().regenerate_site(&site, how.rewrite, UnixMs::now()).await?;
     caller.api.dispatcher().offer(job.as_slice());
     Ok(accepted(Regenerating { job_id: job.map(|job| job.id.to_string()) }))
-}
-
-/// Says that what is held of a site is right, with so many addresses as `urls_after` says: it is made again and published. What
-/// has lost more than a fifth of those by then is held again.
-#[utoipa::path(post, path = "/v1/sites/{site}/confirm", tag = "sites", params(("site" = String, Path)),
-    responses((status = 202, body = Confirmed)))]
-async fn confirm(
-    caller: Caller<Operate>,
-    TextRef(slug): TextRef,
-    _: OptionalJson<Nothing>,
-) -> Result<Response, Problem> {
-    let site = find(&caller, &slug).await?;
-    let (confirmed, job) = caller.scope().confirm_site(&site, UnixMs::now()).await?;
-    caller.api.dispatcher().offer(job.as_slice());
-    Ok(accepted(Confirmed { confirmed }))
 }

@@ -57,6 +57,7 @@ mod settings;
 mod shell;
 mod sign_in;
 mod site_files;
+mod site_holds;
 mod site_media;
 mod sites;
 mod spark;
@@ -184,6 +185,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(export::router())
         .merge(sites::router())
         .merge(site_files::router())
+        .merge(site_holds::router())
         .merge(site_media::router())
         .merge(operations::router())
         .merge(events::router())

@@ -12,7 +12,7 @@ use postrider_core::{
         Id, UnixMs,
         site::{media::MediaState, settings::Site},
     },
-    store::{Clock, Hold, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
+    store::{Clock, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     moment::{Moment, exactly, length},
     page::{Frame, Refusal, Section, Shown, base, show},
     pager::Pager,
+    site_holds::{HoldLine, seen},
     visit::{Deed, Visit},
 };
 
@@ -34,7 +35,6 @@ pub(crate) fn router() -> Router<Dashboard> {
         .route("/sites/{site}", get(site))
         .route("/sites/{site}/regenerate", post(regenerate))
         .route("/sites/{site}/rewrite", post(rewrite))
-        .route("/sites/{site}/confirm", post(confirm))
         .route("/sites/{site}/publications/{id}", get(publication))
 }
 
@@ -65,6 +65,8 @@ struct SitePage {
     stale: u64,
     clocks: Vec<ClockLine>,
     holds: Vec<HoldLine>,
+    /// What a confirmation is of.
+    seen: String,
     alerts: Vec<AlertLine>,
     publications: Vec<PublicationLine>,
     pager: Pager,
@@ -107,14 +109,6 @@ struct ClockLine {
 struct There {
     moment: Moment,
     clock: String,
-}
-
-struct HoldLine {
-    locale: String,
-    target: String,
-    before: u32,
-    after: u32,
-    since: Moment,
 }
 
 struct AlertLine {
@@ -215,18 +209,6 @@ impl PublicationLine {
     }
 }
 
-impl HoldLine {
-    fn of(hold: &Hold, now: UnixMs) -> Self {
-        Self {
-            locale: hold.mark.0.to_string(),
-            target: hold.mark.1.to_string(),
-            before: hold.urls_before,
-            after: hold.urls_after,
-            since: Moment::of(hold.since, now),
-        }
-    }
-}
-
 impl AlertLine {
     fn of(alert: SiteAlert, now: UnixMs) -> Self {
         Self {
@@ -297,6 +279,7 @@ async fn site(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
         stale: store.site_stale_count(site.id).await?,
         clocks: clocks.iter().map(|clock| ClockLine::of(clock, &site, now)).collect(),
         holds: holds.iter().map(|hold| HoldLine::of(hold, now)).collect(),
+        seen: seen(&holds),
         alerts: alerts.into_iter().map(|alert| AlertLine::of(alert, now)).collect(),
         pager: Pager::of(&visit.query, &listed),
         publications: listed.rows.iter().map(|one| PublicationLine::of(one, now)).collect(),
@@ -333,13 +316,6 @@ async fn rewrite(Path((_, slug)): Path<(String, String)>, Deed { visit, .. }: De
 async fn make_again(visit: &Visit, slug: &str, rewrite: bool) -> Shown {
     let site = find(visit, slug).await?;
     let job = visit.scope().regenerate_site(&site, rewrite, visit.now).await?;
-    visit.dashboard.dispatcher.offer(job.as_slice());
-    Ok(Redirect::to(&format!("{}/sites/{}", base(&visit.tenant), site.slug)).into_response())
-}
-
-async fn confirm(Path((_, slug)): Path<(String, String)>, Deed { visit, .. }: Deed) -> Shown {
-    let site = find(&visit, &slug).await?;
-    let (_, job) = visit.scope().confirm_site(&site, visit.now).await?;
     visit.dashboard.dispatcher.offer(job.as_slice());
     Ok(Redirect::to(&format!("{}/sites/{}", base(&visit.tenant), site.slug)).into_response())
 }

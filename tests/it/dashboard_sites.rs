@@ -81,8 +81,8 @@ async fn an_operator_makes_a_site_again_and_confirms_what_is_held(stack: Stack) 
         (site["held"].as_array().unwrap().len() == 2).then_some(())
     };
     eventually("both sitemaps are held", SOON, held).await;
-    ada.open(SITE).await.expect(200, "Confirm: publish what is held");
-    ada.send(&format!("{SITE}/confirm"), &[("token", &token)]).await.expect(200, "Site news");
+    let seen = ada.open(SITE).await.expect(200, "Confirm: publish what is held").field("seen");
+    ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &seen)]).await.expect(200, "Site news");
     let page = || async {
         let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
         site["held"].as_array().unwrap().is_empty().then_some(())

@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::{
     dashboard::{PASSWORD, create_user, die, with_user},
     dashboard_portal::link,
-    harness::{Browser, Receiver, Stack},
+    dashboard_sites::{all_public, make, put},
+    harness::{Browser, Receiver, SOON, Stack, eventually},
 };
 
 on_both_stacks!(
@@ -15,6 +16,7 @@ on_both_stacks!(
     of_two_forms_that_are_sent_at_the_same_instant_one_is_told_of_the_other,
     a_pause_that_is_sent_many_times_at_once_is_noted_once,
     what_was_done_by_a_first_sending_is_said_so,
+    a_stale_form_confirms_no_other_number_of_addresses_than_it_shows,
 );
 
 async fn a_stale_form_of_a_user_gives_back_no_right_that_was_taken(stack: Stack) {
@@ -159,4 +161,43 @@ async fn what_was_done_by_a_first_sending_is_said_so(stack: Stack) {
         let page = ada.send(&path, &form).await.expect(409, first);
         assert!(page.text.contains(&format!("It was {was}")), "{}", page.text);
     }
+}
+
+async fn a_stale_form_confirms_no_other_number_of_addresses_than_it_shows(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    for n in 0..10 {
+        put(&app, &format!("p{n}"), &format!("/d{n}")).await;
+    }
+    all_public(&app, &mut ada).await;
+    let path = "/t/default/sites/news";
+    let held = async |pages: std::ops::Range<u32>, left: u32| {
+        for n in pages {
+            app.client.delete(&format!("/v1/sites/news/pages/p{n}")).send().await.expect(202);
+        }
+        let held = || async {
+            let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
+            let held = site["held"].as_array().unwrap();
+            (held.len() == 2 && held.iter().all(|one| one["urls_after"] == left)).then_some(())
+        };
+        eventually("both sitemaps are held", SOON, held).await;
+    };
+    held(0..4, 6).await;
+    let stale = ada.open(path).await;
+    held(4..9, 1).await;
+    let fresh = ada.open(path).await;
+    let (token, stale, fresh) = (stale.field("token"), stale.field("seen"), fresh.field("seen"));
+    let form = |seen| [("token", token.as_str()), ("seen", seen)];
+    let confirm = format!("{path}/confirm");
+    let refused =
+        ada.send(&confirm, &form(&stale)).await.expect(409, "The page showed 2 held, with 12 addresses in all");
+    assert!(refused.text.contains("2 held, with 2."), "{}", refused.text);
+    ada.send(&confirm, &form(&fresh)).await.expect(200, "Site news");
+    let done = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
+        site["held"].as_array().unwrap().is_empty().then_some(())
+    };
+    eventually("nothing is held any more", SOON, done).await;
+    ada.send(&confirm, &form(&fresh)).await.expect(409, "nothing is held any more");
 }

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, LONG, SOON, Stack, eventually};
 
-on_both_stacks!(a_confirmation_is_of_the_number_that_was_shown, what_a_held_sitemap_lacks_waits_until_it_is_public,);
+on_both_stacks!(
+    a_confirmation_is_of_the_number_that_was_shown,
+    what_is_held_with_another_number_by_then_is_not_confirmed,
+    what_a_held_sitemap_lacks_waits_until_it_is_public,
+);
 
 const SITEMAP: &str = "/sitemap-2026-11-1.xml.gz";
 
@@ -93,6 +97,30 @@ async fn a_confirmation_is_of_the_number_that_was_shown(stack: Stack) {
     site.await_urls(2).await;
     let free = || async { site.shown().await["held"].as_array().unwrap().is_empty().then_some(()) };
     eventually("nothing is held any more", SOON, free).await;
+}
+
+async fn what_is_held_with_another_number_by_then_is_not_confirmed(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app, 300, 30).await;
+    site.delete(0..10).await;
+    let seen = |site: &Value| {
+        let one = &site["held"][0];
+        json!({ "held": [{ "locale": one["locale"], "target": one["target"], "urls_after": one["urls_after"] }] })
+    };
+    let of_twenty = seen(&site.await_held(20).await);
+    site.delete(10..28).await;
+    let of_two = seen(&site.await_held(2).await);
+    let confirm = async |seen: &Value| app.client.post("/v1/sites/news/confirm").json(seen).send().await;
+    let refused = confirm(&of_twenty).await.expect_problem(409, "held_changed");
+    assert!(refused.text.contains("was held with 20 addresses, and is with 2"), "{}", refused.text);
+    let refused = confirm(&json!({ "held": [] })).await.expect_problem(409, "held_changed");
+    assert!(refused.text.contains("is held with 2 addresses"), "{}", refused.text);
+    assert_eq!(site.urls().await, 30);
+    confirm(&of_two).await.expect(202);
+    site.await_urls(2).await;
+    let refused = || async { Some(confirm(&of_two).await).filter(|answer| answer.status == 409) };
+    let refused = eventually("nothing is held any more", SOON, refused).await;
+    assert!(refused.text.contains("is held no more"), "{}", refused.text);
 }
 
 async fn what_a_held_sitemap_lacks_waits_until_it_is_public(stack: Stack) {

@@ -110,7 +110,7 @@ pub use self::{
     site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert},
     site_build::{KeptPage, Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
     site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
-    site_holds::Hold,
+    site_holds::{ConfirmedSite, Hold},
     site_marks::Stale,
     site_media::{Looked, MediaFilter, MediaPage, Probe, probe_schedule},
     site_media_unnamed::UnnamedMedia,

@@ -1,11 +1,13 @@
 //! Sitemaps that lost so many addresses at once that a person is asked first. What was public before stays public.
 
+use serde_json::json;
+
 use super::{
     DueJob, Scope, Store, StoreError,
     pool::Tx,
     site_marks::{Stale, mark},
     sites::see_to_it,
-    sql::sql,
+    sql::{Sql, sql},
     value::Value,
 };
 use crate::domain::{
@@ -24,6 +26,14 @@ pub struct Hold {
     pub since: UnixMs,
     /// Somebody has said that so many are right.
     pub confirmed: bool,
+}
+
+impl Hold {
+    /// Addresses that all of them would have.
+    #[must_use]
+    pub fn urls_after_of(holds: &[Self]) -> u64 {
+        holds.iter().map(|hold| u64::from(hold.urls_after)).sum()
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -50,35 +60,57 @@ impl Row {
     }
 }
 
+/// What came of a confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfirmedSite {
+    /// So many sitemaps are about to be published, and the job that sees to it, where none waited.
+    Done(usize, Option<DueJob>),
+    /// Nothing was confirmed: this is held now, and it is not what was seen.
+    Changed(Vec<Hold>),
+}
+
 impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn site_holds(&self, site: Id<Site>) -> Result<Vec<Hold>, StoreError> {
-        let columns = "SELECT locale, target, urls_before, urls_after, since, confirmed FROM site_holds";
-        let select = sql(columns).and(" WHERE site_id = ", site).then(" ORDER BY locale, target");
-        self.pool.fetch::<Row>(select).await?.into_iter().map(Row::read).collect()
+        self.pool.fetch::<Row>(select(site)).await?.into_iter().map(Row::read).collect()
     }
 }
 
 impl Scope<'_> {
-    /// Says that all that is held of a site is right, so that it is made again and published. Answers with how many there were
-    /// and the job that sees to it.
+    /// Says that all that is held of a site is right, so that it is made again and published; unless it is not what whoever says
+    /// so has seen.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn confirm_site(&self, site: &Site, now: UnixMs) -> Result<(usize, Option<DueJob>), StoreError> {
-        let holds = self.store.site_holds(site.id).await?;
+    pub async fn confirm_site(
+        &self,
+        site: &Site,
+        now: UnixMs,
+        is_seen: impl Fn(&[Hold]) -> bool,
+    ) -> Result<ConfirmedSite, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         let lock = tx.for_update();
         tx.fetch::<(i64,)>(sql("SELECT run FROM sites").and(" WHERE id = ", site.id).then(lock)).await?;
+        let holds: Vec<Row> = tx.fetch(select(site.id)).await?;
+        let holds: Vec<Hold> = holds.into_iter().map(Row::read).collect::<Result<_, _>>()?;
+        if !is_seen(&holds) {
+            return Ok(ConfirmedSite::Changed(holds));
+        }
         tx.execute(sql("UPDATE site_holds SET confirmed = 1").and(" WHERE site_id = ", site.id)).await?;
+        let noted = json!({ "sitemaps": holds.len(), "urls_after": Hold::urls_after_of(&holds) });
         let marks: Vec<Mark> = holds.into_iter().map(|hold| hold.mark).collect();
         mark(&mut tx, site.id, &marks, now).await?;
         let job = if marks.is_empty() { None } else { see_to_it(&mut tx, site, now).await? };
-        self.note(&mut tx, "site.confirm", site.slug.to_string(), None).await?;
+        self.note(&mut tx, "site.confirm", site.slug.to_string(), Some(noted)).await?;
         tx.commit().await?;
-        Ok((marks.len(), job))
+        Ok(ConfirmedSite::Done(marks.len(), job))
     }
+}
+
+fn select(site: Id<Site>) -> Sql {
+    let columns = "SELECT locale, target, urls_before, urls_after, since, confirmed FROM site_holds";
+    sql(columns).and(" WHERE site_id = ", site).then(" ORDER BY locale, target")
 }
 
 /// Keeps what is held, and forgets holds of what was published.

@@ -1,0 +1,128 @@
+//! `/v1/sites/{site}/confirm`: sitemaps that wait for a person, and what a person says of them.
+
+use std::collections::BTreeSet;
+
+use axum::response::Response;
+use postrider_core::{
+    domain::UnixMs,
+    store::{ConfirmedSite, Hold},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Caller, Operate},
+    json::{Object, OptionalJson},
+    path::TextRef,
+    problem::{Code, Problem},
+    sites::find,
+    state::ApiState,
+    wire::{Time, accepted},
+};
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(confirm))
+}
+
+/// Sitemaps that wait for a person.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Held)]
+pub(crate) struct HeldJson {
+    locale: String,
+    target: String,
+    /// Addresses that are public.
+    urls_before: u32,
+    /// Addresses that would be.
+    urls_after: u32,
+    since: Time,
+}
+
+/// What a confirmation is of.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confirm {
+    /// All that is held, as `GET /v1/sites/{site}` showed it, in any order. Where something else is held by now, or with another
+    /// number, nothing is confirmed: 409, `held_changed`. Absent: what is held when the call comes, whatever that is.
+    #[schema(value_type = Option<Vec<SeenHold>>)]
+    held: Option<Vec<Object<SeenHold>>>,
+}
+
+/// A sitemap that is held, as it was shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeenHold {
+    locale: String,
+    target: String,
+    urls_after: u32,
+}
+
+/// What was held and is not any more.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Confirmed {
+    confirmed: usize,
+}
+
+impl From<Hold> for HeldJson {
+    fn from(hold: Hold) -> Self {
+        Self {
+            locale: hold.mark.0.to_string(),
+            target: hold.mark.1.to_string(),
+            urls_before: hold.urls_before,
+            urls_after: hold.urls_after,
+            since: Time(hold.since),
+        }
+    }
+}
+
+impl SeenHold {
+    fn of(hold: &Hold) -> Self {
+        Self { locale: hold.mark.0.to_string(), target: hold.mark.1.to_string(), urls_after: hold.urls_after }
+    }
+
+    fn is_same_sitemap(&self, other: &Self) -> bool {
+        (&self.locale, &self.target) == (&other.locale, &other.target)
+    }
+}
+
+/// Says that what is held of a site is right, with so many addresses as `urls_after` says: it is made again and published. What
+/// has lost more than a fifth of those by then is held again.
+#[utoipa::path(post, path = "/v1/sites/{site}/confirm", tag = "sites", params(("site" = String, Path)),
+    request_body = Confirm, responses((status = 202, body = Confirmed)))]
+async fn confirm(
+    caller: Caller<Operate>,
+    TextRef(slug): TextRef,
+    OptionalJson(confirm): OptionalJson<Confirm>,
+) -> Result<Response, Problem> {
+    let site = find(&caller, &slug).await?;
+    let seen = confirm.held.map(|held| held.into_iter().map(|Object(one)| one).collect::<BTreeSet<_>>());
+    let is_seen = |holds: &[Hold]| seen.as_ref().is_none_or(|seen| *seen == holds.iter().map(SeenHold::of).collect());
+    match caller.scope().confirm_site(&site, UnixMs::now(), is_seen).await? {
+        ConfirmedSite::Done(confirmed, job) => {
+            caller.api.dispatcher().offer(job.as_slice());
+            Ok(accepted(Confirmed { confirmed }))
+        }
+        ConfirmedSite::Changed(holds) => {
+            let now = holds.iter().map(SeenHold::of).collect();
+            Err(Problem::at(Code::HeldChanged, "/held", changed(&seen.unwrap_or_default(), &now)))
+        }
+    }
+}
+
+/// What is not as it was seen.
+fn changed(seen: &BTreeSet<SeenHold>, now: &BTreeSet<SeenHold>) -> String {
+    let mut words = "nothing was confirmed; look at what is held now, and confirm that".to_owned();
+    for one in seen.difference(now) {
+        let SeenHold { locale, target, urls_after } = one;
+        words.push_str(&match now.iter().find(|other| other.is_same_sitemap(one)) {
+            Some(other) => {
+                format!("; {locale} {target} was held with {urls_after} addresses, and is with {}", other.urls_after)
+            }
+            None => format!("; {locale} {target} was held with {urls_after} addresses, and is held no more"),
+        });
+    }
+    for one in now.iter().filter(|one| !seen.iter().any(|other| other.is_same_sitemap(one))) {
+        words.push_str(&format!("; {} {} is held with {} addresses", one.locale, one.target, one.urls_after));
+    }
+    words
+}

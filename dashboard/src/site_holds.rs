@@ -1,0 +1,84 @@
+//! Sitemaps that wait for somebody: what is held, and its confirmation, which is of what the page showed.
+
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse, Redirect},
+    routing::post,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use postrider_core::{
+    domain::UnixMs,
+    store::{ConfirmedSite, Hold},
+};
+use ring::digest::{SHA256, digest};
+
+use crate::{
+    Dashboard,
+    moment::Moment,
+    page::{Refusal, Shown, base},
+    sites::find,
+    visit::Deed,
+};
+
+pub(crate) fn router() -> Router<Dashboard> {
+    Router::new().route("/sites/{site}/confirm", post(confirm))
+}
+
+pub(crate) struct HoldLine {
+    pub(crate) locale: String,
+    pub(crate) target: String,
+    pub(crate) before: u32,
+    pub(crate) after: u32,
+    pub(crate) since: Moment,
+}
+
+impl HoldLine {
+    pub(crate) fn of(hold: &Hold, now: UnixMs) -> Self {
+        Self {
+            locale: hold.mark.0.to_string(),
+            target: hold.mark.1.to_string(),
+            before: hold.urls_before,
+            after: hold.urls_after,
+            since: Moment::of(hold.since, now),
+        }
+    }
+}
+
+/// What a form of the page carries of what it shows: how many sitemaps, how many addresses they would have, and a digest of it
+/// all, since of a large site there are thousands.
+pub(crate) fn seen(holds: &[Hold]) -> String {
+    let line = |hold: &Hold| format!("{} {} {}\n", hold.mark.0, hold.mark.1, hold.urls_after);
+    let all: String = holds.iter().map(line).collect();
+    let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, all.as_bytes()));
+    format!("{} {} {digest}", holds.len(), Hold::urls_after_of(holds))
+}
+
+async fn confirm(Path((_, slug)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
+    let site = find(&visit, &slug).await?;
+    let shown = fields.text("seen").unwrap_or_default();
+    let job = match visit.scope().confirm_site(&site, visit.now, |holds| seen(holds) == shown).await? {
+        ConfirmedSite::Done(_, job) => job,
+        ConfirmedSite::Changed(holds) => return Err(changed(shown, &holds)),
+    };
+    visit.dashboard.dispatcher.offer(job.as_slice());
+    Ok(Redirect::to(&format!("{}/sites/{}", base(&visit.tenant), site.slug)).into_response())
+}
+
+fn changed(shown: &str, holds: &[Hold]) -> Refusal {
+    let was = match shown.split(' ').collect::<Vec<_>>()[..] {
+        [sitemaps, urls, _] => format!("{sitemaps} held, with {urls} addresses in all"),
+        _ => "nothing that was held".to_owned(),
+    };
+    Refusal::Conflict(match holds.len() {
+        0 => format!(
+            "The page showed {was}, and nothing is held any more: it was confirmed already, by a first sending of the same form \
+            or by somebody else, or its pages were handed in again."
+        ),
+        sitemaps => format!(
+            "The page showed {was}; by now something else is: {sitemaps} held, with {}. Open the site again, look at what is \
+            held, and confirm that.",
+            Hold::urls_after_of(holds)
+        ),
+    })
+}
