@@ -23,6 +23,49 @@ const WITHDRAWN: [(&str, &str); 6] = [
     ("mo", "ro"),
 ];
 
+/// Codes of three letters that no table of ISO 639-3 leads to two from, and what to write instead: those of ISO 639-2 for
+/// libraries, and of single languages that two letters stand for with their kin.
+const INSTEAD: [(&str, &str); 38] = [
+    ("alb", "sq"),
+    ("arb", "ar"),
+    ("arm", "hy"),
+    ("azj", "az"),
+    ("baq", "eu"),
+    ("bur", "my"),
+    ("chi", "zh"),
+    ("ckb", "ku"),
+    ("cmn", "zh"),
+    ("cze", "cs"),
+    ("dut", "nl"),
+    ("ekk", "et"),
+    ("fil", "tl"),
+    ("fre", "fr"),
+    ("geo", "ka"),
+    ("ger", "de"),
+    ("gre", "el"),
+    ("ice", "is"),
+    ("khk", "mn"),
+    ("kmr", "ku"),
+    ("lvs", "lv"),
+    ("mac", "mk"),
+    ("mao", "mi"),
+    ("may", "ms"),
+    ("npi", "ne"),
+    ("per", "fa"),
+    ("pes", "fa"),
+    ("plt", "mg"),
+    ("prs", "fa"),
+    ("rum", "ro"),
+    ("slo", "sk"),
+    ("swh", "sw"),
+    ("tib", "bo"),
+    ("uzn", "uz"),
+    ("wel", "cy"),
+    ("ydd", "yi"),
+    ("yue", "zh-HK"),
+    ("zsm", "ms"),
+];
+
 /// A tag like `pt-BR` or `zh-Hant-TW`, in its canonical case (RFC 5646, section 2.1.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -35,6 +78,11 @@ pub enum LanguageRefused {
     Underscore(String, String),
     #[error("{0:?} has three letters; hreflang takes the two of ISO 639-1: {1}")]
     ThreeLetters(String, &'static str),
+    #[error(
+        "{0:?} has no two letters in ISO 639-1, and hreflang takes no others, so search engines would pass it over; leave \
+        the language out"
+    )]
+    NoTwoLetters(String),
     #[error("{0:?} was withdrawn from ISO 639-1; write {1}")]
     Withdrawn(String, &'static str),
     #[error("{0:?} is no language of ISO 639-1, two letters like en")]
@@ -105,10 +153,14 @@ fn language(part: &str) -> Result<String, LanguageRefused> {
     if lower.len() == 2 && Language::from_639_1(&lower).is_some() {
         return Ok(lower);
     }
-    match Language::from_639_3(&lower).and_then(|language| language.to_639_1()) {
-        Some(two) => Err(LanguageRefused::ThreeLetters(part.to_owned(), two)),
-        None => Err(LanguageRefused::Language(part.to_owned())),
+    if let Some((_, instead)) = INSTEAD.iter().find(|(code, _)| *code == lower) {
+        return Err(LanguageRefused::ThreeLetters(part.to_owned(), instead));
     }
+    Err(match Language::from_639_3(&lower).map(|language| language.to_639_1()) {
+        Some(Some(two)) => LanguageRefused::ThreeLetters(part.to_owned(), two),
+        Some(None) => LanguageRefused::NoTwoLetters(part.to_owned()),
+        None => LanguageRefused::Language(part.to_owned()),
+    })
 }
 
 fn script(part: &str) -> Result<String, LanguageRefused> {
@@ -181,6 +233,14 @@ mod tests {
         assert!(refused("es-LATAM").contains("area of many countries"));
         assert!(refused("es-419").contains("area of many countries"));
         assert_eq!(refused("eng"), "\"eng\" has three letters; hreflang takes the two of ISO 639-1: en");
+        for (text, two) in [("fil-PH", "tl"), ("ger", "de"), ("cmn-Hans", "zh")] {
+            assert!(refused(text).ends_with(&format!("takes the two of ISO 639-1: {two}")), "{}", refused(text));
+        }
+        for (code, instead) in INSTEAD {
+            let is_known = Language::from_639_3(code).is_some_and(|language| language.to_639_1().is_some());
+            assert!(!is_known && instead.parse::<LanguageTag>().is_ok(), "{code}");
+        }
+        assert!(refused("haw-US").starts_with("\"haw\" has no two letters in ISO 639-1"), "{}", refused("haw-US"));
         for text in ["sh", "SH-RS", "sh-Latn", "hbs"] {
             assert!(
                 refused(text).ends_with("withdrawn from ISO 639-1; write sr, hr or bs, whichever the pages are in"),
