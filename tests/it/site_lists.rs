@@ -158,6 +158,8 @@ async fn redirect_rules_are_tried_against_a_sites_pages(stack: Stack) {
     assert_eq!(refused.string("/errors/0/pointer"), "/redirects");
     let refused = check(json!({ "redirects": "", "addresses": ["/a"] })).await.expect_problem(422, "invalid_body");
     assert_eq!(refused.string("/errors/0/pointer"), "/addresses/0");
+    let detail = refused.string("/detail");
+    assert_eq!(detail, "\"/a\" is no absolute address; write all of it, as in https://example.com/a");
 }
 
 async fn robots_lines_are_those_of_each_host(stack: Stack) {

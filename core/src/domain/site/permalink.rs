@@ -10,6 +10,8 @@ use super::origin::{HOST_CHARS_MAX, LABEL_CHARS_MAX, split};
 
 /// Characters of an address, the limit of sitemaps (sitemaps.org, "loc").
 pub const URL_CHARS_MAX: usize = 2_047;
+/// Bytes of a base, so that enough of them are left for what stands behind it.
+pub const BASE_BYTES_MAX: usize = 500;
 /// What stands for itself in a path beside letters and digits (RFC 3986, section 3.3).
 const PATH_PLAIN: &[u8] = b"-._~!$&'()*+,;=:@/";
 /// And in a query (section 3.4).
@@ -38,6 +40,8 @@ pub enum AddressRefused {
     Unreadable(String, String),
     #[error("it begins with {0:?}; write https:// or http://, or a path that begins with /")]
     Scheme(String),
+    #[error("{0:?} is no absolute address; write all of it, as in https://example.com/a")]
+    Relative(String),
     #[error("it has a user or a password in it; leave them out")]
     UserInfo,
     #[error("it is at {0}, and the locale's pages are at {1}; hand it in under its own locale, or mend the host")]
@@ -62,6 +66,11 @@ pub enum AddressRefused {
     TooLong(usize),
     #[error("a base address has no query")]
     BaseQuery,
+    #[error(
+        "it has {0} bytes with its codes; a base address may have {BASE_BYTES_MAX}, so that those of its pages have fewer than \
+        2,048; shorten it"
+    )]
+    LongBase(usize),
     #[error("its host {0:?} has nothing between two dots, or before the first; write {1:?}, or what is missing")]
     EmptyLabel(String, String),
     #[error(
@@ -72,6 +81,16 @@ pub enum AddressRefused {
         "its host {0:?} ends with a dot, by which browsers and search engines take it for another one; write {1:?}"
     )]
     HostDot(String, String),
+}
+
+impl AddressRefused {
+    /// The same of an address that may not be a path alone.
+    fn of_absolute(self) -> Self {
+        match self {
+            Self::Scheme(beginning) => Self::Relative(beginning),
+            other => other,
+        }
+    }
 }
 
 /// Where requests with this `Host` (RFC 9110, section 7.2) and a path are at home: without a port that some scheme has anyway, and
@@ -90,7 +109,7 @@ impl BaseUrl {
     /// # Errors
     /// Where it is no absolute address of http or https without a query and a fragment.
     pub fn parse(text: &str) -> Result<Self, AddressRefused> {
-        let (origin, host, rest) = split(text)?;
+        let (origin, host, rest) = split(text).map_err(AddressRefused::of_absolute)?;
         // A name with the dot of the root is the same in DNS (RFC 1034, section 3.1). As an address it is not (RFC 3986, section
         // 6.2): its pages would be those of a host that nobody links to, so whoever means the other one is told.
         if let Some(without) = host.strip_suffix('.') {
@@ -104,7 +123,10 @@ impl BaseUrl {
         }
         let path = canonical(&rest, PATH_PLAIN)?.trim_end_matches('/').to_owned();
         judge_segments(&path)?;
-        Ok(Self { origin, host, path })
+        match origin.len() + path.len() {
+            bytes if bytes > BASE_BYTES_MAX => Err(AddressRefused::LongBase(bytes)),
+            _ => Ok(Self { origin, host, path }),
+        }
     }
 
     #[must_use]
@@ -274,7 +296,7 @@ impl Permalink {
     /// # Errors
     /// Where it is none.
     pub fn parse(text: &str) -> Result<Self, AddressRefused> {
-        let (origin, host, _) = split(text)?;
+        let (origin, host, _) = split(text).map_err(AddressRefused::of_absolute)?;
         BaseUrl { origin, host, path: String::new() }.permalink(text)
     }
 
@@ -385,10 +407,15 @@ mod tests {
             ("https://./", "no host"),
             (&long_label, "more than 63 characters"),
             (&long_name, "more than 253 in all"),
+            (&format!("https://a.example/{}", "a".repeat(483)), "501 bytes"),
+            (&format!("https://a.example/{}", "é".repeat(81)), "504 bytes"),
+            ("/de", "\"/de\" is no absolute address; write all of it"),
+            ("a.example/de", "is no absolute address"),
         ] {
             let refused = BaseUrl::parse(text).expect_err(text).to_string();
             assert!(refused.contains(words), "{text}: {refused}");
         }
+        BaseUrl::parse(&format!("https://a.example/{}", "a".repeat(482))).unwrap();
         let place = |text| BaseUrl::parse(text).unwrap().place();
         assert_eq!([place("https://A.example/"), place("http://a.example:80")], ["a.example", "a.example"]);
         assert_eq!(place("https://a.example:8443/é/"), "a.example:8443/%C3%A9");
