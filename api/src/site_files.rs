@@ -116,8 +116,7 @@ impl From<LineDiff> for LinesJson {
 }
 
 /// Lists what is public of a site, by locale, and in each by name from the last: the newest months first. What no index names any
-/// more is listed where `state` asks for it alone, so that a page of the list may be shorter than its limit; one that has a
-/// `next_cursor` goes on with it.
+/// more is listed where `state` asks for it alone.
 #[utoipa::path(get, path = "/v1/sites/{site}/files", tag = "sites",
     params(("site" = String, Path), ("locale" = Option<String>, Query), ("state" = Option<String>, Query, description =
         "`stale`: a change waits that is not in it; `held`: it waits for a confirmation; `gone`: it is about to be removed. \
@@ -132,12 +131,11 @@ async fn files(
     let locale = params.parsed("locale", str::parse::<LanguageTag>)?;
     let state = params.parsed("state", str::parse::<FileState>)?;
     let (after, limit) = params.keys_page::<2>()?;
-    let page = FilePage { locale, state, after, limit };
+    let page = FilePage { locale, state, is_public: true, after, limit };
     let (found, more) = caller.scope().site_file_list(&site, &page).await?;
     let next_cursor =
         found.last().filter(|_| more).map(|last| write_keys_cursor([last.file.locale.as_str(), &last.file.name]));
-    let asked = |file: &SiteFile| !file.file.gone || state == Some(FileState::Gone);
-    let data = found.into_iter().filter(asked).filter_map(|file| shown(&site, file)).collect();
+    let data = found.into_iter().filter_map(|file| shown(&site, file)).collect();
     Ok(Answer(Listing { data, next_cursor }))
 }
 

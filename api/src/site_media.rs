@@ -70,7 +70,8 @@ impl From<Media> for MediaJson {
 
 /// Lists images and enclosures that feeds name or have named, by their address.
 #[utoipa::path(get, path = "/v1/sites/{site}/media", tag = "sites", params(("site" = String, Path),
-    ("state" = Option<String>, Query, description = "`waiting`: nobody has seen the file yet; `good`; `bad`: `fault` says why. Absent: all"), Paging),
+    ("state" = Option<String>, Query, description = "`waiting`: nobody has seen the file yet; `good`; `bad`: `fault` says why; `other-type`: an enclosure, in whatever state, that is \
+    of another type than its page says. Absent: all"), Paging),
     responses((status = 200, body = Listing<MediaJson>)))]
 async fn media(
     caller: Caller<Read>,
@@ -78,9 +79,9 @@ async fn media(
     mut params: Params,
 ) -> Result<Answer<Listing<MediaJson>>, Problem> {
     let site = find(&caller, &slug).await?;
-    let state = params.parsed("state", str::parse)?;
+    let filter = params.parsed("state", str::parse::<MediaFilter>)?;
     let (after, limit) = params.keys_page::<1>()?;
-    let page = MediaPage { filter: state.map(MediaFilter::State), after: after.map(|[url]| url), limit };
+    let page = MediaPage { filter, after: after.map(|[url]| url), limit };
     let (files, more) = caller.scope().site_media_list(&site, &page).await?;
     let next_cursor = files.last().filter(|_| more).map(|last| write_keys_cursor([&last.url]));
     Ok(Answer(Listing { data: files.into_iter().map(MediaJson::from).collect(), next_cursor }))

@@ -188,7 +188,8 @@ fn asked(visit: &Visit, site: &Site) -> Result<FilePage, Refusal> {
         text.parse::<FileState>().map_err(refused)
     });
     let place = |text: &str| text.split_once('/').map(|(locale, name)| [locale.to_owned(), name.to_owned()]);
-    Ok(FilePage { locale: locale.transpose()?, state: state.transpose()?, after: query.before_by(place)?, limit: ROWS })
+    let (locale, state, after) = (locale.transpose()?, state.transpose()?, query.before_by(place)?);
+    Ok(FilePage { locale, state, is_public: false, after, limit: ROWS })
 }
 
 async fn file(visit: Visit, Path((_, slug, locale, name)): Path<(String, String, String, String)>) -> Shown {

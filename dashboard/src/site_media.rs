@@ -20,8 +20,6 @@ use crate::{
 };
 
 const ROWS: u32 = 100;
-/// Asks for enclosures that are of another type than their page says, whatever their state.
-const OTHER_TYPE: &str = "other-type";
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/sites/{site}/media", get(media))
@@ -99,10 +97,9 @@ async fn media(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
     let asked = visit.query.text("state").unwrap_or("bad");
     let filter = match asked {
         "all" => None,
-        OTHER_TYPE => Some(MediaFilter::OtherType),
-        text => Some(MediaFilter::State(text.parse::<MediaState>().map_err(|error| {
-            Refusal::Bad(format!("{error}, {OTHER_TYPE} or all. Take it out of the address, or begin at the site."))
-        })?)),
+        text => Some(text.parse::<MediaFilter>().map_err(|error| {
+            Refusal::Bad(format!("{error}, and it is not all. Take it out of the address, or begin at the site."))
+        })?),
     };
     let after = visit.query.before_by(|text| Some(text.to_owned()))?;
     let (found, more) = visit.scope().site_media_list(&site, &MediaPage { filter, after, limit: ROWS }).await?;
@@ -115,7 +112,7 @@ async fn media(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
             link("cannot be used", "?state=bad", "bad"),
             link("to be looked at", "?state=waiting", "waiting"),
             link("good", "?state=good", "good"),
-            link("not of the type that was said", "?state=other-type", OTHER_TYPE),
+            link("not of the type that was said", "?state=other-type", "other-type"),
             link("all", "?state=all", "all"),
         ],
         pager: Pager::before(&visit.query, last),

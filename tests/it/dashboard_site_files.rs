@@ -192,6 +192,8 @@ async fn a_long_list_of_files_is_read_page_by_page(stack: Stack) {
     let both = || async { Some(page_by_page(&app, "state=gone&limit=1").await).filter(|gone| gone.len() == 2) };
     let gone = eventually("an empty sitemap is about to be removed", SOON, both).await;
     assert_eq!(gone, ["de", "fr"].map(|locale| format!("{locale}/sitemap-2024-12-1.xml.gz")));
+    let of_all = page_by_page(&app, "limit=1").await;
+    assert_eq!(of_all.len() + 2, listed.len(), "each page is full, with what is public alone");
     let rest = app.client.all("/v1/sites/news/files").await;
     assert!(rest.len() + 2 == listed.len() && rest.iter().all(|file| file["gone"] == false), "{rest:?}");
 }

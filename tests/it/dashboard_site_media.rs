@@ -50,7 +50,13 @@ async fn an_enclosure_is_shown_as_it_is_beside_what_was_said_of_it(stack: Stack)
     ada.open(&format!("{SITE}/media?state=waiting")).await.expect(200, "No file is like that now.");
     let page = ada.open(&format!("{SITE}/media?state=other-type")).await.expect(200, "/a.mp3");
     assert!(!page.text.contains("/b.mp3") && !page.text.contains("gone.mp3"), "{}", page.text);
-    ada.open(&format!("{SITE}/media?state=worse")).await.expect(422, "waiting, good, bad, other-type or all");
+    let asked = app.client.all("/v1/sites/news/media?state=other-type").await;
+    assert_eq!(asked.iter().map(|file| &file["url"]).collect::<Vec<_>>(), [&files[0]["url"]], "{asked:?}");
+    let refused = app.client.get("/v1/sites/news/media?state=worse").send().await.expect_problem(400, "bad_parameter");
+    assert!(refused.string("/detail").contains("other-type"), "{}", refused.text);
+    ada.open(&format!("{SITE}/media?state=worse"))
+        .await
+        .expect(422, "none of waiting, good, bad and other-type, and it is not all");
     ada.open(SITE).await.expect(200, &format!("{SITE}/media?state=all"));
     app.client.new_tenant("acme").await;
     ada.open("/t/acme/sites/news/media").await.expect(404, "site");

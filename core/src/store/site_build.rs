@@ -275,7 +275,7 @@ impl Store {
         Ok(if is_current { Ok(()) } else { Err(Overtaken) })
     }
 
-    /// Files that no index has named since `before`, without those for which something is stale: they may be on their way back,
+    /// Files that no index has named since `before`, the longest first, without those for which something is stale: they may be on their way back,
     /// and lie in their places before anything here says so.
     ///
     /// # Errors
@@ -286,7 +286,8 @@ impl Store {
             " AND NOT EXISTS (SELECT 1 FROM site_marks m WHERE m.site_id = site_files.site_id \
                 AND m.locale = site_files.locale AND m.target = site_files.target)",
         );
-        let rows: Vec<GoneRow> = self.pool.fetch(select.and(" LIMIT ", GONE_ROWS)).await?;
+        let select = select.then(" ORDER BY changed_at, site_id, locale, name").and(" LIMIT ", GONE_ROWS);
+        let rows: Vec<GoneRow> = self.pool.fetch(select).await?;
         rows.into_iter().map(|row| Ok((Id::from_uuid(row.site_id), row.file.read()?))).collect()
     }
 

@@ -37,6 +37,9 @@ pub enum FileState {
 pub struct FilePage {
     pub locale: Option<LanguageTag>,
     pub state: Option<FileState>,
+    /// Those alone that have an address: without languages that the site has no more, and without what no index names, unless it
+    /// is asked for.
+    pub is_public: bool,
     /// Those that come after this locale and name.
     pub after: Option<[String; 2]>,
     /// Rows at most.
@@ -125,6 +128,13 @@ impl Scope<'_> {
         }
         if let Some(state) = page.state {
             select = select.then(state.condition());
+        }
+        if page.is_public {
+            let tags = site.settings.locales.iter().map(|locale| locale.tag.as_str());
+            select = select.then(" AND f.locale").any(tags);
+            if page.state != Some(FileState::Gone) {
+                select = select.then(" AND f.gone = 0");
+            }
         }
         if let Some([locale, name]) = &page.after {
             select = select

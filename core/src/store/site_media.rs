@@ -1,6 +1,9 @@
 //! Images and enclosures that feeds of sites name: which are to be looked at, and what was found of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -57,6 +60,20 @@ pub enum MediaFilter {
     State(MediaState),
     /// What the file itself shows is another type than the page says that names it as an enclosure.
     OtherType,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of waiting, good, bad and other-type")]
+pub struct MediaFilterError(String);
+
+impl FromStr for MediaFilter {
+    type Err = MediaFilterError;
+    fn from_str(text: &str) -> Result<Self, MediaFilterError> {
+        match text {
+            "other-type" => Ok(Self::OtherType),
+            text => text.parse().map(Self::State).map_err(|_| MediaFilterError(text.to_owned())),
+        }
+    }
 }
 
 /// A list of files, by their address.

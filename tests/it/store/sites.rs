@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use postrider_core::{
-    domain::site::{
-        change::Target,
-        permalink::BaseUrl,
-        settings::{Locale, SiteSettings},
+    domain::{
+        UnixMs,
+        site::{
+            change::Target,
+            permalink::BaseUrl,
+            settings::{Locale, Site, SiteSettings},
+        },
     },
     store::{PublicFile, SitePart},
 };
@@ -14,11 +17,9 @@ use postrider_core::{
 use super::Fixture;
 use crate::harness::Stack;
 
-on_both_stacks!(a_file_that_is_about_to_be_made_again_is_not_removed);
+on_both_stacks!(a_file_that_is_about_to_be_made_again_is_not_removed, files_that_went_first_are_removed_first,);
 
-async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
-    let at = Fixture::make(stack).await;
-    let scope = at.store.tenant(at.tenant.id);
+async fn site(at: &Fixture) -> Site {
     let locale = Locale {
         tag: "de".parse().unwrap(),
         base: BaseUrl::parse("https://de.news.example").unwrap(),
@@ -27,19 +28,29 @@ async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
         time_zone: Default::default(),
     };
     let settings = SiteSettings::new(vec![locale]);
-    let site = scope.create_site(&"news".parse().unwrap(), &settings, at.now).await.unwrap();
-    scope.regenerate_site(&site, false, at.now).await.unwrap();
-    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
-    let gone = PublicFile {
+    at.store.tenant(at.tenant.id).create_site(&"news".parse().unwrap(), &settings, at.now).await.unwrap()
+}
+
+fn gone(name: &str, target: Target, changed_at: UnixMs) -> PublicFile {
+    PublicFile {
         locale: "de".parse().unwrap(),
-        name: "sitemap-news.xml".to_owned(),
-        target: Target::News,
+        name: name.to_owned(),
+        target,
         hash: vec![1],
         bytes: 1,
         urls: 1,
-        changed_at: at.now,
+        changed_at,
         gone: true,
-    };
+    }
+}
+
+async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let scope = at.store.tenant(at.tenant.id);
+    let site = site(&at).await;
+    scope.regenerate_site(&site, false, at.now).await.unwrap();
+    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let gone = gone("sitemap-news.xml", Target::News, at.now);
     let part = SitePart { changed: vec![gone.clone()], cleared: run.stale.clone(), held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     let later = at.now + Duration::from_secs(1);
@@ -47,4 +58,19 @@ async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
     // A regeneration may have put it into its place again, and not said so yet.
     scope.regenerate_site(&site, false, later).await.unwrap();
     assert_eq!(at.store.gone_site_files(later).await.unwrap(), []);
+}
+
+async fn files_that_went_first_are_removed_first(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let site = site(&at).await;
+    at.store.tenant(at.tenant.id).regenerate_site(&site, false, at.now).await.unwrap();
+    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    // More of them than are removed at once.
+    let went =
+        |n: u64| gone(&format!("feed-{:03}.xml", 600 - n), Target::Feed, at.now + Duration::from_millis(600 - n));
+    let part = SitePart { changed: (0..600).map(went).collect(), cleared: run.stale.clone(), held: Vec::new() };
+    at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
+    let found = at.store.gone_site_files(at.now + Duration::from_secs(1)).await.unwrap();
+    let names: Vec<&str> = found.iter().map(|(_, file)| file.name.as_str()).collect();
+    assert_eq!((names.len(), names[0], names[499]), (500, "feed-001.xml", "feed-500.xml"));
 }
