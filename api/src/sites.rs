@@ -224,7 +224,9 @@ async fn put(
     Ok(axum::response::IntoResponse::into_response(Answer(SiteJson::from(site))))
 }
 
-/// Removes a site with its pages. What is public stays where it is.
+/// Removes a site with its pages. From then on 404 is answered for its files here. They stay in the folder or bucket of
+/// `sites_url`, below the site's `id` and below `.before/` and its `id`, and whoever reads them there still does: remove both by
+/// hand. With `remove_locales` of `PUT /v1/sites/{site}` a locale's files go by themselves.
 #[utoipa::path(delete, path = "/v1/sites/{site}", tag = "sites", params(("site" = String, Path)),
     responses((status = 204)))]
 async fn delete(caller: Caller<Operate>, TextRef(slug): TextRef) -> Result<axum::http::StatusCode, Problem> {
