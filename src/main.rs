@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logs::complain(&error);
-            ExitCode::FAILURE
+            if error.is::<site::Unusable>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

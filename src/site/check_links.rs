@@ -2,7 +2,7 @@
 //! pipeline. Reads files alone: no server, no database.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -62,18 +62,24 @@ impl FailOn {
     }
 }
 
+/// Files that cannot be used, so that nothing was tried: no pipeline is to take that for findings.
+#[derive(Debug)]
+pub(crate) struct Unusable(anyhow::Error);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
 pub(super) fn run(args: &CheckLinksArgs) -> anyhow::Result<()> {
-    let rules = rules(&args.redirects)?;
+    let (rules, pages) = given(args).map_err(Unusable)?;
     let mut findings = judge_rules(&rules);
-    let pages = read(&args.pages)?;
-    let mut count = 0_u64;
-    for address in pages.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        count += 1;
-        findings.extend(judge_address(&rules, address));
-    }
-    if count == 0 {
-        bail!("{} has no address, so nothing was tried; write one a line", args.pages.display());
-    }
+    let addresses: Vec<&str> = addresses(&pages).collect();
+    findings.extend(addresses.iter().flat_map(|address| judge_address(&rules, address)));
+    let count = addresses.len() as u64;
     let told = match args.format {
         Format::Text => report::text(&findings, &args.redirects, count, rules.rules().len()),
         Format::Json => report::json(&findings, count, rules.rules().len())?,
@@ -87,6 +93,19 @@ pub(super) fn run(args: &CheckLinksArgs) -> anyhow::Result<()> {
     }
 }
 
+/// The rules, and a text with an address at least.
+fn given(args: &CheckLinksArgs) -> anyhow::Result<(Redirects, String)> {
+    let (rules, pages) = (rules(&args.redirects)?, read(&args.pages)?);
+    if addresses(&pages).next().is_none() {
+        bail!("{} has no address, so nothing was tried; write one a line", args.pages.display());
+    }
+    Ok((rules, pages))
+}
+
+fn addresses(pages: &str) -> impl Iterator<Item = &str> {
+    pages.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
 fn rules(path: &Path) -> anyhow::Result<Redirects> {
     Redirects::parse(&read(path)?).map_err(|refused| {
         let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
@@ -97,7 +116,6 @@ fn rules(path: &Path) -> anyhow::Result<Redirects> {
 fn judge_address(rules: &Redirects, address: &str) -> Vec<Finding> {
     let why = match Permalink::parse(address) {
         Ok(page) => return judge_page(rules, &page),
-        Err(_) if address.starts_with('/') => "it has no host; write all of it, as in https://example.com/a".to_owned(),
         Err(error) => error.to_string(),
     };
     vec![Finding { what: Found::Refused { why }, line: None, path: address.to_owned() }]

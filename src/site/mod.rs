@@ -5,6 +5,7 @@ pub(crate) mod import;
 mod lint;
 mod report;
 
+pub(crate) use check_links::Unusable;
 use clap::{Args, Subcommand};
 
 #[derive(Args)]
@@ -20,6 +21,9 @@ enum SiteCommand {
     /// Rules are lines of `exact|prefix|regex FROM TO`, in the order in which the server tries them; # begins a comment, and
     /// $1 in TO is what a pattern's first group matched. Paths are compared as servers compare them: their codes decoded
     /// once. No server has to run, and nothing is changed.
+    ///
+    /// Ends with 1 where a finding is as bad as --fail-on says, and with 2 where the files cannot be used, so that nothing was
+    /// tried: one cannot be read, a line is no rule, or there is no address.
     CheckLinks(check_links::CheckLinksArgs),
     /// Put a site's pages in place of what was there: any number of them, from a file with a page a line.
     ///

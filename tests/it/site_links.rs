@@ -6,6 +6,13 @@ use serde_json::Value;
 
 use crate::harness::{bad, good, postrider};
 
+/// What a command complained that could try nothing.
+#[track_caller]
+fn unusable(output: Output) -> String {
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stderr).unwrap()
+}
+
 const PAGES: &str = "# two of 17 languages
 https://example.com/news/café
 https://xn--bcher-kva.example/de/%C3%BCber-uns?page=2
@@ -55,13 +62,20 @@ fn findings_are_told_to_programs_and_to_code_hosts() {
 
 #[test]
 fn what_is_no_rule_or_no_address_is_named_with_its_line() {
-    assert!(bad(check("exact /a\n", PAGES, &[])).contains("line 1: \"exact /a\" is no rule"));
+    assert!(unusable(check("exact /a\n", PAGES, &[])).contains("line 1: \"exact /a\" is no rule"));
     let refused = check("", "https://example.com/caf%25C3%25A9\n/a\nhttps://example.com/b\n", &[]);
     let told = String::from_utf8(refused.stdout.clone()).unwrap();
     assert!(bad(refused).contains("2 of these have to be mended"));
-    for words in ["encoded twice: %25C3", "/a: no page can have this address: it has no host", "Addresses: 3."] {
+    for words in [
+        "encoded twice: %25C3",
+        "/a: no page can have this address: \"/a\" is no absolute address; write all of it",
+        "Addresses: 3.",
+    ] {
         assert!(told.contains(words), "{words} is not in {told}");
     }
-    assert!(bad(check("", "# none\n", &[])).contains("has no address, so nothing was tried"));
-    assert!(bad(check("regex ^/(a)$ /$2\n", PAGES, &[])).contains("no such group"));
+    assert!(unusable(check("", "# none\n", &["--fail-on", "never"])).contains("has no address, so nothing was tried"));
+    assert!(unusable(check("regex ^/(a)$ /$2\n", PAGES, &[])).contains("no such group"));
+    let mut command = postrider(&std::env::temp_dir());
+    command.args(["site", "check-links", "--redirects", "/nowhere/rules", "--pages", "/nowhere/pages"]);
+    assert!(unusable(command.output().unwrap()).contains("/nowhere/rules cannot be read: No such file"));
 }
