@@ -42,7 +42,7 @@ macro_rules! codes {
 
 codes! {
     MalformedJson = BAD_REQUEST, "malformed_json", "The body is not JSON";
-    BadParameter = BAD_REQUEST, "bad_parameter", "A query parameter is not understood";
+    BadParameter = BAD_REQUEST, "bad_parameter", "A parameter is not understood";
     BadCursor = BAD_REQUEST, "bad_cursor", "The cursor is not one of ours";
     BadHeader = BAD_REQUEST, "bad_header", "A header is not understood";
     BrokenBody = BAD_REQUEST, "broken_body", "The body broke off";

@@ -260,5 +260,5 @@ fn read(site: &Site, line: &[u8]) -> Result<PutPage, Problem> {
     }
     let Object(BatchPage { key, translations }) = parse_at::<Object<BatchPage>>(text, "")?;
     let key = key.parse().map_err(|error| Problem::at(Code::InvalidBody, "/key", error))?;
-    Ok(judged(site, key, translations))
+    judged(site, (key, ""), translations, UnixMs::now())
 }

@@ -40,7 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageRequest {
-    /// By locale.
+    /// By locale; one at least.
     #[schema(value_type = BTreeMap<String, TranslationJson>)]
     translations: BTreeMap<String, Object<TranslationJson>>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct PageRequest {
 pub(crate) struct BatchPage {
     /// 1 to 255 bytes.
     pub(crate) key: String,
-    /// By locale.
+    /// By locale; one at least.
     #[schema(value_type = BTreeMap<String, TranslationJson>)]
     pub(crate) translations: BTreeMap<String, Object<TranslationJson>>,
 }
@@ -79,7 +79,9 @@ pub(crate) struct TranslationJson {
     author: Option<String>,
     /// RFC 3339; or without an offset, as in `2026-01-31T12:00:00`, `2026-01-31T12:00` or `2026-01-31`, in the locale's time zone.
     published_at: String,
-    /// In the same forms; absent: as it was published.
+    /// In the same forms; absent: as it was published. It is never published as later than now: up to five minutes ahead it is
+    /// taken for now, beyond that the translation is quarantined. Of a page that is published later it is when that is, at
+    /// least and at most.
     updated_at: Option<String>,
     /// A section's key. It has feeds where the site's settings have it.
     section: Option<String>,
@@ -238,15 +240,28 @@ impl<S: Send + Sync> FromRequestParts<S> for PagePath {
         let axum::extract::Path(mut path) =
             path.map_err(|_| Problem::new(Code::NotFound, "the path is not understood"))?;
         let key = path.remove("key").unwrap_or_default();
-        let key = key.parse().map_err(|error| Problem::new(Code::NotFound, error))?;
+        let key = key.parse().map_err(|error| Problem::of_parameter(Code::BadParameter, "key", error))?;
         Ok(Self { site: path.remove("site").unwrap_or_default(), key, locale: path.remove("locale") })
     }
 }
 
-pub(crate) fn judged(site: &Site, key: PageKey, translations: BTreeMap<String, Object<TranslationJson>>) -> PutPage {
+/// A page as it can be put in place of what was there; `place` is where it stands in the body.
+///
+/// # Errors
+/// 422 where it has no translation.
+pub(crate) fn judged(
+    site: &Site,
+    (key, place): (PageKey, &str),
+    translations: BTreeMap<String, Object<TranslationJson>>,
+    now: UnixMs,
+) -> Result<PutPage, Problem> {
+    if translations.is_empty() {
+        let detail = "a page has a translation at least; DELETE /v1/sites/{site}/pages/{key} removes it";
+        return Err(Problem::at(Code::InvalidBody, format!("{place}/translations"), detail));
+    }
     let drafts = translations.into_iter().map(|(tag, Object(json))| (tag, Draft::from(json))).collect();
-    let (page, quarantined) = judge(&site.settings, key, drafts);
-    PutPage { page, quarantined }
+    let (page, quarantined) = judge(&site.settings, key, drafts, now);
+    Ok(PutPage { page, quarantined })
 }
 
 /// Puts a page in place of what was there. Answers once it is durable; what of it cannot be published is in the answer.
@@ -259,9 +274,10 @@ async fn put_page(
     Json(request): Json<PageRequest>,
 ) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
-    let put = judged(&site, path.key, request.translations);
+    let now = UnixMs::now();
+    let put = judged(&site, (path.key, ""), request.translations, now)?;
     let answer = PageAccepted::of(&site, &put);
-    let changed = caller.scope().put_pages(&site, &[put], UnixMs::now()).await?;
+    let changed = caller.scope().put_pages(&site, &[put], now).await?;
     caller.api.dispatcher().offer(changed.job.as_slice());
     Ok(accepted(answer))
 }
@@ -317,13 +333,14 @@ async fn put_pages(
         let detail = format!("a batch has at most {BATCH_PAGES_MAX} pages, not {}", request.pages.len());
         return Err(Problem::at(Code::BatchTooLarge, "/pages", detail));
     }
-    let mut pages = Vec::with_capacity(request.pages.len());
+    let (mut pages, now) = (Vec::with_capacity(request.pages.len()), UnixMs::now());
     for (at, Object(page)) in request.pages.into_iter().enumerate() {
-        let refused = |error| Problem::at(Code::InvalidBody, format!("/pages/{at}/key"), error);
+        let place = format!("/pages/{at}");
+        let refused = |error| Problem::at(Code::InvalidBody, format!("{place}/key"), error);
         let key = page.key.parse::<PageKey>().map_err(refused)?;
-        pages.push(judged(&site, key, page.translations));
+        pages.push(judged(&site, (key, &place), page.translations, now)?);
     }
-    let changed = caller.scope().put_pages(&site, &pages, UnixMs::now()).await?;
+    let changed = caller.scope().put_pages(&site, &pages, now).await?;
     caller.api.dispatcher().offer(changed.job.as_slice());
     let results = pages.iter().map(|put| PageAccepted::of(&site, put)).collect();
     Ok(accepted(BatchAccepted { changed: changed.changed, results }))

@@ -96,7 +96,7 @@ fn group(
         let page = platform.page(number, args.pages, &mut dice);
         let translations = page.get("translations").and_then(Value::as_object).context("a page has translations")?;
         let drafts = translations.iter().map(|(tag, one)| (tag.clone(), draft(one))).collect();
-        let (page, quarantined) = judge(&site.settings, text_of(&page, "key").parse()?, drafts);
+        let (page, quarantined) = judge(&site.settings, text_of(&page, "key").parse()?, drafts, UnixMs::now());
         Ok(PutPage { page, quarantined })
     };
     numbers.map(put).collect()

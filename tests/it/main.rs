@@ -63,6 +63,7 @@ mod site_gone;
 mod site_links;
 mod site_lists;
 mod site_media;
+mod site_pages;
 mod site_settings;
 mod site_zones;
 mod sites;

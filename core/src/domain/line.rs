@@ -58,6 +58,12 @@ pub const fn is_unseen(char: char) -> bool {
         | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Whether there is nothing to be seen of it.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|char| char.is_whitespace() || char.is_control() || is_unseen(char))
+}
+
 /// The text with its control characters and those that nobody sees written out, for what was stored before the rule or comes from elsewhere.
 #[must_use]
 pub fn visible(text: &str) -> String {
@@ -97,6 +103,10 @@ mod tests {
             assert_eq!(judge_line(seen), Ok(()), "{seen}");
         }
         assert_eq!(visible("a\u{202e}b"), "a\\u{202e}b");
+        for blank in ["", " \n", "\u{200b}", "\u{feff}\u{3000}\u{2060} \u{200d}"] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        assert!(!is_blank("\u{200b}می\u{200c}") && !is_blank("0"));
     }
 
     #[test]

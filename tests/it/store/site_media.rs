@@ -34,7 +34,8 @@ fn page(site: &Site, key: &str, image_name: &str, enclosure: Option<String>) -> 
         indexable: true,
         ..Draft::default()
     };
-    let (page, quarantined) = judge(&site.settings, key.parse().unwrap(), BTreeMap::from([("de".to_owned(), draft)]));
+    let drafts = BTreeMap::from([("de".to_owned(), draft)]);
+    let (page, quarantined) = judge(&site.settings, key.parse().unwrap(), drafts, site.created_at);
     assert!(quarantined.is_empty(), "{quarantined:?}");
     PutPage { page, quarantined }
 }

@@ -1,7 +1,7 @@
 //! Pages of a site: one *translation group* each, so that alternates are reciprocal by construction. What cannot be
 //! published of a page is quarantined with its reason, and the rest of it is published.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -12,12 +12,14 @@ use super::{
     settings::{Locale, SectionKey, SiteSettings},
     zone::Zone,
 };
-use crate::domain::UnixMs;
+use crate::domain::{UnixMs, line::is_blank};
 
 /// Bytes of a page's key.
 pub const KEY_BYTES_MAX: usize = 255;
 /// The beginning of the year 1000, before which formats of feeds cannot write a year.
 const EARLIEST: UnixMs = UnixMs(-30_610_224_000_000);
+/// How far ahead of ours a program's clock may be.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(300);
 /// Characters of a quarantined translation's locale, which may be no tag at all, and of its reason.
 const LOCALE_CHARS_MAX: usize = 64;
 const REASON_CHARS_MAX: usize = 500;
@@ -161,14 +163,20 @@ impl Link {
     }
 }
 
-/// Judges a page's translations, each by itself: those that can be published, and those that cannot.
+/// Judges a page's translations as they are handed in, each by itself: those that can be published, and those that cannot.
 #[must_use]
-pub fn judge(site: &SiteSettings, key: PageKey, drafts: BTreeMap<String, Draft>) -> (Page, Vec<Quarantined>) {
+pub fn judge(
+    site: &SiteSettings,
+    key: PageKey,
+    drafts: BTreeMap<String, Draft>,
+    now: UnixMs,
+) -> (Page, Vec<Quarantined>) {
     let (mut translations, mut quarantined) = (Vec::new(), Vec::new());
     for (tag, draft) in drafts {
         let locale = site.locales.iter().find(|locale| locale.tag.as_str() == tag);
-        let judged =
-            locale.ok_or_else(|| ("locale", unknown_locale(site, &tag))).and_then(|locale| translation(locale, draft));
+        let judged = locale
+            .ok_or_else(|| ("locale", unknown_locale(site, &tag)))
+            .and_then(|locale| translation(locale, draft, now));
         match judged {
             Ok(translation) => translations.push(translation),
             Err((field, reason)) => quarantine(&mut quarantined, &tag, field, &reason),
@@ -200,10 +208,11 @@ fn unknown_locale(site: &SiteSettings, text: &str) -> String {
     }
 }
 
-fn translation(locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
+fn translation(locale: &Locale, draft: Draft, now: UnixMs) -> Result<Translation, Fault> {
     let url = locale.base.permalink(&draft.url).map_err(|error| ("url", error.to_string()))?;
     let published_at = time(&locale.time_zone, "published_at", &draft.published_at)?;
     let updated_at = given(draft.updated_at).map(|text| time(&locale.time_zone, "updated_at", &text)).transpose()?;
+    let updated_at = updated_at.map(|at| judge_update(at, published_at, now)).transpose()?;
     let section = given(draft.section).map(|key| key.parse::<SectionKey>()).transpose();
     let section = section.map_err(|error| ("section", error.to_string()))?;
     let image = given(draft.image).map(|image| resource("image", &image)).transpose()?;
@@ -213,7 +222,7 @@ fn translation(locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
             locale: locale.tag.clone(),
             path: locale.base.path_of(&url).to_owned(),
             published_at,
-            updated_at: updated_at.unwrap_or(published_at).max(published_at),
+            updated_at: updated_at.unwrap_or(published_at),
             image,
             section,
             indexable: draft.indexable,
@@ -231,7 +240,7 @@ fn translation(locale: &Locale, draft: Draft) -> Result<Translation, Fault> {
 
 /// What may be left out: programs hand in an empty text in its place.
 fn given(text: Option<String>) -> Option<String> {
-    text.filter(|text| !cleaned(text).trim().is_empty())
+    text.filter(|text| !is_blank(&cleaned(text)))
 }
 
 fn time(zone: &Zone, field: &'static str, text: &str) -> Result<UnixMs, Fault> {
@@ -245,6 +254,19 @@ fn time(zone: &Zone, field: &'static str, text: &str) -> Result<UnixMs, Fault> {
     }
 }
 
+/// When it was changed, as it is published: not before the page is, and not later than now, or than when the page will be
+/// published. Judged once, so that no file is made again since time went by alone.
+fn judge_update(at: UnixMs, published_at: UnixMs, now: UnixMs) -> Result<UnixMs, Fault> {
+    let latest = published_at.max(now);
+    match at > latest + CLOCKS_DIFFER_BY {
+        true => Err((
+            "updated_at",
+            format!("{at} is still to come, and it is {now} here; say when it was changed, with its offset from UTC"),
+        )),
+        false => Ok(at.clamp(published_at, latest)),
+    }
+}
+
 /// Text without what no XML document may have.
 fn cleaned(text: &str) -> String {
     super::text::cleaned(text).0.into_owned()
@@ -253,7 +275,7 @@ fn cleaned(text: &str) -> String {
 fn line(field: &'static str, text: &str) -> Result<String, Fault> {
     let text = cleaned(text).trim().to_owned();
     match text.chars().count() {
-        0 => Err((field, "it is empty; readers and the news index need one".to_owned())),
+        _ if is_blank(&text) => Err((field, "it is empty; readers and the news index need one".to_owned())),
         chars if chars > LINE_CHARS_MAX => {
             Err((field, format!("it has {chars} characters; it may have {LINE_CHARS_MAX}, so shorten it")))
         }
@@ -329,9 +351,11 @@ mod tests {
         }
     }
 
+    const NOW: &str = "2026-02-01T00:00:00Z";
+
     fn judged(drafts: [(&str, Draft); 2]) -> (Page, Vec<Quarantined>) {
         let drafts = drafts.into_iter().map(|(tag, draft)| (tag.to_owned(), draft)).collect();
-        judge(&site(), "a".parse().unwrap(), drafts)
+        judge(&site(), "a".parse().unwrap(), drafts, UnixMs::parse(NOW).unwrap())
     }
 
     #[test]
@@ -348,6 +372,7 @@ mod tests {
         bad(draft("/caf%25C3%25A9"), "url", "encoded twice");
         bad(draft("https://a.example/b"), "url", "https://b.example");
         bad(Draft { title: "\u{8}".to_owned(), ..draft("/b") }, "title", "empty");
+        bad(Draft { title: "\u{200b}\u{feff} \u{2060}".to_owned(), ..draft("/b") }, "title", "empty");
         bad(Draft { published_at: "31.01.2026".to_owned(), ..draft("/b") }, "published_at", "RFC 3339");
         bad(Draft { image: Some("/a.jpg".to_owned()), ..draft("/b") }, "image", "absolute");
         bad(Draft { section: Some("Sport & Co".to_owned()), ..draft("/b") }, "section", "a-z");
@@ -362,6 +387,31 @@ mod tests {
         let times: Vec<String> = page.translations.iter().map(|one| one.link.published_at.to_string()).collect();
         assert_eq!((times.len(), quarantined.len()), (2, 0), "{quarantined:?}");
         assert_eq!(times, ["2026-01-31T11:00:00.000Z", "2026-01-31T12:00:00.000Z"]);
+    }
+
+    #[test]
+    fn no_change_is_later_than_now_or_than_the_page() {
+        let of = |published_at: &str, updated_at: &str| {
+            let times = (published_at.to_owned(), Some(updated_at.to_owned()));
+            let (page, quarantined) = judged([
+                ("de", Draft { published_at: times.0, updated_at: times.1, ..draft("/b") }),
+                ("pl", draft("/a")),
+            ]);
+            match quarantined.first() {
+                Some(one) => format!("{}: {}", one.field, one.reason),
+                None => page.translations[1].link.updated_at.to_string().replace(":00.000Z", ""),
+            }
+        };
+        let (past, future) = ("2026-01-31T12:00:00Z", "2026-03-01T12:00:00Z");
+        assert_eq!(of(past, "2026-01-31T13:00:00Z"), "2026-01-31T13:00");
+        assert_eq!(of(past, "2025-01-31T13:00:00Z"), "2026-01-31T12:00");
+        assert_eq!(of(past, "2026-02-01T00:05:00Z"), "2026-02-01T00:00");
+        assert_eq!(of(future, "2026-01-31T13:00:00Z"), "2026-03-01T12:00");
+        assert_eq!(of(future, "2026-03-01T12:05:00Z"), "2026-03-01T12:00");
+        for (published_at, ahead) in [(past, "2026-02-01T00:05:01Z"), (future, "2026-03-01T12:05:01Z")] {
+            let refused = of(published_at, ahead);
+            assert!(refused.starts_with("updated_at: 2026-") && refused.contains("still to come"), "{refused}");
+        }
     }
 
     #[test]

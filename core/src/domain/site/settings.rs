@@ -16,6 +16,7 @@ use crate::domain::{
     Id, UnixMs,
     egress::EndpointUrl,
     id::Identified,
+    line::is_blank,
     tenant::{SlugError, Tenant, TenantSlug},
 };
 
@@ -238,7 +239,7 @@ impl SiteSettings {
 
 fn judge_name(name: &str) -> Result<(), String> {
     let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    match fits && !name.trim().is_empty() {
+    match fits && !is_blank(name) {
         true => Ok(()),
         false => Err(format!("a name has 1 to {NAME_CHARS_MAX} characters that are seen")),
     }
@@ -272,7 +273,10 @@ mod tests {
         assert_eq!(faults(vec![de.clone(), locale("en", "https://a.example/de/")]), ["/locales/1/base_url"]);
         let default = |locale: &Locale| Locale { x_default: true, ..locale.clone() };
         assert_eq!(faults(vec![default(&de), default(&fr)]), ["/locales"]);
-        assert_eq!(faults(vec![Locale { publication_name: " ".to_owned(), ..de }]), ["/locales/0/publication_name"]);
+        for unseen in [" ", "\u{200b}"] {
+            let locale = Locale { publication_name: unseen.to_owned(), ..de.clone() };
+            assert_eq!(faults(vec![locale]), ["/locales/0/publication_name"]);
+        }
         let section = |key: &str, tag: &str| Section {
             key: key.parse().unwrap(),
             names: BTreeMap::from([(tag.parse().unwrap(), "Sport".to_owned())]),

@@ -294,7 +294,7 @@ proptest! {
         let settings = SiteSettings::new(vec![locale.clone()]);
         let site = Site { id: Id::new(), tenant_id: Id::new(), slug: "news".parse().unwrap(), settings, created_at: UnixMs(0), updated_at: UnixMs(0) };
         let draft = Draft { url: format!("/{path}"), title: title.clone(), summary: Some(title.clone()), author: Some(title), published_at: time, image: Some(format!("https://{host}/{file}")), indexable: true, news: true, ..Draft::default() };
-        let (page, _) = judge(&site.settings, "k&<".parse().unwrap(), [("de".to_owned(), draft)].into());
+        let (page, _) = judge(&site.settings, "k&<".parse().unwrap(), [("de".to_owned(), draft)].into(), UnixMs(0));
         let Some(link) = page.translations.first().map(|one| one.link.clone()) else { return Ok(()) };
         let (now, shard) = (link.published_at, Shard::first_of(link.published_at));
         let mut pages = ShardPages::new(&site.settings, shard, now);

@@ -1,0 +1,72 @@
+//! Pages as they are handed in: what of them is refused, and what is never published of them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{App, Stack};
+
+on_both_stacks!(
+    a_change_that_is_still_to_come_is_not_published,
+    a_page_without_translations_is_refused_and_removes_nothing,
+    a_key_that_no_page_has_is_refused_by_name,
+);
+
+async fn make(app: &App) {
+    let locale = json!({ "tag": "de", "base_url": "https://de.news.example", "publication_name": "Die Zeitung" });
+    let site = json!({ "slug": "news", "locales": [locale], "read_back": false });
+    app.client.post("/v1/sites").json(&site).send().await.expect(201);
+}
+
+fn one(updated_at: Option<&str>) -> Value {
+    json!({ "url": "/a", "title": "T", "published_at": "2026-11-01T10:00:00Z", "updated_at": updated_at })
+}
+
+async fn a_change_that_is_still_to_come_is_not_published(stack: Stack) {
+    let app = App::start(stack).await;
+    make(&app).await;
+    let put = async |seconds_ahead: i64| {
+        let at = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds_ahead)).to_string();
+        let page = json!({ "translations": { "de": one(Some(&at)) } });
+        app.client.call(Method::PUT, "/v1/sites/news/pages/a").json(&page).send().await.expect(202)
+    };
+    assert_eq!(put(240).await.list("/quarantined").len(), 0);
+    let kept = app.client.get("/v1/sites/news/pages/a").send().await.expect(200);
+    let updated_at: jiff::Timestamp = kept.string("/translations/de/updated_at").parse().unwrap();
+    assert!(updated_at <= jiff::Timestamp::now(), "{}", kept.text);
+    let refused = put(600).await;
+    assert_eq!(refused.string("/quarantined/0/field"), "updated_at");
+    assert!(refused.string("/quarantined/0/reason").contains("still to come"), "{}", refused.text);
+}
+
+async fn a_page_without_translations_is_refused_and_removes_nothing(stack: Stack) {
+    let app = App::start(stack).await;
+    make(&app).await;
+    let (path, good) = ("/v1/sites/news/pages/a", json!({ "de": one(None) }));
+    let put =
+        |translations: &Value| app.client.call(Method::PUT, path).json(&json!({ "translations": translations })).send();
+    put(&good).await.expect(202);
+    let refused = put(&json!({})).await.expect_problem(422, "invalid_body");
+    assert_eq!(refused.string("/errors/0/pointer"), "/translations");
+    assert!(refused.string("/detail").contains("DELETE"), "{}", refused.text);
+    let lines = [json!({ "key": "b", "translations": good }), json!({ "key": "a", "translations": {} })];
+    let batch = app.client.post("/v1/sites/news/pages/batch").json(&json!({ "pages": lines })).send().await;
+    assert_eq!(batch.expect_problem(422, "invalid_body").string("/errors/0/pointer"), "/pages/1/translations");
+    let lines = lines.map(|line| line.to_string()).join("\n");
+    let import = app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines);
+    let import = import.send().await.expect(202);
+    assert_eq!((&import.body["changed"], &import.body["refused_lines"][0]["line"]), (&json!(1), &json!(2)));
+    app.client.get(path).send().await.expect(200);
+}
+
+async fn a_key_that_no_page_has_is_refused_by_name(stack: Stack) {
+    let app = App::start(stack).await;
+    make(&app).await;
+    let page = json!({ "translations": { "de": one(None) } });
+    let put = |key: String| app.client.call(Method::PUT, &format!("/v1/sites/news/pages/{key}")).json(&page).send();
+    put("a".repeat(255)).await.expect(202);
+    for key in ["a".repeat(256), "a%07".to_owned()] {
+        let refused = put(key).await.expect_problem(400, "bad_parameter");
+        assert_eq!(refused.string("/errors/0/parameter"), "key");
+        assert!(refused.string("/detail").contains("1 to 255 bytes"), "{}", refused.text);
+    }
+}
