@@ -1,5 +1,7 @@
 //! What is stale of a site, until it is published again.
 
+use std::collections::BTreeSet;
+
 use super::{
     StoreError,
     pool::Tx,
@@ -55,7 +57,7 @@ impl Row {
     }
 }
 
-/// Marks what a change has made stale.
+/// Marks what a change has made stale, each once, however often it is named.
 pub(super) async fn mark(tx: &mut Tx<'_>, site: Id<Site>, marks: &[Mark], now: UnixMs) -> Result<(), StoreError> {
     let row = |(locale, target): &Mark| {
         vec![
@@ -68,7 +70,9 @@ pub(super) async fn mark(tx: &mut Tx<'_>, site: Id<Site>, marks: &[Mark], now: U
             0i64.into(),
         ]
     };
-    for run in tx.dialect().runs(marks.iter().map(row).collect()) {
+    // No statement takes the same row twice.
+    let marks: BTreeSet<&Mark> = marks.iter().collect();
+    for run in tx.dialect().runs(marks.into_iter().map(row).collect()) {
         let upsert = sql("INSERT INTO site_marks (site_id, locale, target, changes, oldest_at, newest_at, held) ")
             .rows(run)
             .then(

@@ -6,7 +6,7 @@ use postrider_core::{
     domain::{
         UnixMs,
         site::{
-            change::Target,
+            change::{Shard, Target},
             permalink::BaseUrl,
             settings::{Locale, Site, SiteSettings},
         },
@@ -17,7 +17,11 @@ use postrider_core::{
 use super::Fixture;
 use crate::harness::Stack;
 
-on_both_stacks!(a_file_that_is_about_to_be_made_again_is_not_removed, files_that_went_first_are_removed_first,);
+on_both_stacks!(
+    a_file_that_is_about_to_be_made_again_is_not_removed,
+    files_that_went_first_are_removed_first,
+    several_sitemaps_of_one_month_make_their_index_stale,
+);
 
 async fn site(at: &Fixture) -> Site {
     let locale = Locale {
@@ -73,4 +77,17 @@ async fn files_that_went_first_are_removed_first(stack: Stack) {
     let found = at.store.gone_site_files(at.now + Duration::from_secs(1)).await.unwrap();
     let names: Vec<&str> = found.iter().map(|(_, file)| file.name.as_str()).collect();
     assert_eq!((names.len(), names[0], names[499]), (500, "feed-001.xml", "feed-500.xml"));
+}
+
+async fn several_sitemaps_of_one_month_make_their_index_stale(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let site = site(&at).await;
+    at.store.tenant(at.tenant.id).regenerate_site(&site, false, at.now).await.unwrap();
+    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let shard = Target::Shard(Shard::first_of(at.now));
+    let made = |name: &str| PublicFile { gone: false, ..gone(name, shard.clone(), at.now) };
+    let changed = vec![made("sitemap-2026-11-1.xml.gz"), made("sitemap-2026-11-1-2.xml.gz")];
+    let part = SitePart { changed, cleared: run.stale.clone(), held: Vec::new() };
+    at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
+    assert_eq!(at.store.site_stale_count(site.id).await.unwrap(), 1, "the index alone");
 }
