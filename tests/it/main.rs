@@ -70,6 +70,7 @@ mod sites;
 mod sites_alerts;
 mod sites_announced;
 mod sites_emptied;
+mod sites_feeds;
 mod sites_held;
 mod sites_import;
 mod sites_moved;

@@ -1,12 +1,13 @@
 //! Public files in a bucket: they lie there as others serve them, whoever publishes them, and a bucket that fails for a while
 //! costs nothing but time.
 
-use std::{io::Read, time::Duration};
+use std::time::Duration;
 
-use flate2::read::GzDecoder;
 use serde_json::json;
 
-use crate::harness::{App, BUCKET_SECRET, Bucket, Client, LONG, Mood, SOON, Stack, bad, eventually, postrider};
+use crate::harness::{
+    App, BUCKET_SECRET, Bucket, Client, LONG, Mood, SOON, Stack, bad, eventually, postrider, unpacked,
+};
 
 on_both_stacks!(
     what_is_published_lies_in_the_bucket_as_others_serve_it,
@@ -41,28 +42,19 @@ pub(crate) async fn put(client: &Client, url: &str) {
 }
 
 fn ask(app: &App, method: reqwest::Method, name: &str) -> reqwest::RequestBuilder {
-    reqwest::Client::new().request(method, format!("{}/{name}", app.url())).header("host", HOST)
+    app.ask_public(method, HOST, &format!("/{name}"))
 }
 
 /// What Postrider serves; `None` where it has no such file.
 async fn served(app: &App, name: &str) -> Option<String> {
     let answer = ask(app, reqwest::Method::GET, name).send().await.unwrap();
     (answer.status() == 200).then_some(())?;
-    Some(text(name, &answer.bytes().await.unwrap()))
+    Some(unpacked(name, &answer.bytes().await.unwrap()))
 }
 
 /// What everybody reads from the bucket itself.
 async fn direct(bucket: &Bucket, key: &str) -> reqwest::Response {
     reqwest::Client::new().get(bucket.url(key)).send().await.unwrap()
-}
-
-fn text(name: &str, bytes: &[u8]) -> String {
-    if !name.ends_with(".gz") {
-        return String::from_utf8(bytes.to_vec()).unwrap();
-    }
-    let mut text = String::new();
-    GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
-    text
 }
 
 pub(crate) async fn await_served(app: &App, name: &str, what: &str, within: Duration) {
@@ -97,7 +89,7 @@ async fn what_is_published_lies_in_the_bucket_as_others_serve_it(stack: Stack) {
         assert_eq!(header("content-type").as_deref(), Some(kind), "{name}");
         assert_eq!(header("content-encoding").as_deref(), coding, "{name}");
         assert_eq!(header("cache-control").as_deref(), Some("public, max-age=30"), "{name}");
-        let read = text(name, &answer.bytes().await.unwrap());
+        let read = unpacked(name, &answer.bytes().await.unwrap());
         let asked = if coding.is_some() { "feed.xml" } else { name };
         assert_eq!(Some(read), served(&app, asked).await, "{name}");
     }
@@ -136,7 +128,7 @@ async fn a_bucket_that_fails_for_a_while_keeps_the_old_and_gets_the_new(stack: S
         let answer = ask(&app, reqwest::Method::GET, "sitemap.xml").send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true), "{code}");
         let sitemap = key(&bucket, "/de/sitemap-2026-11-1.xml.gz");
-        let public = text(&sitemap, &direct(&bucket, &sitemap).await.bytes().await.unwrap());
+        let public = unpacked(&sitemap, &direct(&bucket, &sitemap).await.bytes().await.unwrap());
         assert!(public.contains(&old) && !public.contains(&new), "{public}");
         bucket.is(Mood::Well);
         await_served(&app, "sitemap-2026-11-1.xml.gz", &new, LONG).await;
@@ -295,7 +287,12 @@ async fn what_a_file_replaced_is_kept_in_the_bucket_for_comparison(stack: Stack)
     assert!(told.text.contains("de.news.example/0") && told.text.contains("de.news.example/1"), "{}", told.text);
     let aside = bucket.keys().into_iter().find(|key| key.contains("/.before/") && key.ends_with("/de/feed.xml.gz"));
     assert_eq!(direct(&bucket, &aside.expect("a former version")).await.bytes().await.unwrap(), before);
-    // The same again replaces nothing.
+    // The same again replaces nothing, once all else is in its place.
+    let done = || async {
+        let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
+        (site["stale"] == 0).then_some(())
+    };
+    eventually("all of it is public", SOON, done).await;
     let copies = || bucket.keys().iter().filter(|key| key.contains("/.before/")).count();
     let count = copies();
     let rewrite =

@@ -32,16 +32,7 @@ fn one(url: &str, published_at: &str) -> Value {
 }
 
 async fn read(app: &App, name: &str) -> Option<String> {
-    let asked = reqwest::Client::new().get(format!("{}/{name}", app.url())).header("host", HOST);
-    let answer = asked.send().await.unwrap();
-    (answer.status() == 200).then_some(())?;
-    let bytes = answer.bytes().await.unwrap().to_vec();
-    let mut text = String::new();
-    match name.ends_with(".gz") {
-        true => std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut text).unwrap(),
-        false => std::io::Read::read_to_string(&mut bytes.as_slice(), &mut text).unwrap(),
-    };
-    Some(text)
+    Some(app.published(HOST, &format!("/{name}")).await?.text)
 }
 
 async fn quarantined(app: &App, query: &str) -> Vec<String> {

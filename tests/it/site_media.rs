@@ -49,16 +49,7 @@ async fn put(app: &App, key: &str, files: Value) {
 }
 
 async fn read(app: &App, name: &str) -> Option<String> {
-    let asked = reqwest::Client::new().get(format!("{}/{name}", app.url())).header("host", HOST);
-    let answer = asked.send().await.unwrap();
-    (answer.status() == 200).then_some(())?;
-    let bytes = answer.bytes().await.unwrap().to_vec();
-    if !name.ends_with(".gz") {
-        return Some(String::from_utf8(bytes).unwrap());
-    }
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut text).unwrap();
-    Some(text)
+    Some(app.published(HOST, &format!("/{name}")).await?.text)
 }
 
 /// What RSS says of an item.

@@ -23,10 +23,7 @@ fn locale(tag: &str, zone: Option<&str>) -> Value {
 }
 
 async fn read(app: &App, host: &str, name: &str) -> Option<String> {
-    let asked = reqwest::Client::new().get(format!("{}/{name}", app.url())).header("host", host);
-    let answer = asked.send().await.unwrap();
-    (answer.status() == 200).then_some(())?;
-    answer.text().await.ok()
+    Some(app.published(host, &format!("/{name}")).await?.text)
 }
 
 async fn a_time_without_an_offset_is_read_in_its_locales_zone_and_published_in_utc(stack: Stack) {

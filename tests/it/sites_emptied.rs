@@ -40,11 +40,9 @@ impl<'a> Site<'a> {
 
     /// What is in a public file, with its ETag; `None` where there is none.
     async fn read(&self, name: &str) -> Option<(String, String)> {
-        let asked = reqwest::Client::new().get(format!("{}/{name}", self.0.url())).header("host", "de.news.example");
-        let answer = asked.send().await.unwrap();
-        let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
-        (answer.status() == 200).then_some(())?;
-        Some((answer.text().await.unwrap(), tag.unwrap()))
+        let file = self.0.published("de.news.example", &format!("/{name}")).await?;
+        let tag = file.header("etag").to_owned();
+        Some((file.text, tag))
     }
 
     /// Waits until all of these are public, and name the article or name none.

@@ -1,13 +1,14 @@
 //! Sitemaps that wait for a person: what is said of them is of what was shown, and what is in them alone still waits.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use crate::harness::{App, LONG, SOON, Stack, eventually};
+use crate::{
+    harness::{App, LONG, SOON, Stack, eventually},
+    sites::{self, DE, page_path},
+};
 
 on_both_stacks!(
+    a_sitemap_that_loses_many_addresses_at_once_waits_for_a_person,
     a_confirmation_is_of_the_number_that_was_shown,
     what_is_held_with_another_number_by_then_is_not_confirmed,
     what_a_held_sitemap_lacks_waits_until_it_is_public,
@@ -59,15 +60,7 @@ impl<'a> Site<'a> {
     }
 
     async fn read(&self, path: &str) -> Option<String> {
-        let asked = reqwest::Client::new().get(format!("{}{path}", self.0.url())).header("host", "de.news.example");
-        let answer = asked.send().await.unwrap();
-        (answer.status() == 200).then_some(())?;
-        let (bytes, mut text) = (answer.bytes().await.unwrap(), String::new());
-        match path.ends_with(".gz") {
-            true => GzDecoder::new(bytes.as_ref()).read_to_string(&mut text).unwrap(),
-            false => bytes.as_ref().read_to_string(&mut text).unwrap(),
-        };
-        Some(text)
+        Some(self.0.published("de.news.example", path).await?.text)
     }
 
     async fn urls(&self) -> usize {
@@ -82,6 +75,33 @@ impl<'a> Site<'a> {
 
 fn translations(url: &str) -> Value {
     json!({ "de": { "url": url, "title": "T", "published_at": "2026-11-01T10:00:00Z" } })
+}
+
+async fn a_sitemap_that_loses_many_addresses_at_once_waits_for_a_person(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = &sites::Site::make(&app).await;
+    for n in 0..10 {
+        site.put(&format!("p{n}"), &format!("/a{n}"), &format!("/b{n}"), "2026-11-01T10:00:00Z").await;
+    }
+    let public = |count| async move { (site.addresses(DE, "").await.len() == count).then_some(()) };
+    eventually("ten pages are public", SOON, || public(10)).await;
+    for n in 0..5 {
+        site.client.delete(&page_path(&format!("p{n}"))).send().await.expect(202);
+    }
+    let held = || async {
+        let held = site.client.get("/v1/sites/news").send().await.expect(200).list("/held");
+        (held.len() == 2).then_some(held)
+    };
+    let held = eventually("both languages' sitemaps are held", SOON, held).await;
+    assert_eq!((&held[0]["urls_before"], &held[0]["urls_after"]), (&json!(10), &json!(5)));
+    assert_eq!(site.addresses(DE, "").await.len(), 10);
+    let confirmed = site.client.post("/v1/sites/news/confirm").send().await.expect(202);
+    assert_eq!(confirmed.body["confirmed"], 2);
+    eventually("what was confirmed is public", SOON, || public(5)).await;
+    // A file can be read a moment before what was held is not any more.
+    let free =
+        || async { site.client.get("/v1/sites/news").send().await.expect(200).list("/held").is_empty().then_some(()) };
+    eventually("nothing is held any more", SOON, free).await;
 }
 
 async fn a_confirmation_is_of_the_number_that_was_shown(stack: Stack) {

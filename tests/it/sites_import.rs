@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-use crate::harness::{App, SOON, Stack, bad, eventually, good};
+use crate::{
+    harness::{App, SOON, Stack, bad, eventually, good},
+    sites::{DE, Site},
+};
 
-on_both_stacks!(an_import_says_what_it_did_not_take,);
+on_both_stacks!(an_import_says_what_it_did_not_take, many_pages_are_imported_a_line_each);
 
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -59,4 +62,34 @@ async fn an_import_says_what_it_did_not_take(stack: Stack) {
 
     let packed = app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", page("d", None));
     packed.header("content-encoding", "gzip").send().await.expect_problem(415, "unsupported_media_type");
+}
+
+async fn many_pages_are_imported_a_line_each(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app).await;
+    let one = |url: &str| json!({ "url": url, "title": "T", "published_at": "2026-11-01T10:00:00Z" });
+    let mut lines: Vec<String> = (0..1_200)
+        .map(|n| json!({ "key": format!("p{n}"), "translations": { "de": one(&format!("/a{n}")) } }).to_string())
+        .collect();
+    lines.insert(3, "{".to_owned());
+    lines.insert(7, json!({ "key": "x", "translations": { "de": one("/%25C3%25A9") } }).to_string());
+    lines.insert(9, json!({ "key": "", "translations": {} }).to_string());
+    lines.insert(11, String::new());
+    let import = || site.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines.join("\n"));
+    let done = import().send().await.expect(202);
+    assert_eq!(
+        (&done.body["lines"], &done.body["changed"], &done.body["refused"], &done.body["quarantined"]),
+        (&json!(1203), &json!(1200), &json!(2), &json!(1)),
+        "{}",
+        done.text
+    );
+    assert_eq!(
+        (&done.body["refused_lines"][0]["line"], &done.body["refused_lines"][1]["line"]),
+        (&json!(4), &json!(10))
+    );
+    let all = || async { (site.addresses(DE, "").await.len() == 1_200).then_some(()) };
+    eventually("all pages are public", SOON, all).await;
+    assert_eq!(import().send().await.expect(202).body["changed"], 0);
+    let wrong = site.client.post("/v1/sites/news/pages/import").body("text/plain", "{}").send().await;
+    wrong.expect_problem(415, "unsupported_media_type");
 }

@@ -1,8 +1,5 @@
 //! A site that is set anew: where its locales and sections go, nobody who reads it is led to what is not there.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::harness::{App, SOON, Stack, eventually};
@@ -41,16 +38,7 @@ impl Site<'_> {
 
     /// What is at a path of the host; `None` where nothing is.
     async fn read(&self, path: &str) -> Option<String> {
-        let asked = reqwest::Client::new().get(format!("{}{path}", self.0.url())).header("host", HOST);
-        let answer = asked.send().await.unwrap();
-        (answer.status() == 200).then_some(())?;
-        let bytes = answer.bytes().await.unwrap();
-        let mut text = String::new();
-        match path.ends_with(".gz") {
-            true => drop(GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap()),
-            false => text = String::from_utf8(bytes.to_vec()).unwrap(),
-        }
-        Some(text)
+        Some(self.0.published(HOST, path).await?.text)
     }
 
     /// The paths that an index names, and what is at them; `None` where there is no index.

@@ -1,8 +1,7 @@
 //! What is public of a site, as programs of others read it: every file is valid, and says what was handed in.
 
-use std::{collections::BTreeMap, io::Read};
+use std::collections::BTreeMap;
 
-use flate2::read::GzDecoder;
 use jiff::{SignedDuration, Timestamp};
 use postrider_core::{
     domain::{UnixMs, site::permalink::Permalink},
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    App, LONG, SeenFeed, SeenItem, ServedFeed, Stack, by_feedparser, by_rss_parser, eventually, xmllint,
+    App, LONG, SeenFeed, SeenItem, ServedFeed, Stack, by_feedparser, by_rss_parser, eventually, unpacked, xmllint,
 };
 
 on_both_stacks!(every_public_file_is_valid_and_says_what_was_handed_in);
@@ -132,12 +131,7 @@ struct Public {
 
 impl Public {
     fn text(&self) -> String {
-        let mut text = String::new();
-        match self.name.ends_with(".gz") {
-            true => GzDecoder::new(self.body.as_slice()).read_to_string(&mut text).unwrap(),
-            false => self.body.as_slice().read_to_string(&mut text).unwrap(),
-        };
-        text
+        unpacked(&self.name, &self.body)
     }
 }
 
