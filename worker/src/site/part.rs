@@ -45,7 +45,37 @@ pub(super) struct Publishing<'a> {
     bad: Vec<(Mark, PublishError)>,
 }
 
+impl Done {
+    pub(super) fn add(&mut self, other: Self) {
+        let SitePart { changed, cleared, held } = other.part;
+        self.part.changed.extend(changed);
+        self.part.cleared.extend(cleared);
+        self.part.held.extend(held);
+        self.failed = self.failed.take().or(other.failed);
+    }
+}
+
 impl Part {
+    /// The same marks in so many parts at most, of some locales each.
+    pub(super) fn split(self, parts: usize) -> Vec<Self> {
+        let Self { site, stale, public, held } = self;
+        let each = stale.len().div_ceil(parts.max(1)).max(1);
+        let of = |stale: &[Stale]| {
+            let is_of = |mark: &Mark| stale.iter().any(|stale| stale.mark == *mark);
+            Self {
+                site: Arc::clone(&site),
+                stale: stale.to_vec(),
+                public: public
+                    .iter()
+                    .filter(|file| is_of(&(file.locale.clone(), file.target.clone())))
+                    .cloned()
+                    .collect(),
+                held: held.iter().filter(|hold| is_of(&hold.mark)).cloned().collect(),
+            }
+        };
+        stale.chunks(each).map(of).collect()
+    }
+
     pub(super) fn begin(mut self, storage: &Storage) -> Publishing<'_> {
         let key = |file: PublicFile| ((file.locale.clone(), file.name.clone()), file);
         let before = std::mem::take(&mut self.public).into_iter().map(key).collect();

@@ -44,12 +44,13 @@ impl Publisher {
         });
         let (mut published, mut failed) = (Published::default(), None);
         let mut running = JoinSet::new();
+        let threads = (cores() / parts.len().max(1)).max(1);
         loop {
-            while running.len() < at_once()
+            while running.len() < cores()
                 && let Some((shard, part)) = parts.pop()
             {
                 let (publisher, known) = (self.clone(), Arc::clone(&known));
-                running.spawn(async move { publisher.publish_shard(shard, part, known).await });
+                running.spawn(async move { publisher.publish_shard(shard, part, (known, threads)).await });
             }
             let Some(ended) = running.join_next().await else { break };
             let done = ended??;
@@ -75,7 +76,7 @@ impl Publisher {
         let mut public: HashMap<Target, Vec<PublicFile>> = HashMap::new();
         let targets: Vec<Target> = shards.keys().copied().map(Target::Shard).collect();
         for some in targets.chunks(TARGETS) {
-            for file in self.store.site_files(site.id, Some(some)).await? {
+            for file in self.store.site_files(site.id, some).await? {
                 public.entry(file.target.clone()).or_default().push(file);
             }
         }
@@ -98,13 +99,26 @@ impl Publisher {
         })
     }
 
-    async fn publish_shard(&self, shard: Shard, part: Part, known: Arc<Known>) -> Result<Done, PublishError> {
+    /// Its locales are shared out among some threads: where it is the only one, people wait for it.
+    async fn publish_shard(
+        &self,
+        shard: Shard,
+        part: Part,
+        (known, threads): (Arc<Known>, usize),
+    ) -> Result<Done, PublishError> {
         let now = UnixMs::now();
         let Gathered { pages, keys, doubles } = self.gather(&part.site, shard, &known, now).await?;
         let again = self.store.keep_doubles(&part.site, (shard, &keys), &doubles, now).await?;
         self.dispatcher.offer(again.as_slice());
-        let storage = self.storage.clone();
-        tokio::task::spawn_blocking(move || make(part, &pages, &known, &storage)).await?
+        let (pages, mut making, mut done) = (Arc::new(pages), JoinSet::new(), Done::default());
+        for part in part.split(threads) {
+            let (pages, known, storage) = (Arc::clone(&pages), Arc::clone(&known), self.storage.clone());
+            making.spawn_blocking(move || make(part, &pages, &known, &storage));
+        }
+        while let Some(made) = making.join_next().await {
+            done.add(made??);
+        }
+        Ok(done)
     }
 
     async fn gather(
@@ -227,8 +241,8 @@ const fn fell_too_far(before: u32, after: u32) -> bool {
     after + 1 < before && (before - after) * 5 > before
 }
 
-/// Shards at once: making one takes a core.
-fn at_once() -> usize {
+/// Making a shard takes one.
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, NonZero::get)
 }
 

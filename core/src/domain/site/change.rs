@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// Pages of one shard; the next one of its month begins then.
-pub const SHARD_PAGES: u32 = 1_500;
+pub const SHARD_PAGES: u32 = 1_000;
 /// How long a site waits for more changes after the last one,
 pub const QUIET: Duration = Duration::from_secs(2);
 /// and how long after the first one at most.
