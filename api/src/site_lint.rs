@@ -228,7 +228,7 @@ async fn newest_addresses(store: &Store, site: &Site) -> Result<Vec<Permalink>, 
     responses((status = 200, body = RobotsList)))]
 async fn robots(caller: Caller<Read>, TextRef(slug): TextRef) -> Result<Answer<RobotsList>, Problem> {
     let site = find(&caller, &slug).await?;
-    let files = caller.api.store().site_files(site.id, Some(&[Target::Index])).await?;
+    let files = caller.api.store().site_files(site.id, &[Target::Index]).await?;
     let mut hosts: BTreeMap<&str, Vec<Permalink>> = BTreeMap::new();
     for file in files.iter().filter(|file| !file.gone) {
         let Some(locale) = site.settings.locale(&file.locale) else { continue };

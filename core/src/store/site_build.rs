@@ -226,15 +226,24 @@ impl Store {
         Ok((pages, last))
     }
 
-    /// The files of a site that are public or about to go: those made for one of these targets, or all.
+    /// The files of a site that are public or about to go: those made for one of these targets.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn site_files(&self, site: Id<Site>, of: Option<&[Target]>) -> Result<Vec<PublicFile>, StoreError> {
-        let mut select = sql("SELECT site_id").then(FILE_COLUMNS).and(" WHERE site_id = ", site);
-        if let Some(targets) = of {
-            select = select.then(" AND target").any(targets.iter().map(ToString::to_string));
-        }
+    pub async fn site_files(&self, site: Id<Site>, of: &[Target]) -> Result<Vec<PublicFile>, StoreError> {
+        let select = files_of(site).then(" AND target").any(of.iter().map(ToString::to_string));
+        self.read_files(select).await
+    }
+
+    /// The files of a locale that are public or about to go.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn locale_files(&self, site: Id<Site>, locale: &LanguageTag) -> Result<Vec<PublicFile>, StoreError> {
+        self.read_files(files_of(site).and(" AND locale = ", locale.as_str())).await
+    }
+
+    async fn read_files(&self, select: Sql) -> Result<Vec<PublicFile>, StoreError> {
         let rows: Vec<FileRow> = self.pool.fetch(select.then(" ORDER BY locale, name")).await?;
         rows.into_iter().map(FileRow::read).collect()
     }
@@ -334,6 +343,10 @@ impl Store {
         let rows: Vec<(Uuid,)> = self.pool.fetch(select).await?;
         Ok(rows.into_iter().map(|(id,)| Id::from_uuid(id)).collect())
     }
+}
+
+fn files_of(site: Id<Site>) -> Sql {
+    sql("SELECT site_id").then(FILE_COLUMNS).and(" WHERE site_id = ", site)
 }
 
 /// Of locales that are the site's no more, files are about to go and nothing is stale.

@@ -33,18 +33,18 @@ impl Publisher {
         if stale.is_empty() {
             return Ok((Published::default(), None));
         }
-        let files = self.store.site_files(site.id, None).await?;
         let marked = |locale: &&Locale| stale.iter().any(|stale| stale.mark.0 == locale.tag);
         let locales: Vec<&Locale> = site.settings.locales.iter().filter(marked).collect();
-        let mut made = Vec::new();
+        let (mut made, mut public) = (Vec::new(), Vec::new());
         for locale in &locales {
+            let files = self.store.locale_files(site.id, &locale.tag).await?;
             let file = format!("{}/{NAME}", locale.base);
             let index = index(locale, &files);
             made.extend(index.map_err(|error| PublishError::Storage { file, error: error.into() })?);
+            public.extend(files.into_iter().filter(|file| file.target == Target::Index));
         }
         let shelves: Vec<Shelf> = locales.iter().map(|locale| self.storage.shelf(site.id, &locale.tag)).collect();
         let keys = self.missing_keys(site, &shelves).await?;
-        let public = files.into_iter().filter(|file| file.target == Target::Index).collect();
         let part = Part { site: Arc::clone(site), stale, public, held: Vec::new() };
         let storage = self.storage.clone();
         let publish = move || {
@@ -91,12 +91,12 @@ fn packed(text: &str) -> io::Result<Vec<u8>> {
     Ok(file.end()?.dated(UnixMs::now()))
 }
 
-/// The index of a locale; `None` where it would name nothing. A news sitemap that is empty is there for whoever knows of it, and is
+/// The index of a locale with these files; `None` where it would name nothing. A news sitemap that is empty is there for whoever knows of it, and is
 /// not named: the schema of sitemaps wants an address, and search engines warn of a file without.
 fn index(locale: &Locale, files: &[PublicFile]) -> io::Result<Option<Made>> {
     let of_index = |file: &&PublicFile| {
         let is_sitemap = matches!(file.target, Target::Shard(_) | Target::News);
-        file.locale == locale.tag && !file.gone && is_sitemap && file.urls > 0
+        !file.gone && is_sitemap && file.urls > 0
     };
     let mut sitemaps: Vec<&PublicFile> = files.iter().filter(of_index).collect();
     sitemaps.sort_by(|one, other| other.target.cmp(&one.target).then_with(|| one.name.cmp(&other.name)));

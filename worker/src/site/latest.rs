@@ -36,7 +36,7 @@ impl Publisher {
         targets.sort();
         targets.dedup();
         let now = UnixMs::now();
-        let public = self.store.site_files(site.id, Some(&targets)).await?;
+        let public = self.store.site_files(site.id, &targets).await?;
         let there =
             public.iter().filter(|file| !file.gone).map(|file| (file.locale.clone(), file.target.clone())).collect();
         let part = Part { site: Arc::clone(site), stale, public, held: Vec::new() };
