@@ -72,9 +72,19 @@ impl PublicFiles {
         let place = place(host, folder);
         let found = self.places.try_get_with(place.clone(), self.look_up(&place)).await;
         let Some((site, locale)) = found.map_err(|error| Problem::from(error.as_ref()))? else { return Ok(None) };
-        let read = self.storage.read(&self.storage.shelf(site, &locale), name).await;
-        let Some(gzip) = read.map_err(|error| unread(&error))? else { return Ok(None) };
-        answer(asked, name, gzip).map(Some)
+        let shelf = self.storage.shelf(site, &locale);
+        let form = Form::of(asked, name);
+        if [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE].iter().any(|condition| asked.contains_key(condition)) {
+            // Most of what asks has the file already, and all of it need not be read for that.
+            let label = self.storage.label(&shelf, name).await.map_err(|error| unread(&error))?;
+            if let Some(label) = label.filter(|label| is_unchanged(asked, &form.tag(label), label.changed_at)) {
+                return Ok(Some(form.head(StatusCode::NOT_MODIFIED.into_response(), name, &label)));
+            }
+        }
+        let Some(gzip) = self.storage.read(&shelf, name).await.map_err(|error| unread(&error))? else {
+            return Ok(None);
+        };
+        form.answer(name, gzip).map(Some)
     }
 
     async fn look_up(&self, place: &str) -> Result<Option<(Id<Site>, LanguageTag)>, StoreError> {
@@ -82,34 +92,59 @@ impl PublicFiles {
     }
 }
 
-fn answer(asked: &HeaderMap, name: &str, gzip: Bytes) -> Result<Response, Problem> {
-    let broken = |what: &str| internal(&format!("{name}: {what}"));
-    let label = Label::of(&gzip).ok_or_else(|| broken("it is no file of Postrider's"))?;
-    let packed = name.ends_with(".gz");
-    let coded = !packed && takes_gzip(asked);
-    let tag = format!("\"{}{}\"", hex(&label.hash[..16]), if packed || coded { "-gz" } else { "" });
-    let mut answer = match is_unchanged(asked, &tag, label.changed_at) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false if packed || coded => Body::from(gzip).into_response(),
-        false => Body::from(unpacked(&gzip).map_err(|error| broken(&error.to_string()))?).into_response(),
-    };
-    let headers = answer.headers_mut();
-    let mut set = |name, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+/// How a file is answered.
+#[derive(Clone, Copy)]
+enum Form {
+    /// One whose name says that it is compressed.
+    Packed,
+    /// As it is kept, with a content coding.
+    Coded,
+    Plain,
+}
+
+impl Form {
+    fn of(asked: &HeaderMap, name: &str) -> Self {
+        match name.ends_with(".gz") {
+            true => Self::Packed,
+            false if takes_gzip(asked) => Self::Coded,
+            false => Self::Plain,
         }
-    };
-    set(header::ETAG, &tag);
-    set(header::LAST_MODIFIED, &http_date(label.changed_at));
-    set(header::CACHE_CONTROL, CACHE_CONTROL);
-    set(header::CONTENT_TYPE, media_type(name));
-    if !packed {
-        set(header::VARY, "accept-encoding");
     }
-    if coded {
-        set(header::CONTENT_ENCODING, "gzip");
+
+    fn tag(self, label: &Label) -> String {
+        let form = if matches!(self, Self::Plain) { "" } else { "-gz" };
+        format!("\"{}{form}\"", hex(&label.hash[..16]))
     }
-    Ok(answer)
+
+    fn answer(self, name: &str, gzip: Bytes) -> Result<Response, Problem> {
+        let broken = |what: &str| internal(&format!("{name}: {what}"));
+        let label = Label::of(&gzip).ok_or_else(|| broken("it is no file of Postrider's"))?;
+        let body = match self {
+            Self::Packed | Self::Coded => Body::from(gzip),
+            Self::Plain => Body::from(unpacked(&gzip).map_err(|error| broken(&error.to_string()))?),
+        };
+        Ok(self.head(body.into_response(), name, &label))
+    }
+
+    fn head(self, mut answer: Response, name: &str, label: &Label) -> Response {
+        let headers = answer.headers_mut();
+        let mut set = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        set(header::ETAG, &self.tag(label));
+        set(header::LAST_MODIFIED, &http_date(label.changed_at));
+        set(header::CACHE_CONTROL, CACHE_CONTROL);
+        set(header::CONTENT_TYPE, media_type(name));
+        if !matches!(self, Self::Packed) {
+            set(header::VARY, "accept-encoding");
+        }
+        if matches!(self, Self::Coded) {
+            set(header::CONTENT_ENCODING, "gzip");
+        }
+        answer
+    }
 }
 
 fn internal(cause: &impl std::fmt::Display) -> Problem {

@@ -12,6 +12,7 @@ use object_store::client::HttpConnector;
 
 pub use self::bucket::{BadBucket, BucketError, Does};
 use self::{bucket::Bucket, folder::Folder};
+use super::pack::Label;
 use crate::domain::{
     Id,
     site::{language::LanguageTag, place::SitesPlace, settings::Site},
@@ -114,8 +115,20 @@ impl Storage {
     pub async fn read(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
         let kept = packed_name(name);
         match &self.0 {
-            Kind::Folder(folder) => read_beside(folder, shelf, kept, Folder::read).await,
+            Kind::Folder(folder) => Ok(read_beside(folder, shelf, kept, Folder::read).await?.map(Bytes::from)),
             Kind::Bucket(bucket) => Ok(bucket.read(shelf, &kept).await?),
+        }
+    }
+
+    /// What a public file says of itself, for which not all of it is read; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn label(&self, shelf: &Shelf, name: &str) -> Result<Option<Label>, StorageError> {
+        let kept = packed_name(name);
+        match &self.0 {
+            Kind::Folder(folder) => read_beside(folder, shelf, kept, Folder::label).await,
+            Kind::Bucket(bucket) => Ok(bucket.label(shelf, &kept).await?),
         }
     }
 
@@ -126,7 +139,7 @@ impl Storage {
     pub async fn read_before(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, StorageError> {
         let kept = packed_name(name);
         match &self.0 {
-            Kind::Folder(folder) => read_beside(folder, shelf, kept, Folder::read_before).await,
+            Kind::Folder(folder) => Ok(read_beside(folder, shelf, kept, Folder::read_before).await?.map(Bytes::from)),
             Kind::Bucket(bucket) => Ok(bucket.read_before(shelf, &kept).await?),
         }
     }
@@ -169,19 +182,19 @@ impl Storage {
     }
 }
 
-/// What reads one of a file's versions.
-type ReadOf = fn(&Folder, &Shelf, &str) -> io::Result<Option<Vec<u8>>>;
+/// What reads something of a file.
+type ReadOf<T> = fn(&Folder, &Shelf, &str) -> io::Result<Option<T>>;
 
 /// Reads of a folder beside what answers others.
-async fn read_beside(
+async fn read_beside<T: Send + 'static>(
     folder: &Arc<Folder>,
     shelf: &Shelf,
     kept: String,
-    read: ReadOf,
-) -> Result<Option<Bytes>, StorageError> {
+    read: ReadOf<T>,
+) -> Result<Option<T>, StorageError> {
     let (folder, shelf) = (Arc::clone(folder), shelf.clone());
     let read = tokio::task::spawn_blocking(move || read(&folder, &shelf, &kept)).await;
-    Ok(read.map_err(io::Error::other)??.map(Bytes::from))
+    Ok(read.map_err(io::Error::other)??)
 }
 
 impl StorageError {

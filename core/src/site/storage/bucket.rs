@@ -132,17 +132,20 @@ impl Bucket {
 
     /// Has the store keep what is about to be replaced, unless it is replaced by itself: its bytes do not come here.
     async fn set_aside(&self, shelf: &Shelf, packed: &str, new: Option<Label>) -> Result<(), BucketError> {
-        let there = self.key(shelf, packed);
-        let label = self.within(READ_MAX, self.s3.get_range(&there, 0..Label::BYTES as u64)).await;
-        let old = match label {
-            Ok(beginning) => Label::of(&beginning),
-            Err(BucketError { why: Why::NoFile, .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let (there, old) = (self.key(shelf, packed), self.label(shelf, packed).await?);
         if old.is_none() || old.map(|old| old.hash) == new.map(|new| new.hash) {
             return Ok(());
         }
         self.within(WRITE_MAX, self.s3.copy(&there, &self.aside(shelf, packed))).await
+    }
+
+    pub(super) async fn label(&self, shelf: &Shelf, name: &str) -> Result<Option<Label>, BucketError> {
+        let key = self.key(shelf, name);
+        match self.within(READ_MAX, self.s3.get_range(&key, 0..Label::BYTES as u64)).await {
+            Ok(beginning) => Ok(Label::of(&beginning)),
+            Err(BucketError { why: Why::NoFile, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn put(&self, key: &Path, body: Bytes, attributes: Attributes) -> Result<(), BucketError> {

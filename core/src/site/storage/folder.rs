@@ -52,6 +52,10 @@ impl Folder {
         read(&self.of(shelf).join(name))
     }
 
+    pub(super) fn label(&self, shelf: &Shelf, name: &str) -> io::Result<Option<Label>> {
+        label_at(&self.of(shelf).join(name))
+    }
+
     /// What a file has replaced.
     pub(super) fn read_before(&self, shelf: &Shelf, name: &str) -> io::Result<Option<Vec<u8>>> {
         read(&self.aside(shelf).join(name))
