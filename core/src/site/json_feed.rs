@@ -131,6 +131,12 @@ impl<W: Write> JsonFeed<W> {
         self.file.push(&format!("{comma}{}", serde_json::to_string(&entry)?))
     }
 
+    /// How many are in it.
+    #[must_use]
+    pub const fn items(&self) -> u32 {
+        self.file.entries()
+    }
+
     /// What it was written to, and how many bytes it has.
     ///
     /// # Errors

@@ -189,8 +189,7 @@ impl List<'_> {
         !is_full && !is_old
     }
 
-    fn made(&self, name: String, urls: usize, packer: Packer) -> io::Result<Made> {
-        let urls = u32::try_from(urls).unwrap_or(u32::MAX);
+    fn made(&self, name: String, urls: u32, packer: Packer) -> io::Result<Made> {
         Ok(Made { locale: self.locale.tag.clone(), target: self.target.clone(), name, urls, packed: packer.end()? })
     }
 
@@ -204,7 +203,7 @@ impl List<'_> {
                 tracing::debug!(%loc, ?why, "an article is not in the news sitemap");
             }
         }
-        let articles = news.articles() as usize;
+        let articles = news.articles();
         self.made(NEWS_NAME.to_owned(), articles, news.end()?.0)
     }
 
@@ -244,14 +243,23 @@ impl List<'_> {
                 image: one.link.image.as_deref().and_then(|url| image(url, media)),
                 enclosure: enclosure(one, media),
             };
-            // What is too large for one format is in the others.
-            let _full: [Result<(), Full>; 3] = [rss.push(&item)?, atom.push(&item)?, json.push(&item)?];
+            // Where the whole text does not fit any more, readers are told of the page all the same.
+            let short = Item { content: None, ..item };
+            if rss.push(&item)?.is_err() {
+                let _full: Result<(), Full> = rss.push(&short)?;
+            }
+            if atom.push(&item)?.is_err() {
+                let _full: Result<(), Full> = atom.push(&short)?;
+            }
+            if json.push(&item)?.is_err() {
+                let _full: Result<(), Full> = json.push(&short)?;
+            }
         }
         let [rss_name, atom_name, json_name] = feed_names(target);
         Ok([
-            self.made(rss_name, self.items.len(), rss.end()?.0)?,
-            self.made(atom_name, self.items.len(), atom.end()?.0)?,
-            self.made(json_name, self.items.len(), json.end()?.0)?,
+            self.made(rss_name, rss.items(), rss.end()?.0)?,
+            self.made(atom_name, atom.items(), atom.end()?.0)?,
+            self.made(json_name, json.items(), json.end()?.0)?,
         ])
     }
 }
@@ -314,5 +322,69 @@ impl Parts {
 
     fn guid(&self, site: &Site, locale: &Locale, key: &PageKey) -> Guid {
         Guid::new(&self.host, site.created_at, &[site.slug.as_str(), locale.tag.as_str(), "page", key.as_str()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::{
+        domain::{
+            Id,
+            site::{
+                page::{Link, Text},
+                permalink::BaseUrl,
+                settings::SiteSettings,
+            },
+        },
+        site::{feed::FEED_BYTES_MAX, made::Gate},
+    };
+
+    const NOW: UnixMs = UnixMs(1_700_000_000_000);
+
+    fn page(at: i64, content: &str) -> Page {
+        let published_at = UnixMs(NOW.0 - at);
+        let link = Link {
+            locale: "de".parse().unwrap(),
+            path: format!("/{at}"),
+            published_at,
+            updated_at: published_at,
+            image: None,
+            section: None,
+            indexable: true,
+            news: false,
+        };
+        let content = Some(content.to_owned());
+        let text = Text { title: format!("T{at}"), summary: None, content, author: None, enclosure: None };
+        Page { key: format!("k{at}").parse().unwrap(), translations: vec![Translation { link, text }] }
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_feed_any_more_is_told_without_its_text() {
+        let locale = Locale {
+            tag: "de".parse().unwrap(),
+            base: BaseUrl::parse("https://a.example").unwrap(),
+            publication_name: "A".to_owned(),
+            time_zone: Default::default(),
+            x_default: true,
+        };
+        let settings = SiteSettings::new(vec![locale.clone()]);
+        let (id, tenant_id) = (Id::new(), Id::new());
+        let site =
+            Site { id, tenant_id, slug: "news".parse().unwrap(), settings, created_at: UnixMs(0), updated_at: NOW };
+        let marks = [(locale.tag.clone(), Target::Feed)];
+        let mut latest = Latest::new(&site, &marks, NOW);
+        let pages: Vec<Page> = (0..13).map(|at| page(at, &"<p>x</p>".repeat(125_000))).collect();
+        latest.take(&pages, UnixMs(NOW.0 - 12));
+        for made in latest.make(&HashMap::new(), &HashSet::new()).unwrap().made {
+            Gate::default().judge(&made, &locale, NOW).unwrap();
+            let mut text = String::new();
+            made.packed.reader().read_to_string(&mut text).unwrap();
+            let (whole, name) = (text.matches(&"<p>x</p>".repeat(125_000)).count(), &made.name);
+            assert_eq!((whole, made.urls), (10, 13), "{name}");
+            assert!(made.packed.bytes <= FEED_BYTES_MAX && text.contains("https://a.example/12"), "{name}");
+        }
     }
 }

@@ -74,6 +74,12 @@ impl<W: Write> Rss<W> {
         self.file.push(text)
     }
 
+    /// How many are in it.
+    #[must_use]
+    pub const fn items(&self) -> u32 {
+        self.file.entries()
+    }
+
     /// What it was written to, and how many bytes it has.
     ///
     /// # Errors
