@@ -132,6 +132,7 @@ impl Look<'_> {
                     said_type: text(&headers, &CONTENT_TYPE),
                     length_bytes: length_bytes.or_else(of_head),
                     is_image: media.is_image,
+                    said_length: media.said.length_bytes,
                 });
                 Seen::Looked(Looked::Found(found, text(&headers, &ETAG).map(str::to_owned)))
             }

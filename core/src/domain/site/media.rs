@@ -13,6 +13,9 @@ pub const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// and how long that it is no good: many are put in place a little after the page that names them.
 pub const DOUBTED_FOR: Duration = Duration::from_secs(3600);
 
+const NO_LENGTH: &str = "its host does not say how many bytes it has (Content-Length), so no feed takes it as an enclosure; hand it \
+    in with its length";
+
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaState {
@@ -106,6 +109,8 @@ pub struct Sample<'a> {
     /// Of the whole file.
     pub length_bytes: Option<u64>,
     pub is_image: bool,
+    /// As its owner says it of an enclosure.
+    pub said_length: Option<u64>,
 }
 
 /// What was found of a file.
@@ -126,7 +131,7 @@ impl Found {
     /// Judges what an answer of success shows.
     #[must_use]
     pub fn of(sample: Sample<'_>) -> Self {
-        let Sample { bytes, said_type, length_bytes, is_image } = sample;
+        let Sample { bytes, said_type, length_bytes, is_image, said_length } = sample;
         if bytes.is_empty() || length_bytes == Some(0) {
             return Self::bad("it is empty");
         }
@@ -145,7 +150,12 @@ impl Found {
         match shown.filter(|shown| judge_media_type(shown).is_ok()) {
             None => Self::bad("neither its first bytes nor its host tell what it is"),
             Some(shown) => {
-                let fault = (is_image && !shown.starts_with("image/")).then(|| format!("it is {shown}, not an image"));
+                let fault = match is_image {
+                    true if !shown.starts_with("image/") => Some(format!("it is {shown}, not an image")),
+                    // RSS has to say it of an enclosure.
+                    false if length_bytes.or(said_length).is_none() => Some(NO_LENGTH.to_owned()),
+                    _ => None,
+                };
                 Self { media_type: Some(shown), length_bytes, fault }
             }
         }
@@ -182,7 +192,7 @@ mod tests {
     const WEBP: &[u8] = b"RIFF\x24\0\0\0WEBPVP8 ";
 
     fn found(bytes: &[u8], said_type: Option<&str>, is_image: bool) -> Result<String, String> {
-        let found = Found::of(Sample { bytes, said_type, length_bytes: Some(10), is_image });
+        let found = Found::of(Sample { bytes, said_type, length_bytes: Some(10), is_image, said_length: None });
         found.fault.map_or_else(|| Ok(found.media_type.unwrap_or_default()), Err)
     }
 
@@ -214,6 +224,16 @@ mod tests {
     }
 
     #[test]
+    fn an_enclosure_whose_length_nobody_says_is_bad_and_an_image_is_not() {
+        let fault = |said_length, is_image| {
+            let bytes = if is_image { PNG } else { b"ID3\x04\0\0\0\0\0\0" };
+            Found::of(Sample { bytes, said_type: None, length_bytes: None, is_image, said_length }).fault
+        };
+        assert!(fault(None, false).unwrap().contains("hand it in with its length"));
+        assert_eq!([fault(Some(9), false), fault(None, true)], [None, None]);
+    }
+
+    #[test]
     fn what_is_no_file_or_no_image_is_bad_and_says_why() {
         for (bytes, said, is_image, words) in [
             (&b"\n<!DOCTYPE html><title>Not found</title>"[..], Some("image/jpeg"), true, "it is a page"),
@@ -226,7 +246,8 @@ mod tests {
             let fault = found(bytes, said, is_image).expect_err(words);
             assert!(fault.contains(words), "{fault}");
         }
-        let pdf = Found::of(Sample { bytes: b"%PDF-1.7", said_type: None, length_bytes: Some(9), is_image: true });
+        let (bytes, length_bytes) = (&b"%PDF-1.7"[..], Some(9));
+        let pdf = Found::of(Sample { bytes, said_type: None, length_bytes, is_image: true, said_length: None });
         assert_eq!((pdf.media_type.as_deref(), pdf.length_bytes), (Some("application/pdf"), Some(9)));
     }
 }
