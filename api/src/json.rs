@@ -41,6 +41,13 @@ pub(crate) struct OptionalJson<T>(pub(crate) T);
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
+/// A body of pages, whose texts need more room than all else.
+#[derive(Debug)]
+pub(crate) struct PagesJson<T>(pub(crate) T);
+
+/// Bytes of a body of pages, or of a page in a stream of them.
+pub(crate) const PAGES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// A body that is JSON text by its type, size and encoding.
 #[derive(Debug)]
 pub(crate) struct RawJson {
@@ -78,7 +85,7 @@ pub(crate) fn parse_at<'a, T: Deserialize<'a>>(text: &'a str, base: &str) -> Res
 fn refuse(error: &serde_json::Error, pointer: String) -> Problem {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    let what = text.strip_suffix(&place).unwrap_or(&text);
+    let what = &in_numbers(text.strip_suffix(&place).unwrap_or(&text));
     if !error.is_data() {
         let detail = format!("line {}, column {}: {what}", error.line(), error.column());
         return Problem::new(Code::MalformedJson, detail);
@@ -103,6 +110,19 @@ fn refuse(error: &serde_json::Error, pointer: String) -> Problem {
     Problem::at(Code::InvalidBody, pointer, what)
 }
 
+/// The names of Rust's integers, which say nothing to whoever writes JSON, as what they take.
+fn in_numbers(what: &str) -> String {
+    let Some((before, name)) = what.rsplit_once("expected ") else { return what.to_owned() };
+    let largest = match name {
+        "u8" => u64::from(u8::MAX),
+        "u16" => u64::from(u16::MAX),
+        "u32" => u64::from(u32::MAX),
+        "u64" | "usize" => u64::MAX,
+        _ => return what.to_owned(),
+    };
+    format!("{before}expected a whole number from 0 to {largest}")
+}
+
 fn pointer(path: &serde_path_to_error::Path) -> String {
     let step = |segment: &Segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
@@ -123,7 +143,7 @@ impl FromRequest<ApiState> for RawJson {
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         judge_type(&parts.headers)?;
-        read(body, api.settings()).await
+        read(body, bytes_max(api)).await
     }
 }
 
@@ -140,7 +160,7 @@ impl<T: DeserializeOwned + Default> FromRequest<ApiState> for OptionalJson<T> {
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let raw = read(body, api.settings()).await?;
+        let raw = read(body, bytes_max(api)).await?;
         if raw.bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -149,8 +169,21 @@ impl<T: DeserializeOwned + Default> FromRequest<ApiState> for OptionalJson<T> {
     }
 }
 
-async fn read(body: Body, settings: &ApiSettings) -> Result<RawJson, Problem> {
-    let bytes_max = body_bytes_max(settings.payload_bytes_max);
+impl<T: DeserializeOwned> FromRequest<ApiState> for PagesJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &ApiState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        judge_type(&parts.headers)?;
+        read(body, PAGES_BYTES_MAX).await?.parse().map(Self)
+    }
+}
+
+fn bytes_max(api: &ApiState) -> usize {
+    body_bytes_max(api.settings().payload_bytes_max)
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<RawJson, Problem> {
     let bytes = tokio::time::timeout(READ_TIMEOUT, gather(body, bytes_max)).await.map_err(|_| {
         Problem::new(Code::SlowBody, format_args!("the body did not come within {} s", READ_TIMEOUT.as_secs()))
     })??;

@@ -25,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     auth::{Caller, Publish},
     header::only,
-    json::{Object, judge_encoding, parse_at},
+    json::{Object, PAGES_BYTES_MAX, judge_encoding, parse_at},
     path::TextRef,
     problem::{Code, Problem},
     site_pages::{BatchPage, QuarantinedJson, judged},
@@ -36,8 +36,6 @@ use crate::{
 
 /// Pages of one commit.
 const GROUP_PAGES: usize = 500;
-/// Bytes of one line.
-const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the lines of one commit, of which there are a few times as many in memory.
 const GROUP_BYTES: usize = 2 * 1024 * 1024;
 /// Of UTF-8 (RFC 3629, section 6).
@@ -109,7 +107,7 @@ async fn import_pages(
     while let Some(line) = lines.next().await? {
         match line {
             Line::Whole(line) => import.take(lines.line, &line).await?,
-            Line::TooLong => import.refuse(lines.line, format!("it has more than {LINE_BYTES_MAX} bytes")),
+            Line::TooLong => import.refuse(lines.line, format!("it has more than {PAGES_BYTES_MAX} bytes")),
         }
     }
     import.store().await?;
@@ -141,7 +139,7 @@ impl Lines {
                 return Ok(Some(if too_long { Line::TooLong } else { Line::Whole(line) }));
             }
             searched = self.kept.len();
-            if searched > LINE_BYTES_MAX {
+            if searched > PAGES_BYTES_MAX {
                 self.kept.clear();
                 (searched, too_long) = (0, true);
             }

@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Publish, ReadPublished},
-    json::{Json, Object},
+    json::{Object, PagesJson},
     problem::{Code, Problem},
     sites::find,
     state::ApiState,
@@ -271,7 +271,7 @@ pub(crate) fn judged(
 async fn put_page(
     caller: Caller<Publish>,
     path: PagePath,
-    Json(request): Json<PageRequest>,
+    PagesJson(request): PagesJson<PageRequest>,
 ) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
     let now = UnixMs::now();
@@ -326,7 +326,7 @@ async fn delete_translation(caller: Caller<Publish>, path: PagePath) -> Result<R
 async fn put_pages(
     caller: Caller<Publish>,
     crate::path::TextRef(slug): crate::path::TextRef,
-    Json(request): Json<PageBatch>,
+    PagesJson(request): PagesJson<PageBatch>,
 ) -> Result<Response, Problem> {
     let site = find(&caller, &slug).await?;
     if request.pages.len() > BATCH_PAGES_MAX {

@@ -201,8 +201,10 @@ async fn put(
 ) -> Result<Response, Problem> {
     let meant = params.text("remove_locales").unwrap_or_default();
     params.end()?;
+    let slug: SiteSlug = slug
+        .parse()
+        .map_err(|error| Problem::new(Code::BadParameter, format_args!("{slug:?} is no site's: {error}")))?;
     let settings = request.check(&caller.api.settings().egress)?;
-    let slug: SiteSlug = slug.parse().map_err(|_| missing())?;
     let (scope, now) = (caller.scope(), UnixMs::now());
     let Some(site) = scope.site(&slug).await? else {
         return Ok(created(SiteJson::from(scope.create_site(&slug, &settings, now).await?)));

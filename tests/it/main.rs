@@ -75,6 +75,7 @@ mod sites_held;
 mod sites_import;
 mod sites_moved;
 mod sites_outputs;
+mod sites_refused;
 mod sites_soak;
 mod sites_wild;
 mod standard_webhooks;

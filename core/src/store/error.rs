@@ -1,6 +1,6 @@
 //! What can go wrong between the store and its callers. Constraint violations are mapped where the SQL runs.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::connect::{ACQUIRE, ANSWER_MAX};
 
@@ -18,7 +18,7 @@ pub enum StoreError {
     Again(#[source] sqlx::Error),
     /// Something else already has this unique value.
     #[error("{0} already exists")]
-    Exists(&'static str),
+    Exists(Cow<'static, str>),
     /// The database refused the statement, which is a fault of Postrider's own.
     #[error("the database refused a statement: {0}")]
     Refused(#[source] sqlx::Error),
@@ -91,7 +91,7 @@ impl StoreError {
 
     /// A unique violation as what it means to the caller.
     pub(super) fn or_exists(self, what: &'static str) -> Self {
-        if self.is_unique_violation() { Self::Exists(what) } else { self }
+        if self.is_unique_violation() { Self::Exists(what.into()) } else { self }
     }
 
     /// For values that were parsed when they were stored.

@@ -234,8 +234,9 @@ async fn place_locales(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<(), 
     left.sort_by_key(|(_, _, left_at)| Reverse(*left_at));
     left.truncate(PLACES_LEFT_MAX);
     tx.execute(sql("DELETE FROM site_locales").and(" WHERE site_id = ", site.id)).await?;
-    let others = sql("DELETE FROM site_locales WHERE left_at IS NOT NULL AND base").any(places);
+    let others = sql("DELETE FROM site_locales WHERE left_at IS NOT NULL AND base").any(places.clone());
     tx.execute(others).await?;
+    is_free(tx, site, places).await?;
     let row = |base: &str, tag: &str, left_at: Option<UnixMs>| -> Vec<Value> {
         vec![base.into(), site.id.into(), tag.into(), left_at.into()]
     };
@@ -246,6 +247,16 @@ async fn place_locales(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<(), 
         tx.execute(insert).await.map_err(|error| error.or_exists("a locale at one of these base addresses"))?;
     }
     Ok(())
+}
+
+/// Says which of these places another site has. What comes to one at the same moment is told apart by the key alone.
+async fn is_free(tx: &mut Tx<'_>, site: &Site, places: Vec<String>) -> Result<(), StoreError> {
+    let select = "SELECT l.base, s.slug, s.tenant_id FROM site_locales l JOIN sites s ON s.id = l.site_id WHERE l.base";
+    let taken: Option<(String, String, Uuid)> =
+        tx.fetch_one(sql(select).any(places).then(" ORDER BY l.base LIMIT 1")).await?;
+    let Some((base, slug, tenant)) = taken else { return Ok(()) };
+    let of = if tenant == site.tenant_id.uuid() { format!(", of the site {slug},") } else { String::new() };
+    Err(StoreError::Exists(format!("a locale at {base}{of}").into()))
 }
 
 fn write(settings: &SiteSettings) -> Result<String, StoreError> {

@@ -339,7 +339,7 @@ fn first_user(made: Option<(i64,)>) -> String {
 
 async fn insert(tx: &mut Tx<'_>, user: &User, password: &str) -> Result<(), StoreError> {
     if RESERVED.contains(&user.name.as_str()) {
-        return Err(StoreError::Exists("a user with this name"));
+        return Err(StoreError::Exists("a user with this name".into()));
     }
     let every = i64::from(user.reach == Reach::Every);
     let insert = sql("INSERT INTO users (id, name, password, role, every_tenant, password_at, created_at) VALUES (")
