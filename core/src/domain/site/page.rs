@@ -176,7 +176,7 @@ pub fn judge(
         let locale = site.locales.iter().find(|locale| locale.tag.as_str() == tag);
         let judged = locale
             .ok_or_else(|| ("locale", unknown_locale(site, &tag)))
-            .and_then(|locale| translation(locale, draft, now));
+            .and_then(|locale| translation(site, locale, draft, now));
         match judged {
             Ok(translation) => translations.push(translation),
             Err((field, reason)) => quarantine(&mut quarantined, &tag, field, &reason),
@@ -208,8 +208,16 @@ fn unknown_locale(site: &SiteSettings, text: &str) -> String {
     }
 }
 
-fn translation(locale: &Locale, draft: Draft, now: UnixMs) -> Result<Translation, Fault> {
+fn translation(site: &SiteSettings, locale: &Locale, draft: Draft, now: UnixMs) -> Result<Translation, Fault> {
     let url = locale.base.permalink(&draft.url).map_err(|error| ("url", error.to_string()))?;
+    let is_of = |other: &&Locale| other.base.path().len() > locale.base.path().len() && other.base.has(&url);
+    if let Some(other) = site.locales.iter().find(is_of) {
+        let (tag, base) = (&other.tag, &other.base);
+        let reason = format!(
+            "it is below {base}, as the pages of the locale {tag} are; hand it in under that, or mend the path"
+        );
+        return Err(("url", reason));
+    }
     let published_at = time(&locale.time_zone, "published_at", &draft.published_at)?;
     let updated_at = given(draft.updated_at).map(|text| time(&locale.time_zone, "updated_at", &text)).transpose()?;
     let updated_at = updated_at.map(|at| judge_update(at, published_at, now)).transpose()?;
@@ -356,6 +364,24 @@ mod tests {
     fn judged(drafts: [(&str, Draft); 2]) -> (Page, Vec<Quarantined>) {
         let drafts = drafts.into_iter().map(|(tag, draft)| (tag.to_owned(), draft)).collect();
         judge(&site(), "a".parse().unwrap(), drafts, UnixMs::parse(NOW).unwrap())
+    }
+
+    #[test]
+    fn an_address_below_the_base_of_another_locale_is_that_ones() {
+        let mut site = site();
+        site.locales[1].base = BaseUrl::parse("https://a.example").unwrap();
+        let judged = |tag: &str, url: &str| {
+            let drafts = [(tag.to_owned(), draft(url))].into();
+            judge(&site, "a".parse().unwrap(), drafts, UnixMs::parse(NOW).unwrap()).1
+        };
+        for url in ["/pl/b", "https://a.example/pl", "/pl?b"] {
+            let reason = &judged("de", url)[0].reason;
+            assert!(
+                reason.contains("below https://a.example/pl, as the pages of the locale pl are"),
+                "{url}: {reason}"
+            );
+        }
+        assert_eq!([judged("de", "/plus"), judged("de", "/b/pl/c"), judged("pl", "/pl/b")], [vec![], vec![], vec![]]);
     }
 
     #[test]

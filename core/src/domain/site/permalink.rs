@@ -165,6 +165,13 @@ impl BaseUrl {
         link.0.get(self.origin.len() + self.path.len()..).unwrap_or_default()
     }
 
+    /// Whether an address is the base or below it.
+    #[must_use]
+    pub fn has(&self, link: &Permalink) -> bool {
+        let rest = link.0.strip_prefix(&self.origin).and_then(|path| path.strip_prefix(&self.path));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+    }
+
     /// The canonical form of an address of a page, or of a path below the base that begins with a slash.
     ///
     /// # Errors
