@@ -59,6 +59,7 @@ mod sign_in;
 mod site_files;
 mod site_holds;
 mod site_media;
+mod site_quarantine;
 mod sites;
 mod spark;
 mod subject;
@@ -187,6 +188,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(site_files::router())
         .merge(site_holds::router())
         .merge(site_media::router())
+        .merge(site_quarantine::router())
         .merge(operations::router())
         .merge(events::router())
         .merge(event::router())

@@ -8,7 +8,8 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use postrider_core::{
-    domain::UnixMs,
+    domain::{UnixMs, site::change::Target},
+    site::sitemap_name,
     store::{ConfirmedSite, Hold},
 };
 use ring::digest::{SHA256, digest};
@@ -27,7 +28,8 @@ pub(crate) fn router() -> Router<Dashboard> {
 
 pub(crate) struct HoldLine {
     pub(crate) locale: String,
-    pub(crate) target: String,
+    /// The first of its files.
+    pub(crate) file: String,
     pub(crate) before: u32,
     pub(crate) after: u32,
     pub(crate) since: Moment,
@@ -37,7 +39,10 @@ impl HoldLine {
     pub(crate) fn of(hold: &Hold, now: UnixMs) -> Self {
         Self {
             locale: hold.mark.0.to_string(),
-            target: hold.mark.1.to_string(),
+            file: match &hold.mark.1 {
+                Target::Shard(shard) => sitemap_name(*shard, 1),
+                other => other.to_string(),
+            },
             before: hold.urls_before,
             after: hold.urls_after,
             since: Moment::of(hold.since, now),

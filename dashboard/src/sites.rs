@@ -10,9 +10,9 @@ use axum::{
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        site::{media::MediaState, settings::Site},
+        site::{alert::Cause, media::MediaState, settings::Site},
     },
-    store::{Clock, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
+    store::{Clock, Hold, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     page::{Frame, Refusal, Section, Shown, base, show},
     pager::Pager,
     site_holds::{HoldLine, seen},
+    site_quarantine::QuarantineLine,
     visit::{Deed, Visit},
 };
 
@@ -62,6 +63,7 @@ struct SitePage {
     slug: String,
     promised: String,
     read_back: bool,
+    has_pages: bool,
     stale: u64,
     clocks: Vec<ClockLine>,
     holds: Vec<HoldLine>,
@@ -82,6 +84,7 @@ struct PublicationPage {
     frame: Frame,
     slug: String,
     line: PublicationLine,
+    read_back: bool,
     files: Vec<FileLine>,
 }
 
@@ -90,6 +93,8 @@ struct PublicationPage {
 enum State {
     InTime,
     Waits,
+    /// A person is asked first.
+    Held,
     /// Half of the time is over.
     Soon,
     Late,
@@ -130,14 +135,6 @@ pub(crate) struct PublicationLine {
     pub(crate) read_after: Option<String>,
 }
 
-struct QuarantineLine {
-    key: String,
-    locale: String,
-    field: String,
-    reason: String,
-    since: Moment,
-}
-
 struct FileLine {
     name: String,
     bytes: u64,
@@ -146,11 +143,12 @@ struct FileLine {
 }
 
 impl State {
-    fn of(waits: Option<UnixMs>, site: &Site, now: UnixMs) -> Self {
+    fn of(waits: Option<UnixMs>, is_held: bool, site: &Site, now: UnixMs) -> Self {
         let promised = i64::from(site.settings.freshness_seconds) * 1_000;
         match waits.map(|since| now.0 - since.0) {
             None => Self::InTime,
             Some(waited) if waited >= promised => Self::Late,
+            Some(_) if is_held => Self::Held,
             Some(waited) if waited >= promised / 2 => Self::Soon,
             Some(_) => Self::Waits,
         }
@@ -160,6 +158,7 @@ impl State {
         match self {
             Self::InTime => "all public",
             Self::Waits => "changes on their way",
+            Self::Held => "held until somebody confirms",
             Self::Soon => "half of the time is over",
             Self::Late => "late",
         }
@@ -170,22 +169,23 @@ impl State {
         match self {
             Self::InTime => "succeeded",
             Self::Waits => "running",
-            Self::Soon => "retrying",
+            Self::Soon | Self::Held => "retrying",
             Self::Late => "dead",
         }
     }
 }
 
 impl ClockLine {
-    fn of(clock: &Clock, site: &Site, now: UnixMs) -> Self {
+    fn of(clock: &Clock, holds: &[Hold], site: &Site, now: UnixMs) -> Self {
         let waited = clock.waited;
         let zone = site.settings.locale(&clock.locale).map(|locale| locale.time_zone.clone()).unwrap_or_default();
         let there = |at: UnixMs| There { moment: Moment::of(at, now), clock: zone.shown(at) };
+        let is_held = holds.iter().any(|hold| !hold.confirmed && hold.mark.0 == clock.locale);
         let shown = |time: std::time::Duration| length(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Self {
             locale: clock.locale.to_string(),
             zone: zone.to_string(),
-            state: State::of(clock.waiting_since, site, now),
+            state: State::of(clock.waiting_since, is_held, site, now),
             waits: clock.waiting_since.map(there),
             last_read: clock.last_read_at.map(there),
             waited: (waited.publications > 0).then(|| [waited.p50, waited.p95, waited.max].map(shown)),
@@ -235,13 +235,14 @@ async fn sites(visit: Visit) -> Shown {
     for site in &listed.rows {
         let waits = store.site_waiting(site.id, visit.now).await?.into_values().min();
         let alerts = scope.site_alerts(site, &Page { before: None, limit: SOME }).await?.rows;
-        let open = alerts.into_iter().filter(|alert| alert.recovered_at.is_none());
+        let open: Vec<Cause> =
+            alerts.iter().filter(|alert| alert.recovered_at.is_none()).map(|alert| alert.cause).collect();
         rows.push(Line {
             slug: site.slug.to_string(),
             locales: site.settings.locales.len(),
-            state: State::of(waits, site, visit.now),
+            state: State::of(waits, open.contains(&Cause::Held), site, visit.now),
             waits: waits.map(|at| Moment::of(at, visit.now)),
-            alerts: open.map(|alert| alert.cause.as_str()).collect(),
+            alerts: open.into_iter().map(Cause::as_str).collect(),
         });
     }
     show(&SitesPage { frame: Frame::of(&visit, Section::Sites, "Sites"), rows, pager })
@@ -264,20 +265,16 @@ async fn site(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
     let (quarantined, more) = scope.quarantined(&site, &quarantine).await?;
     let bad = MediaPage { filter: Some(MediaFilter::State(MediaState::Bad)), after: None, limit: SOME };
     let (media, more_media) = scope.site_media_list(&site, &bad).await?;
-    let quarantined = quarantined.into_iter().map(|one| QuarantineLine {
-        key: one.key,
-        locale: one.locale,
-        field: one.field,
-        reason: one.reason,
-        since: Moment::of(one.since, now),
-    });
+    let quarantined = quarantined.into_iter().map(|one| QuarantineLine::of(one, now));
+    let (newest, _) = store.latest_pages(site.id, None, 1).await?;
     show(&SitePage {
         frame: Frame::of(&visit, Section::Sites, format!("Site {}", site.slug)),
         slug: site.slug.to_string(),
         promised: exactly(u64::from(site.settings.freshness_seconds) * 1_000),
         read_back: site.settings.read_back,
+        has_pages: !newest.is_empty(),
         stale: store.site_stale_count(site.id).await?,
-        clocks: clocks.iter().map(|clock| ClockLine::of(clock, &site, now)).collect(),
+        clocks: clocks.iter().map(|clock| ClockLine::of(clock, &holds, &site, now)).collect(),
         holds: holds.iter().map(|hold| HoldLine::of(hold, now)).collect(),
         seen: seen(&holds),
         alerts: alerts.into_iter().map(|alert| AlertLine::of(alert, now)).collect(),
@@ -301,6 +298,7 @@ async fn publication(visit: Visit, Path((_, slug, id)): Path<(String, String, St
         frame: Frame::of(&visit, Section::Sites, "Publication"),
         slug: site.slug.to_string(),
         line: PublicationLine::of(&publication, visit.now),
+        read_back: site.settings.read_back,
         files: files.into_iter().map(FileLine::from).collect(),
     })
 }

@@ -13,6 +13,7 @@ on_both_stacks!(
     an_operator_makes_a_site_again_and_confirms_what_is_held,
     an_operator_has_all_files_written_again,
     a_viewer_sees_all_of_a_site_and_changes_nothing,
+    all_that_is_quarantined_is_read_page_by_page,
     there_is_no_site_of_another_tenant,
 );
 
@@ -52,11 +53,13 @@ async fn a_site_says_what_is_public_and_what_is_not_and_why(stack: Stack) {
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     ada.open("/t/default/sites").await.expect(200, "There is none yet.");
     make(&app).await;
+    ada.open(SITE).await.expect(200, "No page was handed in yet").expect(200, "None was handed in yet.");
     put(&app, "a", "/a").await;
     put(&app, "%3Cscript%3E", "/caf%25C3%25A9").await;
     let page = all_public(&app, &mut ada).await.expect(200, "all public").expect(200, "it is encoded twice");
     assert!(page.text.contains("&#60;script&#62;") && !page.text.contains("<script>"), "{}", page.text);
     ada.open("/t/default/sites").await.expect(200, "all public").expect(200, "/t/default/sites/news");
+    assert!(!page.text.contains("No page was handed in") && !page.text.contains("Read back after"), "{}", page.text);
     let publication = page.text.split("/publications/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let page = ada.open(&format!("{SITE}/publications/{publication}")).await.expect(200, "sitemap-2026-11-1.xml.gz");
     assert!(page.text.contains("feed.xml"), "{}", page.text);
@@ -81,7 +84,9 @@ async fn an_operator_makes_a_site_again_and_confirms_what_is_held(stack: Stack) 
         (site["held"].as_array().unwrap().len() == 2).then_some(())
     };
     eventually("both sitemaps are held", SOON, held).await;
-    let seen = ada.open(SITE).await.expect(200, "Confirm: publish what is held").field("seen");
+    let page = ada.open(SITE).await.expect(200, "held until somebody confirms");
+    let page = page.expect(200, "<a href=\"/t/default/sites/news/files/de/sitemap-2026-11-1.xml.gz\">");
+    let seen = page.expect(200, "Confirm: publish what is held").field("seen");
     ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &seen)]).await.expect(200, "Site news");
     let page = || async {
         let site = app.client.get("/v1/sites/news").send().await.expect(200).body;
@@ -127,6 +132,24 @@ async fn a_viewer_sees_all_of_a_site_and_changes_nothing(stack: Stack) {
         let refused = ada.send(&format!("{SITE}/{act}"), &[("token", &token)]).await;
         assert_eq!(refused.status, 403, "{}", refused.text);
     }
+}
+
+async fn all_that_is_quarantined_is_read_page_by_page(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    let empty = ada.open(&format!("{SITE}/quarantine")).await.expect(200, "There is none here.");
+    assert!(!empty.text.contains("<table"), "{}", empty.text);
+    let bad = json!({ "de": { "url": "/a#b", "title": "T", "published_at": "2026-11-01T10:00:00Z" } });
+    let pages: Vec<Value> = (0..150).map(|n| json!({ "key": format!("a key {n:03}"), "translations": bad })).collect();
+    app.client.post("/v1/sites/news/pages/batch").json(&json!({ "pages": pages })).send().await.expect(202);
+    ada.open(SITE).await.expect(200, "All that is quarantined");
+    let first = ada.open(&format!("{SITE}/quarantine")).await.expect(200, "a key 099").expect(200, "a fragment");
+    assert!(!first.text.contains("a key 100"), "{}", first.text);
+    let next = first.text.split("href=\"?before=").nth(1).and_then(|rest| rest.split('"').next()).expect("a next page");
+    let second = ada.open(&format!("{SITE}/quarantine?before={next}")).await;
+    let second = second.expect(200, "a key 100").expect(200, "a key 149");
+    assert!(!second.text.contains("a key 099"), "{}", second.text);
 }
 
 async fn there_is_no_site_of_another_tenant(stack: Stack) {
