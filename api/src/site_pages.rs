@@ -79,9 +79,8 @@ pub(crate) struct TranslationJson {
     author: Option<String>,
     /// RFC 3339; or without an offset, as in `2026-01-31T12:00:00`, `2026-01-31T12:00` or `2026-01-31`, in the locale's time zone.
     published_at: String,
-    /// In the same forms; absent: as it was published. It is never published as later than now: up to five minutes ahead it is
-    /// taken for now, beyond that the translation is quarantined. Of a page that is published later it is when that is, at
-    /// least and at most.
+    /// In the same forms; absent: as it was published. One that is still to come is taken for now, and of a page that is published
+    /// later for when that is.
     updated_at: Option<String>,
     /// A section's key. It has feeds where the site's settings have it.
     section: Option<String>,

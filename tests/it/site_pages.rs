@@ -24,18 +24,15 @@ fn one(updated_at: Option<&str>) -> Value {
 async fn a_change_that_is_still_to_come_is_not_published(stack: Stack) {
     let app = App::start(stack).await;
     make(&app).await;
-    let put = async |seconds_ahead: i64| {
+    for seconds_ahead in [240, 86_400] {
         let at = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds_ahead)).to_string();
         let page = json!({ "translations": { "de": one(Some(&at)) } });
-        app.client.call(Method::PUT, "/v1/sites/news/pages/a").json(&page).send().await.expect(202)
-    };
-    assert_eq!(put(240).await.list("/quarantined").len(), 0);
-    let kept = app.client.get("/v1/sites/news/pages/a").send().await.expect(200);
-    let updated_at: jiff::Timestamp = kept.string("/translations/de/updated_at").parse().unwrap();
-    assert!(updated_at <= jiff::Timestamp::now(), "{}", kept.text);
-    let refused = put(600).await;
-    assert_eq!(refused.string("/quarantined/0/field"), "updated_at");
-    assert!(refused.string("/quarantined/0/reason").contains("still to come"), "{}", refused.text);
+        let put = app.client.call(Method::PUT, "/v1/sites/news/pages/a").json(&page).send().await.expect(202);
+        assert_eq!(put.list("/quarantined").len(), 0, "{}", put.text);
+        let kept = app.client.get("/v1/sites/news/pages/a").send().await.expect(200);
+        let updated_at: jiff::Timestamp = kept.string("/translations/de/updated_at").parse().unwrap();
+        assert!(updated_at <= jiff::Timestamp::now(), "{}", kept.text);
+    }
 }
 
 async fn a_page_without_translations_is_refused_and_removes_nothing(stack: Stack) {
