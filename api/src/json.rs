@@ -22,7 +22,7 @@ use serde_path_to_error::Segment;
 use crate::{
     header::only,
     problem::{Code, Problem},
-    state::{ApiSettings, ApiState},
+    state::ApiState,
 };
 
 /// A body that takes longer than this is given up.

@@ -136,6 +136,7 @@ COMMENT ON COLUMN site_files.urls IS 'addresses or items in it';
 COMMENT ON COLUMN site_files.changed_at IS 'when its bytes changed, milliseconds since 1970 UTC';
 COMMENT ON COLUMN site_files.gone IS '1: no index names it any more, and it is about to be removed';
 CREATE INDEX site_files_gone ON site_files (changed_at) WHERE gone = 1;
+CREATE INDEX site_files_target ON site_files (site_id, target);
 
 CREATE TABLE site_timers (
     site_id UUID NOT NULL,

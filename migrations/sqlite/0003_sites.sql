@@ -89,6 +89,7 @@ CREATE TABLE site_files (
     CONSTRAINT site_files_site FOREIGN KEY (site_id) REFERENCES sites (id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX site_files_gone ON site_files (changed_at) WHERE gone = 1;
+CREATE INDEX site_files_target ON site_files (site_id, target);
 
 -- What time alone makes stale: an article that is news no more, a page that is published later.
 CREATE TABLE site_timers (

@@ -30,7 +30,6 @@ use crate::domain::{
 pub struct SiteRun {
     pub site: Id<Site>,
     run: i64,
-    pub stale: Vec<Stale>,
     /// When the marks were read: what is left of them afterwards is not older.
     pub read_at: UnixMs,
     publications: BTreeMap<LanguageTag, Id<SitePublication>>,
@@ -175,7 +174,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn begin_site_run(&self, id: Id<Site>, now: UnixMs) -> Result<Option<(Site, SiteRun)>, StoreError> {
+    pub async fn begin_site_run(
+        &self,
+        id: Id<Site>,
+        now: UnixMs,
+    ) -> Result<Option<(Site, SiteRun, Vec<Stale>)>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let begin = sql("UPDATE sites SET job_id = NULL, run = run + 1").and(", run_at = ", now);
         let begin = begin.and(" WHERE id = ", id).then(" RETURNING run");
@@ -187,7 +190,7 @@ impl Store {
         tx.commit().await?;
         let stale: Vec<Stale> = rows.into_iter().map(site_marks::Row::read).collect::<Result<_, _>>()?;
         let publications = stale.iter().map(|stale| (stale.mark.0.clone(), Id::new())).collect();
-        Ok(Some((site, SiteRun { site: id, run, stale, read_at: now, publications })))
+        Ok(Some((site, SiteRun { site: id, run, read_at: now, publications }, stale)))
     }
 
     /// The pages of a shard, in the order of their keys.

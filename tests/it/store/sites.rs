@@ -53,9 +53,9 @@ async fn a_file_that_is_about_to_be_made_again_is_not_removed(stack: Stack) {
     let scope = at.store.tenant(at.tenant.id);
     let site = site(&at).await;
     scope.regenerate_site(&site, false, at.now).await.unwrap();
-    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
     let gone = gone("sitemap-news.xml", Target::News, at.now);
-    let part = SitePart { changed: vec![gone.clone()], cleared: run.stale.clone(), held: Vec::new() };
+    let part = SitePart { changed: vec![gone.clone()], cleared: stale, held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     let later = at.now + Duration::from_secs(1);
     assert_eq!(at.store.gone_site_files(later).await.unwrap(), [(site.id, gone)]);
@@ -68,11 +68,11 @@ async fn files_that_went_first_are_removed_first(stack: Stack) {
     let at = Fixture::make(stack).await;
     let site = site(&at).await;
     at.store.tenant(at.tenant.id).regenerate_site(&site, false, at.now).await.unwrap();
-    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
     // More of them than are removed at once.
     let went =
         |n: u64| gone(&format!("feed-{:03}.xml", 600 - n), Target::Feed, at.now + Duration::from_millis(600 - n));
-    let part = SitePart { changed: (0..600).map(went).collect(), cleared: run.stale.clone(), held: Vec::new() };
+    let part = SitePart { changed: (0..600).map(went).collect(), cleared: stale, held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     let found = at.store.gone_site_files(at.now + Duration::from_secs(1)).await.unwrap();
     let names: Vec<&str> = found.iter().map(|(_, file)| file.name.as_str()).collect();
@@ -83,11 +83,11 @@ async fn several_sitemaps_of_one_month_make_their_index_stale(stack: Stack) {
     let at = Fixture::make(stack).await;
     let site = site(&at).await;
     at.store.tenant(at.tenant.id).regenerate_site(&site, false, at.now).await.unwrap();
-    let (_, run) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
     let shard = Target::Shard(Shard::first_of(at.now));
     let made = |name: &str| PublicFile { gone: false, ..gone(name, shard.clone(), at.now) };
     let changed = vec![made("sitemap-2026-11-1.xml.gz"), made("sitemap-2026-11-1-2.xml.gz")];
-    let part = SitePart { changed, cleared: run.stale.clone(), held: Vec::new() };
+    let part = SitePart { changed, cleared: stale, held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     assert_eq!(at.store.site_stale_count(site.id).await.unwrap(), 1, "the index alone");
 }

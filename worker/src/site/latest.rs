@@ -25,9 +25,8 @@ impl Publisher {
         &self,
         site: &Arc<Site>,
         run: &SiteRun,
+        stale: Vec<Stale>,
     ) -> Result<(Published, Option<PublishError>), Ended> {
-        let is_latest = |stale: &&Stale| matches!(stale.mark.1, Target::News | Target::Feed | Target::Section(_));
-        let stale: Vec<Stale> = run.stale.iter().filter(is_latest).cloned().collect();
         if stale.is_empty() {
             return Ok((Published::default(), None));
         }

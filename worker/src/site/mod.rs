@@ -8,14 +8,20 @@ mod part;
 mod shards;
 pub(crate) mod watch;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use postrider_core::{
     dispatch::Dispatcher,
-    domain::{Id, UnixMs, site::settings::Site},
+    domain::{
+        Id, UnixMs,
+        site::{
+            change::{Shard, Target},
+            settings::Site,
+        },
+    },
     queue::Queue,
     site::{Storage, StorageError},
-    store::{Overtaken, PublicFile, SiteRun, Store, StoreError},
+    store::{Overtaken, PublicFile, SiteRun, Stale, Store, StoreError},
 };
 
 pub(crate) use self::announce::Announcement;
@@ -89,17 +95,17 @@ impl Publisher {
     /// # Errors
     /// The first thing that failed.
     pub(crate) async fn publish(&self, id: Id<Site>) -> Result<Option<Published>, PublishError> {
-        let Some((site, run)) = self.store.begin_site_run(id, UnixMs::now()).await? else { return Ok(None) };
-        match self.publish_run(site, &run).await {
+        let Some((site, run, stale)) = self.store.begin_site_run(id, UnixMs::now()).await? else { return Ok(None) };
+        match self.publish_run(site, &run, stale).await {
             // What was written of a site that was deleted meanwhile found no place.
             Err(_) if self.store.site_by_id(id).await?.is_none() => Ok(None),
             published => published.map(Some),
         }
     }
 
-    async fn publish_run(&self, site: Site, run: &SiteRun) -> Result<Published, PublishError> {
+    async fn publish_run(&self, site: Site, run: &SiteRun, stale: Vec<Stale>) -> Result<Published, PublishError> {
         let site = Arc::new(site);
-        let ended = self.run(&site, run).await;
+        let ended = self.run(&site, run, stale).await;
         if !matches!(ended, Err(Ended::Overtaken)) {
             // Also where something failed: the rest is public.
             self.dispatcher.offer(&self.store.end_site_run(&site, run, UnixMs::now()).await?);
@@ -114,12 +120,21 @@ impl Publisher {
         }
     }
 
-    async fn run(&self, site: &Arc<Site>, run: &SiteRun) -> Result<Published, Ended> {
+    async fn run(&self, site: &Arc<Site>, run: &SiteRun, stale: Vec<Stale>) -> Result<Published, Ended> {
+        let (mut shards, mut latest) = (BTreeMap::<Shard, Vec<Stale>>::new(), Vec::new());
+        for one in stale {
+            match one.mark.1 {
+                Target::Shard(shard) => shards.entry(shard).or_default().push(one),
+                Target::News | Target::Feed | Target::Section(_) => latest.push(one),
+                // Those that are stale once all else is public.
+                Target::Index => {}
+            }
+        }
         let mut published = Published::default();
         let mut failed = None;
         for (some, error) in [
-            self.publish_shards(site, run).await?,
-            self.publish_latest(site, run).await?,
+            self.publish_shards(site, run, shards).await?,
+            self.publish_latest(site, run, latest).await?,
             self.publish_indexes(site, run).await?,
         ] {
             published.files += some.files;

@@ -18,7 +18,7 @@ use postrider_core::{
         },
     },
     site::{Addresses, Double, ShardPages, Storage, take_doubles},
-    store::{Hold, KeptPage, PublicFile, SiteRun, Stale, StoreError},
+    store::{Hold, KeptPage, SiteRun, Stale, StoreError},
 };
 use tokio::task::JoinSet;
 
@@ -27,30 +27,27 @@ use super::{
     part::{Done, Part},
 };
 
-/// Targets whose files are asked for at once.
-const TARGETS: usize = 500;
-
 impl Publisher {
-    /// Publishes stale shards. Answers with the first failure beside what was published all the same.
+    /// Publishes stale shards, the newest first: it is the one that readers wait for. Answers with the first failure beside what was published all the same.
     pub(super) async fn publish_shards(
         &self,
         site: &Arc<Site>,
         run: &SiteRun,
+        mut shards: BTreeMap<Shard, Vec<Stale>>,
     ) -> Result<(Published, Option<PublishError>), Ended> {
-        let mut parts = self.stale_shards(site, run).await?;
-        let known = Arc::new(match parts.is_empty() {
+        let known = Arc::new(match shards.is_empty() {
             true => Known::default(),
             false => self.known(site).await?,
         });
         let (mut published, mut failed) = (Published::default(), None);
         let mut running = JoinSet::new();
-        let threads = (cores() / parts.len().max(1)).max(1);
+        let threads = (cores() / shards.len().max(1)).max(1);
         loop {
             while running.len() < cores()
-                && let Some((shard, part)) = parts.pop()
+                && let Some((shard, stale)) = shards.pop_last()
             {
-                let (publisher, known) = (self.clone(), Arc::clone(&known));
-                running.spawn(async move { publisher.publish_shard(shard, part, (known, threads)).await });
+                let (publisher, site, known) = (self.clone(), Arc::clone(site), Arc::clone(&known));
+                running.spawn(async move { publisher.publish_shard(&site, (shard, stale), known, threads).await });
             }
             let Some(ended) = running.join_next().await else { break };
             let done = ended??;
@@ -58,33 +55,11 @@ impl Publisher {
             self.store.commit_site_part(run, &done.part).await??;
             if done.failed.as_ref().is_some_and(PublishError::is_of_all) {
                 // Others would only be waited for as well. Their marks stay.
-                parts.clear();
+                shards.clear();
             }
             failed = failed.or(done.failed);
         }
         Ok((published, failed))
-    }
-
-    /// In the order in which they are taken from the end: the newest shard is the one that readers wait for.
-    async fn stale_shards(&self, site: &Arc<Site>, run: &SiteRun) -> Result<Vec<(Shard, Part)>, Ended> {
-        let mut shards: BTreeMap<Shard, Vec<Stale>> = BTreeMap::new();
-        for stale in &run.stale {
-            if let Target::Shard(shard) = stale.mark.1 {
-                shards.entry(shard).or_default().push(stale.clone());
-            }
-        }
-        let mut public: HashMap<Target, Vec<PublicFile>> = HashMap::new();
-        let targets: Vec<Target> = shards.keys().copied().map(Target::Shard).collect();
-        for some in targets.chunks(TARGETS) {
-            for file in self.store.site_files(site.id, some).await? {
-                public.entry(file.target.clone()).or_default().push(file);
-            }
-        }
-        let part = |(shard, stale)| {
-            let public = public.remove(&Target::Shard(shard)).unwrap_or_default();
-            (shard, Part { site: Arc::clone(site), stale, public, held: Vec::new() })
-        };
-        Ok(shards.into_iter().map(part).collect())
     }
 
     async fn known(&self, site: &Site) -> Result<Known, StoreError> {
@@ -102,14 +77,17 @@ impl Publisher {
     /// Its locales are shared out among some threads: where it is the only one, people wait for it.
     async fn publish_shard(
         &self,
-        shard: Shard,
-        part: Part,
-        (known, threads): (Arc<Known>, usize),
+        site: &Arc<Site>,
+        (shard, stale): (Shard, Vec<Stale>),
+        known: Arc<Known>,
+        threads: usize,
     ) -> Result<Done, PublishError> {
         let now = UnixMs::now();
-        let Gathered { pages, keys, doubles } = self.gather(&part.site, shard, &known, now).await?;
-        let again = self.store.keep_doubles(&part.site, (shard, &keys), &doubles, now).await?;
+        let Gathered { pages, keys, doubles } = self.gather(site, shard, &known, now).await?;
+        let again = self.store.keep_doubles(site, (shard, &keys), &doubles, now).await?;
         self.dispatcher.offer(again.as_slice());
+        let public = self.store.site_files(site.id, &[Target::Shard(shard)]).await?;
+        let part = Part { site: Arc::clone(site), stale, public, held: Vec::new() };
         let (pages, mut making, mut done) = (Arc::new(pages), JoinSet::new(), Done::default());
         for part in part.split(threads) {
             let (pages, known, storage) = (Arc::clone(&pages), Arc::clone(&known), self.storage.clone());
