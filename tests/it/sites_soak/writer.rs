@@ -108,10 +108,15 @@ impl Writer {
             let key = self.some_key();
             let n = self.number();
             let before = self.book.pages.get(&key).and_then(|states| states.first()).cloned().unwrap_or_default();
-            let change = Change::any(&mut self.rng, &before, n);
-            changes.insert(key, Change::Put(change.of(&before)));
+            let after = Change::any(&mut self.rng, &before, n).of(&before);
+            // A batch removes no page.
+            if !after.is_empty() {
+                changes.insert(key, Change::Put(after));
+            }
         }
-        self.make(changes.into_iter().collect()).await;
+        if !changes.is_empty() {
+            self.make(changes.into_iter().collect()).await;
+        }
     }
 
     /// A page of its own that is there, or one that is new.
