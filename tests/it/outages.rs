@@ -163,8 +163,15 @@ async fn published_again(client: &Client) -> String {
 }
 
 async fn await_success(client: &Client, event: &str) -> Answer {
+    // Just after an outage one more answer may say that the database is away.
+    let event_is_read =
+        || async { (client.get(&format!("/v1/events/{event}")).send().await.status == 200).then_some(()) };
+    eventually(&format!("{event} is read"), SOON, event_is_read).await;
     let job = format!("/v1/jobs/{}", client.job_of(event).await);
-    let done = || async { Some(client.get(&job).send().await).filter(|job| job.string("/state") == "succeeded") };
+    let done = || async {
+        let job = client.get(&job).send().await;
+        (job.status != 503).then_some(job).filter(|job| job.string("/state") == "succeeded")
+    };
     eventually(&format!("the delivery of {event} has succeeded"), LONG, done).await
 }
 
