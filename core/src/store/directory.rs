@@ -9,7 +9,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Cipher, StoreError, connect::soon, endpoints, lanes, pool::Pool, sql::sql};
+use super::{Cipher, StoreError, connect::soon, endpoint_changes, lanes, pool::Pool, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     endpoint::{Endpoint, EndpointState},
@@ -32,7 +32,7 @@ const TENANTS_MAX: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct LiveEndpoint {
     pub endpoint: Endpoint,
-    secrets: Vec<endpoints::Secret>,
+    secrets: Vec<endpoint_changes::Secret>,
 }
 
 impl LiveEndpoint {
@@ -87,7 +87,7 @@ impl TenantEndpoints {
     }
 
     /// These with what has changed since.
-    fn with(&self, changes: Vec<endpoints::Change>) -> Self {
+    fn with(&self, changes: Vec<endpoint_changes::Change>) -> Self {
         let epoch = changes.iter().map(|change| change.epoch).max().max(self.epoch);
         let mut all = self.all.clone();
         for change in changes {
@@ -211,7 +211,7 @@ impl Directory {
         };
         let was_known = before.is_some();
         let before = before.unwrap_or_default();
-        let changes = endpoints::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
+        let changes = endpoint_changes::changes(&self.pool, &self.cipher, tenant, before.epoch).await?;
         let news = lanes::news(&self.pool, tenant, &before.lanes, before.lanes_epoch).await?;
         let mut endpoints = if changes.is_empty() { before } else { Arc::new(before.with(changes)) };
         if let Some((lanes, lanes_epoch)) = news {

@@ -14,6 +14,7 @@ mod deaths;
 mod directory;
 mod drain;
 mod due;
+mod endpoint_changes;
 mod endpoint_list;
 mod endpoints;
 mod error;
