@@ -49,6 +49,7 @@ mod site_alerts;
 mod site_build;
 mod site_deaths;
 mod site_files;
+mod site_gone;
 mod site_holds;
 mod site_marks;
 mod site_media;
@@ -111,6 +112,7 @@ pub use self::{
     site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert},
     site_build::{KeptPage, Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
     site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
+    site_gone::GoneFile,
     site_holds::{ConfirmedSite, Hold},
     site_marks::Stale,
     site_media::{Looked, MediaFilter, MediaPage, Probe, probe_schedule},

@@ -73,9 +73,7 @@ pub struct SitePart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overtaken;
 
-const FILE_COLUMNS: &str = ", locale, name, target, hash, bytes, urls, changed_at, gone FROM site_files";
-/// Files that are removed at once.
-const GONE_ROWS: u32 = 500;
+pub(super) const FILE_COLUMNS: &str = ", locale, name, target, hash, bytes, urls, changed_at, gone FROM site_files";
 
 /// Where a page stands among those of its site: when it was published last, and its key.
 pub type PagePlace = (UnixMs, PageKey);
@@ -86,13 +84,6 @@ struct LatestRow {
     latest_at: i64,
     links: Vec<u8>,
     texts: Vec<u8>,
-}
-
-#[derive(sqlx::FromRow)]
-struct GoneRow {
-    site_id: Uuid,
-    #[sqlx(flatten)]
-    file: FileRow,
 }
 
 #[derive(sqlx::FromRow)]
@@ -285,40 +276,6 @@ impl Store {
         }
         tx.commit().await?;
         Ok(if is_current { Ok(()) } else { Err(Overtaken) })
-    }
-
-    /// Files that no index has named since `before`, the longest first, without those for which something is stale: they may be on their way back,
-    /// and lie in their places before anything here says so.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn gone_site_files(&self, before: UnixMs) -> Result<Vec<(Id<Site>, PublicFile)>, StoreError> {
-        let select = sql("SELECT site_id").then(FILE_COLUMNS).and(" WHERE gone = 1 AND changed_at < ", before);
-        let select = select.then(
-            " AND NOT EXISTS (SELECT 1 FROM site_marks m WHERE m.site_id = site_files.site_id \
-                AND m.locale = site_files.locale AND m.target = site_files.target)",
-        );
-        let select = select.then(" ORDER BY changed_at, site_id, locale, name").and(" LIMIT ", GONE_ROWS);
-        let rows: Vec<GoneRow> = self.pool.fetch(select).await?;
-        rows.into_iter().map(|row| Ok((Id::from_uuid(row.site_id), row.file.read()?))).collect()
-    }
-
-    /// Forgets files that were removed.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn forget_site_files(&self, site: Id<Site>, gone: &[PublicFile]) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
-        let row = |file: &PublicFile| -> Vec<Value> { vec![file.locale.as_str().into(), file.name.as_str().into()] };
-        for run in tx.dialect().runs(gone.iter().map(row).collect()) {
-            let delete = sql("DELETE FROM site_files WHERE gone = 1")
-                .and(" AND site_id = ", site)
-                .then(" AND EXISTS (SELECT 1 FROM (")
-                .rows(run)
-                .then(") AS v WHERE site_files.locale = v.column1 AND site_files.name = v.column2)");
-            tx.execute(delete).await?;
-        }
-        tx.commit().await
     }
 
     /// Makes a job for what is stale of a site that [`Self::unattended_sites`] has named.

@@ -104,17 +104,22 @@ impl Publisher {
         Ok(())
     }
 
-    /// What cannot be removed of one site keeps nothing of another from it.
+    /// What cannot be removed keeps nothing else from it.
     async fn remove_gone(&self, before: UnixMs) -> Result<(), PublishError> {
-        let mut gone: HashMap<Id<Site>, Vec<PublicFile>> = HashMap::new();
-        for (site, file) in self.store.gone_site_files(before).await? {
-            gone.entry(site).or_default().push(file);
-        }
-        let mut failed = None;
-        for (site, files) in gone {
-            match self.remove(site, &files).await {
-                Err(error) if error.is_of_all() => return Err(error),
-                ended => failed = failed.or(ended.err()),
+        let (mut last, mut failed) = (None, None);
+        loop {
+            let gone = self.store.gone_site_files(before, last.as_ref()).await?;
+            let Some(end) = gone.last().cloned() else { break };
+            last = Some(end);
+            let mut of_sites: HashMap<Id<Site>, Vec<PublicFile>> = HashMap::new();
+            for (site, file) in gone {
+                of_sites.entry(site).or_default().push(file);
+            }
+            for (site, files) in of_sites {
+                match self.remove(site, &files).await {
+                    Err(error) if error.is_of_all() => return Err(error),
+                    ended => failed = failed.or(ended.err()),
+                }
             }
         }
         failed.map_or(Ok(()), Err)
