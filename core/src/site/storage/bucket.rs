@@ -132,7 +132,7 @@ impl Bucket {
 
     /// Has the store keep what is about to be replaced, unless it is replaced by itself: its bytes do not come here.
     async fn set_aside(&self, shelf: &Shelf, packed: &str, new: Option<Label>) -> Result<(), BucketError> {
-        let (there, old) = (self.key(shelf, packed), self.label(shelf, packed).await?);
+        let (there, old) = (self.key(shelf, packed), self.label_now(shelf, packed).await?);
         if old.is_none() || old.map(|old| old.hash) == new.map(|new| new.hash) {
             return Ok(());
         }
@@ -140,6 +140,10 @@ impl Bucket {
     }
 
     pub(super) async fn label(&self, shelf: &Shelf, name: &str) -> Result<Option<Label>, BucketError> {
+        self.in_turn(self.label_now(shelf, name)).await
+    }
+
+    async fn label_now(&self, shelf: &Shelf, name: &str) -> Result<Option<Label>, BucketError> {
         let key = self.key(shelf, name);
         match self.within(READ_MAX, self.s3.get_range(&key, 0..Label::BYTES as u64)).await {
             Ok(beginning) => Ok(Label::of(&beginning)),
@@ -154,18 +158,19 @@ impl Bucket {
     }
 
     pub(super) async fn read(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, BucketError> {
-        self.read_at(&self.key(shelf, name)).await
+        self.in_turn(self.get(&self.key(shelf, name))).await
     }
 
     /// What a file has replaced.
     pub(super) async fn read_before(&self, shelf: &Shelf, name: &str) -> Result<Option<Bytes>, BucketError> {
-        self.read_at(&self.aside(shelf, name)).await
+        self.in_turn(self.get(&self.aside(shelf, name))).await
     }
 
-    async fn read_at(&self, key: &Path) -> Result<Option<Bytes>, BucketError> {
+    /// What the public reads: some at once, and the wait for a turn is part of its time.
+    async fn in_turn<T>(&self, read: impl Future<Output = Result<T, BucketError>>) -> Result<T, BucketError> {
         let read = async {
             let _turn = self.reads.acquire().await;
-            self.get(key).await
+            read.await
         };
         timeout(READ_MAX, read).await.map_err(|_| self.error(Why::Slow(READ_MAX)))?
     }
