@@ -266,13 +266,12 @@ async fn site(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
     let bad = MediaPage { filter: Some(MediaFilter::State(MediaState::Bad)), after: None, limit: SOME };
     let (media, more_media) = scope.site_media_list(&site, &bad).await?;
     let quarantined = quarantined.into_iter().map(|one| QuarantineLine::of(one, now));
-    let (newest, _) = store.latest_pages(site.id, None, 1).await?;
     show(&SitePage {
         frame: Frame::of(&visit, Section::Sites, format!("Site {}", site.slug)),
         slug: site.slug.to_string(),
         promised: exactly(u64::from(site.settings.freshness_seconds) * 1_000),
         read_back: site.settings.read_back,
-        has_pages: !newest.is_empty(),
+        has_pages: store.has_site_pages(site.id).await?,
         stale: store.site_stale_count(site.id).await?,
         clocks: clocks.iter().map(|clock| ClockLine::of(clock, &holds, &site, now)).collect(),
         holds: holds.iter().map(|hold| HoldLine::of(hold, now)).collect(),

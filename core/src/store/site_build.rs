@@ -184,6 +184,15 @@ impl Store {
         Ok(Some((site, SiteRun { site: id, run, read_at: now, publications }, stale)))
     }
 
+    /// Whether a site has any page.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_site_pages(&self, site: Id<Site>) -> Result<bool, StoreError> {
+        let select = sql("SELECT shard FROM site_pages").and(" WHERE site_id = ", site).then(" LIMIT 1");
+        Ok(self.pool.fetch_one::<(i64,)>(select).await?.is_some())
+    }
+
     /// The pages of a shard, in the order of their keys.
     ///
     /// # Errors
