@@ -220,7 +220,7 @@ impl Import {
         self.caller.api.dispatcher().offer(changed.job.as_slice());
         self.imported.changed += changed.changed as u64;
         for put in group {
-            for key in put.page.sections().filter(|key| !self.site.settings.has_section(key)) {
+            for key in put.page.unknown_sections(&self.site.settings) {
                 if self.imported.unknown_sections.len() < NAMED_MAX
                     && !self.imported.unknown_sections.contains(key.as_str())
                 {

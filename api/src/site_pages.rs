@@ -204,12 +204,7 @@ impl PageAccepted {
         Self {
             key: put.page.key.to_string(),
             quarantined: put.quarantined.iter().map(QuarantinedJson::of).collect(),
-            unknown_sections: put
-                .page
-                .sections()
-                .filter(|key| !site.settings.has_section(key))
-                .map(|key| key.as_str().to_owned())
-                .collect(),
+            unknown_sections: put.page.unknown_sections(&site.settings).map(|key| key.as_str().to_owned()).collect(),
         }
     }
 

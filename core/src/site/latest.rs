@@ -243,17 +243,9 @@ impl List<'_> {
                 image: one.link.image.as_deref().and_then(|url| image(url, media)),
                 enclosure: enclosure(one, media),
             };
-            // Where the whole text does not fit any more, readers are told of the page all the same.
-            let short = Item { content: None, ..item };
-            if rss.push(&item)?.is_err() {
-                let _full: Result<(), Full> = rss.push(&short)?;
-            }
-            if atom.push(&item)?.is_err() {
-                let _full: Result<(), Full> = atom.push(&short)?;
-            }
-            if json.push(&item)?.is_err() {
-                let _full: Result<(), Full> = json.push(&short)?;
-            }
+            push(&item, |item| rss.push(item))?;
+            push(&item, |item| atom.push(item))?;
+            push(&item, |item| json.push(item))?;
         }
         let [rss_name, atom_name, json_name] = feed_names(target);
         Ok([
@@ -262,6 +254,14 @@ impl List<'_> {
             self.made(json_name, json.items(), json.end()?.0)?,
         ])
     }
+}
+
+/// Adds an item to a feed. Where its whole text does not fit any more, readers are told of the page all the same.
+fn push(item: &Item<'_>, mut to: impl FnMut(&Item<'_>) -> io::Result<Result<(), Full>>) -> io::Result<()> {
+    if to(item)?.is_err() {
+        let _full: Result<(), Full> = to(&Item { content: None, ..*item })?;
+    }
+    Ok(())
 }
 
 fn image<'a>(url: &'a str, media: &'a HashMap<String, Media>) -> Option<Image<'a>> {

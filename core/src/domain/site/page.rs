@@ -92,9 +92,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// Sections that its translations name, whether or not the site has them.
-    pub fn sections(&self) -> impl Iterator<Item = &SectionKey> {
-        self.translations.iter().filter_map(|one| one.link.section.as_ref())
+    /// Sections that its translations name and the site has not.
+    pub fn unknown_sections(&self, site: &SiteSettings) -> impl Iterator<Item = &SectionKey> {
+        let named = self.translations.iter().filter_map(|one| one.link.section.as_ref());
+        named.filter(|key| !site.has_section(key))
     }
 }
 
