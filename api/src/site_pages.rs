@@ -7,7 +7,8 @@ use postrider_core::{
     domain::{
         UnixMs,
         site::{
-            page::{Draft, Enclosure, Page, PageKey, Quarantined, Translation, judge},
+            draft::{Draft, judge},
+            page::{Enclosure, Page, PageKey, Quarantined, Translation},
             settings::Site,
         },
     },

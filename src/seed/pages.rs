@@ -9,7 +9,7 @@ use postrider_core::{
     domain::{
         UnixMs,
         site::{
-            page::{Draft, judge},
+            draft::{Draft, judge},
             permalink::BaseUrl,
             settings::{Locale, Section, Site, SiteSettings, SiteSlug},
         },

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use postrider_core::{
     domain::site::{
         media::MediaUse,
-        page::{Draft, Enclosure, judge},
+        draft::{Draft, judge},
+        page::Enclosure,
         permalink::BaseUrl,
         settings::{Locale, Site, SiteSettings},
     },

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod change;
+pub mod draft;
 pub mod indexnow;
 pub mod language;
 pub mod media;
@@ -14,6 +15,7 @@ pub mod preflight;
 pub mod redirects;
 pub mod scan;
 pub mod settings;
+mod spelling;
 pub mod text;
 pub mod websub;
 pub mod zone;

@@ -14,7 +14,7 @@ use crate::{
         Id, UnixMs,
         site::{
             change::{Shard, Target},
-            page::{Draft, judge},
+            draft::{Draft, judge},
             permalink::{BaseUrl, Permalink},
             settings::{Locale, Site, SiteSettings},
             text::cleaned,
