@@ -28,7 +28,7 @@ use crate::{
     json::{Object, PAGES_BYTES_MAX, judge_encoding, parse_at},
     path::TextRef,
     problem::{Code, Problem},
-    site_pages::{BatchPage, QuarantinedJson, judged},
+    site_pages::{BatchPage, QuarantinedJson},
     sites::find,
     state::ApiState,
     wire::accepted,
@@ -82,7 +82,8 @@ pub(crate) struct QuarantinedOf {
     translation: QuarantinedJson,
 }
 
-/// Puts any number of pages in place of what was there: one JSON object a line (`application/x-ndjson`), as in a batch. Lines
+/// Puts any number of pages in place of what was there, or removes them: one JSON object a line (`application/x-ndjson`), as in a
+/// batch. Lines
 /// that were stored stay so, whatever becomes of the rest; the same import again changes nothing.
 #[utoipa::path(post, path = "/v1/sites/{site}/pages/import", tag = "sites", params(("site" = String, Path)),
     request_body(content = String, content_type = "application/x-ndjson"),
@@ -256,7 +257,6 @@ fn read(site: &Site, line: &[u8]) -> Result<PutPage, Problem> {
         let detail = format!("arrays and objects are nested deeper than {DEPTH_MAX}");
         return Err(Problem::new(Code::MalformedJson, detail));
     }
-    let Object(BatchPage { key, translations }) = parse_at::<Object<BatchPage>>(text, "")?;
-    let key = key.parse().map_err(|error| Problem::at(Code::InvalidBody, "/key", error))?;
-    judged(site, (key, ""), translations, UnixMs::now())
+    let Object(page) = parse_at::<Object<BatchPage>>(text, "")?;
+    page.judged(site, "", UnixMs::now())
 }

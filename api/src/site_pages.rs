@@ -8,7 +8,7 @@ use postrider_core::{
         UnixMs,
         site::{
             draft::{Draft, judge},
-            page::{Enclosure, Page, PageKey, Quarantined, Translation},
+            page::{Enclosure, Page, PageKey, PageKeyError, Quarantined, Translation},
             settings::Site,
         },
     },
@@ -29,6 +29,7 @@ use crate::{
 
 /// Pages of one batch.
 const BATCH_PAGES_MAX: usize = 1_000;
+const NO_TRANSLATION: &str = "a page has a translation at least";
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -51,10 +52,14 @@ pub(crate) struct PageRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchPage {
     /// 1 to 255 bytes.
-    pub(crate) key: String,
-    /// By locale; one at least.
+    key: String,
+    /// By locale; one at least, but of a page that is removed, which has none.
+    #[serde(default)]
     #[schema(value_type = BTreeMap<String, TranslationJson>)]
-    pub(crate) translations: BTreeMap<String, Object<TranslationJson>>,
+    translations: BTreeMap<String, Object<TranslationJson>>,
+    /// The page goes, with all of its translations; where there is no such page, nothing changes. Absent: false.
+    #[serde(default)]
+    removed: bool,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -240,23 +245,27 @@ impl<S: Send + Sync> FromRequestParts<S> for PagePath {
     }
 }
 
-/// A page as it can be put in place of what was there; `place` is where it stands in the body.
-///
-/// # Errors
-/// 422 where it has no translation.
-pub(crate) fn judged(
-    site: &Site,
-    (key, place): (PageKey, &str),
-    translations: BTreeMap<String, Object<TranslationJson>>,
-    now: UnixMs,
-) -> Result<PutPage, Problem> {
-    if translations.is_empty() {
-        let detail = "a page has a translation at least; DELETE /v1/sites/{site}/pages/{key} removes it";
-        return Err(Problem::at(Code::InvalidBody, format!("{place}/translations"), detail));
+impl BatchPage {
+    /// The page as it can be put in place of what was there; `place` is where it stands in the body.
+    ///
+    /// # Errors
+    /// 422 for a key that is none, and where it is not said whether the page is put or removed, or both is.
+    pub(crate) fn judged(self, site: &Site, place: &str, now: UnixMs) -> Result<PutPage, Problem> {
+        let refused = |member, detail: String| Problem::at(Code::InvalidBody, format!("{place}/{member}"), detail);
+        let key = self.key.parse().map_err(|error: PageKeyError| refused("key", error.to_string()))?;
+        match (self.removed, self.translations.is_empty()) {
+            (true, true) => Ok(PutPage::removal(key)),
+            (true, false) => Err(refused("removed", "a page that is removed has no translations".to_owned())),
+            (false, true) => Err(refused("translations", format!("{NO_TRANSLATION}; \"removed\": true removes it"))),
+            (false, false) => Ok(put(site, key, self.translations, now)),
+        }
     }
+}
+
+fn put(site: &Site, key: PageKey, translations: BTreeMap<String, Object<TranslationJson>>, now: UnixMs) -> PutPage {
     let drafts = translations.into_iter().map(|(tag, Object(json))| (tag, Draft::from(json))).collect();
     let (page, quarantined) = judge(&site.settings, key, drafts, now);
-    Ok(PutPage { page, quarantined })
+    PutPage { page, quarantined }
 }
 
 /// Puts a page in place of what was there. Answers once it is durable; what of it cannot be published is in the answer.
@@ -269,8 +278,12 @@ async fn put_page(
     PagesJson(request): PagesJson<PageRequest>,
 ) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
+    if request.translations.is_empty() {
+        let detail = format!("{NO_TRANSLATION}; DELETE /v1/sites/{{site}}/pages/{{key}} removes it");
+        return Err(Problem::at(Code::InvalidBody, "/translations", detail));
+    }
     let now = UnixMs::now();
-    let put = judged(&site, (path.key, ""), request.translations, now)?;
+    let put = put(&site, path.key, request.translations, now);
     let answer = PageAccepted::of(&site, &put);
     let changed = caller.scope().put_pages(&site, &[put], now).await?;
     caller.api.dispatcher().offer(changed.job.as_slice());
@@ -294,10 +307,8 @@ async fn get_page(caller: Caller<ReadPublished>, path: PagePath) -> Result<Answe
     params(("site" = String, Path), ("key" = String, Path)), responses((status = 202, body = PageAccepted)))]
 async fn delete_page(caller: Caller<Publish>, path: PagePath) -> Result<Response, Problem> {
     let site = find(&caller, &path.site).await?;
-    let changed = caller.scope().delete_pages(&site, std::slice::from_ref(&path.key), UnixMs::now()).await?;
-    if changed.changed == 0 {
-        return Err(Problem::not_found("page"));
-    }
+    let removed = caller.scope().delete_page(&site, &path.key, UnixMs::now()).await?;
+    let Some(changed) = removed else { return Err(Problem::not_found("page")) };
     caller.api.dispatcher().offer(changed.job.as_slice());
     Ok(accepted(PageAccepted::gone(path.key.to_string())))
 }
@@ -315,7 +326,7 @@ async fn delete_translation(caller: Caller<Publish>, path: PagePath) -> Result<R
     Ok(accepted(PageAccepted::gone(path.key.to_string())))
 }
 
-/// Puts up to 1,000 pages in place of what was there, in one commit. Of the same key the last one counts.
+/// Puts up to 1,000 pages in place of what was there, or removes them, in one commit. Of the same key the last one counts.
 #[utoipa::path(post, path = "/v1/sites/{site}/pages/batch", tag = "sites", params(("site" = String, Path)),
     request_body = PageBatch, responses((status = 202, body = BatchAccepted)))]
 async fn put_pages(
@@ -330,10 +341,7 @@ async fn put_pages(
     }
     let (mut pages, now) = (Vec::with_capacity(request.pages.len()), UnixMs::now());
     for (at, Object(page)) in request.pages.into_iter().enumerate() {
-        let place = format!("/pages/{at}");
-        let refused = |error| Problem::at(Code::InvalidBody, format!("{place}/key"), error);
-        let key = page.key.parse::<PageKey>().map_err(refused)?;
-        pages.push(judged(&site, (key, &place), page.translations, now)?);
+        pages.push(page.judged(&site, &format!("/pages/{at}"), now)?);
     }
     let changed = caller.scope().put_pages(&site, &pages, now).await?;
     caller.api.dispatcher().offer(changed.job.as_slice());

@@ -9,6 +9,8 @@ on_both_stacks!(
     a_change_that_is_still_to_come_is_not_published,
     a_page_without_translations_is_refused_and_removes_nothing,
     a_key_that_no_page_has_is_refused_by_name,
+    a_batch_and_an_import_remove_pages_that_they_call_removed,
+    a_page_of_which_nothing_is_published_can_be_removed,
 );
 
 async fn make(app: &App) {
@@ -51,6 +53,7 @@ async fn a_page_without_translations_is_refused_and_removes_nothing(stack: Stack
     let lines = lines.map(|line| line.to_string()).join("\n");
     let import = app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines);
     let import = import.send().await.expect(202);
+    assert!(import.string("/refused_lines/0/detail").contains("\"removed\": true removes it"), "{}", import.text);
     assert_eq!((&import.body["changed"], &import.body["refused_lines"][0]["line"]), (&json!(1), &json!(2)));
     app.client.get(path).send().await.expect(200);
 }
@@ -66,4 +69,49 @@ async fn a_key_that_no_page_has_is_refused_by_name(stack: Stack) {
         assert_eq!(refused.string("/errors/0/parameter"), "key");
         assert!(refused.string("/detail").contains("1 to 255 bytes"), "{}", refused.text);
     }
+}
+
+async fn a_batch_and_an_import_remove_pages_that_they_call_removed(stack: Stack) {
+    let app = App::start(stack).await;
+    make(&app).await;
+    let batch = |pages: Value| app.client.post("/v1/sites/news/pages/batch").json(&json!({ "pages": pages })).send();
+    let import = |pages: [Value; 2]| {
+        let lines = pages.map(|page| page.to_string()).join("\n");
+        app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines).send()
+    };
+    let has = async |key: &str| app.client.get(&format!("/v1/sites/news/pages/{key}")).send().await.status == 200;
+    let (put, removed) = (
+        |key: &str| json!({ "key": key, "translations": { "de": one(None) } }),
+        |key: &str| json!({ "key": key, "removed": true }),
+    );
+
+    batch(json!([put("a"), put("b"), put("c")])).await.expect(202);
+    let done = batch(json!([removed("a"), put("d"), removed("d"), removed("nowhere")])).await.expect(202);
+    assert_eq!((&done.body["changed"], done.list("/results").len()), (&json!(1), 4), "{}", done.text);
+    assert_eq!((has("a").await, has("b").await, has("d").await), (false, true, false));
+
+    let done = import([removed("b"), put("e")]).await.expect(202);
+    assert_eq!((&done.body["changed"], &done.body["refused"]), (&json!(2), &json!(0)), "{}", done.text);
+    assert_eq!((has("b").await, has("e").await), (false, true));
+
+    let both = json!({ "key": "c", "translations": { "de": one(None) }, "removed": true });
+    let refused = batch(json!([removed("e"), both])).await.expect_problem(422, "invalid_body");
+    assert_eq!(refused.string("/errors/0/pointer"), "/pages/1/removed");
+    let unsaid = batch(json!([{ "key": "c", "removed": false }])).await.expect_problem(422, "invalid_body");
+    assert_eq!(unsaid.string("/errors/0/pointer"), "/pages/0/translations");
+    assert_eq!((has("c").await, has("e").await), (true, true));
+}
+
+async fn a_page_of_which_nothing_is_published_can_be_removed(stack: Stack) {
+    let app = App::start(stack).await;
+    make(&app).await;
+    let page =
+        json!({ "translations": { "de": { "url": "/%25C3%25A9", "title": "T", "published_at": "2026-11-01" } } });
+    let path = "/v1/sites/news/pages/a";
+    app.client.call(Method::PUT, path).json(&page).send().await.expect(202);
+    let quarantined = async || app.client.get("/v1/sites/news/quarantine").send().await.expect(200).list("/data").len();
+    assert_eq!(quarantined().await, 1);
+    app.client.call(Method::DELETE, path).send().await.expect(202);
+    assert_eq!(quarantined().await, 0);
+    app.client.call(Method::DELETE, path).send().await.expect_problem(404, "not_found");
 }

@@ -23,6 +23,14 @@ pub struct PutPage {
     pub quarantined: Vec<Quarantined>,
 }
 
+impl PutPage {
+    /// Nothing in place of what was there.
+    #[must_use]
+    pub const fn removal(key: PageKey) -> Self {
+        Self { page: Page { key, translations: Vec::new() }, quarantined: Vec::new() }
+    }
+}
+
 /// What came of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PagesChanged {
@@ -99,18 +107,22 @@ impl Scope<'_> {
         change.end().await
     }
 
-    /// Removes pages. Those that are not there are passed over.
+    /// Removes a page; `None` where there is none, published or quarantined.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delete_pages(&self, site: &Site, keys: &[PageKey], now: UnixMs) -> Result<PagesChanged, StoreError> {
-        let keys: Vec<&str> = keys.iter().map(PageKey::as_str).collect();
+    pub async fn delete_page(
+        &self,
+        site: &Site,
+        key: &PageKey,
+        now: UnixMs,
+    ) -> Result<Option<PagesChanged>, StoreError> {
+        let keys = [key.as_str()];
         let mut change = Change::begin(self, site, &keys, now).await?;
-        for key in &keys {
-            change.put_translations(key, &[]);
-        }
-        change.quarantine(&keys, Vec::new()).await?;
-        change.end().await
+        change.put_translations(key.as_str(), &[]);
+        let quarantined = change.quarantine(&keys, Vec::new()).await?;
+        let changed = change.end().await?;
+        Ok(Some(changed).filter(|changed| changed.changed > 0 || quarantined > 0))
     }
 
     /// Removes one translation of a page; `None` where there is none, published or quarantined.
@@ -278,17 +290,18 @@ impl<'s> Change<'s> {
         *shard
     }
 
-    /// What is not published of these pages, in place of what was not published of them before.
-    async fn quarantine(&mut self, keys: &[&str], rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+    /// What is not published of these pages, in place of what was not published of them before; how much that was.
+    async fn quarantine(&mut self, keys: &[&str], rows: Vec<Vec<Value>>) -> Result<u64, StoreError> {
+        let mut before = 0;
         for run in self.tx.dialect().runs(keys.to_vec()) {
             let delete = sql("DELETE FROM site_quarantine").and(" WHERE site_id = ", self.site.id);
-            self.tx.execute(delete.then(" AND key").any(run)).await?;
+            before += self.tx.execute(delete.then(" AND key").any(run)).await?;
         }
         for run in self.tx.dialect().runs(rows) {
             let insert = sql("INSERT INTO site_quarantine (site_id, key, locale, field, reason, since) ").rows(run);
             self.tx.execute(insert).await?;
         }
-        Ok(())
+        Ok(before)
     }
 
     async fn end(mut self) -> Result<PagesChanged, StoreError> {

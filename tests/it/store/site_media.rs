@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use postrider_core::{
     domain::site::{
-        media::MediaUse,
         draft::{Draft, judge},
+        media::MediaUse,
         page::Enclosure,
         permalink::BaseUrl,
         settings::{Locale, Site, SiteSettings},
@@ -89,7 +89,7 @@ async fn a_file_that_no_page_names_any_more_is_forgotten_after_a_week(stack: Sta
     assert_eq!(steps(later, 6).await, 1);
     let left = [urls[1].clone(), urls[3].clone(), urls[0].clone()];
     assert_eq!(known(&fixture, &site, &urls).await, left);
-    scope.delete_pages(&site, &["a-last".parse().unwrap()], later).await.unwrap();
+    scope.delete_page(&site, &"a-last".parse().unwrap(), later).await.unwrap();
     assert_eq!(steps(later + DAY, 8).await, 2, "what only a page named that is gone");
     assert_eq!(known(&fixture, &site, &urls).await, [urls[3].clone()]);
 }
