@@ -3,8 +3,13 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, dead_letters::discard, sql::sql};
-use crate::domain::UnixMs;
+use super::{Store, StoreError, dead_letters::discard, pool::Tx, sql::sql};
+use crate::domain::{
+    UnixMs,
+    dead_letter::Cause,
+    lane::LaneName,
+    site::{change::rest_after_deaths, settings::Site},
+};
 
 /// Dead letters that are closed at once.
 const ROWS: u32 = 500;
@@ -29,6 +34,18 @@ impl Store {
         let update = discard(REASON, now).then(" WHERE state = 'open' AND id").any(done.into_iter().map(|(id,)| id));
         self.pool.execute(update).await
     }
+}
+
+/// Until when a site is left alone that ends whatever makes it, or nobody else's work would go on.
+pub(super) async fn rests_until(tx: &mut Tx<'_>, site: &Site) -> Result<Option<UnixMs>, StoreError> {
+    let select =
+        sql("SELECT COUNT(*), MAX(created_at) FROM dead_letters WHERE state = 'open' AND kind = 'site.regenerate'")
+            .and(" AND cause = ", Cause::WorkersLost.as_str())
+            .and(" AND tenant_id = ", site.tenant_id)
+            .and(" AND lane = ", LaneName::of_site(&site.slug).as_str());
+    let deaths: Option<(i64, Option<i64>)> = tx.fetch_one(select).await?;
+    let Some((count, Some(last))) = deaths else { return Ok(None) };
+    Ok(Some(UnixMs(last) + rest_after_deaths(u32::try_from(count).unwrap_or(u32::MAX))))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{
     due::DueJob,
     jobs,
     pool::Tx,
+    site_deaths::rests_until,
     site_marks::{all_targets, mark},
     sql::sql,
     value::Value,
@@ -202,22 +203,23 @@ async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Opt
 
 /// Has a job wait for the site's changes, unless one does. The site's row is locked until the commit.
 pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
-    let job = regeneration(site, now);
+    let job = regeneration(site, now + QUIET);
     let claim =
         sql("UPDATE sites SET").and(" job_id = ", job.id).then(" WHERE job_id IS NULL").and(" AND id = ", site.id);
     if tx.execute(claim).await? == 0 {
         return Ok(None);
     }
-    let dialect = tx.dialect();
+    let run_at = rests_until(tx, site).await?.map_or(job.run_at, |at| job.run_at.max(at));
+    let (job, dialect) = (NewJob { run_at, ..job }, tx.dialect());
     tx.execute_all(jobs::insert(dialect, vec![(site.tenant_id, &job, now)])).await?;
     Ok(Some(job.due(site.tenant_id)))
 }
 
-fn regeneration(site: &Site, now: UnixMs) -> NewJob {
+fn regeneration(site: &Site, run_at: UnixMs) -> NewJob {
     let lane = LaneName::of_site(&site.slug);
     NewJob {
         max_attempts: publishing_retries().max_attempts(),
-        ..NewJob::plain(JobKind::SiteRegenerate, lane, site.id.to_string().into_bytes(), now + QUIET)
+        ..NewJob::plain(JobKind::SiteRegenerate, lane, site.id.to_string().into_bytes(), run_at)
     }
 }
 

@@ -5,13 +5,15 @@ use std::time::Duration;
 use postrider_core::{
     domain::{
         UnixMs,
+        dead_letter::Cause,
+        job::{JobKind, Outcome},
         site::{
             change::{Shard, Target},
             permalink::BaseUrl,
             settings::{Locale, Site, SiteSettings},
         },
     },
-    store::{PublicFile, SitePart},
+    store::{DueJob, Finished, PublicFile, Recorded, SitePart},
 };
 
 use super::Fixture;
@@ -21,18 +23,23 @@ on_both_stacks!(
     a_file_that_is_about_to_be_made_again_is_not_removed,
     files_that_went_first_are_removed_first,
     several_sitemaps_of_one_month_make_their_index_stale,
+    a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer,
 );
 
 async fn site(at: &Fixture) -> Site {
+    site_of(at, "news").await
+}
+
+async fn site_of(at: &Fixture, slug: &str) -> Site {
     let locale = Locale {
         tag: "de".parse().unwrap(),
-        base: BaseUrl::parse("https://de.news.example").unwrap(),
+        base: BaseUrl::parse(&format!("https://de.{slug}.example")).unwrap(),
         publication_name: "Die Zeitung".to_owned(),
         x_default: false,
         time_zone: Default::default(),
     };
     let settings = SiteSettings::new(vec![locale]);
-    at.store.tenant(at.tenant.id).create_site(&"news".parse().unwrap(), &settings, at.now).await.unwrap()
+    at.store.tenant(at.tenant.id).create_site(&slug.parse().unwrap(), &settings, at.now).await.unwrap()
 }
 
 fn gone(name: &str, target: Target, changed_at: UnixMs) -> PublicFile {
@@ -98,4 +105,33 @@ async fn several_sitemaps_of_one_month_make_their_index_stale(stack: Stack) {
     let part = SitePart { changed, cleared: stale, held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     assert_eq!(at.store.site_stale_count(site.id).await.unwrap(), 1, "the index alone");
+}
+
+async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let (site, other) = (site(&at).await, site_of(&at, "other").await);
+    let endpoint = at.endpoint().await;
+    // The job of the last regeneration has begun, so that the next change makes one.
+    let again = async |site: &Site| {
+        at.store.begin_site_run(site.id, at.now).await.unwrap();
+        at.store.tenant(at.tenant.id).regenerate_site(site, false, at.now).await.unwrap().unwrap()
+    };
+    let wait_s = |job: &DueJob| (job.run_at.0 - at.now.0) / 1000;
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let job = again(&site).await;
+        waits.push(wait_s(&job));
+        let dead = Outcome::Dead { cause: Cause::WorkersLost };
+        let dead = at.finished(job.id, &endpoint, 0, dead);
+        let dead = Finished { kind: JobKind::SiteRegenerate, endpoint: None, message_id: None, ..dead };
+        assert_eq!(at.store.record(dead).await.unwrap(), Recorded::Applied);
+    }
+    assert_eq!(waits, [2, 2, 60, 120, 240, 480, 600]);
+    assert_eq!(wait_s(&again(&other).await), 2);
+
+    let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let part = SitePart { cleared: stale, ..SitePart::default() };
+    at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
+    assert_eq!(at.store.close_dead_regenerations(at.now).await.unwrap(), 7);
+    assert_eq!(wait_s(&again(&site).await), 2);
 }

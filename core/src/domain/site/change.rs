@@ -20,6 +20,12 @@ pub const QUIET: Duration = Duration::from_secs(2);
 /// and how long after the first one at most.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a site is left alone of which a second regeneration has ended the processes that made it; twice as long after the
+/// next, and so on,
+const DEATH_REST: Duration = Duration::from_secs(60);
+/// so long at most: people mend it and wait for the next one.
+const DEATH_REST_MAX: Duration = Duration::from_secs(600);
+
 /// When a publication that failed is tried again: soon at first, since people wait, and then every three minutes, since a disk or
 /// a store is mended at any moment. After two hours a new job begins.
 #[must_use]
@@ -27,6 +33,17 @@ pub fn publishing_retries() -> RetrySchedule {
     let backoff = RetryBackoff { base_seconds: 5.0, factor: 1.5, cap_seconds: 180.0, retries: 45 };
     RetrySchedule::exponential(backoff).unwrap_or_default()
 }
+
+/// How long a site is left alone of which so many regenerations in a row have ended all processes that made them. After the first
+/// it is not: it may have been the machines.
+#[must_use]
+pub fn rest_after_deaths(deaths: u32) -> Duration {
+    match deaths.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(more) => DEATH_REST.saturating_mul(2_u32.saturating_pow(more)).min(DEATH_REST_MAX),
+    }
+}
+
 /// How long an article is news (Google Search Central, "Create a News sitemap").
 pub const NEWS_AGE: Duration = Duration::from_secs(48 * 3600);
 
