@@ -29,6 +29,8 @@ use crate::{
 const ROWS: u32 = 50;
 /// Rows of the other lists on a site's page.
 const SOME: u32 = 20;
+/// Sitemaps that are held, of which a large site may have thousands.
+const HOLDS: usize = 50;
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new()
@@ -66,8 +68,10 @@ struct SitePage {
     has_pages: bool,
     stale: u64,
     clocks: Vec<ClockLine>,
+    /// The first of them.
     holds: Vec<HoldLine>,
-    /// What a confirmation is of.
+    more_holds: usize,
+    /// What a confirmation is of: all of them.
     seen: String,
     alerts: Vec<AlertLine>,
     publications: Vec<PublicationLine>,
@@ -274,7 +278,8 @@ async fn site(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
         has_pages: store.has_site_pages(site.id).await?,
         stale: store.site_stale_count(site.id).await?,
         clocks: clocks.iter().map(|clock| ClockLine::of(clock, &holds, &site, now)).collect(),
-        holds: holds.iter().map(|hold| HoldLine::of(hold, now)).collect(),
+        holds: holds.iter().take(HOLDS).map(|hold| HoldLine::of(hold, now)).collect(),
+        more_holds: holds.len().saturating_sub(HOLDS),
         seen: seen(&holds),
         alerts: alerts.into_iter().map(|alert| AlertLine::of(alert, now)).collect(),
         pager: Pager::of(&visit.query, &listed),

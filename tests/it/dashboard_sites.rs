@@ -11,6 +11,7 @@ use crate::{
 on_both_stacks!(
     a_site_says_what_is_public_and_what_is_not_and_why,
     an_operator_makes_a_site_again_and_confirms_what_is_held,
+    of_many_sitemaps_that_are_held_the_first_are_shown_and_all_are_confirmed,
     an_operator_has_all_files_written_again,
     a_viewer_sees_all_of_a_site_and_changes_nothing,
     all_that_is_quarantined_is_read_page_by_page,
@@ -94,6 +95,31 @@ async fn an_operator_makes_a_site_again_and_confirms_what_is_held(stack: Stack) 
     };
     eventually("nothing is held", SOON, page).await;
     ada.open("/t/default/audit").await.expect(200, "site.regenerate").expect(200, "site.confirm");
+}
+
+async fn of_many_sitemaps_that_are_held_the_first_are_shown_and_all_are_confirmed(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    let months: Vec<String> = (0..30).map(|n| format!("{}-{:02}", 2020 + n / 12, n % 12 + 1)).collect();
+    let batch =
+        |pages: Vec<Value>| app.client.post("/v1/sites/news/pages/batch").json(&json!({ "pages": pages })).send();
+    let page = |month: &String, key: &str| {
+        let one = json!({ "url": format!("/{month}{key}"), "title": "T", "published_at": format!("{month}-02") });
+        json!({ "key": format!("{month}{key}"), "translations": { "de": one, "fr": one } })
+    };
+    batch(months.iter().flat_map(|month| ["a", "b", "c"].map(|key| page(month, key))).collect()).await.expect(202);
+    let token = all_public(&app, &mut ada).await.field("token");
+    let removed = |key: String| json!({ "key": key, "removed": true });
+    let most = months.iter().flat_map(|month| ["b", "c"].map(|key| removed(format!("{month}{key}"))));
+    batch(most.collect()).await.expect(202);
+    let held = async || app.client.get("/v1/sites/news").send().await.expect(200).list("/held").len();
+    eventually("all sitemaps are held", SOON, || async { (held().await == 60).then_some(()) }).await;
+    let page = ada.open(SITE).await.expect(200, "And 10 more; a confirmation is of all of them.");
+    assert_eq!(page.text.matches("data-label=\"Would be\"").count(), 50);
+    let seen = page.expect(200, "/sites/news/files?state=held").field("seen");
+    ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &seen)]).await.expect(200, "Site news");
+    eventually("nothing is held", SOON, || async { (held().await == 0).then_some(()) }).await;
 }
 
 async fn an_operator_has_all_files_written_again(stack: Stack) {
