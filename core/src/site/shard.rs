@@ -58,16 +58,18 @@ struct Entry {
 }
 
 impl ShardPages {
-    /// Of no page yet; those that were published by `now` are named.
+    /// Of no page yet; those that were published by `now` are named. `text_bytes` is how much they will have to say, roughly: text that
+    /// grows leaves as much again behind.
     #[must_use]
-    pub fn new(site: &SiteSettings, shard: Shard, now: UnixMs) -> Self {
+    pub fn new(site: &SiteSettings, shard: Shard, now: UnixMs, text_bytes: usize) -> Self {
         let of = |locale: &Locale| OfLocale {
             tag: locale.tag.clone(),
             base: locale.base.clone(),
             is_default: locale.x_default,
             entries: Vec::new(),
         };
-        Self { shard, now, locales: site.locales.iter().map(of).collect(), text: String::new() }
+        let locales = site.locales.iter().map(of).collect();
+        Self { shard, now, locales, text: String::with_capacity(text_bytes) }
     }
 
     /// Adds a page by its links.
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn made(site: &SiteSettings, pages: &[Vec<Link>]) -> Vec<Made> {
-        let mut shard = ShardPages::new(site, Shard::first_of(UnixMs(1_700_000_000_000)), NOW);
+        let mut shard = ShardPages::new(site, Shard::first_of(UnixMs(1_700_000_000_000)), NOW, 0);
         pages.iter().for_each(|links| shard.push(links));
         let made = |locale: &Locale| {
             let made = shard.sitemaps(&locale.tag).unwrap();

@@ -121,6 +121,11 @@ pub struct KeptPage {
 }
 
 impl KeptPage {
+    #[must_use]
+    pub const fn links_bytes(&self) -> usize {
+        self.links.len()
+    }
+
     /// # Errors
     /// When they cannot be read.
     pub fn links(&self) -> Result<Vec<Link>, StoreError> {

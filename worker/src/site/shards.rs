@@ -145,7 +145,7 @@ impl Gathered {
         known: &Known,
         now: UnixMs,
     ) -> Result<Option<Self>, StoreError> {
-        let mut pages = ShardPages::new(&site.settings, shard, now);
+        let mut pages = empty(site, shard, &kept, now);
         let mut keys = Vec::with_capacity(kept.len());
         let mut addresses = Addresses::default();
         for page in kept {
@@ -166,13 +166,19 @@ impl Gathered {
         known: &Known,
         now: UnixMs,
     ) -> Result<Self, StoreError> {
-        let mut pages = ShardPages::new(&site.settings, shard, now);
+        let mut pages = empty(site, shard, kept, now);
         let keys: Vec<String> = kept.iter().map(|page| page.key.clone()).collect();
         let mut links = kept.iter().map(KeptPage::links).collect::<Result<Vec<_>, _>>()?;
         let doubles = take_doubles(&keys, &mut links);
         links.into_iter().for_each(|links| pages.push(&known.shown(links)));
         Ok(Self { pages, keys, doubles })
     }
+}
+
+/// Of no page yet. What is written of a page takes somewhat less than twice what is kept of it.
+fn empty(site: &Site, shard: Shard, kept: &[KeptPage], now: UnixMs) -> ShardPages {
+    let kept_bytes: usize = kept.iter().map(KeptPage::links_bytes).sum();
+    ShardPages::new(&site.settings, shard, now, kept_bytes * 2)
 }
 
 impl Known {

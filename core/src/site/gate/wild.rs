@@ -297,7 +297,7 @@ proptest! {
         let (page, _) = judge(&site.settings, "k&<".parse().unwrap(), [("de".to_owned(), draft)].into(), UnixMs(0));
         let Some(link) = page.translations.first().map(|one| one.link.clone()) else { return Ok(()) };
         let (now, shard) = (link.published_at, Shard::first_of(link.published_at));
-        let mut pages = ShardPages::new(&site.settings, shard, now);
+        let mut pages = ShardPages::new(&site.settings, shard, now, 0);
         pages.push(&[link]);
         let mut made = pages.sitemaps(&locale.tag).unwrap();
         let marks = [Target::News, Target::Feed].map(|target| (locale.tag.clone(), target));
