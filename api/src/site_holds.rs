@@ -36,6 +36,8 @@ pub(crate) struct HeldJson {
     /// Addresses that would be.
     urls_after: u32,
     since: Time,
+    /// Somebody has confirmed it: it is about to be published.
+    confirmed: bool,
 }
 
 /// What a confirmation is of.
@@ -71,6 +73,7 @@ impl From<Hold> for HeldJson {
             urls_before: hold.urls_before,
             urls_after: hold.urls_after,
             since: Time(hold.since),
+            confirmed: hold.confirmed,
         }
     }
 }

@@ -33,6 +33,7 @@ pub(crate) struct HoldLine {
     pub(crate) before: u32,
     pub(crate) after: u32,
     pub(crate) since: Moment,
+    pub(crate) confirmed: bool,
 }
 
 impl HoldLine {
@@ -46,6 +47,7 @@ impl HoldLine {
             before: hold.urls_before,
             after: hold.urls_after,
             since: Moment::of(hold.since, now),
+            confirmed: hold.confirmed,
         }
     }
 }

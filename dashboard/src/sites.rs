@@ -71,6 +71,7 @@ struct SitePage {
     /// The first of them.
     holds: Vec<HoldLine>,
     more_holds: usize,
+    all_confirmed: bool,
     /// What a confirmation is of: all of them.
     seen: String,
     alerts: Vec<AlertLine>,
@@ -280,6 +281,7 @@ async fn site(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Shown {
         clocks: clocks.iter().map(|clock| ClockLine::of(clock, &holds, &site, now)).collect(),
         holds: holds.iter().take(HOLDS).map(|hold| HoldLine::of(hold, now)).collect(),
         more_holds: holds.len().saturating_sub(HOLDS),
+        all_confirmed: holds.iter().all(|hold| hold.confirmed),
         seen: seen(&holds),
         alerts: alerts.into_iter().map(|alert| AlertLine::of(alert, now)).collect(),
         pager: Pager::of(&visit.query, &listed),

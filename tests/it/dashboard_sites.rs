@@ -118,7 +118,13 @@ async fn of_many_sitemaps_that_are_held_the_first_are_shown_and_all_are_confirme
     let page = ada.open(SITE).await.expect(200, "And 10 more; a confirmation is of all of them.");
     assert_eq!(page.text.matches("data-label=\"Would be\"").count(), 50);
     let seen = page.expect(200, "/sites/news/files?state=held").field("seen");
-    ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &seen)]).await.expect(200, "Site news");
+    app.client.post("/v1/lanes/site:news/pause").send().await.expect(200);
+    let page = ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &seen)]).await;
+    let page = page.expect(200, "Confirmed: about to be published");
+    assert!(!page.text.contains("/confirm\""), "{}", page.text);
+    let site = app.client.get("/v1/sites/news").send().await.expect(200);
+    assert!(site.list("/held").iter().all(|held| held["confirmed"] == true), "{}", site.text);
+    app.client.post("/v1/lanes/site:news/resume").send().await.expect(200);
     eventually("nothing is held", SOON, || async { (held().await == 0).then_some(()) }).await;
 }
 
