@@ -87,6 +87,15 @@ async fn what_is_public_is_read_back_and_told_once(stack: Stack) {
     receiver.wait_for("/events", 2, SOON).await;
     all_is_read_back(&app.client).await;
     assert_eq!((receiver.requests("/events").len(), receiver.requests("/indexnow").len()), (2, 2));
+
+    // What an import puts has been there for long; what it removes is gone from now on.
+    let mut new = page("/c");
+    new["key"] = json!("c");
+    let lines = format!("{new}\n{}", json!({ "key": "b", "removed": true }));
+    app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines).send().await.expect(202);
+    let told = receiver.wait_for("/indexnow", 3, SOON).await;
+    let told: Value = serde_json::from_slice(&told[2].body).unwrap();
+    assert_eq!(told["urlList"], json!([format!("{base}/b")]));
 }
 
 /// The feed that a hub is told of.

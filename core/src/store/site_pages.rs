@@ -81,7 +81,7 @@ impl Scope<'_> {
         self.put_all(site, pages, tells, now).await
     }
 
-    /// As [`Self::put_pages`], of pages that have been there for long: search engines are not told of each.
+    /// As [`Self::put_pages`], of pages that have been there for long: search engines are told of those that are removed alone.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -251,7 +251,7 @@ impl<'s> Change<'s> {
         let placed = |shard: Option<Shard>, translations| shard.map(|shard| Placed { shard, translations });
         let was = before.as_ref().map(|kept| kept.translations.as_slice()).unwrap_or_default();
         let marks = stale(placed(old, was), placed(shard, translations), self.now);
-        if self.tells {
+        if self.tells || (translations.is_empty() && self.site.settings.indexnow.is_some()) {
             self.addresses.extend(changed_addresses(was, translations, self.now));
         }
         let later = translations.iter().map(|one| one.link.published_at).filter(|at| *at > self.now);
