@@ -46,6 +46,7 @@ on_both_stacks!(
     of_a_worker_that_was_counted_as_lost_a_success_counts_and_a_failure_is_late,
     a_lost_worker_s_attempt_is_kept_and_spends_no_retry,
     work_that_was_just_stored_is_as_it_is_read_back,
+    processes_that_begin_at_once_make_the_tables_together,
 );
 
 struct Fixture {
@@ -157,6 +158,22 @@ impl Fixture {
         let dead = self.finished(job, endpoint, 0, Outcome::Dead { cause: Cause::AttemptsSpent });
         assert_eq!(self.store.record(dead).await.unwrap(), Recorded::Applied);
         job
+    }
+}
+
+async fn processes_that_begin_at_once_make_the_tables_together(stack: Stack) {
+    let data = tempfile::tempdir().unwrap();
+    let database = Database::make(stack, data.path()).await;
+    let begin = |n: usize| {
+        let url = database.url().to_owned();
+        tokio::spawn(async move {
+            let cipher = Cipher::parse(&Cipher::key_text([7; 32])).unwrap();
+            let options = StoreOptions { url, cipher, node: n.to_string(), connections_max: 2 };
+            Store::open(&options).await.unwrap().close().await;
+        })
+    };
+    for begun in futures::future::join_all((0..6).map(begin)).await {
+        begun.unwrap();
     }
 }
 

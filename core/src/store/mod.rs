@@ -73,7 +73,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use tokio::{sync::Mutex, task::JoinHandle};
 
 pub use self::{
@@ -134,6 +134,9 @@ use crate::domain::{Id, tenant::Tenant, user::Actor};
 
 /// How long a write proves that the database takes writes.
 const PROVED: Duration = Duration::from_secs(1);
+/// How long another process is given that makes the same tables, and how often they are looked at meanwhile.
+const MIGRATED: Duration = Duration::from_secs(5);
+const MIGRATE_AGAIN: Duration = Duration::from_millis(100);
 static SQLITE_TABLES: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES_TABLES: Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -249,9 +252,23 @@ impl Store {
     }
 }
 
+/// The library locks PostgreSQL for this, and of SQLite nothing: of two processes that begin at once the second finds done what
+/// it was about to do, and goes on behind it when it looks again. Each step is a transaction.
+async fn migrate_sqlite(writers: &sqlx::SqlitePool) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    loop {
+        match SQLITE_TABLES.run(writers).await {
+            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if begun.elapsed() < MIGRATED => {
+                tokio::time::sleep(MIGRATE_AGAIN).await;
+            }
+            migrated => return Ok(migrated?),
+        }
+    }
+}
+
 async fn migrate(pool: &Pool) -> Result<(), StoreError> {
     match pool {
-        Pool::Sqlite { writers, .. } => SQLITE_TABLES.run(writers).await?,
+        Pool::Sqlite { writers, .. } => migrate_sqlite(writers).await?,
         Pool::Postgres(pool) => POSTGRES_TABLES.run(pool).await?,
     }
     Ok(())
