@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::harness::{App, Client, LONG, MailServer, Receiver, SOON, Script, Stack, eventually};
 
@@ -10,6 +11,7 @@ on_both_stacks!(
     a_broken_promise_is_told_once_on_every_way_and_so_is_its_end,
     nothing_that_runs_is_told,
     whom_alerts_cannot_go_to_is_refused_by_place,
+    a_mail_server_that_says_nothing_keeps_nobody_else_from_being_told,
 );
 
 async fn put(client: &Client, path: &str, body: &Value) {
@@ -117,4 +119,47 @@ async fn whom_alerts_cannot_go_to_is_refused_by_place(stack: Stack) {
         Some(app.client.get("/v1/sites/news").send().await.status).filter(|status| *status == 404)
     });
     no_site.await;
+}
+
+async fn a_mail_server_that_says_nothing_keeps_nobody_else_from_being_told(stack: Stack) {
+    let receiver = Receiver::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = App::builder(stack)
+        .env("POSTRIDER_SMTP_URL", format!("smtp://{}", silent.local_addr().unwrap()))
+        .env("POSTRIDER_SMTP_FROM", "postrider@example.com")
+        .start()
+        .await;
+    let batch = async |slug: &str, pages: Vec<Value>| {
+        let path = format!("/v1/sites/{slug}/pages/batch");
+        app.client.post(&path).json(&json!({ "pages": pages })).send().await.expect(202);
+    };
+    let ways = [
+        ("mailed", json!({ "emails": ["night@example.com"] })),
+        ("told", json!({ "slack_url": receiver.url("/slack") })),
+    ];
+    for (slug, alerts) in &ways {
+        let base = format!("https://{slug}.news.example");
+        put(&app.client, &format!("/v1/sites/{slug}"), &site(&base, &json!({ "read_back": false, "alerts": alerts })))
+            .await;
+        let one = |key: &str| json!({ "url": format!("/{key}"), "title": "T", "published_at": "2026-11-01T10:00:00Z" });
+        let page = |key: &str| json!({ "key": key, "translations": { "de": one(key) } });
+        batch(slug, ["a", "b", "c"].map(page).to_vec()).await;
+        let public = || async {
+            let site = app.client.get(&format!("/v1/sites/{slug}")).send().await.expect(200);
+            site.body["clocks"][0]["last_read_at"].is_string().then_some(())
+        };
+        eventually("it is public", SOON, public).await;
+    }
+    let most_go = async |slug: &str| {
+        batch(slug, ["b", "c"].map(|key| json!({ "key": key, "removed": true })).to_vec()).await;
+    };
+    let asked = async || tokio::time::timeout(LONG, silent.accept()).await.expect("mail is brought").unwrap();
+
+    most_go("mailed").await;
+    let _first = asked().await;
+    most_go("told").await;
+    let of_the_other = || async { (told(&receiver, ["Site told is held since", "1 sitemap lost"]) > 0).then_some(()) };
+    eventually("Slack is told", SOON, of_the_other).await;
+    // The mail is given up and brought again.
+    let _again = asked().await;
 }

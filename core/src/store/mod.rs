@@ -109,7 +109,7 @@ pub use self::{
     secrets::{Rotated, Rotation},
     seed::{Past, PastJob},
     sessions::SESSION_AGE_MAX,
-    site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert},
+    site_alerts::{AlertMessage, Channel as AlertChannel, SiteAlert, Way as AlertWay},
     site_build::{KeptPage, Overtaken, PagePlace, PublicFile, SitePart, SiteRun},
     site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
     site_gone::GoneFile,

@@ -7,7 +7,13 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Listed, Page, Scope, Store, StoreError, pool::Tx, sql::sql, value::Value};
+use super::{
+    Listed, Page, Scope, Store, StoreError,
+    pool::Tx,
+    site_deaths::{Deaths, deaths, rests_until},
+    sql::sql,
+    value::Value,
+};
 use crate::domain::{
     Id, UnixMs,
     id::Identified,
@@ -42,6 +48,27 @@ pub enum Channel {
     Email(EmailAddress),
 }
 
+/// Channels of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Event,
+    Slack,
+    Email,
+}
+
+impl Way {
+    pub const ALL: [Self; 3] = [Self::Event, Self::Slack, Self::Email];
+
+    /// What the texts of its channels begin with: five letters each.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Slack => "slack",
+            Self::Email => "email",
+        }
+    }
+}
+
 /// A message that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertMessage {
@@ -53,8 +80,8 @@ pub struct AlertMessage {
     pub tries: u32,
 }
 
-/// Messages that are taken at once.
-const MESSAGES: u32 = 50;
+/// Messages that are taken at once, and sent at once.
+const MESSAGES: u32 = 8;
 /// How long a message is another's that was taken: longer than any channel takes.
 const TAKEN: Duration = Duration::from_secs(60);
 const SELECT: &str = "SELECT id, cause, detail, raised_at, recovered_at FROM site_alerts";
@@ -149,11 +176,16 @@ impl Store {
             .and(" AND lane = ", LaneName::of_announcements(&site.slug).as_str())
             .then(") ORDER BY id LIMIT 1");
         let failing: Vec<(Option<String>,)> = self.pool.fetch(failing).await?;
+        let deaths: Option<Deaths> = self.pool.fetch_one(deaths(site)).await?;
+        let died = deaths.filter(|(count, _)| *count > 1).map(|(count, _)| {
+            let next = rests_until(deaths).unwrap_or(now);
+            format!("{count} regenerations ended all processes that made them; the site is left alone until {next}, unless its job is run now")
+        });
         Ok(Condition {
             waiting: self.site_waiting(site.id, now).await?,
             stale_since: self.site_stale_between(site.id).await?.map(|(oldest, _)| oldest),
             run_at: run_at.and_then(|(at,)| at).map(UnixMs),
-            failures: failing.into_iter().filter_map(|(error,)| error).collect(),
+            failures: died.into_iter().chain(failing.into_iter().filter_map(|(error,)| error)).collect(),
             held: held.map_or(0, |(held,)| u64::try_from(held).unwrap_or(0)),
         })
     }
@@ -200,14 +232,15 @@ impl Store {
         tx.commit().await
     }
 
-    /// Takes messages that are due. Each is due again after a while, unless [`Self::alert_was_sent`] is called.
+    /// Takes messages of one way that are due. Each is due again after a while, unless [`Self::alert_was_sent`] is called.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_alert_messages(&self, now: UnixMs) -> Result<Vec<AlertMessage>, StoreError> {
+    pub async fn take_alert_messages(&self, way: Way, now: UnixMs) -> Result<Vec<AlertMessage>, StoreError> {
         // That it is over is sent to nobody who has not yet been told that it was so.
         let due =
             sql("SELECT m.alert_id, m.recovered, m.channel FROM site_alert_messages m").and(" WHERE m.due_at <= ", now);
+        let due = due.and(" AND substr(m.channel, 1, 5) = ", way.prefix());
         let due = due.then(
             " AND (m.recovered = 0 OR NOT EXISTS (SELECT 1 FROM site_alert_messages r \
             WHERE r.alert_id = m.alert_id AND r.channel = m.channel AND r.recovered = 0)) ORDER BY m.due_at",

@@ -3,7 +3,11 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, dead_letters::discard, pool::Tx, sql::sql};
+use super::{
+    Store, StoreError,
+    dead_letters::discard,
+    sql::{Sql, sql},
+};
 use crate::domain::{
     UnixMs,
     dead_letter::Cause,
@@ -36,16 +40,20 @@ impl Store {
     }
 }
 
+/// How many regenerations of a site in a row have ended all processes that made them, and when the last did.
+pub(super) type Deaths = (i64, Option<i64>);
+
+pub(super) fn deaths(site: &Site) -> Sql {
+    sql("SELECT COUNT(*), MAX(created_at) FROM dead_letters WHERE state = 'open' AND kind = 'site.regenerate'")
+        .and(" AND cause = ", Cause::WorkersLost.as_str())
+        .and(" AND tenant_id = ", site.tenant_id)
+        .and(" AND lane = ", LaneName::of_site(&site.slug).as_str())
+}
+
 /// Until when a site is left alone that ends whatever makes it, or nobody else's work would go on.
-pub(super) async fn rests_until(tx: &mut Tx<'_>, site: &Site) -> Result<Option<UnixMs>, StoreError> {
-    let select =
-        sql("SELECT COUNT(*), MAX(created_at) FROM dead_letters WHERE state = 'open' AND kind = 'site.regenerate'")
-            .and(" AND cause = ", Cause::WorkersLost.as_str())
-            .and(" AND tenant_id = ", site.tenant_id)
-            .and(" AND lane = ", LaneName::of_site(&site.slug).as_str());
-    let deaths: Option<(i64, Option<i64>)> = tx.fetch_one(select).await?;
-    let Some((count, Some(last))) = deaths else { return Ok(None) };
-    Ok(Some(UnixMs(last) + rest_after_deaths(u32::try_from(count).unwrap_or(u32::MAX))))
+pub(super) fn rests_until(deaths: Option<Deaths>) -> Option<UnixMs> {
+    let (count, last) = deaths?;
+    Some(UnixMs(last?) + rest_after_deaths(u32::try_from(count).unwrap_or(u32::MAX)))
 }
 
 #[cfg(test)]

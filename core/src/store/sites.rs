@@ -9,7 +9,7 @@ use super::{
     due::DueJob,
     jobs,
     pool::Tx,
-    site_deaths::rests_until,
+    site_deaths::{deaths, rests_until},
     site_marks::{all_targets, mark},
     sql::sql,
     value::Value,
@@ -209,7 +209,7 @@ pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Resu
     if tx.execute(claim).await? == 0 {
         return Ok(None);
     }
-    let run_at = rests_until(tx, site).await?.map_or(job.run_at, |at| job.run_at.max(at));
+    let run_at = rests_until(tx.fetch_one(deaths(site)).await?).map_or(job.run_at, |at| job.run_at.max(at));
     let (job, dialect) = (NewJob { run_at, ..job }, tx.dialect());
     tx.execute_all(jobs::insert(dialect, vec![(site.tenant_id, &job, now)])).await?;
     Ok(Some(job.due(site.tenant_id)))

@@ -127,11 +127,18 @@ async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(
         assert_eq!(at.store.record(dead).await.unwrap(), Recorded::Applied);
     }
     assert_eq!(waits, [2, 2, 60, 120, 240, 480, 600]);
+    let failing = async || at.store.site_condition(&site, at.now).await.unwrap().failures;
+    let words = failing().await.pop().unwrap();
+    assert!(
+        words.starts_with("7 regenerations ended all processes that made them; the site is left alone until"),
+        "{words}"
+    );
     assert_eq!(wait_s(&again(&other).await), 2);
 
     let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
     let part = SitePart { cleared: stale, ..SitePart::default() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     assert_eq!(at.store.close_dead_regenerations(at.now).await.unwrap(), 7);
+    assert_eq!(failing().await, Vec::<String>::new());
     assert_eq!(wait_s(&again(&site).await), 2);
 }

@@ -26,6 +26,8 @@ pub enum MailerError {
     Content(#[from] lettre::error::Error),
     #[error("the mail server did not take it: {0}")]
     Server(#[from] lettre::transport::smtp::Error),
+    #[error("the mail server did not take it within {} s", TIMEOUT.as_secs())]
+    Slow(#[from] tokio::time::error::Elapsed),
 }
 
 impl fmt::Debug for Mailer {
@@ -53,7 +55,8 @@ impl Mailer {
             .subject(subject)
             .header(ContentType::TEXT_PLAIN)
             .body(format!("{text}\r\n"))?;
-        self.server.send(mail).await?;
+        // The transport's own limit is of connecting alone: a server that then says nothing would be waited for without end.
+        tokio::time::timeout(TIMEOUT, self.server.send(mail)).await??;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod words;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{
@@ -15,7 +16,7 @@ use postrider_core::{
         egress::EndpointUrl,
         site::{alert::causes, settings::Site},
     },
-    store::{AlertChannel, AlertMessage, Store, StoreError},
+    store::{AlertChannel, AlertMessage, AlertWay, Store, StoreError},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A message that was not taken is tried again after this, doubled each time up to the longest.
 const AGAIN: Duration = Duration::from_secs(10);
 const AGAIN_MAX: Duration = Duration::from_secs(600);
+/// How long mail waits for a process that has a mail server, before one that has none says so.
+const NO_MAILER: Duration = Duration::from_secs(300);
 /// A message that nobody took for so often is given up: about four hours.
 const TRIES_MAX: u32 = 30;
 
@@ -48,20 +51,26 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Looks after all sites until `stop`.
+    /// Looks after all sites until `stop`. No way by which people are told waits for another: each may be what fails.
     pub async fn run(self, stop: CancellationToken) {
-        while rest(ROUND, &stop).await {
-            // What is cut off in the middle of being sent is sent again.
-            stop.run_until_cancelled(self.round()).await;
+        let sending = join_all(AlertWay::ALL.map(|way| self.keep_sending(way, &stop)));
+        tokio::join!(self.keep_judging(&stop), sending);
+    }
+
+    async fn keep_judging(&self, stop: &CancellationToken) {
+        while rest(ROUND, stop).await {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.judge()).await {
+                tracing::warn!(%error, "how sites do could not be looked at; it is tried again");
+            }
         }
     }
 
-    async fn round(&self) {
-        if let Err(error) = self.judge().await {
-            tracing::warn!(%error, "how sites do could not be looked at; it is tried again");
-        }
-        if let Err(error) = self.send_due().await {
-            tracing::warn!(%error, "alerts could not be sent; it is tried again");
+    async fn keep_sending(&self, way: AlertWay, stop: &CancellationToken) {
+        while rest(ROUND, stop).await {
+            // What is cut off in the middle of being sent is sent again.
+            if let Some(Err(error)) = stop.run_until_cancelled(self.send_due(way)).await {
+                tracing::warn!(%error, "alerts could not be sent; it is tried again");
+            }
         }
     }
 
@@ -75,26 +84,36 @@ impl Alerts {
         Ok(())
     }
 
-    async fn send_due(&self) -> Result<(), StoreError> {
-        for message in self.store.take_alert_messages(UnixMs::now()).await? {
-            let Some(site) = self.store.site_by_id(message.site).await? else {
-                self.store.alert_was_sent(&message).await?;
-                continue;
-            };
-            match self.send(&site, &message).await {
-                Ok(()) => self.store.alert_was_sent(&message).await?,
-                Err(why) if message.tries + 1 >= TRIES_MAX => {
-                    tracing::error!(site = %site.slug, cause = %message.alert.cause, why, "nobody took an alert; it is given up");
-                    self.store.alert_was_sent(&message).await?;
-                }
-                Err(why) => {
-                    tracing::warn!(site = %site.slug, cause = %message.alert.cause, why, "an alert was not taken; it is tried again");
-                    let wait = AGAIN.saturating_mul(1 << message.tries.min(10)).min(AGAIN_MAX);
-                    self.store.alert_was_not_sent(&message, UnixMs::now() + wait).await?;
-                }
+    /// Sends what is due, some at once, so that none of them waits for longer than one takes.
+    async fn send_due(&self, way: AlertWay) -> Result<(), StoreError> {
+        let patience = if way == AlertWay::Email && self.mailer.is_none() { NO_MAILER } else { Duration::ZERO };
+        loop {
+            let taken = self.store.take_alert_messages(way, UnixMs::now() - patience).await?;
+            if taken.is_empty() {
+                return Ok(());
+            }
+            for sent in join_all(taken.iter().map(|message| self.see_to(message))).await {
+                sent?;
             }
         }
-        Ok(())
+    }
+
+    async fn see_to(&self, message: &AlertMessage) -> Result<(), StoreError> {
+        let Some(site) = self.store.site_by_id(message.site).await? else {
+            return self.store.alert_was_sent(message).await;
+        };
+        match self.send(&site, message).await {
+            Ok(()) => self.store.alert_was_sent(message).await,
+            Err(why) if message.tries + 1 >= TRIES_MAX => {
+                tracing::error!(site = %site.slug, cause = %message.alert.cause, why, "nobody took an alert; it is given up");
+                self.store.alert_was_sent(message).await
+            }
+            Err(why) => {
+                tracing::warn!(site = %site.slug, cause = %message.alert.cause, why, "an alert was not taken; it is tried again");
+                let wait = AGAIN.saturating_mul(1 << message.tries.min(10)).min(AGAIN_MAX);
+                self.store.alert_was_not_sent(message, UnixMs::now() + wait).await
+            }
+        }
     }
 
     async fn send(&self, site: &Site, message: &AlertMessage) -> Result<(), String> {

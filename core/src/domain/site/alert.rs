@@ -171,9 +171,9 @@ pub fn causes(site: &SiteSettings, condition: &Condition, now: UnixMs) -> BTreeM
         causes.insert(Cause::Idle, words);
     }
     if condition.held > 0 {
+        let (held, s) = (condition.held, if condition.held == 1 { "" } else { "s" });
         let words = format!(
-            "{} sitemaps lost more than a fifth of their addresses at once, so the last ones stay public; confirm, or mend the pages",
-            condition.held
+            "{held} sitemap{s} lost more than a fifth of the addresses at once, so what was there stays public; confirm, or mend the pages"
         );
         causes.insert(Cause::Held, words);
     }
