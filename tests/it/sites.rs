@@ -13,6 +13,7 @@ on_both_stacks!(
     a_public_file_is_served_as_caches_ask_for_it,
     what_was_accepted_before_a_crash_is_public_after_it,
     a_page_that_is_removed_is_named_nowhere,
+    a_file_that_no_index_names_any_more_stays_for_whoever_has_read_it,
     a_reader_never_meets_what_is_missing_or_broken,
     a_site_is_its_tenants_own,
 );
@@ -231,10 +232,38 @@ async fn a_page_that_is_removed_is_named_nowhere(stack: Stack) {
         (left == (vec!["https://de.news.example/a".to_owned()], Vec::new())).then_some(())
     };
     eventually("only what is left is public", SOON, left).await;
-    // Whoever has read the index before may come for what it named.
-    assert!(site.read(DE, "/sitemap-2026-10-1.xml.gz").await.is_some());
+    eventually("neither siblings nor feeds name it", SOON, || is_named_by_none(&site)).await;
     site.client.delete(&page_path("b")).send().await.expect_problem(404, "not_found");
     site.client.get(&page_path("b")).send().await.expect_problem(404, "not_found");
+}
+
+/// Whether what is removed of both pages is in no file that whoever comes anew is led to.
+async fn is_named_by_none(site: &Site<'_>) -> Option<()> {
+    let mut texts = vec![site.read(DE, "/sitemap-2026-11-1.xml.gz").await?.text];
+    for (host, base) in [(DE, ""), (FR, "/fr")] {
+        for name in ["feed.xml", "atom.xml", "feed.json"] {
+            texts.push(site.read(host, &format!("{base}/{name}")).await?.text);
+        }
+    }
+    let removed = ["https://news.example/fr/b", "https://news.example/fr/d", "https://de.news.example/c"];
+    let names_none = |text: &String| removed.iter().all(|address| !text.contains(address));
+    texts.iter().all(names_none).then_some(())
+}
+
+async fn a_file_that_no_index_names_any_more_stays_for_whoever_has_read_it(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app).await;
+    site.put("a", "/a", "/b", "2026-11-01T10:00:00Z").await;
+    site.put("b", "/c", "/d", "2026-10-01T10:00:00Z").await;
+    site.await_address(DE, "", "https://de.news.example/c").await;
+    site.client.delete(&page_path("b")).send().await.expect(202);
+    let left = || async { (site.addresses(DE, "").await == ["https://de.news.example/a"]).then_some(()) };
+    eventually("the index does not name it", SOON, left).await;
+    // What time makes public is looked for in the rounds in which files are removed, and before that.
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
+    site.put("later", "/later", "/apres", &soon.to_string()).await;
+    site.await_address(DE, "", "https://de.news.example/later").await;
+    assert!(site.read(DE, "/sitemap-2026-10-1.xml.gz").await.is_some());
 }
 
 async fn a_reader_never_meets_what_is_missing_or_broken(stack: Stack) {
@@ -244,6 +273,13 @@ async fn a_reader_never_meets_what_is_missing_or_broken(stack: Stack) {
     let site = Site::make(&app).await;
     let write = async {
         for round in 1..=ROUNDS {
+            // A sitemap that comes, and one that goes.
+            let alone = |round: usize| format!("alone-{round}");
+            let published_at = format!("{}-01-01T10:00:00Z", 2000 + round);
+            site.put(&alone(round), &format!("/a{round}"), &format!("/b{round}"), &published_at).await;
+            if round > 1 {
+                site.client.delete(&page_path(&alone(round - 1))).send().await.expect(202);
+            }
             for n in 0..PAGES {
                 let (key, month) = (format!("{round}-{n}"), n % 12 + 1);
                 let published_at = format!("2025-{month:02}-01T10:00:00Z");
@@ -252,13 +288,17 @@ async fn a_reader_never_meets_what_is_missing_or_broken(stack: Stack) {
                     site.client.delete(&page_path(&format!("{round}-{}", n - 1))).send().await.expect(202);
                 }
             }
-            let left = round * PAGES / 3 * 2;
+            let left = round * PAGES / 3 * 2 + 1;
             let all = || async { (site.addresses(FR, "/fr").await.len() == left).then_some(()) };
             eventually("all that is left is public", SOON, all).await;
         }
     };
     let read = async {
+        let mut was_there = false;
         loop {
+            let is_there = site.read(DE, "/sitemap.xml").await.is_some();
+            assert!(is_there || !was_there, "the index was there, and is not");
+            was_there = is_there;
             site.addresses(DE, "").await;
         }
     };
@@ -275,6 +315,12 @@ async fn a_site_is_its_tenants_own(stack: Stack) {
     for path in ["/v1/sites/news", "/v1/sites/news/files", "/v1/sites/news/pages/a"] {
         other.get(path).send().await.expect_problem(404, "not_found");
     }
+    site.put("a", "/a", "/b", "2026-11-01T10:00:00Z").await;
+    let published = || async {
+        let listed = site.client.get("/v1/sites/news/publications").send().await.expect(200).list("/data");
+        listed.first().map(|one| one["id"].as_str().unwrap().to_owned())
+    };
+    let publication = eventually("something is published", SOON, published).await;
     let page = json!({ "translations": {} });
     other.call(Method::PUT, &page_path("a")).json(&page).send().await.expect_problem(404, "not_found");
     assert_eq!(other.all("/v1/sites").await, Vec::<Value>::new());
@@ -283,6 +329,12 @@ async fn a_site_is_its_tenants_own(stack: Stack) {
     // Who asks for a file does not say by which scheme.
     let by_http = json!({ "slug": "news", "locales": [{ "tag": "de", "base_url": format!("http://{DE}"), "publication_name": "N" }] });
     other.post("/v1/sites").json(&by_http).send().await.expect_problem(409, "exists");
+    let own = json!({ "slug": "news", "locales": [{ "tag": "de", "base_url": "https://other.example", "publication_name": "N" }] });
+    other.post("/v1/sites").json(&own).send().await.expect(201);
+    let path = format!("/v1/sites/news/publications/{publication}");
+    other.get(&path).send().await.expect_problem(404, "not_found");
+    site.client.get(&path).send().await.expect(200);
+    other.delete("/v1/sites/news").send().await.expect(204);
     site.client.delete("/v1/sites/news").send().await.expect(204);
     other.post("/v1/sites").json(&taken).send().await.expect(201);
 }
