@@ -104,9 +104,10 @@ async fn feeds_say_what_files_are_and_not_what_is_said_of_them(stack: Stack) {
         (&known["state"], &known["type"], &known["length"]),
         (&json!("good"), &json!("audio/mpeg"), &json!(81_234))
     );
-    let ranges: Vec<Option<String>> =
-        host.requests("/d.mp3").iter().map(|request| request.header("range").map(str::to_owned)).collect();
-    assert_eq!(ranges, [None, Some("bytes=0-4095".to_owned())]);
+    let requests = host.requests("/d.mp3");
+    let asked: Vec<(&str, Option<&str>)> =
+        requests.iter().map(|request| (request.method.as_str(), request.header("range"))).collect();
+    assert_eq!(asked, [("HEAD", None), ("GET", Some("bytes=0-4095"))]);
 }
 
 async fn what_is_no_image_is_in_no_feed_and_in_no_sitemap(stack: Stack) {
@@ -139,7 +140,8 @@ async fn what_is_no_image_is_in_no_feed_and_in_no_sitemap(stack: Stack) {
 async fn a_server_that_is_down_delays_nothing(stack: Stack) {
     let (app, host, hanging) = (App::start(stack).await, Receiver::start().await, Receiver::start().await);
     make(&app).await;
-    host.first("/a.jpg", [Script::status(503)], file("image/jpeg", JPEG));
+    // To both calls of the first look.
+    host.first("/a.jpg", [Script::status(503), Script::status(503)], file("image/jpeg", JPEG));
     hanging.always("/b.mp3", Script::Hang);
     let down = { Receiver::start().await.url("/c.jpg") };
     put(&app, "a", json!({ "image": host.url("/a.jpg") })).await;
@@ -174,6 +176,11 @@ async fn a_server_that_streams_without_end_is_read_within_bounds(stack: Stack) {
     says(&app, "a", "length=\"77\" type=\"audio/mpeg\"/>").await;
     says(&app, "b", "type=\"image/jpeg\"/>").await;
     assert_eq!(media(&app, &host.url("/b.jpg")).await["length"], 900_000_000);
+    for job in app.client.all("/v1/jobs?kind=site.probe").await {
+        let job = app.client.get(&format!("/v1/jobs/{}", job["id"].as_str().unwrap())).send().await.expect(200);
+        let took = job.body.pointer("/attempts/0/duration_ms").and_then(Value::as_u64).unwrap();
+        assert!(took < 5_000, "a look ends with the bytes that it wants, and not with its time: {}", job.text);
+    }
 }
 
 async fn a_redirect_is_followed_where_calls_may_go(stack: Stack) {
