@@ -45,6 +45,8 @@ async fn an_enclosure_is_shown_as_it_is_beside_what_was_said_of_it(stack: Stack)
     assert!(page.text.contains("audio/mpeg <span class=\"soft\">said: image/jpg"), "{}", page.text);
     let page = page.expect(200, "said: 4,711");
     assert!(page.text.contains("404"), "{}", page.text);
+    let page = ada.open(&format!("{SITE}/media?state=good")).await.expect(200, "/b.mp3");
+    assert!(!page.text.contains("said: audio/mpeg"), "what it is, is not said again: {}", page.text);
     let page = ada.open(&format!("{SITE}/media")).await.expect(200, "gone.mp3").expect(200, "cannot be used");
     assert!(!page.text.contains("/a.mp3"), "{}", page.text);
     ada.open(&format!("{SITE}/media?state=waiting")).await.expect(200, "No file is like that now.");
