@@ -71,6 +71,11 @@ async fn two_pages_with_one_address_are_not_both_published(stack: Stack) {
         (is_there && quarantined(&app, "").await.is_empty()).then_some(())
     };
     eventually("the second page has the address", LONG, freed).await;
+    let by_sibling = || async {
+        let sibling = app.published("fr.news.example", "/sitemap-2026-11-1.xml.gz").await?;
+        sibling.text.contains("hreflang=\"de\" href=\"https://news.example/a\"").then_some(())
+    };
+    eventually("its sibling names it", SOON, by_sibling).await;
     let named = || async { read(&app, "feed.xml").await?.contains("/page/second").then_some(()) };
     eventually("the feed names it, too", LONG, named).await;
 }
@@ -107,6 +112,8 @@ async fn partners_rules_are_asked_for_a_locale(stack: Stack) {
     let first = &answer.list("/data")[0];
     assert_eq!((&first["key"], &first["url"]), (&json!("a"), &json!("https://news.example/a")));
     assert!(first["source"].as_str().unwrap().starts_with("https://support.microsoft.com/"));
+    let of_fr = app.client.get("/v1/sites/news/lint?partner=msn&locale=fr").send().await.expect(200);
+    assert_eq!(of_fr.list("/data"), Vec::<Value>::new(), "there is no page in it");
     for (query, parameter) in
         [("partner=msn", "locale"), ("partner=bing&locale=de", "partner"), ("partner=msn&locale=en", "locale")]
     {
@@ -120,7 +127,7 @@ async fn partners_rules_are_asked_for_a_locale(stack: Stack) {
         tokio::task::spawn_blocking(move || command.output().unwrap())
     };
     let told = bad(lint("flipboard").await.unwrap());
-    assert!(told.contains("things have to be mended for flipboard"), "{told}");
+    assert!(told.contains("3 things have to be mended for flipboard"), "all of it, its body and its image: {told}");
     let now = (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(60)).to_string();
     let mut news = one("/b", &now);
     news["news"] = json!(true);
