@@ -232,15 +232,20 @@ impl Store {
         tx.commit().await
     }
 
-    /// Takes messages of one way that are due. Each is due again after a while, unless [`Self::alert_was_sent`] is called.
+    /// Takes messages of one way that were due by `due_by`, which is `now` or before it. Each is due again after a while, unless
+    /// [`Self::alert_was_sent`] is called.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_alert_messages(&self, way: Way, now: UnixMs) -> Result<Vec<AlertMessage>, StoreError> {
+    pub async fn take_alert_messages(
+        &self,
+        way: Way,
+        due_by: UnixMs,
+        now: UnixMs,
+    ) -> Result<Vec<AlertMessage>, StoreError> {
         // That it is over is sent to nobody who has not yet been told that it was so.
-        let due =
-            sql("SELECT m.alert_id, m.recovered, m.channel FROM site_alert_messages m").and(" WHERE m.due_at <= ", now);
-        let due = due.and(" AND substr(m.channel, 1, 5) = ", way.prefix());
+        let due = sql("SELECT m.alert_id, m.recovered, m.channel FROM site_alert_messages m");
+        let due = due.and(" WHERE m.due_at <= ", due_by).and(" AND substr(m.channel, 1, 5) = ", way.prefix());
         let due = due.then(
             " AND (m.recovered = 0 OR NOT EXISTS (SELECT 1 FROM site_alert_messages r \
             WHERE r.alert_id = m.alert_id AND r.channel = m.channel AND r.recovered = 0)) ORDER BY m.due_at",
@@ -255,7 +260,7 @@ impl Store {
                 .and(" WHERE alert_id = ", alert)
                 .and(" AND recovered = ", recovered)
                 .and(" AND channel = ", channel)
-                .and(" AND due_at <= ", now)
+                .and(" AND due_at <= ", due_by)
                 .then(" RETURNING alert_id, recovered, channel, tries");
             let Some(row) = tx.fetch_one::<MessageRow>(take).await? else { continue };
             let select = sql("SELECT site_id FROM site_alerts").and(" WHERE id = ", row.alert_id);

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use postrider_core::{
     domain::{
-        UnixMs,
-        dead_letter::Cause,
+        UnixMs, dead_letter,
         job::{JobKind, Outcome},
         site::{
+            alert::Cause,
             change::{Shard, Target},
             permalink::BaseUrl,
             settings::{Locale, Site, SiteSettings},
         },
     },
-    store::{DueJob, Finished, PublicFile, Recorded, SitePart},
+    store::{AlertWay, DueJob, Finished, PublicFile, Recorded, SitePart},
 };
 
 use super::Fixture;
@@ -24,6 +24,7 @@ on_both_stacks!(
     files_that_went_first_are_removed_first,
     several_sitemaps_of_one_month_make_their_index_stale,
     a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer,
+    a_message_that_was_taken_is_nobody_elses_for_a_minute_however_long_it_was_due,
 );
 
 async fn site(at: &Fixture) -> Site {
@@ -121,7 +122,7 @@ async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(
     for _ in 0..7 {
         let job = again(&site).await;
         waits.push(wait_s(&job));
-        let dead = Outcome::Dead { cause: Cause::WorkersLost };
+        let dead = Outcome::Dead { cause: dead_letter::Cause::WorkersLost };
         let dead = at.finished(job.id, &endpoint, 0, dead);
         let dead = Finished { kind: JobKind::SiteRegenerate, endpoint: None, message_id: None, ..dead };
         assert_eq!(at.store.record(dead).await.unwrap(), Recorded::Applied);
@@ -141,4 +142,17 @@ async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(
     assert_eq!(at.store.close_dead_regenerations(at.now).await.unwrap(), 7);
     assert_eq!(failing().await, Vec::<String>::new());
     assert_eq!(wait_s(&again(&site).await), 2);
+}
+
+async fn a_message_that_was_taken_is_nobody_elses_for_a_minute_however_long_it_was_due(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let site = site(&at).await;
+    at.store.judge_site(&site, &[(Cause::Held, "Three.".to_owned())].into(), at.now).await.unwrap();
+    let later = at.now + Duration::from_secs(400);
+    let take = async |way, due_by, now| at.store.take_alert_messages(way, due_by, now).await.unwrap().len();
+    assert_eq!(take(AlertWay::Email, later, later).await, 0);
+    assert_eq!(take(AlertWay::Event, at.now + Duration::from_secs(100), later).await, 1);
+    assert_eq!(take(AlertWay::Event, later, later).await, 0);
+    let again = later + Duration::from_secs(60);
+    assert_eq!(take(AlertWay::Event, again, again).await, 1);
 }

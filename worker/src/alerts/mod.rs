@@ -88,7 +88,8 @@ impl Alerts {
     async fn send_due(&self, way: AlertWay) -> Result<(), StoreError> {
         let patience = if way == AlertWay::Email && self.mailer.is_none() { NO_MAILER } else { Duration::ZERO };
         loop {
-            let taken = self.store.take_alert_messages(way, UnixMs::now() - patience).await?;
+            let now = UnixMs::now();
+            let taken = self.store.take_alert_messages(way, now - patience, now).await?;
             if taken.is_empty() {
                 return Ok(());
             }
