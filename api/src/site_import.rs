@@ -83,8 +83,7 @@ pub(crate) struct QuarantinedOf {
 }
 
 /// Puts any number of pages in place of what was there, or removes them: one JSON object a line (`application/x-ndjson`), as in a
-/// batch. Lines
-/// that were stored stay so, whatever becomes of the rest; the same import again changes nothing.
+/// batch. Lines that were stored stay so, whatever becomes of the rest; the same import again changes nothing.
 #[utoipa::path(post, path = "/v1/sites/{site}/pages/import", tag = "sites", params(("site" = String, Path)),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 202, body = Imported)))]

@@ -77,8 +77,7 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn put_pages(&self, site: &Site, pages: &[PutPage], now: UnixMs) -> Result<PagesChanged, StoreError> {
-        let tells = site.settings.indexnow.is_some();
-        self.put_all(site, pages, tells, now).await
+        self.put_all(site, pages, false, now).await
     }
 
     /// As [`Self::put_pages`], of pages that have been there for long: search engines are told of those that are removed alone.
@@ -86,20 +85,20 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn import_pages(&self, site: &Site, pages: &[PutPage], now: UnixMs) -> Result<PagesChanged, StoreError> {
-        self.put_all(site, pages, false, now).await
+        self.put_all(site, pages, true, now).await
     }
 
     async fn put_all(
         &self,
         site: &Site,
         pages: &[PutPage],
-        tells: bool,
+        are_old: bool,
         now: UnixMs,
     ) -> Result<PagesChanged, StoreError> {
         // Of the same key the last one counts, as if they had come one after the other.
         let pages: BTreeMap<&str, &PutPage> = pages.iter().map(|put| (put.page.key.as_str(), put)).collect();
         let keys: Vec<&str> = pages.keys().copied().collect();
-        let mut change = Change { tells, ..Change::begin(self, site, &keys, now).await? };
+        let mut change = Change { are_old, ..Change::begin(self, site, &keys, now).await? };
         for put in pages.values() {
             change.put(&put.page);
         }
@@ -121,8 +120,7 @@ impl Scope<'_> {
         let mut change = Change::begin(self, site, &keys, now).await?;
         change.put_translations(key.as_str(), &[]);
         let quarantined = change.quarantine(&keys, Vec::new()).await?;
-        let changed = change.end().await?;
-        Ok(Some(changed).filter(|changed| changed.changed > 0 || quarantined > 0))
+        change.end_removal(quarantined).await
     }
 
     /// Removes one translation of a page; `None` where there is none, published or quarantined.
@@ -143,8 +141,7 @@ impl Scope<'_> {
         let delete =
             sql("DELETE FROM site_quarantine").and(" WHERE site_id = ", site.id).and(" AND key = ", key.as_str());
         let quarantined = change.tx.execute(delete.and(" AND locale = ", locale)).await?;
-        let changed = change.end().await?;
-        Ok(Some(changed).filter(|changed| changed.changed > 0 || quarantined > 0))
+        change.end_removal(quarantined).await
     }
 
     /// # Errors
@@ -190,6 +187,8 @@ struct Change<'s> {
     timers: BTreeSet<(Mark, UnixMs)>,
     /// Search engines are told of what changes.
     tells: bool,
+    /// Not of what is put: it has been there for long.
+    are_old: bool,
     addresses: BTreeSet<(LanguageTag, String, UnixMs)>,
     rows: Vec<Vec<Value>>,
     removed: Vec<String>,
@@ -226,6 +225,7 @@ impl<'s> Change<'s> {
             marks: BTreeSet::new(),
             timers: BTreeSet::new(),
             tells: site.settings.indexnow.is_some(),
+            are_old: false,
             addresses: BTreeSet::new(),
             rows: Vec::new(),
             removed: Vec::new(),
@@ -251,7 +251,7 @@ impl<'s> Change<'s> {
         let placed = |shard: Option<Shard>, translations| shard.map(|shard| Placed { shard, translations });
         let was = before.as_ref().map(|kept| kept.translations.as_slice()).unwrap_or_default();
         let marks = stale(placed(old, was), placed(shard, translations), self.now);
-        if self.tells || (translations.is_empty() && self.site.settings.indexnow.is_some()) {
+        if self.tells && (translations.is_empty() || !self.are_old) {
             self.addresses.extend(changed_addresses(was, translations, self.now));
         }
         let later = translations.iter().map(|one| one.link.published_at).filter(|at| *at > self.now);
@@ -302,6 +302,12 @@ impl<'s> Change<'s> {
             self.tx.execute(insert).await?;
         }
         Ok(before)
+    }
+
+    /// As [`Self::end`]; `None` where nothing was there, neither of a page nor of so many quarantined translations.
+    async fn end_removal(self, quarantined: u64) -> Result<Option<PagesChanged>, StoreError> {
+        let changed = self.end().await?;
+        Ok(Some(changed).filter(|changed| changed.changed > 0 || quarantined > 0))
     }
 
     async fn end(mut self) -> Result<PagesChanged, StoreError> {

@@ -203,7 +203,7 @@ async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Opt
 
 /// Has a job wait for the site's changes, unless one does. The site's row is locked until the commit.
 pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
-    let job = regeneration(site, now + QUIET);
+    let job = regeneration(site, now);
     let claim =
         sql("UPDATE sites SET").and(" job_id = ", job.id).then(" WHERE job_id IS NULL").and(" AND id = ", site.id);
     if tx.execute(claim).await? == 0 {
@@ -215,11 +215,11 @@ pub(super) async fn see_to_it(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Resu
     Ok(Some(job.due(site.tenant_id)))
 }
 
-fn regeneration(site: &Site, run_at: UnixMs) -> NewJob {
+fn regeneration(site: &Site, now: UnixMs) -> NewJob {
     let lane = LaneName::of_site(&site.slug);
     NewJob {
         max_attempts: publishing_retries().max_attempts(),
-        ..NewJob::plain(JobKind::SiteRegenerate, lane, site.id.to_string().into_bytes(), run_at)
+        ..NewJob::plain(JobKind::SiteRegenerate, lane, site.id.to_string().into_bytes(), now + QUIET)
     }
 }
 
