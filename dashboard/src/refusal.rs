@@ -167,11 +167,12 @@ impl Refusal {
             Self::NoPortal(why) => of(StatusCode::FORBIDDEN, "This link does not open anything", no_portal(&why)),
             Self::Store(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "a page is not shown");
-                of(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The database does not answer",
-                    "What was accepted is safe in it, and goes on once it answers. Reload this page in a moment; /readyz says what is wrong.".to_owned(),
-                )
+                let detail = match error {
+                    // Its file may be gone, with all that is in it.
+                    StoreError::Unreachable(_) => "Nothing is stored meanwhile. /readyz says what is wrong, and what to do.",
+                    _ => "What was accepted is safe in it, and goes on once it answers. Reload this page in a moment; /readyz says what is wrong.",
+                };
+                of(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer", detail.to_owned())
             }
             Self::Store(error) => failed(&error.to_string()),
             Self::Broken(error) => failed(&error),

@@ -10,7 +10,7 @@ use std::{
 use postrider_core::{
     domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
     queue::{Claimed, LEASE, Next, Queue, Rest},
-    store::{Store, StoreError, Work},
+    store::{Store, Work},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -176,7 +176,7 @@ impl Claimer {
         for id in ids {
             match self.store.load_work(&[*id]).await {
                 Ok(work) => all.extend(work.into_iter().map(|work| (*id, Some(work)))),
-                Err(StoreError::Unavailable(_) | StoreError::Again(_) | StoreError::Closed) => {
+                Err(error) if error.is_unavailable() => {
                     rest(POLL, &self.stop).await;
                     return None;
                 }

@@ -208,7 +208,10 @@ impl Task {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
-            self.connection.renew();
+            // What is left of a file that is gone is there for as long as somebody has it open.
+            if !matches!(error, StoreError::Unreachable(_)) {
+                self.connection.renew();
+            }
             match error {
                 // One of them is not as usual: a job had gone on without its worker.
                 StoreError::Refused(error) if usual => {

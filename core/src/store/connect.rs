@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{StoreError, StoreOptions, pool::Pool, reach::reach};
+use super::{StoreError, StoreOptions, open_file::OpenFile, pool::Pool, reach::reach};
 
 /// How long a caller waits for a free connection, or an answer, before it is told that the database is not available.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(5);
@@ -115,13 +115,17 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
         .connect_with(connect.clone())
         .await?;
+    let file = OpenFile::at(path)?;
+    // A later connection would make another file where this one is gone.
+    let connect = connect.create_if_missing(false);
+    writers.set_connect_options(connect.clone());
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
         .connect_with(connect.read_only(true).pragma("cache_size", SQLITE_READER_CACHE))
         .await?;
-    Ok(Pool::Sqlite { writers, turn: Arc::default(), readers })
+    Ok(Pool::Sqlite { writers, turn: Arc::default(), readers, file: Arc::new(file) })
 }
 
 /// What a caller waits for, who had better come again than wait for a database that does not answer.

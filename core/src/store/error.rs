@@ -80,6 +80,7 @@ impl StoreError {
     pub(super) fn shared(&self) -> Option<Self> {
         match self {
             Self::Unavailable(error) => Some(Self::Unavailable(Arc::clone(error))),
+            Self::Unreachable(why) => Some(Self::Unreachable(why.clone())),
             Self::Closed => Some(Self::Closed),
             _ => None,
         }

@@ -12,6 +12,7 @@ use super::{
     Cipher, POSTGRES_TABLES, SQLITE_TABLES, Store, StoreError,
     connect::{ACQUIRE, Target, of_file},
     endpoints,
+    open_file::OpenFile,
     pool::Pool,
     reach::reach,
     sql::sql,
@@ -60,7 +61,8 @@ impl Store {
             }
             Target::Sqlite(path) => {
                 let readers = reader(&path).await.map_err(|error| of_file(&path, error))?;
-                (Pool::Sqlite { writers: readers.clone(), turn: Arc::default(), readers }, &SQLITE_TABLES)
+                let file = Arc::new(OpenFile::at(&path)?);
+                (Pool::Sqlite { writers: readers.clone(), turn: Arc::default(), readers, file }, &SQLITE_TABLES)
             }
             Target::Postgres(connect) => {
                 reach(&connect).await?;

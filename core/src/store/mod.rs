@@ -28,6 +28,7 @@ mod job_list;
 mod jobs;
 mod lanes;
 mod metrics;
+mod open_file;
 mod operation_work;
 mod operations;
 mod outcomes;
@@ -219,7 +220,8 @@ impl Store {
     }
 
     /// Whether it can store now. A full or read-only database still answers reads, so a row is written as it is too,
-    /// and beside a SQLite file as much as a request may bring; once a second at most, by however many this is asked.
+    /// and beside a SQLite file as much as a request may bring; once a second at most, by however many this is asked. Whether
+    /// that file is still there is looked at each time, as with all that is read.
     ///
     /// # Errors
     /// When the database does not answer, or takes no writes.
@@ -284,10 +286,15 @@ mod tests {
     pub(super) async fn a_store() -> (Store, PathBuf) {
         let folder = std::env::temp_dir().join(format!("postrider-store-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
+        (the_store(&folder).await, folder)
+    }
+
+    /// That on the file `db` of `folder`.
+    pub(super) async fn the_store(folder: &Path) -> Store {
         let url = format!("sqlite://{}", folder.join("db").display());
         let cipher = Cipher::parse(&Cipher::key_text([7; 32])).unwrap();
         let options = StoreOptions { url, cipher, node: "test".to_owned(), connections_max: 1 };
-        (Store::open(&options).await.unwrap(), folder)
+        Store::open(&options).await.unwrap()
     }
 
     pub(super) async fn remove(store: Store, folder: PathBuf) {

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     StoreError,
     connect::{ACQUIRE, ANSWER_MAX, BELIEVED},
+    open_file::OpenFile,
     sql::{Dialect, Part, Sql},
 };
 
@@ -32,6 +33,7 @@ pub(super) enum Pool {
         writers: SqlitePool,
         turn: Arc<Mutex<()>>,
         readers: SqlitePool,
+        file: Arc<OpenFile>,
     },
     Postgres(PgPool),
 }
@@ -40,7 +42,8 @@ impl Pool {
     /// Reads without a transaction.
     pub(super) async fn fetch<T: Shape>(&self, sql: Sql) -> Result<Vec<T>, StoreError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => {
+            Self::Sqlite { readers, file, .. } => {
+                file.is_there()?;
                 let (text, arguments) = sql.sqlite()?;
                 sqlx::query_as_with(text, arguments).fetch_all(readers).await?
             }
@@ -84,9 +87,10 @@ impl Pool {
     /// A transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx<'static>, StoreError> {
         Ok(match self {
-            Self::Sqlite { writers, turn, .. } => {
+            Self::Sqlite { writers, turn, file, .. } => {
                 let turn = take_turn(turn).await?;
-                Tx::Sqlite { tx: writers.begin_with(SQLITE_BEGIN).await?, turn }
+                file.is_there()?;
+                Tx::sqlite(writers.begin_with(SQLITE_BEGIN).await?, turn, file)?
             }
             Self::Postgres(pool) => Tx::Postgres(within(ANSWER_MAX, pool.begin()).await?),
         })
@@ -155,13 +159,13 @@ impl Kept {
 
     /// A transaction that writes. Where it fails, [`Self::renew`] is to be called.
     pub(super) async fn begin(&mut self) -> Result<Tx<'_>, StoreError> {
-        let turn = match &self.pool {
-            Pool::Sqlite { turn, .. } => Some(take_turn(turn).await?),
+        let sqlite = match &self.pool {
+            Pool::Sqlite { turn, file, .. } => Some((take_turn(turn).await?, Arc::clone(file))),
             Pool::Postgres(_) => None,
         };
-        Ok(match (self.connection(true).await?, turn) {
-            (Connection::Sqlite(connection), Some(turn)) => {
-                Tx::Sqlite { tx: connection.begin_with(SQLITE_BEGIN).await?, turn }
+        Ok(match (self.connection(true).await?, sqlite) {
+            (Connection::Sqlite(connection), Some((turn, file))) => {
+                Tx::sqlite(connection.begin_with(SQLITE_BEGIN).await?, turn, &file)?
             }
             (Connection::Sqlite(_), None) => return Err(StoreError::Closed),
             (Connection::Postgres(connection), _) => Tx::Postgres(within(ACQUIRE, connection.begin()).await?),
@@ -207,6 +211,9 @@ impl Kept {
     }
 
     async fn connection(&mut self, writes: bool) -> Result<&mut Connection, StoreError> {
+        if let Pool::Sqlite { file, .. } = &self.pool {
+            file.is_there()?;
+        }
         if let Err(error) = self.look().await {
             self.renew();
             // A new one would not be answered either.
@@ -260,8 +267,19 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>
 
 /// A transaction; dropped without `commit` it is rolled back.
 pub(super) enum Tx<'c> {
-    Sqlite { tx: Transaction<'c, Sqlite>, turn: OwnedMutexGuard<()> },
+    Sqlite { tx: Transaction<'c, Sqlite>, turn: OwnedMutexGuard<()>, file: Arc<OpenFile> },
     Postgres(Transaction<'c, Postgres>),
+}
+
+impl<'c> Tx<'c> {
+    fn sqlite(
+        tx: Transaction<'c, Sqlite>,
+        turn: OwnedMutexGuard<()>,
+        file: &Arc<OpenFile>,
+    ) -> Result<Self, StoreError> {
+        file.is_whole()?;
+        Ok(Self::Sqlite { tx, turn, file: Arc::clone(file) })
+    }
 }
 
 impl Tx<'_> {
@@ -312,9 +330,10 @@ impl Tx<'_> {
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite { tx, turn } => {
+            Self::Sqlite { tx, turn, file } => {
                 tx.commit().await?;
                 drop(turn);
+                file.is_whole()?;
             }
             Self::Postgres(tx) => within(ANSWER_MAX, tx.commit()).await?,
         }

@@ -1,12 +1,16 @@
-//! SQLite whose file cannot grow, as on a full disk: what cannot be stored is refused, `/readyz` says so, and with room
-//! again all goes on by itself. That a file which SQLite itself calls full is written to again is proved in
+//! SQLite whose file cannot grow, as on a full disk, or is gone: what cannot be stored is refused, `/readyz` says so, and with
+//! room, or the file, again all goes on by itself. That a file which SQLite itself calls full is written to again is proved in
 //! `core/src/store/connect.rs`, since its `max_page_count` holds for one connection only.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::json;
 
 use super::{
     readiness::Outage,
     store::{PER_SECOND, Scene},
 };
-use crate::harness::{App, Stack, rounds};
+use crate::harness::{App, Receiver, SOON, Stack, rounds};
 
 /// Less than the files have by then, and than the room that readiness asks for.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
@@ -25,4 +29,48 @@ async fn sqlite_whose_file_cannot_grow() {
         scene.publishing.wait_for_more(PER_SECOND).await;
     }
     scene.balances().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_whose_file_is_gone_for_a_while() {
+    let mut scene = Scene::of(App::start(Stack::Sqlite).await).await;
+    let (file, away) = (scene.app.folder().join("postrider.db"), scene.app.folder().join("away.db"));
+    for _ in 0..rounds(2, 10) {
+        scene.any_moment().await;
+        fs::rename(&file, &away).unwrap();
+        let mut outage = Outage::now();
+        scene.refuses().await;
+        assert!(!file.exists(), "another file was made in its place");
+        outage.ends();
+        fs::rename(&away, &file).unwrap();
+        scene.goes_on("its file was gone", outage).await;
+    }
+    scene.balances().await;
+}
+
+/// As an operator does whom `/readyz` told to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_in_a_file_that_was_deleted_is_saved_from_the_process_that_has_it() {
+    let (mut app, receiver) = (App::start(Stack::Sqlite).await, Receiver::start().await);
+    app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
+    let event = app.client.publish("a.b", "1").await;
+    receiver.wait_for("/hook", 1, SOON).await;
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(app.folder().join(format!("postrider.db{suffix}"))).unwrap();
+    }
+    let refused = app.client.post("/v1/events").json(&json!({ "type": "a.b", "payload": 2 })).send().await.expect(503);
+    assert_eq!(refused.string("/code"), "unavailable");
+    let ready = app.client.get("/readyz").send().await.expect(503).string("/checks/database");
+    assert!(ready.contains("was deleted or moved away") && ready.contains("/fd and restart"), "{ready}");
+    let open = ready.split_whitespace().find(|word| word.starts_with("/proc/")).unwrap().to_owned();
+    for suffix in ["", "-wal"] {
+        let name = format!("postrider.db{suffix} (deleted)");
+        let has = |open: &PathBuf| fs::read_link(open).is_ok_and(|file| file.to_string_lossy().ends_with(&name));
+        let open = fs::read_dir(&open).unwrap().map(|open| open.unwrap().path()).find(has).unwrap();
+        fs::copy(open, app.folder().join(format!("postrider.db{suffix}"))).unwrap();
+    }
+    app.terminate().await;
+    app.restart().await;
+    app.client.get("/readyz").send().await.expect(200);
+    app.client.get(&format!("/v1/events/{event}")).send().await.expect(200);
 }
