@@ -56,6 +56,8 @@ pub(crate) struct Imported {
     lines: u64,
     /// Pages that are not as they were.
     changed: u64,
+    /// Of these, those that are gone, since their lines said so.
+    removed: u64,
     refused: u64,
     quarantined: u64,
     /// The first 1,000 lines that are no pages.
@@ -219,6 +221,7 @@ impl Import {
         let changed = self.caller.scope().import_pages(&self.site, &group, UnixMs::now()).await?;
         self.caller.api.dispatcher().offer(changed.job.as_slice());
         self.imported.changed += changed.changed as u64;
+        self.imported.removed += changed.removed as u64;
         for put in group {
             for key in put.page.unknown_sections(&self.site.settings) {
                 if self.imported.unknown_sections.len() < NAMED_MAX

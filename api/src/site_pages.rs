@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Publish, ReadPublished},
-    json::{Object, PagesJson},
+    json::{Object, PagesJson, or_absent},
     problem::{Code, Problem},
     sites::find,
     state::ApiState,
@@ -54,11 +54,12 @@ pub(crate) struct BatchPage {
     /// 1 to 255 bytes.
     key: String,
     /// By locale; one at least, but of a page that is removed, which has none.
-    #[serde(default)]
-    #[schema(value_type = BTreeMap<String, TranslationJson>)]
+    #[serde(default, deserialize_with = "or_absent")]
+    #[schema(value_type = Option<BTreeMap<String, TranslationJson>>)]
     translations: BTreeMap<String, Object<TranslationJson>>,
     /// The page goes, with all of its translations; where there is no such page, nothing changes. Absent: false.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
+    #[schema(value_type = Option<bool>)]
     removed: bool,
 }
 

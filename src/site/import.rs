@@ -87,9 +87,10 @@ fn told(imported: &Value) -> String {
         (left > 0).then(|| format!("  and {left} more"))
     };
     let mut lines = vec![format!(
-        "Pages: {}. Changed: {}. Refused lines: {}. Quarantined translations: {}.",
+        "Pages: {}. Changed: {}, of which removed: {}. Refused lines: {}. Quarantined translations: {}.",
         count("lines"),
         count("changed"),
+        count("removed"),
         count("refused"),
         count("quarantined")
     )];

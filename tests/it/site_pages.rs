@@ -91,7 +91,8 @@ async fn a_batch_and_an_import_remove_pages_that_they_call_removed(stack: Stack)
     assert_eq!((has("a").await, has("b").await, has("d").await), (false, true, false));
 
     let done = import([removed("b"), put("e")]).await.expect(202);
-    assert_eq!((&done.body["changed"], &done.body["refused"]), (&json!(2), &json!(0)), "{}", done.text);
+    let told = ["changed", "removed", "refused"].map(|name| done.body[name].clone());
+    assert_eq!(told, [json!(2), json!(1), json!(0)], "{}", done.text);
     assert_eq!((has("b").await, has("e").await), (false, true));
 
     let both = json!({ "key": "c", "translations": { "de": one(None) }, "removed": true });
@@ -100,6 +101,19 @@ async fn a_batch_and_an_import_remove_pages_that_they_call_removed(stack: Stack)
     let unsaid = batch(json!([{ "key": "c", "removed": false }])).await.expect_problem(422, "invalid_body");
     assert_eq!(unsaid.string("/errors/0/pointer"), "/pages/0/translations");
     assert_eq!((has("c").await, has("e").await), (true, true));
+
+    // Programs write all members, and null where there is nothing to say.
+    let with_null = |mut page: Value, member: &str| {
+        page[member] = Value::Null;
+        page
+    };
+    let kept = with_null(put("f"), "removed");
+    batch(json!([kept, with_null(removed("c"), "translations")])).await.expect(202);
+    let done = import([with_null(put("g"), "removed"), with_null(removed("e"), "translations")]).await.expect(202);
+    assert_eq!(done.body["refused"], 0, "{}", done.text);
+    assert_eq!((has("c").await, has("e").await, has("f").await, has("g").await), (false, false, true, true));
+    let unsaid = batch(json!([{ "key": "f", "removed": null }])).await.expect_problem(422, "invalid_body");
+    assert_eq!(unsaid.string("/errors/0/pointer"), "/pages/0/translations");
 }
 
 async fn a_page_of_which_nothing_is_published_can_be_removed(stack: Stack) {

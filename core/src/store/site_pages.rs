@@ -36,6 +36,8 @@ impl PutPage {
 pub struct PagesChanged {
     /// Pages that are not as they were.
     pub changed: usize,
+    /// Of these, those that are gone.
+    pub removed: usize,
     /// The job that publishes them, where none waited; to be offered.
     pub job: Option<DueJob>,
 }
@@ -320,6 +322,7 @@ impl<'s> Change<'s> {
             );
             self.tx.execute(upsert).await?;
         }
+        let removed = self.removed.len();
         for run in self.tx.dialect().runs(std::mem::take(&mut self.removed)) {
             let delete = sql("DELETE FROM site_pages").and(" WHERE site_id = ", site.id).then(" AND key").any(run);
             self.tx.execute(delete).await?;
@@ -338,7 +341,7 @@ impl<'s> Change<'s> {
         set_timers(&mut self.tx, site.id, &timers).await?;
         let job = if marks.is_empty() { None } else { see_to_it(&mut self.tx, site, now).await? };
         self.tx.commit().await?;
-        Ok(PagesChanged { changed: self.changed, job })
+        Ok(PagesChanged { changed: self.changed, removed, job })
     }
 }
 
