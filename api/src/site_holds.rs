@@ -1,6 +1,6 @@
 //! `/v1/sites/{site}/confirm`: sitemaps that wait for a person, and what a person says of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::response::Response;
 use postrider_core::{
@@ -20,6 +20,9 @@ use crate::{
     state::ApiState,
     wire::{Time, accepted},
 };
+
+/// Sitemaps that a refusal names.
+const NAMED_MAX: usize = 3;
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(confirm))
@@ -83,8 +86,8 @@ impl SeenHold {
         Self { locale: hold.mark.0.to_string(), target: hold.mark.1.to_string(), urls_after: hold.urls_after }
     }
 
-    fn is_same_sitemap(&self, other: &Self) -> bool {
-        (&self.locale, &self.target) == (&other.locale, &other.target)
+    fn sitemap(&self) -> (&str, &str) {
+        (&self.locale, &self.target)
     }
 }
 
@@ -112,20 +115,28 @@ async fn confirm(
     }
 }
 
-/// What is not as it was seen.
+/// What is not as it was seen, by its first sitemaps.
 fn changed(seen: &BTreeSet<SeenHold>, now: &BTreeSet<SeenHold>) -> String {
-    let mut words = "nothing was confirmed; look at what is held now, and confirm that".to_owned();
-    for one in seen.difference(now) {
+    let [was_held, are_held] = [seen, now].map(by_sitemap);
+    let differs = |one: &SeenHold| {
         let SeenHold { locale, target, urls_after } = one;
-        words.push_str(&match now.iter().find(|other| other.is_same_sitemap(one)) {
-            Some(other) => {
-                format!("; {locale} {target} was held with {urls_after} addresses, and is with {}", other.urls_after)
-            }
-            None => format!("; {locale} {target} was held with {urls_after} addresses, and is held no more"),
-        });
-    }
-    for one in now.iter().filter(|one| !seen.iter().any(|other| other.is_same_sitemap(one))) {
-        words.push_str(&format!("; {} {} is held with {} addresses", one.locale, one.target, one.urls_after));
-    }
-    words
+        match are_held.get(&one.sitemap()) {
+            Some(now) => format!("{locale} {target} was held with {urls_after} addresses, and is with {now}"),
+            None => format!("{locale} {target} was held with {urls_after} addresses, and is held no more"),
+        }
+    };
+    let is_new = |one: &&SeenHold| !was_held.contains_key(&one.sitemap());
+    let held = |one: &SeenHold| format!("{} {} is held with {} addresses", one.locale, one.target, one.urls_after);
+    let all = seen.difference(now).map(differs).chain(now.iter().filter(is_new).map(held));
+    let (shown, all) = (all.clone().take(NAMED_MAX).collect::<Vec<_>>().join("; "), all.count());
+    let (sitemaps, are) = if all == 1 { ("sitemap", "is") } else { ("sitemaps", "are") };
+    let more = if all > NAMED_MAX { format!("; and {} more", all - NAMED_MAX) } else { String::new() };
+    format!(
+        "nothing was confirmed, since {all} {sitemaps} {are} not as the call says; look at what is held now, and confirm that: \
+         {shown}{more}"
+    )
+}
+
+fn by_sitemap(held: &BTreeSet<SeenHold>) -> BTreeMap<(&str, &str), u32> {
+    held.iter().map(|one| (one.sitemap(), one.urls_after)).collect()
 }

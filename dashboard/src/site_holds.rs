@@ -22,6 +22,9 @@ use crate::{
     visit::Deed,
 };
 
+/// Sitemaps that a refusal names.
+const NAMED_MAX: usize = 5;
+
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/sites/{site}/confirm", post(confirm))
 }
@@ -40,15 +43,20 @@ impl HoldLine {
     pub(crate) fn of(hold: &Hold, now: UnixMs) -> Self {
         Self {
             locale: hold.mark.0.to_string(),
-            file: match &hold.mark.1 {
-                Target::Shard(shard) => sitemap_name(*shard, 1),
-                other => other.to_string(),
-            },
+            file: file(hold),
             before: hold.urls_before,
             after: hold.urls_after,
             since: Moment::of(hold.since, now),
             confirmed: hold.confirmed,
         }
+    }
+}
+
+/// The first file of what is held.
+fn file(hold: &Hold) -> String {
+    match &hold.mark.1 {
+        Target::Shard(shard) => sitemap_name(*shard, 1),
+        other => other.to_string(),
     }
 }
 
@@ -74,8 +82,8 @@ async fn confirm(Path((_, slug)): Path<(String, String)>, Deed { visit, fields }
 
 fn changed(shown: &str, holds: &[Hold]) -> Refusal {
     let was = match shown.split(' ').collect::<Vec<_>>()[..] {
-        [sitemaps, urls, _] => format!("{sitemaps} held, with {urls} addresses in all"),
-        _ => "nothing that was held".to_owned(),
+        [sitemaps, urls, _] => sum(sitemaps, urls),
+        _ => "no sitemap that is held".to_owned(),
     };
     Refusal::Conflict(match holds.len() {
         0 => format!(
@@ -83,9 +91,26 @@ fn changed(shown: &str, holds: &[Hold]) -> Refusal {
             or by somebody else, or its pages were handed in again."
         ),
         sitemaps => format!(
-            "The page showed {was}; by now something else is: {sitemaps} held, with {}. Open the site again, look at what is \
-            held, and confirm that.",
-            Hold::urls_after_of(holds)
+            "The page showed {was}; by now something else is held, {}: {}. Open the site again, look at what is held, and confirm \
+            that.",
+            sum(&sitemaps.to_string(), &Hold::urls_after_of(holds).to_string()),
+            named(holds)
         ),
     })
+}
+
+fn sum(sitemaps: &str, urls: &str) -> String {
+    let sitemaps =
+        if sitemaps == "1" { "1 sitemap that is".to_owned() } else { format!("{sitemaps} sitemaps that are") };
+    format!("{sitemaps} held, with {urls} addresses in all")
+}
+
+/// The first of them.
+fn named(holds: &[Hold]) -> String {
+    let name = |hold: &Hold| format!("{} of {}, with {}", file(hold), hold.mark.0, hold.urls_after);
+    let named = holds.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join("; ");
+    match holds.len().checked_sub(NAMED_MAX) {
+        None | Some(0) => named,
+        Some(more) => format!("{named}; and {more} more"),
+    }
 }

@@ -87,7 +87,18 @@ async fn an_operator_makes_a_site_again_and_confirms_what_is_held(stack: Stack) 
     eventually("both sitemaps are held", SOON, held).await;
     let page = ada.open(SITE).await.expect(200, "held until somebody confirms");
     let page = page.expect(200, "<a href=\"/t/default/sites/news/files/de/sitemap-2026-11-1.xml.gz\">");
-    let seen = page.expect(200, "Confirm: publish what is held").field("seen");
+    let stale = page.expect(200, "Confirm: publish what is held").field("seen");
+    app.client.delete("/v1/sites/news/pages/p2").send().await.expect(202);
+    let fewer = || async {
+        let held = app.client.get("/v1/sites/news").send().await.expect(200).list("/held");
+        held.iter().all(|one| one["urls_after"] == 1).then_some(())
+    };
+    eventually("both would have one address", SOON, fewer).await;
+    let refused = ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &stale)]).await;
+    refused
+        .expect(409, "The page showed 2 sitemaps that are held, with 4 addresses in all;")
+        .expect(409, "2 sitemaps that are held, with 2 addresses in all: sitemap-2026-11-1.xml.gz of de, with 1;");
+    let seen = ada.open(SITE).await.field("seen");
     ada.send(&format!("{SITE}/confirm"), &[("token", &token), ("seen", &seen)]).await.expect(200, "Site news");
     let page = || async {
         let site = app.client.get("/v1/sites/news").send().await.expect(200).body;

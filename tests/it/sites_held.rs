@@ -132,7 +132,12 @@ async fn what_is_held_with_another_number_by_then_is_not_confirmed(stack: Stack)
     let of_two = seen(&site.await_held(2).await);
     let confirm = async |seen: &Value| app.client.post("/v1/sites/news/confirm").json(seen).send().await;
     let refused = confirm(&of_twenty).await.expect_problem(409, "held_changed");
-    assert!(refused.text.contains("was held with 20 addresses, and is with 2"), "{}", refused.text);
+    assert!(refused.text.contains("since 1 sitemap is not as the call says"), "{}", refused.text);
+    assert!(
+        refused.text.contains("de shard/20261100001 was held with 20 addresses, and is with 2"),
+        "{}",
+        refused.text
+    );
     let refused = confirm(&json!({ "held": [] })).await.expect_problem(409, "held_changed");
     assert!(refused.text.contains("is held with 2 addresses"), "{}", refused.text);
     assert_eq!(site.urls().await, 30);
