@@ -8,7 +8,7 @@ use postrider_core::{
         Id, UnixMs,
         site::settings::{Site, SiteSettings, SiteSlug},
     },
-    store::{Clock, Waited},
+    store::{Clock, Regeneration, Waited},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -101,7 +101,7 @@ pub(crate) struct Regenerate {
 /// What will be made again.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Regenerating {
-    /// The job that will; null where one waited already.
+    /// The job that will; null where one waited already that is about to run.
     job_id: Option<String>,
 }
 
@@ -237,7 +237,8 @@ async fn delete(caller: Caller<Operate>, TextRef(slug): TextRef) -> Result<axum:
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
-/// Makes all of a site again. What comes out as it was is not published again, unless `rewrite` is true.
+/// Makes all of a site again, at once, though it be left alone after regenerations that ended their processes. What comes out as
+/// it was is not published again, unless `rewrite` is true.
 #[utoipa::path(post, path = "/v1/sites/{site}/regenerate", tag = "sites", params(("site" = String, Path)),
     request_body = Regenerate, responses((status = 202, body = Regenerating)))]
 async fn regenerate(
@@ -246,7 +247,13 @@ async fn regenerate(
     OptionalJson(how): OptionalJson<Regenerate>,
 ) -> Result<Response, Problem> {
     let site = find(&caller, &slug).await?;
-    let job = caller.scope().regenerate_site(&site, how.rewrite, UnixMs::now()).await?;
-    caller.api.dispatcher().offer(job.as_slice());
-    Ok(accepted(Regenerating { job_id: job.map(|job| job.id.to_string()) }))
+    let asked = caller.scope().regenerate_site(&site, how.rewrite, UnixMs::now()).await?;
+    caller.api.dispatcher().offer(asked.job().map_or(&[], std::slice::from_ref));
+    // The queue leaves a ticket that it holds as it is, so a delayed one is told apart.
+    if let Regeneration::Hastened(job) = &asked
+        && let Err(error) = caller.api.queue().run_now(&job.lane, job.id).await
+    {
+        tracing::warn!(%error, "a regeneration that was to run now waits for the sweep");
+    }
+    Ok(accepted(Regenerating { job_id: asked.job().map(|job| job.id.to_string()) }))
 }

@@ -123,6 +123,7 @@ pub use self::{
     site_quarantine::{Quarantine, QuarantinePage},
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
     work::Work,
+    sites::Regeneration,
 };
 use self::{
     committer::Committer,

@@ -179,7 +179,7 @@ impl Store {
         let deaths: Option<Deaths> = self.pool.fetch_one(deaths(site)).await?;
         let died = deaths.filter(|(count, _)| *count > 1).map(|(count, _)| {
             let next = rests_until(deaths).unwrap_or(now);
-            format!("{count} regenerations ended all processes that made them; the site is left alone until {next}, unless its job is run now")
+            format!("{count} regenerations ended all processes that made them; the site is left alone until {next}, unless somebody has it made again now")
         });
         Ok(Condition {
             waiting: self.site_waiting(site.id, now).await?,

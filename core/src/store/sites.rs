@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Listed, NewJob, Page, Scope, Store, StoreError,
-    due::DueJob,
+    due::{self, DueJob},
     jobs,
     pool::Tx,
     site_deaths::{deaths, rests_until},
@@ -50,6 +50,28 @@ impl Row {
             created_at: UnixMs(self.created_at),
             updated_at: UnixMs(self.updated_at),
         })
+    }
+}
+
+/// What sees to a site that somebody has asked to be made again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Regeneration {
+    /// A new job, to be offered.
+    Made(DueJob),
+    /// One that was to wait for longer, since the site is left alone, and is due at once; a queue may hold it as it was.
+    Hastened(DueJob),
+    /// One that is due at once anyway.
+    Waits,
+}
+
+impl Regeneration {
+    /// The job that was made, or moved.
+    #[must_use]
+    pub const fn job(&self) -> Option<&DueJob> {
+        match self {
+            Self::Made(job) | Self::Hastened(job) => Some(job),
+            Self::Waits => None,
+        }
     }
 }
 
@@ -143,23 +165,24 @@ impl Scope<'_> {
         Ok(job)
     }
 
-    /// Marks all of a site as stale. Answers with the job that makes it again. What comes out as it was is not published again,
-    /// unless it is to be rewritten.
+    /// Marks all of a site as stale, and has it made again soon, though it be left alone after deaths: somebody is asking. What
+    /// comes out as it was is not published again, unless it is to be rewritten.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn regenerate_site(&self, site: &Site, rewrite: bool, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+    pub async fn regenerate_site(&self, site: &Site, rewrite: bool, now: UnixMs) -> Result<Regeneration, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         if rewrite {
             let forget =
                 sql("UPDATE site_files SET").and(" hash = ", Vec::<u8>::new()).and(" WHERE site_id = ", site.id);
             tx.execute(forget).await?;
         }
-        let job = regenerate_all(&mut tx, site, now).await?;
+        let made = regenerate_all(&mut tx, site, now).await?;
+        let regeneration = hasten(&mut tx, site, made, now + QUIET).await?;
         let how = rewrite.then(|| serde_json::json!({ "rewrite": true }));
         self.note(&mut tx, "site.regenerate", site.slug.to_string(), how).await?;
         tx.commit().await?;
-        Ok(job)
+        Ok(regeneration)
     }
 
     /// Removes a site with its pages. What is public stays where it is.
@@ -199,6 +222,21 @@ async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Opt
     let marks = all_targets(tx, site).await?;
     mark(tx, site.id, &marks, now).await?;
     see_to_it(tx, site, now).await
+}
+
+/// Has the job that waits for a site's changes run at `at`, where it would later: the one that was `made` just now, or another.
+async fn hasten(tx: &mut Tx<'_>, site: &Site, made: Option<DueJob>, at: UnixMs) -> Result<Regeneration, StoreError> {
+    let waits = sql(" AND id = (SELECT job_id FROM sites").and(" WHERE id = ", site.id).then(")");
+    let update = sql("UPDATE jobs SET").and(" run_at = ", at).then(" WHERE state = 'pending'");
+    let is_hastened = tx.execute(update.and(" AND run_at > ", at).append(waits.clone())).await? > 0;
+    Ok(match made {
+        Some(job) => Regeneration::Made(DueJob { run_at: job.run_at.min(at), ..job }),
+        None if is_hastened => {
+            let row: Option<due::Row> = tx.fetch_one(due::pending().append(waits)).await?;
+            row.map(due::Row::read).transpose()?.map_or(Regeneration::Waits, Regeneration::Hastened)
+        }
+        None => Regeneration::Waits,
+    })
 }
 
 /// Has a job wait for the site's changes, unless one does. The site's row is locked until the commit.

@@ -13,7 +13,7 @@ use postrider_core::{
             settings::{Locale, Site, SiteSettings},
         },
     },
-    store::{AlertWay, DueJob, Finished, PublicFile, Recorded, SitePart},
+    store::{AlertWay, DueJob, Finished, PublicFile, Recorded, Regeneration, SitePart},
 };
 
 use super::Fixture;
@@ -115,7 +115,7 @@ async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(
     // The job of the last regeneration has begun, so that the next change makes one.
     let again = async |site: &Site| {
         at.store.begin_site_run(site.id, at.now).await.unwrap();
-        at.store.tenant(at.tenant.id).regenerate_site(site, false, at.now).await.unwrap().unwrap()
+        at.store.tenant(at.tenant.id).update_site(site, &site.settings, at.now).await.unwrap().unwrap()
     };
     let wait_s = |job: &DueJob| (job.run_at.0 - at.now.0) / 1000;
     let mut waits = Vec::new();
@@ -135,6 +135,18 @@ async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(
         "{words}"
     );
     assert_eq!(wait_s(&again(&other).await), 2);
+
+    // Whoever asks for it does not wait, be there a job that does or none.
+    let resting = again(&site).await;
+    let ask = async || at.store.tenant(at.tenant.id).regenerate_site(&site, false, at.now).await.unwrap();
+    let soon = |job: DueJob| DueJob { run_at: at.now + Duration::from_secs(2), ..job };
+    assert_eq!((wait_s(&resting), ask().await), (600, Regeneration::Hastened(soon(resting))));
+    assert_eq!(ask().await, Regeneration::Waits);
+    at.store.begin_site_run(site.id, at.now).await.unwrap();
+    let Regeneration::Made(made) = ask().await else { panic!("none waited") };
+    assert_eq!(wait_s(&made), 2);
+    let stored = at.store.lane_jobs(&made.lane, 10).await.unwrap();
+    assert_eq!(stored.iter().map(wait_s).collect::<Vec<_>>(), [2, 2]);
 
     let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
     let part = SitePart { cleared: stale, ..SitePart::default() };
