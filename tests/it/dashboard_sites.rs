@@ -1,11 +1,13 @@
 //! Sites at the dashboard: how soon changes are public, what was published, and what waits for somebody.
 
+use std::path::Path;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     dashboard::{PASSWORD, with_user},
-    harness::{App, Browser, Page, SOON, Stack, eventually},
+    harness::{App, Browser, LONG, Page, SOON, Stack, eventually},
 };
 
 on_both_stacks!(
@@ -13,6 +15,7 @@ on_both_stacks!(
     an_operator_makes_a_site_again_and_confirms_what_is_held,
     of_many_sitemaps_that_are_held_the_first_are_shown_and_all_are_confirmed,
     an_operator_has_all_files_written_again,
+    files_whose_folder_was_deleted_are_written_again_by_themselves,
     a_viewer_sees_all_of_a_site_and_changes_nothing,
     all_that_is_quarantined_is_read_page_by_page,
     there_is_no_site_of_another_tenant,
@@ -161,6 +164,31 @@ async fn an_operator_has_all_files_written_again(stack: Stack) {
     ada.send(&format!("{SITE}/rewrite"), &[("token", &token)]).await.expect(200, "Rewrite all files");
     eventually("the feed is there again", SOON, || async { feed() }).await;
     ada.open("/t/default/audit").await.expect(200, "site.regenerate").expect(200, "rewrite");
+}
+
+async fn files_whose_folder_was_deleted_are_written_again_by_themselves(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    make(&app).await;
+    put(&app, "a", "/a").await;
+    all_public(&app, &mut ada).await;
+    let files = |folder: &Path| {
+        let mut names: Vec<String> = Vec::new();
+        for locale in ["de", "fr"] {
+            let there = std::fs::read_dir(folder.join(locale)).into_iter().flatten().filter_map(Result::ok);
+            names.extend(there.map(|file| format!("{locale}/{}", file.file_name().display())));
+        }
+        names.sort();
+        names
+    };
+    let sites = std::fs::read_dir(app.folder().join("sites")).unwrap().filter_map(Result::ok).map(|site| site.path());
+    let folder = sites.into_iter().find(|site| site.join("de").exists()).expect("the site's folder");
+    let before = files(&folder);
+    assert!(before.iter().any(|name| name == "fr/feed.xml"), "{before:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    eventually("all files are there again", LONG, || async { (files(&folder) == before).then_some(()) }).await;
+    assert_eq!(app.log().matches("the folder of public files is gone").count(), 2, "once for each language");
+    all_public(&app, &mut ada).await.expect(200, "all public");
 }
 
 async fn a_viewer_sees_all_of_a_site_and_changes_nothing(stack: Stack) {

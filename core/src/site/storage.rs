@@ -158,6 +158,17 @@ impl Storage {
         Ok(())
     }
 
+    /// Those of some shelves that are not there. Of a bucket none are: it has no folders that could be deleted.
+    ///
+    /// It blocks, so it is called where that is allowed.
+    #[must_use]
+    pub fn missing(&self, shelves: Vec<Shelf>) -> Vec<Shelf> {
+        match &self.0 {
+            Kind::Folder(folder) => shelves.into_iter().filter(|shelf| folder.lacks(shelf)).collect(),
+            Kind::Bucket(_) => Vec::new(),
+        }
+    }
+
     /// Removes what processes that ended while they wrote had begun before a time. Answers with how many files that were: none of
     /// a bucket, in which nothing is begun that can be seen.
     ///

@@ -52,6 +52,7 @@ mod site_deaths;
 mod site_files;
 mod site_gone;
 mod site_holds;
+mod site_lost;
 mod site_marks;
 mod site_media;
 mod site_media_unnamed;
@@ -115,15 +116,16 @@ pub use self::{
     site_files::{FilePage, FileState, PUBLICATIONS_LOOKED_AT, SiteFile},
     site_gone::GoneFile,
     site_holds::{ConfirmedSite, Hold},
+    site_lost::LocalePlace,
     site_marks::Stale,
     site_media::{Looked, MediaFilter, MediaPage, Probe, probe_schedule},
     site_media_unnamed::UnnamedMedia,
     site_pages::{PagesChanged, PutPage},
     site_publications::{Clock, PublishedFile, SitePublication, Waited, announcement_retries},
     site_quarantine::{Quarantine, QuarantinePage},
+    sites::Regeneration,
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
     work::Work,
-    sites::Regeneration,
 };
 use self::{
     committer::Committer,

@@ -218,7 +218,8 @@ impl Store {
     }
 }
 
-async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+/// Marks all of a site as stale.
+pub(super) async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
     let marks = all_targets(tx, site).await?;
     mark(tx, site.id, &marks, now).await?;
     see_to_it(tx, site, now).await

@@ -4,6 +4,7 @@
 mod announce;
 mod index;
 mod latest;
+mod lost;
 mod part;
 mod shards;
 pub(crate) mod watch;

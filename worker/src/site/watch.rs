@@ -1,5 +1,5 @@
 //! What no change of a page brings about: a job for what is stale where none will run, the end of dead letters whose work another
-//! job has done, and the removal of files that no index has named for a while.
+//! job has done, files whose folder was deleted, and the removal of files that no index has named for a while.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use postrider_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{PublishError, Publisher};
+use super::{PublishError, Publisher, lost::LostFolders};
 use crate::pace::rest;
 
 const ROUND: Duration = Duration::from_secs(5);
@@ -32,6 +32,7 @@ const PUBLICATIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Looks after all sites until `stop`.
 pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: CancellationToken) {
     let mut unnamed = UnnamedMedia::default();
+    let mut lost = LostFolders::default();
     let mut swept: Option<Instant> = None;
     while rest(ROUND, &stop).await {
         if swept.is_none_or(|at| at.elapsed() > SWEEP) {
@@ -48,6 +49,9 @@ pub(crate) async fn run(publisher: Publisher, dispatcher: Dispatcher, stop: Canc
         }
         if let Err(error) = publisher.ring(&dispatcher).await {
             tracing::warn!(%error, "what time makes stale of sites could not be looked for; it is tried again");
+        }
+        if let Err(error) = lost.step(&publisher).await {
+            tracing::warn!(%error, "folders of public files that are gone could not be looked for; it is tried again");
         }
         if let Err(error) = publisher.remove_gone(UnixMs::now() - GONE_REST).await {
             tracing::warn!(%error, "files that no index names could not be removed; it is tried again");

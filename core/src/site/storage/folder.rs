@@ -78,6 +78,11 @@ impl Folder {
         }
     }
 
+    /// Whether it is known that there is no such shelf.
+    pub(super) fn lacks(&self, shelf: &Shelf) -> bool {
+        fs::metadata(self.of(shelf)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn of(&self, shelf: &Shelf) -> PathBuf {
         self.0.join(&shelf.0)
     }
