@@ -1,7 +1,5 @@
 //! A file that was made of a site, and is not public yet: the gate comes between.
 
-use std::io::Read as _;
-
 use super::{
     gate::{Fault, JudgedAlternates, judge_atom, judge_index, judge_json_feed, judge_news, judge_rss, judge_urlset},
     news::Publication,
@@ -27,8 +25,6 @@ pub struct Made {
 #[derive(Debug, Default)]
 pub struct Gate {
     alternates: JudgedAlternates,
-    /// One file, used again.
-    text: Vec<u8>,
 }
 
 impl Gate {
@@ -38,11 +34,7 @@ impl Gate {
     /// The first thing in it that must not be public.
     pub fn judge(&mut self, made: &Made, locale: &Locale, now: UnixMs) -> Result<(), Fault> {
         let whole = |what| Fault { what, at: String::new() };
-        self.text.clear();
-        self.text.reserve(usize::try_from(made.packed.bytes).unwrap_or(0));
-        let read = made.packed.reader().read_to_end(&mut self.text);
-        read.map_err(|error| whole(format!("it cannot be unpacked: {error}")))?;
-        let (file, base) = (self.text.as_slice(), &locale.base);
+        let (file, base) = (made.packed.reader(), &locale.base);
         let urls = match &made.target {
             Target::Shard(_) => judge_urlset(file, base, &mut self.alternates),
             Target::Index => judge_index(file, base),

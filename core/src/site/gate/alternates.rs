@@ -4,17 +4,20 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
+    io,
 };
 
-use super::elements::What;
+use super::{elements::What, window::Window};
 use crate::domain::site::{language::LanguageTag, permalink::Permalink, scan::is_certainly_canonical};
 
 const X_DEFAULT: &str = "x-default";
 const BEGINNING: &[u8] = b"<xhtml:link";
+/// Where the first one of a page ends sooner, it can be told from those of other pages.
+const FIRST_BYTES_MAX: usize = 8 << 10;
 
-/// Whether what stands there in a file is an alternate.
-pub(super) fn is_alternate(rest: &[u8]) -> bool {
-    rest.starts_with(BEGINNING)
+/// Whether what comes next in a file is an alternate.
+pub(super) fn is_alternate(file: &mut Window<'_>) -> io::Result<bool> {
+    Ok(file.ahead(BEGINNING.len())?.starts_with(BEGINNING))
 }
 
 /// Alternates of pages that were found good. They mean the same wherever they stand in whichever sitemap: they are whole
@@ -35,11 +38,11 @@ pub(super) struct Run {
 }
 
 impl JudgedAlternates {
-    /// Those which stand there up to the last one, where they are known.
-    pub(super) fn find(&self, rest: &[u8]) -> Option<&Run> {
-        let run = self.runs.get(first(rest))?;
-        let behind = rest.strip_prefix(&*run.text)?;
-        (!is_alternate(behind)).then_some(run)
+    /// Those which come next up to the last one, where they are known.
+    pub(super) fn find(&self, file: &mut Window<'_>) -> io::Result<Option<&Run>> {
+        let Some(run) = self.runs.get(first(file.ahead(FIRST_BYTES_MAX)?)) else { return Ok(None) };
+        let behind = file.ahead(run.text.len() + BEGINNING.len())?.strip_prefix(&*run.text);
+        Ok(behind.is_some_and(|behind| !behind.starts_with(BEGINNING)).then_some(run))
     }
 
     /// Keeps good ones. `hrefs` are the addresses of all languages, by hash.

@@ -1,5 +1,7 @@
 //! Atom feeds.
 
+use std::io;
+
 use super::{
     Fault,
     elements::{Format, Values, What, out_of_place, read, root_values, values},
@@ -16,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that a reader would refuse or misread.
-pub(crate) fn judge_atom(file: &[u8], base: &BaseUrl) -> Result<u32, Fault> {
+pub(crate) fn judge_atom(file: impl io::Read, base: &BaseUrl) -> Result<u32, Fault> {
     let (head, item) = (Head::default(), Read::default());
     let mut atom = Atom { items: Items::of(base), head, item, id: None, has_author: false };
     read(file, &mut atom)?;

@@ -1,7 +1,10 @@
 //! Walks through the elements of a produced file, and refuses what none of ours has: names that are bound anew, comments,
 //! entities, text between elements, characters that XML forbids. Namespaces are told by prefixes, which the root declares.
 
-use std::{borrow::Cow, io::BufRead as _};
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
 
 use quick_xml::{
     Reader,
@@ -11,7 +14,7 @@ use quick_xml::{
     },
 };
 
-use super::Fault;
+use super::{Fault, window::Window};
 
 /// An element's attributes.
 #[derive(Clone, Debug)]
@@ -31,22 +34,19 @@ pub(super) trait Format {
     fn open(&mut self, path: &str, values: Values<'_>) -> Result<(), What>;
     /// `text` is empty where the element has elements in it.
     fn close(&mut self, path: &str, text: &str) -> Result<(), What>;
-    /// How many of the bytes behind an element were judged before, and need not be read: whole elements within `parent`.
-    fn step_over(&mut self, _parent: &str, _file: &[u8], _at: usize) -> usize {
-        0
+    /// Steps over what follows an element and was judged before: whole elements within `parent`.
+    fn step_over(&mut self, _parent: &str, _file: &mut Window<'_>) -> io::Result<()> {
+        Ok(())
     }
     /// The address that is being read.
     fn at(&self) -> &str;
 }
 
 /// Reads the whole file.
-pub(super) fn read<F: Format>(file: &[u8], format: &mut F) -> Result<(), Fault> {
-    if file.len() as u64 > F::BYTES_MAX {
-        return Err(Fault { what: format!("it has more than {} bytes", F::BYTES_MAX), at: String::new() });
-    }
+pub(super) fn read<F: Format>(mut file: impl Read, format: &mut F) -> Result<(), Fault> {
     let mut walk =
         Walk { format, path: String::new(), parents: Vec::new(), text: String::new(), is_leaf: false, has_root: false };
-    walk.read(file).map_err(|what| Fault { what, at: format.at().to_owned() })
+    walk.read(&mut file).map_err(|what| Fault { what, at: format.at().to_owned() })
 }
 
 struct Walk<'a, F> {
@@ -61,20 +61,25 @@ struct Walk<'a, F> {
 }
 
 impl<F: Format> Walk<'_, F> {
-    fn read(&mut self, file: &[u8]) -> Result<(), What> {
-        let mut reader = Reader::from_reader(file);
+    fn read(&mut self, file: &mut dyn Read) -> Result<(), What> {
+        let mut reader = Reader::from_reader(Window::new(file));
+        let mut event = Vec::new();
         loop {
-            let event = reader.read_event();
-            match event.map_err(|error| format!("it is no well-formed XML: {error}"))? {
+            event.clear();
+            let read = reader.read_event_into(&mut event);
+            if reader.get_ref().seen_bytes() > F::BYTES_MAX {
+                return Err(format!("it has more than {} bytes", F::BYTES_MAX));
+            }
+            match read.map_err(unread)? {
                 Event::Start(start) => self.open(&start)?,
                 Event::Empty(start) => {
                     self.open(&start)?;
                     self.close()?;
-                    self.step_over(file, &mut reader);
+                    self.step_over(&mut reader)?;
                 }
                 Event::End(_) => {
                     self.close()?;
-                    self.step_over(file, &mut reader);
+                    self.step_over(&mut reader)?;
                 }
                 Event::Text(text) => self.text(&text)?,
                 Event::GeneralRef(reference) => self.entity(&reference)?,
@@ -100,10 +105,8 @@ impl<F: Format> Walk<'_, F> {
         }
     }
 
-    fn step_over(&mut self, file: &[u8], reader: &mut Reader<&[u8]>) {
-        let at = file.len() - reader.get_ref().len();
-        let bytes = self.format.step_over(&self.path, file, at);
-        reader.stream().consume(bytes);
+    fn step_over(&mut self, reader: &mut Reader<Window<'_>>) -> Result<(), What> {
+        self.format.step_over(&self.path, reader.get_mut()).map_err(|error| unread(error.into()))
     }
 
     fn open(&mut self, start: &BytesStart<'_>) -> Result<(), What> {
@@ -179,6 +182,13 @@ impl<F: Format> Walk<'_, F> {
         }
         self.text.clear();
         Ok(())
+    }
+}
+
+fn unread(error: quick_xml::Error) -> What {
+    match error {
+        quick_xml::Error::Io(error) => format!("it cannot be unpacked: {error}"),
+        error => format!("it is no well-formed XML: {error}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Indexes of sitemaps.
 
+use std::io;
+
 use super::{
     Fault,
     address::{Seen, judge_of_locale},
@@ -16,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that search engines would refuse or pass over.
-pub(crate) fn judge_index(file: &[u8], public: &BaseUrl) -> Result<u32, Fault> {
+pub(crate) fn judge_index(file: impl io::Read, public: &BaseUrl) -> Result<u32, Fault> {
     let mut index = Index { public, seen: Seen::default(), loc: None, lastmod: None, count: 0 };
     read(file, &mut index)?;
     match index.count {

@@ -1,5 +1,7 @@
 //! JSON feeds.
 
+use std::io::{self, Read as _};
+
 use serde::Deserialize;
 
 use super::{
@@ -76,12 +78,15 @@ struct Attachment {
 ///
 /// # Errors
 /// The first thing in it that a reader would refuse or misread.
-pub(crate) fn judge_json_feed(file: &[u8], base: &BaseUrl) -> Result<u32, Fault> {
+pub(crate) fn judge_json_feed(file: impl io::Read, base: &BaseUrl) -> Result<u32, Fault> {
     let whole = |what: String| Fault { what, at: String::new() };
-    if file.len() as u64 > FEED_BYTES_MAX {
+    let mut text = Vec::new();
+    let read = file.take(FEED_BYTES_MAX + 1).read_to_end(&mut text);
+    read.map_err(|error| whole(format!("it cannot be unpacked: {error}")))?;
+    if text.len() as u64 > FEED_BYTES_MAX {
         return Err(whole(format!("it has more than {FEED_BYTES_MAX} bytes")));
     }
-    let feed: Feed = serde_json::from_slice(file).map_err(|error| whole(format!("it is no JSON Feed: {error}")))?;
+    let feed: Feed = serde_json::from_slice(&text).map_err(|error| whole(format!("it is no JSON Feed: {error}")))?;
     let mut items = Items::of(base);
     for item in &feed.items {
         let judged = judge(&mut items, item, feed.language.as_deref());

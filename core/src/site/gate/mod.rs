@@ -13,6 +13,7 @@ mod times;
 mod urlset;
 #[cfg(test)]
 mod wild;
+mod window;
 
 pub(crate) use self::{
     alternates::JudgedAlternates, atom::judge_atom, index::judge_index, json_feed::judge_json_feed, news::judge_news,

@@ -1,5 +1,7 @@
 //! News sitemaps of a locale.
 
+use std::io;
+
 use super::{
     Fault,
     address::{Seen, judge_of_locale},
@@ -22,7 +24,12 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that the news index would refuse or pass over.
-pub(crate) fn judge_news(file: &[u8], base: &BaseUrl, publication: Publication<'_>, now: UnixMs) -> Result<u32, Fault> {
+pub(crate) fn judge_news(
+    file: impl io::Read,
+    base: &BaseUrl,
+    publication: Publication<'_>,
+    now: UnixMs,
+) -> Result<u32, Fault> {
     let (seen, article) = (Seen::default(), Article::default());
     let mut news = News { base, publication, now, seen, article, last: None, count: 0 };
     read(file, &mut news)?;

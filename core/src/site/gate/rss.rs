@@ -1,5 +1,7 @@
 //! RSS feeds.
 
+use std::io;
+
 use super::{
     Fault,
     elements::{Format, Value, Values, What, out_of_place, read, root_values, values},
@@ -15,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that a reader would refuse or misread.
-pub(crate) fn judge_rss(file: &[u8], base: &BaseUrl) -> Result<u32, Fault> {
+pub(crate) fn judge_rss(file: impl io::Read, base: &BaseUrl) -> Result<u32, Fault> {
     let mut rss = Rss { items: Items::of(base), head: Head::default(), item: Read::default(), is_whole: false };
     read(file, &mut rss)?;
     match rss.is_whole {

@@ -1,11 +1,14 @@
 //! Sitemaps of a locale: addresses in their canonical form, each named by its own alternates, and none twice.
 
+use std::io::{self, BufRead as _, Read};
+
 use super::{
     Fault,
     address::{Seen, judge_absolute, judge_of_locale},
     alternates::{JudgedAlternates, Languages, is_alternate},
     elements::{Format, Values, What, out_of_place, read, root_values, values},
     times::rfc_3339_of,
+    window::Window,
 };
 use crate::{
     domain::site::permalink::BaseUrl,
@@ -17,7 +20,7 @@ use crate::{
 ///
 /// # Errors
 /// The first thing in it that search engines would refuse or pass over.
-pub(crate) fn judge_urlset(file: &[u8], base: &BaseUrl, judged: &mut JudgedAlternates) -> Result<u32, Fault> {
+pub(crate) fn judge_urlset(file: impl Read, base: &BaseUrl, judged: &mut JudgedAlternates) -> Result<u32, Fault> {
     let languages = Languages::default();
     let mut urlset = Urlset { base, seen: Seen::default(), judged, languages, url: Url::default(), urls: 0 };
     read(file, &mut urlset)?;
@@ -53,8 +56,8 @@ struct Url {
 enum Reading {
     #[default]
     Ahead,
-    /// They begin there in the file.
-    Since(usize),
+    /// The file is held since their beginning.
+    Now,
     Done,
 }
 
@@ -110,23 +113,29 @@ impl Format for Urlset<'_> {
         }
     }
 
-    fn step_over(&mut self, parent: &str, file: &[u8], at: usize) -> usize {
-        match (parent, &self.url.alternates, is_alternate(&file[at..])) {
-            ("urlset/url", Reading::Ahead, true) => match self.judged.find(&file[at..]) {
+    fn step_over(&mut self, parent: &str, file: &mut Window<'_>) -> io::Result<()> {
+        if parent != "urlset/url" {
+            return Ok(());
+        }
+        match (&self.url.alternates, is_alternate(file)?) {
+            (Reading::Ahead, true) => match self.judged.find(file)? {
                 Some(known) => {
                     self.url.alternates = Reading::Done;
                     self.url.names_itself = known.names(self.judged.hash(&self.url.loc));
-                    return known.bytes();
+                    file.consume(known.bytes());
                 }
-                None => self.url.alternates = Reading::Since(at),
+                None => {
+                    self.url.alternates = Reading::Now;
+                    file.hold();
+                }
             },
-            ("urlset/url", Reading::Since(from), false) => {
-                self.judged.push(&file[*from..at], &self.url.hrefs);
+            (Reading::Now, false) => {
                 self.url.alternates = Reading::Done;
+                self.judged.push(file.let_go(), &self.url.hrefs);
             }
             _ => {}
         }
-        0
+        Ok(())
     }
 
     fn at(&self) -> &str {
@@ -160,7 +169,7 @@ impl Urlset<'_> {
         if self.url.loc.is_empty() {
             return Err("an entry does not begin with its address".to_owned());
         }
-        if !matches!(self.url.alternates, Reading::Since(_)) {
+        if self.url.alternates != Reading::Now {
             return Err("its alternates do not follow each other".to_owned());
         }
         let [Some(rel), Some(tag), Some(href)] = values(attributes, ["rel", "hreflang", "href"])? else {
@@ -349,6 +358,6 @@ mod tests {
         let cut = judge_urlset(HEAD.as_bytes(), &base, &mut JudgedAlternates::default()).unwrap_err();
         assert!(cut.what.contains("ends before"), "{cut}");
         let latin = [HEAD.as_bytes(), b"<url><loc>https://a.example/\xe9"].concat();
-        assert!(judge_urlset(&latin, &base, &mut JudgedAlternates::default()).is_err());
+        assert!(judge_urlset(latin.as_slice(), &base, &mut JudgedAlternates::default()).is_err());
     }
 }
