@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use postrider_core::domain::{
     egress::{EgressPolicy, EndpointUrl},
+    email::EmailAddress,
     site::{
-        alert::{AlertSettings, EMAILS_MAX, EmailAddress},
+        alert::{AlertSettings, EMAILS_MAX},
         indexnow::{ENDPOINT, IndexNow, IndexNowKey},
         language::LanguageTag,
         permalink::BaseUrl,

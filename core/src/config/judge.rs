@@ -1,7 +1,7 @@
 //! Whether settings are within their bounds and go together.
 
 use super::{Settings, SettingsError, refusal};
-use crate::domain::site::alert::EmailAddress;
+use crate::domain::email::EmailAddress;
 
 /// What `log` may say of how much, from nothing on.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod dead_letter;
 pub mod egress;
+pub mod email;
 pub mod endpoint;
 pub mod endpoint_settings;
 pub mod event;

@@ -16,10 +16,11 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
+    email::EmailAddress,
     id::Identified,
     lane::LaneName,
     site::{
-        alert::{Cause, Condition, EmailAddress, FAILURES, FAILURES_TO_READ},
+        alert::{Cause, Condition, FAILURES, FAILURES_TO_READ},
         settings::Site,
     },
 };

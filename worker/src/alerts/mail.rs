@@ -6,7 +6,7 @@ use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor, address::AddressError,
     message::header::ContentType,
 };
-use postrider_core::domain::site::alert::EmailAddress;
+use postrider_core::domain::email::EmailAddress;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
