@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod first_start;
 mod http;
+mod import;
 mod linger;
 mod listen;
 mod logs;

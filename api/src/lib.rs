@@ -18,6 +18,7 @@ mod jobs;
 mod json;
 mod lanes;
 mod metrics;
+mod ndjson;
 mod openapi;
 mod operations;
 mod own_object;
