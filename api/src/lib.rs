@@ -28,6 +28,7 @@ mod portal_link;
 mod problem;
 mod public_files;
 mod publish;
+mod recipients;
 mod retries;
 mod site_alerts;
 mod site_files;
@@ -43,6 +44,9 @@ mod sites;
 mod state;
 mod tenants;
 mod tokens;
+mod topic_import;
+mod topic_subscriptions;
+mod topics;
 mod trace;
 mod wire;
 

@@ -100,6 +100,7 @@ impl Lines {
                 self.line += 1;
                 let mut line = self.kept.split_to(searched + at + 1);
                 line.truncate(searched + at);
+                too_long |= line.len() > self.bytes_max;
                 return Ok(Some(if too_long { Err(TooLong(self.bytes_max)) } else { Ok(line) }));
             }
             searched = self.kept.len();

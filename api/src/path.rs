@@ -1,10 +1,12 @@
-//! Ids in paths. A text that is no id of the noun names nothing, so it is 404 like an unknown id.
+//! Ids and keys in paths. A text that is no id of the noun names nothing, so it is 404 like an unknown id.
+
+use std::{fmt::Display, str::FromStr};
 
 use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use postrider_core::domain::{Id, id::Identified};
+use postrider_core::domain::{Id, id::Identified, recipient::RecipientKey};
 
 use crate::problem::{Code, Problem};
 
@@ -15,6 +17,41 @@ pub(crate) struct Ref<T>(pub(crate) Id<T>);
 /// The text in a path, for ids that publishers choose.
 #[derive(Debug)]
 pub(crate) struct TextRef(pub(crate) String);
+
+/// The key in a path, which its owner has chosen; a text that can be none is refused by what it should be.
+#[derive(Debug)]
+pub(crate) struct Key<T>(pub(crate) T);
+
+/// The key of somebody at a place that another key names.
+#[derive(Debug)]
+pub(crate) struct RecipientAt<T>(pub(crate) T, pub(crate) RecipientKey);
+
+impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for Key<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let TextRef(text) = TextRef::from_request_parts(parts, state).await?;
+        parsed("key", &text).map(Self)
+    }
+}
+
+impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for RecipientAt<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((key, recipient)) = path.map_err(|_| not_understood())?;
+        Ok(Self(parsed("key", &key)?, parsed("recipient", &recipient)?))
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error| Problem::of_parameter(Code::BadParameter, name, error))
+}
+
+fn not_understood() -> Problem {
+    Problem::new(Code::NotFound, "the path is not understood")
+}
 
 impl<T: Identified, S: Send + Sync> FromRequestParts<S> for Ref<T> {
     type Rejection = Problem;
@@ -30,6 +67,6 @@ impl<S: Send + Sync> FromRequestParts<S> for TextRef {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(text)| Self(text)).map_err(|_| Problem::new(Code::NotFound, "the path is not understood"))
+        path.map(|Path(text)| Self(text)).map_err(|_| not_understood())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Stack};
 
 /// Every call of the HTTP contract.
-const CALLS: [&str; 57] = [
+const CALLS: [&str; 72] = [
     "post /v1/tenants",
     "get /v1/tenants",
     "post /v1/tokens",
@@ -61,6 +61,21 @@ const CALLS: [&str; 57] = [
     "delete /v1/sites/{site}/pages/{key}/translations/{locale}",
     "post /v1/sites/{site}/pages/batch",
     "post /v1/sites/{site}/pages/import",
+    "put /v1/recipients/{key}",
+    "get /v1/recipients/{key}",
+    "delete /v1/recipients/{key}",
+    "get /v1/recipients",
+    "post /v1/recipients/batch",
+    "get /v1/recipients/{key}/topics",
+    "put /v1/topics/{key}",
+    "get /v1/topics/{key}",
+    "delete /v1/topics/{key}",
+    "get /v1/topics",
+    "put /v1/topics/{key}/subscriptions/{recipient}",
+    "delete /v1/topics/{key}/subscriptions/{recipient}",
+    "get /v1/topics/{key}/subscriptions",
+    "post /v1/topics/{key}/subscriptions/batch",
+    "post /v1/topics/{key}/subscriptions/import",
     "get /healthz",
     "get /readyz",
     "get /metrics",

@@ -37,6 +37,7 @@ mod pool;
 mod portal;
 mod publish;
 mod reach;
+mod recipients;
 mod recover;
 mod replays;
 mod retention;
@@ -65,6 +66,8 @@ mod sql;
 mod stats;
 mod tenants;
 mod tokens;
+mod topic_subscriptions;
+mod topics;
 mod users;
 mod value;
 mod work;
@@ -105,6 +108,7 @@ pub use self::{
     page::{Listed, Page},
     portal::NoPortal,
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
+    recipients::{PutRecipient, RecipientPage},
     replays::NoReplay,
     retention::{Removed, RetentionAges},
     scratch::Scratch,
@@ -125,6 +129,7 @@ pub use self::{
     site_quarantine::{Quarantine, QuarantinePage},
     sites::Regeneration,
     stats::{DURATION_BOUNDS_MS, Tally, WAIT_BOUNDS_MS},
+    topic_subscriptions::{Subscriber, SubscriptionChanges, SubscriptionsChanged},
     work::Work,
 };
 use self::{

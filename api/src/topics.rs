@@ -1,0 +1,117 @@
+//! `/v1/topics`: what people subscribe to.
+
+use axum::{
+    Json as Answer,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use postrider_core::domain::{
+    Id, UnixMs,
+    line::judge_line,
+    topic::{Topic, TopicKey},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    auth::{Caller, Needs, Publish, ReadPublished},
+    json::OptionalJson,
+    page::{Listing, Paging, Params, write_keys_cursor},
+    path::Key,
+    problem::{Code, Problem},
+    state::ApiState,
+    topic_import, topic_subscriptions,
+    wire::{Time, created},
+};
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(put, get, delete))
+        .merge(topic_subscriptions::router())
+        .merge(topic_import::router())
+}
+
+/// What a topic is called.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TopicRequest {
+    /// For people; absent: as its key.
+    name: Option<String>,
+}
+
+/// Something that people subscribe to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Topic)]
+pub(crate) struct TopicJson {
+    #[schema(value_type = String)]
+    id: Id<Topic>,
+    key: String,
+    name: String,
+    subscribers: u64,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl From<Topic> for TopicJson {
+    fn from(topic: Topic) -> Self {
+        let Topic { id, key, name, subscribers, created_at, updated_at } = topic;
+        let (created_at, updated_at) = (Time(created_at), Time(updated_at));
+        Self { id, key: key.to_string(), name, subscribers, created_at, updated_at }
+    }
+}
+
+pub(crate) fn missing() -> Problem {
+    Problem::not_found("topic")
+}
+
+/// The caller's topic of this key.
+///
+/// # Errors
+/// 404 where there is none.
+pub(crate) async fn find<N: Needs>(caller: &Caller<N>, key: &TopicKey) -> Result<Topic, Problem> {
+    caller.scope().topic(key).await?.ok_or_else(missing)
+}
+
+/// Names a topic, or makes it. Its subscriptions stay.
+#[utoipa::path(put, path = "/v1/topics/{key}", tag = "topics", params(("key" = String, Path)), request_body = TopicRequest,
+    responses((status = 200, body = TopicJson), (status = 201, body = TopicJson)))]
+async fn put(
+    caller: Caller<Publish>,
+    Key(key): Key<TopicKey>,
+    OptionalJson(request): OptionalJson<TopicRequest>,
+) -> Result<Response, Problem> {
+    let name = request.name.unwrap_or_else(|| key.to_string());
+    judge_line(&name).map_err(|fault| Problem::at(Code::InvalidBody, "/name", format_args!("a name {fault}")))?;
+    let (topic, is_new) = caller.scope().put_topic(&key, &name, UnixMs::now()).await?;
+    let answer = TopicJson::from(topic);
+    Ok(if is_new { created(answer) } else { Answer(answer).into_response() })
+}
+
+/// Shows a topic.
+#[utoipa::path(get, path = "/v1/topics/{key}", tag = "topics", params(("key" = String, Path)),
+    responses((status = 200, body = TopicJson)))]
+async fn get(caller: Caller<ReadPublished>, Key(key): Key<TopicKey>) -> Result<Answer<TopicJson>, Problem> {
+    Ok(Answer(find(&caller, &key).await?.into()))
+}
+
+/// Removes a topic with its subscriptions. Who subscribed to it stays known.
+#[utoipa::path(delete, path = "/v1/topics/{key}", tag = "topics", params(("key" = String, Path)),
+    responses((status = 204)))]
+async fn delete(caller: Caller<Publish>, Key(key): Key<TopicKey>) -> Result<StatusCode, Problem> {
+    let topic = find(&caller, &key).await?;
+    caller.scope().delete_topic(&topic).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists topics by key.
+#[utoipa::path(get, path = "/v1/topics", tag = "topics", params(Paging),
+    responses((status = 200, body = Listing<TopicJson>)))]
+async fn list(caller: Caller<ReadPublished>, params: Params) -> Result<Answer<Listing<TopicJson>>, Problem> {
+    let (after, limit) = params.keys_page::<1>()?;
+    let after = after.as_ref().map(|[key]| key.as_str());
+    let (found, next) = caller.scope().topics(after, limit).await?;
+    let next_cursor = next.map(|key| write_keys_cursor([key.as_str()]));
+    Ok(Answer(Listing { data: found.into_iter().map(TopicJson::from).collect(), next_cursor }))
+}
