@@ -23,6 +23,7 @@ mod send;
 mod serve;
 mod site;
 mod token;
+mod topic;
 mod traces;
 mod user;
 
@@ -84,6 +85,8 @@ enum Command {
     Seed(seed::SeedArgs),
     /// Check the addresses of a site's pages before its redirect rules go into service.
     Site(site::SiteArgs),
+    /// Subscribe people to topics, from files.
+    Topic(topic::TopicArgs),
     /// Print a commented template of every setting, ready to be saved as postrider.toml.
     Config,
 }
@@ -118,6 +121,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bench(args) => block_on(bench::run(settings()?, args)),
         Command::Seed(args) => block_on(seed::run(settings()?, args)),
         Command::Site(args) => block_on(site::run(args)),
+        Command::Topic(args) => block_on(topic::run(args)),
         Command::Config => logs::say(&Settings::template()),
     }
 }

@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{App, Stack};
+use crate::harness::{App, Stack, bad, good};
 
-on_both_stacks!(many_subscriptions_are_imported_a_line_each);
+on_both_stacks!(many_subscriptions_are_imported_a_line_each, an_import_from_a_file_says_what_it_did_not_take);
 
 const LINES: usize = 20_000;
 
@@ -39,4 +39,38 @@ async fn many_subscriptions_are_imported_a_line_each(stack: Stack) {
     app.client.call(Method::PUT, "/v1/topics/t").json(&json!({})).send().await.expect(201);
     let wrong = app.client.post(path).body("text/plain", "{}").send().await;
     wrong.expect_problem(415, "unsupported_media_type");
+}
+
+async fn an_import_from_a_file_says_what_it_did_not_take(stack: Stack) {
+    let app = App::start(stack).await;
+    let folder = tempfile::tempdir().unwrap();
+    let import = |topic: &str, bytes: &str| {
+        let file = folder.path().join("followers");
+        std::fs::write(&file, bytes).unwrap();
+        app.shell(&["topic", "import", topic, file.to_str().unwrap()])
+    };
+    let told = |output: std::process::Output| String::from_utf8(output.stdout.clone()).unwrap() + &bad(output);
+    assert!(told(import("posts/anna", r#"{"recipient": "u1"}"#)).contains("there is no such topic"));
+    app.client.call(Method::PUT, "/v1/topics/posts%2Fanna").json(&json!({})).send().await.expect(201);
+    let too_long = format!(r#"{{"recipient": "{}"}}"#, "x".repeat(5_000));
+    let lines = [
+        "\u{feff}{\"recipient\": \"u1\"}",
+        &too_long,
+        "{",
+        r#"{"recipient": "u2", "gone": true}"#,
+        r#"{"recipient": "u3"}"#,
+    ];
+    let text = told(import("posts/anna", &lines.join("\r\n")));
+    for words in [
+        "Lines: 5. Subscribed: 2. Unsubscribed: 0. New recipients: 2. Refused lines: 3. The topic has 2 subscribers.",
+        "line 2 is no subscription: it has more than 4096 bytes",
+        "line 3 is no subscription: column ",
+        "line 4 is no subscription: gone: ",
+        "lines that were refused: 3. All others are stored",
+    ] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+    assert!(told(import("posts/anna", "\n\n")).contains("has no subscription, so nothing was changed"));
+    let text = good(import("posts/anna", r#"{"recipient": "u3", "removed": true}"#));
+    assert!(text.contains("Unsubscribed: 1.") && text.contains("has 1 subscribers"), "{text}");
 }
