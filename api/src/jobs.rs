@@ -334,11 +334,7 @@ async fn run_now(caller: Caller<Operate>, Ref(id): Ref<Job>, _: OptionalJson<Not
     let Some(due) = caller.scope().run_job_now(id, now).await? else {
         return Err(finished(&caller, id).await);
     };
-    caller.api.dispatcher().offer(std::slice::from_ref(&due));
-    // The queue leaves a ticket that it holds as it is, so a delayed one is told apart.
-    if let Err(error) = caller.api.queue().run_now(&due.lane, id).await {
-        tracing::warn!(%error, "a job that was to run now waits for the sweep");
-    }
+    caller.api.dispatcher().run_now(&due).await;
     Ok(crate::wire::accepted(whole(&caller, id).await?))
 }
 

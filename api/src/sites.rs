@@ -8,7 +8,7 @@ use postrider_core::{
         Id, UnixMs,
         site::settings::{Site, SiteSettings, SiteSlug},
     },
-    store::{Clock, Regeneration, Waited},
+    store::{Clock, Waited},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -248,12 +248,6 @@ async fn regenerate(
 ) -> Result<Response, Problem> {
     let site = find(&caller, &slug).await?;
     let asked = caller.scope().regenerate_site(&site, how.rewrite, UnixMs::now()).await?;
-    caller.api.dispatcher().offer(asked.job().map_or(&[], std::slice::from_ref));
-    // The queue leaves a ticket that it holds as it is, so a delayed one is told apart.
-    if let Regeneration::Hastened(job) = &asked
-        && let Err(error) = caller.api.queue().run_now(&job.lane, job.id).await
-    {
-        tracing::warn!(%error, "a regeneration that was to run now waits for the sweep");
-    }
+    caller.api.dispatcher().regenerate(&asked).await;
     Ok(accepted(Regenerating { job_id: asked.job().map(|job| job.id.to_string()) }))
 }

@@ -19,7 +19,7 @@ use crate::{
         lane::{LaneKey, LaneSettings},
     },
     queue::{Epoch, Offered, Queue, QueueError, Ticket, WINDOW},
-    store::{DueJob, Store, StoreError},
+    store::{DueJob, Regeneration, Store, StoreError},
 };
 
 /// Jobs due later than this wait in SQL, and the sweep offers them in time.
@@ -107,6 +107,24 @@ impl Dispatcher {
             if self.waiting.try_send(job.clone()).is_err() {
                 return self.sweep.notify_one();
             }
+        }
+    }
+
+    /// Has a job run now that was to run later. The queue leaves a ticket that it holds as it is, so it is told of it; where it does
+    /// not answer, the job waits for the sweep.
+    pub async fn run_now(&self, job: &DueJob) {
+        self.offer(std::slice::from_ref(job));
+        if let Err(error) = self.queue.run_now(&job.lane, job.id).await {
+            tracing::warn!(%error, job = %job.id, "a job that was to run now waits for the sweep");
+        }
+    }
+
+    /// Has a site made again that somebody has asked for.
+    pub async fn regenerate(&self, asked: &Regeneration) {
+        match asked {
+            Regeneration::Made(job) => self.offer(std::slice::from_ref(job)),
+            Regeneration::Hastened(job) => self.run_now(job).await,
+            Regeneration::Waits => {}
         }
     }
 

@@ -229,11 +229,7 @@ async fn run_now(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed
     let Some(due) = visit.scope().run_job_now(detail.job.id, visit.now).await? else {
         return Err(ended(&visit, &id).await);
     };
-    visit.dashboard.dispatcher.offer(std::slice::from_ref(&due));
-    // The queue leaves a ticket that it holds as it is, so a delayed one is told apart.
-    if let Err(error) = visit.dashboard.queue.run_now(&due.lane, due.id).await {
-        tracing::warn!(%error, "a job that was to run now waits for the sweep");
-    }
+    visit.dashboard.dispatcher.run_now(&due).await;
     Ok(back(&visit, detail.job.id))
 }
 

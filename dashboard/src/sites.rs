@@ -12,10 +12,7 @@ use postrider_core::{
         Id, UnixMs,
         site::{alert::Cause, media::MediaState, settings::Site},
     },
-    store::{
-        Clock, Hold, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, Regeneration, SiteAlert,
-        SitePublication,
-    },
+    store::{Clock, Hold, MediaFilter, MediaPage, Page, PublishedFile, QuarantinePage, SiteAlert, SitePublication},
 };
 
 use crate::{
@@ -323,12 +320,6 @@ async fn rewrite(Path((_, slug)): Path<(String, String)>, Deed { visit, .. }: De
 async fn make_again(visit: &Visit, slug: &str, rewrite: bool) -> Shown {
     let site = find(visit, slug).await?;
     let asked = visit.scope().regenerate_site(&site, rewrite, visit.now).await?;
-    visit.dashboard.dispatcher.offer(asked.job().map_or(&[], std::slice::from_ref));
-    // The queue leaves a ticket that it holds as it is, so a delayed one is told apart.
-    if let Regeneration::Hastened(job) = &asked
-        && let Err(error) = visit.dashboard.queue.run_now(&job.lane, job.id).await
-    {
-        tracing::warn!(%error, "a regeneration that was to run now waits for the sweep");
-    }
+    visit.dashboard.dispatcher.regenerate(&asked).await;
     Ok(Redirect::to(&format!("{}/sites/{}", base(&visit.tenant), site.slug)).into_response())
 }
