@@ -82,27 +82,26 @@ async fn confirm(Path((_, slug)): Path<(String, String)>, Deed { visit, fields }
 
 fn changed(shown: &str, holds: &[Hold]) -> Refusal {
     let was = match shown.split(' ').collect::<Vec<_>>()[..] {
-        [sitemaps, urls, _] => sum(sitemaps, urls),
-        _ => "no sitemap that is held".to_owned(),
+        [count, urls, _] => format!("{count} held {}, with {urls} addresses in all", sitemaps(count)),
+        _ => "no held sitemap".to_owned(),
     };
     Refusal::Conflict(match holds.len() {
         0 => format!(
             "The page showed {was}, and nothing is held any more: it was confirmed already, by a first sending of the same form \
             or by somebody else, or its pages were handed in again."
         ),
-        sitemaps => format!(
-            "The page showed {was}; by now something else is held, {}: {}. Open the site again, look at what is held, and confirm \
-            that.",
-            sum(&sitemaps.to_string(), &Hold::urls_after_of(holds).to_string()),
+        count => format!(
+            "The page showed {was}; by now there is something else, {count} {} with {} addresses in all: {}. Open the site again, \
+            look at what is held, and confirm that.",
+            sitemaps(&count.to_string()),
+            Hold::urls_after_of(holds),
             named(holds)
         ),
     })
 }
 
-fn sum(sitemaps: &str, urls: &str) -> String {
-    let sitemaps =
-        if sitemaps == "1" { "1 sitemap that is".to_owned() } else { format!("{sitemaps} sitemaps that are") };
-    format!("{sitemaps} held, with {urls} addresses in all")
+fn sitemaps(count: &str) -> &'static str {
+    if count == "1" { "sitemap" } else { "sitemaps" }
 }
 
 /// The first of them.
