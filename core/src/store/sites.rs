@@ -172,6 +172,10 @@ impl Scope<'_> {
     /// When the database does not answer.
     pub async fn regenerate_site(&self, site: &Site, rewrite: bool, now: UnixMs) -> Result<Regeneration, StoreError> {
         let mut tx = self.store.pool.begin().await?;
+        // A job that was cancelled, or died before it began, sees to nothing.
+        let forget = sql("UPDATE sites SET job_id = NULL").and(" WHERE id = ", site.id);
+        let ended = " AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = sites.job_id AND jobs.state = 'pending')";
+        tx.execute(forget.then(ended)).await?;
         if rewrite {
             let forget =
                 sql("UPDATE site_files SET").and(" hash = ", Vec::<u8>::new()).and(" WHERE site_id = ", site.id);

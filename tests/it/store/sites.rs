@@ -23,6 +23,7 @@ on_both_stacks!(
     a_file_that_is_about_to_be_made_again_is_not_removed,
     files_that_went_first_are_removed_first,
     several_sitemaps_of_one_month_make_their_index_stale,
+    a_site_whose_job_was_cancelled_is_made_again_when_somebody_asks,
     a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer,
     a_message_that_was_taken_is_nobody_elses_for_a_minute_however_long_it_was_due,
 );
@@ -106,6 +107,19 @@ async fn several_sitemaps_of_one_month_make_their_index_stale(stack: Stack) {
     let part = SitePart { changed, cleared: stale, held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     assert_eq!(at.store.site_stale_count(site.id).await.unwrap(), 1, "the index alone");
+}
+
+async fn a_site_whose_job_was_cancelled_is_made_again_when_somebody_asks(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let site = site(&at).await;
+    let scope = at.store.tenant(at.tenant.id);
+    let ask = async || scope.regenerate_site(&site, false, at.now).await.unwrap();
+    let Regeneration::Made(first) = ask().await else { panic!("none waited") };
+    assert_eq!(ask().await, Regeneration::Waits);
+    assert!(scope.cancel_job(first.id, at.now).await.unwrap());
+    let Regeneration::Made(second) = ask().await else { panic!("none waits any more") };
+    assert_ne!(first.id, second.id);
+    assert_eq!(ask().await, Regeneration::Waits);
 }
 
 async fn a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer(stack: Stack) {
