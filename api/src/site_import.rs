@@ -40,7 +40,7 @@ pub(crate) struct Imported {
     lines: u64,
     /// Pages that are not as they were.
     changed: u64,
-    /// Of these, those that are gone, since their lines said so.
+    /// Pages that are gone since their lines said so, be it that they were published or quarantined.
     removed: u64,
     #[serde(flatten)]
     refusals: Refusals,

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: ImportArgs) -> anyhow::Result<()> {
 fn told(imported: &Value) -> String {
     let count = |name: &str| count(imported, name);
     let mut lines = vec![format!(
-        "Pages: {}. Changed: {}, of which removed: {}. Refused lines: {}. Quarantined translations: {}.",
+        "Pages: {}. Changed: {}. Removed: {}. Refused lines: {}. Quarantined translations: {}.",
         count("lines"),
         count("changed"),
         count("removed"),

@@ -10,6 +10,7 @@ on_both_stacks!(
     a_page_without_translations_is_refused_and_removes_nothing,
     a_key_that_no_page_has_is_refused_by_name,
     a_batch_and_an_import_remove_pages_that_they_call_removed,
+    an_import_counts_what_was_to_be_removed_and_was_there,
     a_page_of_which_nothing_is_published_can_be_removed,
 );
 
@@ -114,6 +115,30 @@ async fn a_batch_and_an_import_remove_pages_that_they_call_removed(stack: Stack)
     assert_eq!((has("c").await, has("e").await, has("f").await, has("g").await), (false, false, true, true));
     let unsaid = batch(json!([{ "key": "f", "removed": null }])).await.expect_problem(422, "invalid_body");
     assert_eq!(unsaid.string("/errors/0/pointer"), "/pages/0/translations");
+}
+
+async fn an_import_counts_what_was_to_be_removed_and_was_there(stack: Stack) {
+    let app = App::start(stack).await;
+    make(&app).await;
+    let import = |pages: Vec<Value>| {
+        let lines = pages.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+        app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", lines).send()
+    };
+    let (good, removed) = (
+        |key: &str| json!({ "key": key, "translations": { "de": one(None) } }),
+        |key: &str| json!({ "key": key, "removed": true }),
+    );
+    let bad = |key: &str| {
+        let bad = json!({ "url": "/%25C3%25A9", "title": "T", "published_at": "2026-11-01" });
+        json!({ "key": key, "translations": { "de": bad } })
+    };
+    import(vec![good("a"), good("b"), bad("c")]).await.expect(202);
+    // Of the first nothing is public any more, and nobody has asked for that.
+    let done = import(vec![bad("a"), removed("b"), removed("c"), removed("d")]).await.expect(202);
+    let told = ["changed", "removed", "quarantined"].map(|name| done.body[name].clone());
+    assert_eq!(told, [json!(2), json!(2), json!(1)], "{}", done.text);
+    let again = import(vec![removed("a"), removed("b"), removed("c")]).await.expect(202);
+    assert_eq!(again.body["removed"], 1, "{}", again.text);
 }
 
 async fn a_page_of_which_nothing_is_published_can_be_removed(stack: Stack) {

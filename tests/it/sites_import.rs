@@ -35,7 +35,7 @@ async fn an_import_says_what_it_did_not_take(stack: Stack) {
     let lines = [&format!("\u{feff}{}", page("a", Some("sport"))), &too_long, "{", &page("b", None)].join("\r\n");
     let text = told(import("mixed", lines.as_bytes()));
     for words in [
-        "Pages: 4. Changed: 2, of which removed: 0. Refused lines: 2.",
+        "Pages: 4. Changed: 2. Removed: 0. Refused lines: 2.",
         "line 2 is no page: it has more than 4194304 bytes",
         "line 3 is no page: column ",
         "do not have, so they have no feeds: sport.",
@@ -58,11 +58,11 @@ async fn an_import_says_what_it_did_not_take(stack: Stack) {
     assert!(told(import("wide", &[0xff, 0xfe, b'{', 0])).contains("write it as UTF-8"));
     assert!(told(app.shell(&["site", "import", "news", folder.path().to_str().unwrap()])).contains("is a folder"));
     let text = good(import("good", page("c", None).as_bytes()));
-    assert!(text.contains("Changed: 1, of which removed: 0. Refused lines: 0.") && !text.contains("feeds"), "{text}");
+    assert!(text.contains("Changed: 1. Removed: 0. Refused lines: 0.") && !text.contains("feeds"), "{text}");
     // A page that is not there is none to remove.
     let gone = ["a", "c", "nowhere"].map(|key| json!({ "key": key, "removed": true }).to_string());
     let text = good(import("gone", [gone.join("\n"), page("e", None)].join("\n").as_bytes()));
-    assert!(text.contains("Pages: 4. Changed: 3, of which removed: 2."), "{text}");
+    assert!(text.contains("Pages: 4. Changed: 3. Removed: 2."), "{text}");
 
     let packed = app.client.post("/v1/sites/news/pages/import").body("application/x-ndjson", page("d", None));
     packed.header("content-encoding", "gzip").send().await.expect_problem(415, "unsupported_media_type");

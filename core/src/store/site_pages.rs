@@ -29,6 +29,11 @@ impl PutPage {
     pub const fn removal(key: PageKey) -> Self {
         Self { page: Page { key, translations: Vec::new() }, quarantined: Vec::new() }
     }
+
+    /// Whether somebody asks for its removal, other than of a page of which nothing can be published.
+    const fn is_removal(&self) -> bool {
+        self.page.translations.is_empty() && self.quarantined.is_empty()
+    }
 }
 
 /// What came of a change.
@@ -36,7 +41,7 @@ impl PutPage {
 pub struct PagesChanged {
     /// Pages that are not as they were.
     pub changed: usize,
-    /// Of these, those that are gone.
+    /// Pages that were to be removed and were there, published or quarantined.
     pub removed: usize,
     /// The job that publishes them, where none waited; to be offered.
     pub job: Option<DueJob>,
@@ -101,11 +106,15 @@ impl Scope<'_> {
         let pages: BTreeMap<&str, &PutPage> = pages.iter().map(|put| (put.page.key.as_str(), put)).collect();
         let keys: Vec<&str> = pages.keys().copied().collect();
         let mut change = Change { are_old, ..Change::begin(self, site, &keys, now).await? };
+        let removals = pages.values().filter(|put| put.is_removal()).map(|put| put.page.key.as_str());
+        let (published, others): (Vec<&str>, Vec<&str>) = removals.partition(|key| change.before.contains_key(*key));
         for put in pages.values() {
             change.put(&put.page);
         }
-        change.quarantine(&keys, pages.values().flat_map(|put| quarantine_rows(site, put, now)).collect()).await?;
-        change.end().await
+        let rows = pages.values().flat_map(|put| quarantine_rows(site, put, now)).collect();
+        let quarantined = change.quarantine(&keys, rows).await?;
+        let removed = published.len() + others.into_iter().filter(|key| quarantined.contains(*key)).count();
+        Ok(PagesChanged { removed, ..change.end().await? })
     }
 
     /// Removes a page; `None` where there is none, published or quarantined.
@@ -121,8 +130,9 @@ impl Scope<'_> {
         let keys = [key.as_str()];
         let mut change = Change::begin(self, site, &keys, now).await?;
         change.put_translations(key.as_str(), &[]);
-        let quarantined = change.quarantine(&keys, Vec::new()).await?;
-        change.end_removal(quarantined).await
+        let was_quarantined = !change.quarantine(&keys, Vec::new()).await?.is_empty();
+        let removed = change.end_removal(was_quarantined).await?;
+        Ok(removed.map(|changed| PagesChanged { removed: 1, ..changed }))
     }
 
     /// Removes one translation of a page; `None` where there is none, published or quarantined.
@@ -143,7 +153,7 @@ impl Scope<'_> {
         let delete =
             sql("DELETE FROM site_quarantine").and(" WHERE site_id = ", site.id).and(" AND key = ", key.as_str());
         let quarantined = change.tx.execute(delete.and(" AND locale = ", locale)).await?;
-        change.end_removal(quarantined).await
+        change.end_removal(quarantined > 0).await
     }
 
     /// # Errors
@@ -292,12 +302,14 @@ impl<'s> Change<'s> {
         *shard
     }
 
-    /// What is not published of these pages, in place of what was not published of them before; how much that was.
-    async fn quarantine(&mut self, keys: &[&str], rows: Vec<Vec<Value>>) -> Result<u64, StoreError> {
-        let mut before = 0;
+    /// What is not published of these pages, in place of what was not published of them before; those of which that was anything.
+    async fn quarantine(&mut self, keys: &[&str], rows: Vec<Vec<Value>>) -> Result<BTreeSet<String>, StoreError> {
+        let mut before = BTreeSet::new();
         for run in self.tx.dialect().runs(keys.to_vec()) {
             let delete = sql("DELETE FROM site_quarantine").and(" WHERE site_id = ", self.site.id);
-            before += self.tx.execute(delete.then(" AND key").any(run)).await?;
+            let deleted: Vec<(String,)> =
+                self.tx.fetch(delete.then(" AND key").any(run).then(" RETURNING key")).await?;
+            before.extend(deleted.into_iter().map(|(key,)| key));
         }
         for run in self.tx.dialect().runs(rows) {
             let insert = sql("INSERT INTO site_quarantine (site_id, key, locale, field, reason, since) ").rows(run);
@@ -306,10 +318,10 @@ impl<'s> Change<'s> {
         Ok(before)
     }
 
-    /// As [`Self::end`]; `None` where nothing was there, neither of a page nor of so many quarantined translations.
-    async fn end_removal(self, quarantined: u64) -> Result<Option<PagesChanged>, StoreError> {
+    /// As [`Self::end`]; `None` where nothing was there, neither published nor quarantined.
+    async fn end_removal(self, was_quarantined: bool) -> Result<Option<PagesChanged>, StoreError> {
         let changed = self.end().await?;
-        Ok(Some(changed).filter(|changed| changed.changed > 0 || quarantined > 0))
+        Ok(Some(changed).filter(|changed| changed.changed > 0 || was_quarantined))
     }
 
     async fn end(mut self) -> Result<PagesChanged, StoreError> {
@@ -322,7 +334,6 @@ impl<'s> Change<'s> {
             );
             self.tx.execute(upsert).await?;
         }
-        let removed = self.removed.len();
         for run in self.tx.dialect().runs(std::mem::take(&mut self.removed)) {
             let delete = sql("DELETE FROM site_pages").and(" WHERE site_id = ", site.id).then(" AND key").any(run);
             self.tx.execute(delete).await?;
@@ -341,7 +352,7 @@ impl<'s> Change<'s> {
         set_timers(&mut self.tx, site.id, &timers).await?;
         let job = if marks.is_empty() { None } else { see_to_it(&mut self.tx, site, now).await? };
         self.tx.commit().await?;
-        Ok(PagesChanged { changed: self.changed, removed, job })
+        Ok(PagesChanged { changed: self.changed, removed: 0, job })
     }
 }
 
