@@ -29,6 +29,7 @@ mod endpoints;
 mod gate;
 mod lanes;
 mod operations;
+mod people;
 mod plans;
 mod retention;
 mod scope;

@@ -8,7 +8,7 @@ use super::{
     Scope, StoreError,
     pool::Tx,
     sql::{Sql, sql},
-    topic_subscriptions::leave_all,
+    topic_subscriptions::leave_some,
     value::Value,
 };
 use crate::domain::{
@@ -168,20 +168,28 @@ impl Scope<'_> {
         Ok((rows, next))
     }
 
-    /// Removes somebody, who leaves all topics; `false` where there is nobody.
+    /// Removes somebody, who leaves all topics, some after the others; `false` where there is nobody. One whose removal was begun and
+    /// not ended is somebody with fewer topics.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn delete_recipient(&self, key: &RecipientKey) -> Result<bool, StoreError> {
-        let mut tx = self.store.pool.begin().await?;
-        let lock = tx.for_update();
-        let select = sql("SELECT id FROM recipients").and(" WHERE tenant_id = ", self.tenant);
-        let row: Option<(Uuid,)> = tx.fetch_one(select.and(" AND key = ", key.as_str()).then(lock)).await?;
-        let Some((id,)) = row else { return Ok(false) };
-        leave_all(&mut tx, Id::from_uuid(id)).await?;
-        tx.execute(sql("DELETE FROM recipients").and(" WHERE id = ", id)).await?;
-        tx.commit().await?;
-        Ok(true)
+        let mut was_there = false;
+        loop {
+            let mut tx = self.store.pool.begin().await?;
+            let lock = tx.for_update();
+            let select = sql("SELECT id FROM recipients").and(" WHERE tenant_id = ", self.tenant);
+            let row: Option<(Uuid,)> = tx.fetch_one(select.and(" AND key = ", key.as_str()).then(lock)).await?;
+            let Some((id,)) = row else { return Ok(was_there) };
+            was_there = true;
+            if leave_some(&mut tx, Id::from_uuid(id)).await? {
+                tx.commit().await?;
+                continue;
+            }
+            tx.execute(sql("DELETE FROM recipients").and(" WHERE id = ", id)).await?;
+            tx.commit().await?;
+            return Ok(true);
+        }
     }
 }
 

@@ -19,6 +19,9 @@ use crate::domain::{
     topic::Topic,
 };
 
+/// Topics that somebody who is removed leaves with one transaction, which locks them for whoever subscribes to them.
+const LEFT_AT_ONCE: u32 = 500;
+
 /// By key, whether they subscribe from now on, or do so no more.
 pub type SubscriptionChanges = BTreeMap<RecipientKey, bool>;
 
@@ -151,14 +154,18 @@ impl Scope<'_> {
     }
 }
 
-/// Ends all subscriptions of somebody, whose row is locked.
-pub(super) async fn leave_all(tx: &mut Tx<'_>, recipient: Id<Recipient>) -> Result<(), StoreError> {
-    let theirs = " WHERE id IN (SELECT topic_id FROM topic_subscriptions WHERE recipient_id = ";
+/// Ends the first of somebody's subscriptions, whose row is locked; whether they may have more.
+pub(super) async fn leave_some(tx: &mut Tx<'_>, recipient: Id<Recipient>) -> Result<bool, StoreError> {
+    let all = sql("SELECT topic_id FROM topic_subscriptions").and(" WHERE recipient_id = ", recipient);
+    let first: Vec<(Uuid,)> = tx.fetch(all.clone().and(" ORDER BY topic_id LIMIT ", LEFT_AT_ONCE)).await?;
+    let Some((last,)) = first.last() else { return Ok(false) };
+    // Of a topic that goes at this moment too they may be no more once it is locked.
+    let of_these = sql(" WHERE id IN (").append(all).and(" AND topic_id <= ", *last).then(")");
     let lock = tx.for_update();
-    let select = sql("SELECT id FROM topics").and(theirs, recipient).then(") ORDER BY id").then(lock);
+    let select = sql("SELECT id FROM topics").append(of_these.clone()).then(" ORDER BY id").then(lock);
     tx.fetch::<(Uuid,)>(select).await?;
-    let update = sql("UPDATE topics SET subscribers = subscribers - 1").and(theirs, recipient).then(")");
-    tx.execute(update).await?;
-    tx.execute(sql("DELETE FROM topic_subscriptions").and(" WHERE recipient_id = ", recipient)).await?;
-    Ok(())
+    tx.execute(sql("UPDATE topics SET subscribers = subscribers - 1").append(of_these)).await?;
+    let delete = sql("DELETE FROM topic_subscriptions").and(" WHERE recipient_id = ", recipient);
+    tx.execute(delete.and(" AND topic_id <= ", *last)).await?;
+    Ok(first.len() == LEFT_AT_ONCE as usize)
 }
