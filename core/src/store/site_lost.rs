@@ -2,7 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, due::DueJob, sites::regenerate_all, sql::sql};
+use super::{
+    Store, StoreError,
+    due::DueJob,
+    pool::Tx,
+    site_marks::{all_targets, mark},
+    sites::see_to_it,
+    sql::{Sql, sql},
+};
 use crate::domain::{
     Id, UnixMs,
     site::{language::LanguageTag, settings::Site},
@@ -50,20 +57,38 @@ impl Store {
         locale: &LanguageTag,
         now: UnixMs,
     ) -> Result<(u64, Option<DueJob>), StoreError> {
-        let none = Vec::<u8>::new();
-        let of = sql(" WHERE gone = 0")
-            .and(" AND site_id = ", site.id)
-            .and(" AND locale = ", locale.as_str())
-            .and(" AND hash <> ", none.clone());
-        let one: Option<(i64,)> =
-            self.pool.fetch_one(sql("SELECT urls FROM site_files").append(of.clone()).then(" LIMIT 1")).await?;
-        if one.is_none() {
+        if !self.knows_files(site, locale).await? {
             return Ok((0, None));
         }
         let mut tx = self.pool.begin().await?;
-        let files = tx.execute(sql("UPDATE site_files SET").and(" hash = ", none).append(of)).await?;
-        let job = regenerate_all(&mut tx, site, now).await?;
+        let files = forget(&mut tx, site, locale, now).await?;
+        let job = if files > 0 { see_to_it(&mut tx, site, now).await? } else { None };
         tx.commit().await?;
         Ok((files, job))
     }
+
+    /// Nothing is locked for a locale of which nothing is public.
+    async fn knows_files(&self, site: &Site, locale: &LanguageTag) -> Result<bool, StoreError> {
+        let select = sql("SELECT urls FROM site_files").append(known_files(site, locale)).then(" LIMIT 1");
+        Ok(self.pool.fetch_one::<(i64,)>(select).await?.is_some())
+    }
+}
+
+fn known_files(site: &Site, locale: &LanguageTag) -> Sql {
+    let of = sql(" WHERE gone = 0").and(" AND site_id = ", site.id).and(" AND locale = ", locale.as_str());
+    of.and(" AND hash <> ", Vec::<u8>::new())
+}
+
+/// Forgets what is known of a locale's public files, and marks all that it publishes. The site's row is locked until the commit, as
+/// whoever commits files has it.
+async fn forget(tx: &mut Tx<'_>, site: &Site, locale: &LanguageTag, now: UnixMs) -> Result<u64, StoreError> {
+    let lock = tx.for_update();
+    tx.fetch::<(i64,)>(sql("SELECT run FROM sites").and(" WHERE id = ", site.id).then(lock)).await?;
+    let update = sql("UPDATE site_files SET").and(" hash = ", Vec::<u8>::new());
+    let files = tx.execute(update.append(known_files(site, locale))).await?;
+    if files > 0 {
+        let marks = all_targets(tx, site, &[locale]).await?;
+        mark(tx, site.id, &marks, now).await?;
+    }
+    Ok(files)
 }

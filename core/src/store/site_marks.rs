@@ -12,6 +12,7 @@ use crate::domain::{
     Id, UnixMs,
     site::{
         change::{Mark, Shard, Target},
+        language::LanguageTag,
         settings::Site,
     },
 };
@@ -123,8 +124,8 @@ fn as_read(one: &Stale) -> Vec<Value> {
     vec![locale.as_str().into(), target.to_string().into(), one.changes.into()]
 }
 
-/// All that a site publishes, or has published.
-pub(super) async fn all_targets(tx: &mut Tx<'_>, site: &Site) -> Result<Vec<Mark>, StoreError> {
+/// All that some locales of a site publish, or have published.
+pub(super) async fn all_targets(tx: &mut Tx<'_>, site: &Site, of: &[&LanguageTag]) -> Result<Vec<Mark>, StoreError> {
     let select = sql("SELECT shard FROM site_shards").and(" WHERE site_id = ", site.id);
     let shards: Vec<(i64,)> = tx.fetch(select).await?;
     let mut targets: Vec<Target> = shards.into_iter().map(|(shard,)| Target::Shard(Shard::of_sql(shard))).collect();
@@ -138,6 +139,5 @@ pub(super) async fn all_targets(tx: &mut Tx<'_>, site: &Site) -> Result<Vec<Mark
             targets.push(target);
         }
     }
-    let tags = site.settings.locales.iter().map(|locale| &locale.tag);
-    Ok(tags.flat_map(|tag| targets.iter().map(move |target| (tag.clone(), target.clone()))).collect())
+    Ok(of.iter().flat_map(|tag| targets.iter().map(|target| ((*tag).clone(), target.clone()))).collect())
 }

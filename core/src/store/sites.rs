@@ -223,8 +223,9 @@ impl Store {
 }
 
 /// Marks all of a site as stale.
-pub(super) async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
-    let marks = all_targets(tx, site).await?;
+async fn regenerate_all(tx: &mut Tx<'_>, site: &Site, now: UnixMs) -> Result<Option<DueJob>, StoreError> {
+    let locales: Vec<&LanguageTag> = site.settings.locales.iter().map(|locale| &locale.tag).collect();
+    let marks = all_targets(tx, site, &locales).await?;
     mark(tx, site.id, &marks, now).await?;
     see_to_it(tx, site, now).await
 }

@@ -23,6 +23,7 @@ on_both_stacks!(
     a_file_that_is_about_to_be_made_again_is_not_removed,
     files_that_went_first_are_removed_first,
     several_sitemaps_of_one_month_make_their_index_stale,
+    of_a_lost_folder_its_own_locale_is_made_again_alone,
     a_site_whose_job_was_cancelled_is_made_again_when_somebody_asks,
     a_site_that_ends_whatever_makes_it_is_left_alone_for_longer_and_longer,
     a_message_that_was_taken_is_nobody_elses_for_a_minute_however_long_it_was_due,
@@ -33,14 +34,18 @@ async fn site(at: &Fixture) -> Site {
 }
 
 async fn site_of(at: &Fixture, slug: &str) -> Site {
-    let locale = Locale {
-        tag: "de".parse().unwrap(),
-        base: BaseUrl::parse(&format!("https://de.{slug}.example")).unwrap(),
+    site_in(at, slug, &["de"]).await
+}
+
+async fn site_in(at: &Fixture, slug: &str, tags: &[&str]) -> Site {
+    let locale = |tag: &&str| Locale {
+        tag: tag.parse().unwrap(),
+        base: BaseUrl::parse(&format!("https://{tag}.{slug}.example")).unwrap(),
         publication_name: "Die Zeitung".to_owned(),
         x_default: false,
         time_zone: Default::default(),
     };
-    let settings = SiteSettings::new(vec![locale]);
+    let settings = SiteSettings::new(tags.iter().map(locale).collect());
     at.store.tenant(at.tenant.id).create_site(&slug.parse().unwrap(), &settings, at.now).await.unwrap()
 }
 
@@ -107,6 +112,30 @@ async fn several_sitemaps_of_one_month_make_their_index_stale(stack: Stack) {
     let part = SitePart { changed, cleared: stale, held: Vec::new() };
     at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
     assert_eq!(at.store.site_stale_count(site.id).await.unwrap(), 1, "the index alone");
+}
+
+async fn of_a_lost_folder_its_own_locale_is_made_again_alone(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let site = site_in(&at, "news", &["de", "fr"]).await;
+    at.store.tenant(at.tenant.id).regenerate_site(&site, false, at.now).await.unwrap();
+    let (_, run, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let of = |tag: &str, name: &str, target| PublicFile {
+        locale: tag.parse().unwrap(),
+        gone: false,
+        ..gone(name, target, at.now)
+    };
+    let changed = ["de", "fr"].map(|tag| of(tag, "feed.xml", Target::Feed)).to_vec();
+    let part = SitePart { changed, cleared: stale, held: Vec::new() };
+    at.store.commit_site_part(&run, &part).await.unwrap().unwrap();
+    assert_eq!(at.store.site_stale_count(site.id).await.unwrap(), 0);
+    let rewrite = async || at.store.rewrite_locale(&site, &"de".parse().unwrap(), at.now).await.unwrap();
+    let (files, job) = rewrite().await;
+    assert_eq!((files, job.is_some()), (1, true));
+    assert_eq!(rewrite().await, (0, None), "it is asked for once");
+    let (_, _, stale) = at.store.begin_site_run(site.id, at.now).await.unwrap().unwrap();
+    let mut marks: Vec<String> = stale.iter().map(|one| format!("{} {}", one.mark.0, one.mark.1)).collect();
+    marks.sort();
+    assert_eq!(marks, ["de feed", "de index", "de news"]);
 }
 
 async fn a_site_whose_job_was_cancelled_is_made_again_when_somebody_asks(stack: Stack) {
