@@ -74,6 +74,7 @@ mod sites_emptied;
 mod sites_feeds;
 mod sites_held;
 mod sites_import;
+mod sites_lost;
 mod sites_moved;
 mod sites_outputs;
 mod sites_refused;

@@ -98,7 +98,8 @@ impl Storage {
     }
 
     /// Makes files public, each in place of what was there, and answers for each in turn: of one that could not be kept, what
-    /// was there is still there. One whose name does not end in `.gz` lies there as it is too, for those who do not unpack.
+    /// was there is still there. One whose name does not end in `.gz` lies there as it is too, for those who do not unpack. Their
+    /// shelves are there already.
     ///
     /// It blocks, so it is called where that is allowed, within a runtime.
     pub fn publish(&self, files: Vec<Kept>) -> Vec<Result<(), StorageError>> {
@@ -158,14 +159,27 @@ impl Storage {
         Ok(())
     }
 
-    /// Those of some shelves that are not there. Of a bucket none are: it has no folders that could be deleted.
+    /// Whether a shelf is not there. Of a bucket all are: it has no folders that could be deleted.
     ///
     /// It blocks, so it is called where that is allowed.
     #[must_use]
-    pub fn missing(&self, shelves: Vec<Shelf>) -> Vec<Shelf> {
+    pub fn lacks(&self, shelf: &Shelf) -> bool {
         match &self.0 {
-            Kind::Folder(folder) => shelves.into_iter().filter(|shelf| folder.lacks(shelf)).collect(),
-            Kind::Bucket(_) => Vec::new(),
+            Kind::Folder(folder) => folder.lacks(shelf),
+            Kind::Bucket(_) => false,
+        }
+    }
+
+    /// Makes a shelf that is not there. Nothing else does: whoever makes one has said that nothing is in it.
+    ///
+    /// It blocks, so it is called where that is allowed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make(&self, shelf: &Shelf) -> Result<(), StorageError> {
+        match &self.0 {
+            Kind::Folder(folder) => Ok(folder.make(shelf)?),
+            Kind::Bucket(_) => Ok(()),
         }
     }
 

@@ -67,6 +67,20 @@ impl Store {
         Ok((files, job))
     }
 
+    /// As [`Self::rewrite_locale`], by the regeneration that asks.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_locale(&self, site: &Site, locale: &LanguageTag, now: UnixMs) -> Result<u64, StoreError> {
+        if !self.knows_files(site, locale).await? {
+            return Ok(0);
+        }
+        let mut tx = self.pool.begin().await?;
+        let files = forget(&mut tx, site, locale, now).await?;
+        tx.commit().await?;
+        Ok(files)
+    }
+
     /// Nothing is locked for a locale of which nothing is public.
     async fn knows_files(&self, site: &Site, locale: &LanguageTag) -> Result<bool, StoreError> {
         let select = sql("SELECT urls FROM site_files").append(known_files(site, locale)).then(" LIMIT 1");

@@ -96,17 +96,30 @@ impl Publisher {
     /// # Errors
     /// The first thing that failed.
     pub(crate) async fn publish(&self, id: Id<Site>) -> Result<Option<Published>, PublishError> {
-        let Some((site, run, stale)) = self.store.begin_site_run(id, UnixMs::now()).await? else { return Ok(None) };
-        match self.publish_run(site, &run, stale).await {
+        let Some(mut begun) = self.store.begin_site_run(id, UnixMs::now()).await? else { return Ok(None) };
+        let folders = self.make_folders(&begun.0).await?;
+        if folders.were_lost {
+            // With what is stale since.
+            let Some(again) = self.store.begin_site_run(id, UnixMs::now()).await? else { return Ok(None) };
+            begun = again;
+        }
+        let (site, run, stale) = begun;
+        match self.publish_run(site, &run, stale, folders.failed).await {
             // What was written of a site that was deleted meanwhile found no place.
             Err(_) if self.store.site_by_id(id).await?.is_none() => Ok(None),
             published => published.map(Some),
         }
     }
 
-    async fn publish_run(&self, site: Site, run: &SiteRun, stale: Vec<Stale>) -> Result<Published, PublishError> {
+    async fn publish_run(
+        &self,
+        site: Site,
+        run: &SiteRun,
+        stale: Vec<Stale>,
+        failed: Option<PublishError>,
+    ) -> Result<Published, PublishError> {
         let site = Arc::new(site);
-        let ended = self.run(&site, run, stale).await;
+        let ended = self.run(&site, run, stale, failed).await;
         if !matches!(ended, Err(Ended::Overtaken)) {
             // Also where something failed: the rest is public.
             self.dispatcher.offer(&self.store.end_site_run(&site, run, UnixMs::now()).await?);
@@ -121,7 +134,14 @@ impl Publisher {
         }
     }
 
-    async fn run(&self, site: &Arc<Site>, run: &SiteRun, stale: Vec<Stale>) -> Result<Published, Ended> {
+    /// Answers with what had failed before, or with the first thing that fails.
+    async fn run(
+        &self,
+        site: &Arc<Site>,
+        run: &SiteRun,
+        stale: Vec<Stale>,
+        mut failed: Option<PublishError>,
+    ) -> Result<Published, Ended> {
         let (mut shards, mut latest) = (BTreeMap::<Shard, Vec<Stale>>::new(), Vec::new());
         for one in stale {
             match one.mark.1 {
@@ -132,7 +152,6 @@ impl Publisher {
             }
         }
         let mut published = Published::default();
-        let mut failed = None;
         for (some, error) in [
             self.publish_shards(site, run, shards).await?,
             self.publish_latest(site, run, latest).await?,

@@ -21,7 +21,6 @@ impl Folder {
 
     pub(super) fn publish(&self, file: &Kept) -> io::Result<()> {
         let (folder, name) = (self.of(&file.shelf), &file.name);
-        fs::create_dir_all(&folder)?;
         let packed = super::packed_name(name);
         if let Err(error) = self.set_aside(&file.shelf, &packed, Label::of(&file.gzip)) {
             tracing::warn!(shelf = %file.shelf, name, %error, "what is replaced cannot be kept for comparison");
@@ -83,6 +82,10 @@ impl Folder {
         fs::metadata(self.of(shelf)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
+    pub(super) fn make(&self, shelf: &Shelf) -> io::Result<()> {
+        fs::create_dir_all(self.of(shelf))
+    }
+
     fn of(&self, shelf: &Shelf) -> PathBuf {
         self.0.join(&shelf.0)
     }
@@ -120,7 +123,11 @@ fn label_at(file: &Path) -> io::Result<Option<Label>> {
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let beside = folder.join(left_over::beside(name));
-    let written = File::create(&beside).and_then(|mut file| {
+    let folder_is_gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::NotFound, "its folder is gone"),
+        _ => error,
+    };
+    let written = File::create(&beside).map_err(folder_is_gone).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_data()?;
         fs::rename(&beside, folder.join(name))
@@ -147,6 +154,10 @@ mod tests {
         };
         storage.sync(&shelf).unwrap();
         let folder = root.join("site/de");
+        let homeless = Kept { shelf: shelf.clone(), name: "feed.xml".to_owned(), gzip: packed(b"one") };
+        assert_eq!(storage.publish(&homeless).unwrap_err().to_string(), "its folder is gone");
+        assert!(storage.lacks(&shelf), "what was in it is not known to be gone");
+        storage.make(&shelf).unwrap();
         for text in [b"one".as_slice(), b"two"] {
             for name in ["sitemap.xml", "sitemap-1.xml.gz"] {
                 let file = Kept { shelf: shelf.clone(), name: name.to_owned(), gzip: packed(text) };
