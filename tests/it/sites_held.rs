@@ -12,6 +12,7 @@ on_both_stacks!(
     a_confirmation_is_of_the_number_that_was_shown,
     what_is_held_with_another_number_by_then_is_not_confirmed,
     what_a_held_sitemap_lacks_waits_until_it_is_public,
+    what_is_public_of_a_held_sitemap_is_put_back_where_its_folder_was_lost,
 );
 
 const SITEMAP: &str = "/sitemap-2026-11-1.xml.gz";
@@ -102,6 +103,31 @@ async fn a_sitemap_that_loses_many_addresses_at_once_waits_for_a_person(stack: S
     let free =
         || async { site.client.get("/v1/sites/news").send().await.expect(200).list("/held").is_empty().then_some(()) };
     eventually("nothing is held any more", SOON, free).await;
+}
+
+async fn what_is_public_of_a_held_sitemap_is_put_back_where_its_folder_was_lost(stack: Stack) {
+    let app = App::start(stack).await;
+    let site = Site::make(&app, 300, 10).await;
+    site.delete(0..5).await;
+    let id = site.await_held(5).await["id"].as_str().unwrap().to_owned();
+    let folder = app.folder().join("sites").join(&id);
+    let public = std::fs::read(folder.join("de").join(&SITEMAP[1..])).unwrap();
+    for n in 0..2 {
+        // At once, though something be written into it at this moment.
+        std::fs::rename(&folder, app.folder().join(format!("lost-{n}"))).unwrap();
+        app.client.post("/v1/sites/news/regenerate").send().await.expect(202);
+        let there = || async { std::fs::read(folder.join("de").join(&SITEMAP[1..])).ok() };
+        assert_eq!(eventually("the sitemap is there again", LONG, there).await, public);
+        let feed = || async { site.read("/feed.xml").await };
+        eventually("so are the files that are not held", LONG, feed).await;
+    }
+    assert_eq!(site.urls().await, 10);
+    site.await_held(5).await;
+    site.confirm().await;
+    site.await_urls(5).await;
+    let copies = std::fs::read_dir(app.folder().join("sites/.before").join(&id).join("de")).unwrap();
+    let names: Vec<_> = copies.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.ends_with(".held")), "{names:?}");
 }
 
 async fn a_confirmation_is_of_the_number_that_was_shown(stack: Stack) {

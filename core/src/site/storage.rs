@@ -183,6 +183,20 @@ impl Storage {
         }
     }
 
+    /// Keeps another copy of a public file whose successor is held, until it is replaced or removed, and puts it back where it is
+    /// gone. Of a bucket nothing is kept: it has no folders that could be deleted.
+    ///
+    /// It blocks, so it is called where that is allowed.
+    ///
+    /// # Errors
+    /// When it can be neither kept nor put back.
+    pub fn hold(&self, shelf: &Shelf, name: &str) -> Result<(), StorageError> {
+        match &self.0 {
+            Kind::Folder(folder) => Ok(folder.hold(shelf, name)?),
+            Kind::Bucket(_) => Ok(()),
+        }
+    }
+
     /// Removes what processes that ended while they wrote had begun before a time. Answers with how many files that were: none of
     /// a bucket, in which nothing is begun that can be seen.
     ///

@@ -18,7 +18,7 @@ use postrider_core::{
         },
     },
     site::{Addresses, Double, ShardPages, Storage, take_doubles},
-    store::{Hold, KeptPage, SiteRun, Stale, StoreError},
+    store::{Hold, KeptPage, PublicFile, SiteRun, Stale, StoreError},
 };
 use tokio::task::JoinSet;
 
@@ -193,6 +193,7 @@ impl Known {
 /// Makes and publishes one locale's sitemaps after the other's.
 fn make(mut part: Part, pages: &ShardPages, known: &Known, storage: &Storage) -> Result<Done, PublishError> {
     part.held = holds(&part, pages, known);
+    keep_held(&part, storage);
     let is_held = |mark: &Mark| part.held.iter().any(|hold| hold.mark == *mark);
     let marks = part.stale.iter().map(|stale| &stale.mark);
     let locales: Vec<LanguageTag> = marks.filter(|mark| !is_held(mark)).map(|(locale, _)| locale.clone()).collect();
@@ -204,6 +205,19 @@ fn make(mut part: Part, pages: &ShardPages, known: &Known, storage: &Storage) ->
         made.into_iter().for_each(|made| publishing.publish(made));
     }
     Ok(publishing.end())
+}
+
+/// What is public of sitemaps that are held cannot be made again, so another copy of it is kept.
+fn keep_held(part: &Part, storage: &Storage) {
+    let is_held = |file: &&PublicFile| {
+        !file.gone && part.held.iter().any(|hold| hold.mark.0 == file.locale && hold.mark.1 == file.target)
+    };
+    for PublicFile { locale, name, .. } in part.public.iter().filter(is_held) {
+        if let Err(error) = storage.hold(&storage.shelf(part.site.id, locale), name) {
+            let site = &part.site.slug;
+            tracing::warn!(%site, %locale, name, %error, "what is public of a sitemap that is held cannot be kept");
+        }
+    }
 }
 
 /// What lost so many addresses at once that a person is asked first.

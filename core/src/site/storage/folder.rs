@@ -34,6 +34,7 @@ impl Folder {
     /// Keeps what is about to be replaced, unless it is replaced by itself: another name of the same bytes, so that nothing is
     /// written again.
     fn set_aside(&self, shelf: &Shelf, packed: &str, new: Option<Label>) -> io::Result<()> {
+        remove(&self.held(shelf, packed))?;
         let there = self.of(shelf).join(packed);
         let Some(old) = label_at(&there)? else { return Ok(()) };
         if new.is_some_and(|new| new.hash == old.hash) {
@@ -41,10 +42,23 @@ impl Folder {
         }
         let aside = self.aside(shelf);
         fs::create_dir_all(&aside)?;
-        let aside = aside.join(packed);
-        remove(&aside)?;
-        // Not every file system gives a file two names.
-        fs::hard_link(&there, &aside).or_else(|_| fs::copy(&there, &aside).map(|_| ()))
+        name_again(&there, &aside.join(packed))
+    }
+
+    /// Keeps a public file whose successor is held, or puts it back.
+    pub(super) fn hold(&self, shelf: &Shelf, name: &str) -> io::Result<()> {
+        let packed = super::packed_name(name);
+        let (there, kept) = (self.of(shelf).join(&packed), self.held(shelf, &packed));
+        let hash = |file: &Path| Ok::<_, io::Error>(label_at(file)?.map(|label| label.hash));
+        match (hash(&there)?, hash(&kept)?) {
+            (None, None) => Err(io::Error::new(io::ErrorKind::NotFound, "it is gone, and so is the copy of it")),
+            (None, Some(_)) => put(&self.of(shelf), &packed, &fs::read(&kept)?),
+            (public, kept) if public == kept => Ok(()),
+            _ => {
+                fs::create_dir_all(self.aside(shelf))?;
+                name_again(&there, &kept)
+            }
+        }
     }
 
     pub(super) fn read(&self, shelf: &Shelf, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -62,6 +76,7 @@ impl Folder {
 
     pub(super) fn remove(&self, shelf: &Shelf, name: &str) -> io::Result<()> {
         remove(&self.of(shelf).join(name))?;
+        remove(&self.held(shelf, name))?;
         remove(&self.aside(shelf).join(name))
     }
 
@@ -94,6 +109,17 @@ impl Folder {
     fn aside(&self, shelf: &Shelf) -> PathBuf {
         self.0.join(BEFORE).join(&shelf.0)
     }
+
+    /// Where a public file is kept whose successor is held.
+    fn held(&self, shelf: &Shelf, packed: &str) -> PathBuf {
+        self.aside(shelf).join(format!("{packed}.held"))
+    }
+}
+
+/// Has the same bytes lie at another place too, in place of what is there. Not every file system gives a file two names.
+fn name_again(file: &Path, other: &Path) -> io::Result<()> {
+    remove(other)?;
+    fs::hard_link(file, other).or_else(|_| fs::copy(file, other).map(|_| ()))
 }
 
 fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
