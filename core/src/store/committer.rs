@@ -208,7 +208,7 @@ impl Task {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
-            // What is left of a file that is gone is there for as long as somebody has it open.
+            // A connection to a file that is gone is good again where the same file is put back.
             if !matches!(error, StoreError::Unreachable(_)) {
                 self.connection.renew();
             }

@@ -108,24 +108,33 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .pragma("cache_size", SQLITE_WRITER_CACHE)
         .statement_cache_capacity(SQLITE_STATEMENTS)
         .row_buffer_size(SQLITE_ROWS_AHEAD);
-    let writers = SqlitePoolOptions::new()
-        .max_connections(SQLITE_WRITERS)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
+    let file = Arc::new(OpenFile::open(path, &connect).await?);
+    // A later connection would make another file where this one is gone.
+    let connect = connect.create_if_missing(false);
+    let writers = pool_of(SQLITE_WRITERS, &file)
         .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
         .connect_with(connect.clone())
         .await?;
-    let file = OpenFile::at(path)?;
-    // A later connection would make another file where this one is gone.
-    let connect = connect.create_if_missing(false);
-    writers.set_connect_options(connect.clone());
-    let readers = SqlitePoolOptions::new()
-        .max_connections(SQLITE_READERS)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
+    let readers = pool_of(SQLITE_READERS, &file)
         .connect_with(connect.read_only(true).pragma("cache_size", SQLITE_READER_CACHE))
         .await?;
-    Ok(Pool::Sqlite { writers, turn: Arc::default(), readers, file: Arc::new(file) })
+    Ok(Pool::Sqlite { writers, turn: Arc::default(), readers, file })
+}
+
+/// Its connections stay open, since none has anything to forget. One that was opened in the moment in which the file went would go
+/// on with another one, and is not used.
+fn pool_of(connections_max: u32, file: &Arc<OpenFile>) -> SqlitePoolOptions {
+    let file = Arc::clone(file);
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(move |_, _| {
+            let there = file.is_there().map_err(|gone| sqlx::Error::Io(std::io::Error::other(gone)));
+            Box::pin(async move { there })
+        })
 }
 
 /// What a caller waits for, who had better come again than wait for a database that does not answer.

@@ -61,7 +61,7 @@ impl Store {
             }
             Target::Sqlite(path) => {
                 let readers = reader(&path).await.map_err(|error| of_file(&path, error))?;
-                let file = Arc::new(OpenFile::at(&path)?);
+                let file = Arc::new(OpenFile::to_read(&path)?);
                 (Pool::Sqlite { writers: readers.clone(), turn: Arc::default(), readers, file }, &SQLITE_TABLES)
             }
             Target::Postgres(connect) => {

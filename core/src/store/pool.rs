@@ -76,9 +76,10 @@ impl Pool {
     /// Waits for the connections to close.
     pub(super) async fn close(self) {
         match self {
-            Self::Sqlite { writers, readers, .. } => {
+            Self::Sqlite { writers, readers, file, .. } => {
                 readers.close().await;
                 writers.close().await;
+                file.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
         }
@@ -277,7 +278,7 @@ impl<'c> Tx<'c> {
         turn: OwnedMutexGuard<()>,
         file: &Arc<OpenFile>,
     ) -> Result<Self, StoreError> {
-        file.is_whole()?;
+        file.is_there()?;
         Ok(Self::Sqlite { tx, turn, file: Arc::clone(file) })
     }
 }
@@ -333,7 +334,7 @@ impl Tx<'_> {
             Self::Sqlite { tx, turn, file } => {
                 tx.commit().await?;
                 drop(turn);
-                file.is_whole()?;
+                file.is_there()?;
             }
             Self::Postgres(tx) => within(ANSWER_MAX, tx.commit()).await?,
         }

@@ -55,22 +55,57 @@ async fn what_was_stored_in_a_file_that_was_deleted_is_saved_from_the_process_th
     app.client.create_endpoint(&receiver.url("/hook"), json!({})).await;
     let event = app.client.publish("a.b", "1").await;
     receiver.wait_for("/hook", 1, SOON).await;
-    for suffix in ["", "-wal", "-shm"] {
-        fs::remove_file(app.folder().join(format!("postrider.db{suffix}"))).unwrap();
-    }
+    let beside = |suffix: &str| app.folder().join(format!("postrider.db{suffix}"));
+    fs::remove_file(beside("")).unwrap();
     let refused = app.client.post("/v1/events").json(&json!({ "type": "a.b", "payload": 2 })).send().await.expect(503);
     assert_eq!(refused.string("/code"), "unavailable");
     let ready = app.client.get("/readyz").send().await.expect(503).string("/checks/database");
-    assert!(ready.contains("was deleted or moved away") && ready.contains("/fd and restart"), "{ready}");
-    let open = ready.split_whitespace().find(|word| word.starts_with("/proc/")).unwrap().to_owned();
-    for suffix in ["", "-wal"] {
-        let name = format!("postrider.db{suffix} (deleted)");
-        let has = |open: &PathBuf| fs::read_link(open).is_ok_and(|file| file.to_string_lossy().ends_with(&name));
+    assert!(ready.contains("was deleted or moved away") && ready.contains("remove the -wal and the -shm"), "{ready}");
+    let open = ready.split([' ', ',']).find(|word| word.starts_with("/proc/")).unwrap().to_owned();
+    let saved = app.folder().join("saved");
+    fs::create_dir(&saved).unwrap();
+    for name in ["postrider.db", "postrider.db-wal"] {
+        let has = |open: &PathBuf| {
+            let file = fs::read_link(open).unwrap_or_default();
+            file.to_string_lossy().trim_end_matches(" (deleted)").ends_with(&format!("/{name}"))
+        };
         let open = fs::read_dir(&open).unwrap().map(|open| open.unwrap().path()).find(has).unwrap();
-        fs::copy(open, app.folder().join(format!("postrider.db{suffix}"))).unwrap();
+        fs::copy(open, saved.join(name)).unwrap();
     }
+    let left = ["-wal", "-shm"].map(beside);
     app.terminate().await;
+    for left in left {
+        fs::remove_file(left).unwrap();
+    }
+    for name in ["postrider.db", "postrider.db-wal"] {
+        fs::rename(saved.join(name), app.folder().join(name)).unwrap();
+    }
     app.restart().await;
     app.client.get("/readyz").send().await.expect(200);
     app.client.get(&format!("/v1/events/{event}")).send().await.expect(200);
+}
+
+/// As a new connection of SQLite's does too, an empty one is made in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_was_accepted_is_lost_with_the_wal_and_nothing_is_accepted_without_it() {
+    let mut app = App::start(Stack::Sqlite).await;
+    let event = app.client.publish("a.b", "1").await;
+    let wal = app.folder().join("postrider.db-wal");
+    for and_then_made in [false, true] {
+        fs::remove_file(&wal).unwrap();
+        if and_then_made {
+            fs::write(&wal, "").unwrap();
+        }
+        for _ in 0..3 {
+            let body = json!({ "type": "a.b", "payload": 2 });
+            app.client.post("/v1/events").json(&body).send().await.expect(503);
+            let ready = app.client.get("/readyz").send().await.expect(503).string("/checks/database");
+            assert!(ready.contains("end this process with SIGTERM"), "{ready}");
+            app.client.get(&format!("/v1/events/{event}")).send().await.expect(503);
+        }
+        app.terminate().await;
+        app.restart().await;
+        app.client.get(&format!("/v1/events/{event}")).send().await.expect(200);
+        assert_eq!(app.client.all("/v1/events").await.len(), 1);
+    }
 }
