@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{StoreError, StoreOptions, open_file::OpenFile, pool::Pool, reach::reach};
+use super::{StoreError, StoreOptions, former_wal, open_file::OpenFile, pool::Pool, reach::reach};
 
 /// How long a caller waits for a free connection, or an answer, before it is told that the database is not available.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(5);
@@ -91,7 +91,10 @@ pub(super) async fn connect(options: &StoreOptions) -> Result<Pool, StoreError> 
                 .after_release(|connection, _| Box::pin(comes_back(connection)));
             Ok(Pool::Postgres(pool.connect_with(*connect).await?))
         }
-        Target::Sqlite(path) => sqlite(&path).await.map_err(|error| of_file(&path, error)),
+        Target::Sqlite(path) => {
+            former_wal::is_none_beside(&path)?;
+            sqlite(&path).await.map_err(|error| of_file(&path, error))
+        }
     }
 }
 
@@ -109,6 +112,9 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .statement_cache_capacity(SQLITE_STATEMENTS)
         .row_buffer_size(SQLITE_ROWS_AHEAD);
     let file = Arc::new(OpenFile::open(path, &connect).await?);
+    if let Err(error) = former_wal::note(path) {
+        tracing::warn!(%error, "a backup that is put in the place of the database's file could not be told from it at the next start");
+    }
     // A later connection would make another file where this one is gone.
     let connect = connect.create_if_missing(false);
     let writers = pool_of(SQLITE_WRITERS, &file)

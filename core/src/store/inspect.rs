@@ -11,8 +11,8 @@ use sqlx::{
 use super::{
     Cipher, POSTGRES_TABLES, SQLITE_TABLES, Store, StoreError,
     connect::{ACQUIRE, Target, of_file},
-    endpoints,
-    open_file::OpenFile,
+    endpoints, former_wal,
+    open_file::{OpenFile, beside},
     pool::Pool,
     reach::reach,
     sql::sql,
@@ -60,6 +60,7 @@ impl Store {
                 return Ok(Inspection { tables: Tables::None, makes_tables: true, key_ids: Vec::new() });
             }
             Target::Sqlite(path) => {
+                former_wal::is_none_beside(&path)?;
                 let readers = reader(&path).await.map_err(|error| of_file(&path, error))?;
                 let file = Arc::new(OpenFile::to_read(&path)?);
                 (Pool::Sqlite { writers: readers.clone(), turn: Arc::default(), readers, file }, &SQLITE_TABLES)
@@ -78,13 +79,9 @@ impl Store {
 
 /// Reading a file in WAL mode makes files beside it, unless it is told that nobody writes: so where there is no WAL.
 async fn reader(path: &Path) -> Result<sqlx::SqlitePool, StoreError> {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    let connect = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .immutable(!Path::new(&wal).exists())
-        .busy_timeout(ACQUIRE);
+    let wal = beside(path, "-wal").map_err(sqlx::Error::Io)?;
+    let connect =
+        SqliteConnectOptions::new().filename(path).read_only(true).immutable(!wal.exists()).busy_timeout(ACQUIRE);
     Ok(SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_with(connect).await?)
 }
 

@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod failure_hours;
 mod failures;
+mod former_wal;
 mod fresh;
 mod gates;
 mod inspect;
@@ -299,10 +300,14 @@ mod tests {
 
     /// That on the file `db` of `folder`.
     pub(super) async fn the_store(folder: &Path) -> Store {
+        try_the_store(folder).await.unwrap()
+    }
+
+    pub(super) async fn try_the_store(folder: &Path) -> Result<Store, StoreError> {
         let url = format!("sqlite://{}", folder.join("db").display());
         let cipher = Cipher::parse(&Cipher::key_text([7; 32])).unwrap();
         let options = StoreOptions { url, cipher, node: "test".to_owned(), connections_max: 1 };
-        Store::open(&options).await.unwrap()
+        Store::open(&options).await
     }
 
     pub(super) async fn remove(store: Store, folder: PathBuf) {

@@ -109,3 +109,31 @@ async fn nothing_that_was_accepted_is_lost_with_the_wal_and_nothing_is_accepted_
         assert_eq!(app.client.all("/v1/events").await.len(), 1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_was_put_in_place_of_the_open_file_is_not_spoilt_by_what_is_left_of_that() {
+    let mut app = App::start(Stack::Sqlite).await;
+    let saved = app.client.create_endpoint("https://example.com/saved", json!({})).await;
+    app.terminate().await;
+    let (file, backup) = (app.folder().join("postrider.db"), app.folder().join("backup.db"));
+    fs::copy(&file, &backup).unwrap();
+    app.restart().await;
+    app.client.create_endpoint("https://example.com/lost", json!({})).await;
+    fs::rename(&backup, &file).unwrap();
+    let ready = app.client.get("/readyz").send().await.expect(503).string("/checks/database");
+    assert!(ready.contains("was replaced by another"), "{ready}");
+    app.kill();
+    for command in ["doctor", "serve"] {
+        let said = app.shell(&[command]);
+        assert!(!said.status.success());
+        let said = [said.stdout, said.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("if it is a backup, remove") && said.contains("database_url"), "{said}");
+    }
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(app.folder().join(format!("postrider.db{suffix}"))).unwrap();
+    }
+    app.restart().await;
+    let listed = app.client.all("/v1/endpoints").await;
+    assert_eq!((listed.len(), listed[0]["id"].as_str().unwrap()), (1, saved.id.as_str()));
+}
