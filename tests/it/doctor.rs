@@ -91,6 +91,20 @@ fn doctor_changes_nothing() {
     assert!(String::from_utf8(said.stdout).unwrap().contains("is a folder"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_wal_is_gone_is_told_from_one_without_tables() {
+    let mut app = App::start(Stack::Sqlite).await;
+    make_private(&app);
+    fs::remove_file(app.folder().join("postrider.db-wal")).unwrap();
+    let said = wrong(&app.command(&["doctor"]).output().unwrap(), "database");
+    for words in ["postrider.db-wal is gone", "SIGTERM", "postrider.db-shm"] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    assert!(!app.folder().join("postrider.db-wal").exists(), "a doctor's visit has left something");
+    app.terminate().await;
+    assert!(good(app.command(&["doctor"]).output().unwrap()).contains("tables are up to date"));
+}
+
 #[test]
 fn a_sqlite_file_that_cannot_be_opened_ends_the_start_at_once() {
     let folder = tempfile::tempdir().unwrap();

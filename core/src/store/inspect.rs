@@ -61,6 +61,7 @@ impl Store {
             }
             Target::Sqlite(path) => {
                 former_wal::is_none_beside(&path)?;
+                has_its_wal(&path)?;
                 let readers = reader(&path).await.map_err(|error| of_file(&path, error))?;
                 let file = Arc::new(OpenFile::to_read(&path)?);
                 (Pool::Sqlite { writers: readers.clone(), turn: Arc::default(), readers, file }, &SQLITE_TABLES)
@@ -75,6 +76,21 @@ impl Store {
         pool.close().await;
         inspection
     }
+}
+
+/// SQLite makes the -shm after the -wal and removes it before: one without the other was left by somebody else.
+fn has_its_wal(path: &Path) -> Result<(), StoreError> {
+    let (wal, shm) = (beside(path, "-wal").map_err(sqlx::Error::Io)?, beside(path, "-shm").map_err(sqlx::Error::Io)?);
+    if wal.exists() || !shm.exists() {
+        return Ok(());
+    }
+    Err(StoreError::Unreachable(format!(
+        "the file {wal} is gone, though {shm} says that the database is in use or was not closed, and has what was stored last; a \
+         Postrider that runs on it has that still: end it with SIGTERM, which brings it into the database's file, and start it again; \
+         where none runs, what was there is lost: remove {shm}",
+        wal = wal.display(),
+        shm = shm.display()
+    )))
 }
 
 /// Reading a file in WAL mode makes files beside it, unless it is told that nobody writes: so where there is no WAL.
