@@ -11,7 +11,7 @@ use postrider_core::{
         id::Identified,
         limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
     },
-    store::{Listed, Page},
+    store::{KeyPage, Listed, Page},
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -114,6 +114,15 @@ impl Params {
         let after = self.text("cursor").map(|text| read_keys_cursor(&text)).transpose()?;
         self.end()?;
         Ok((after, limit))
+    }
+
+    /// Of a list in the order of keys.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub(crate) fn key_page(self) -> Result<KeyPage, Problem> {
+        let (after, limit) = self.keys_page::<1>()?;
+        Ok(KeyPage { after: after.map(|[key]| key), limit })
     }
 
     /// # Errors

@@ -14,7 +14,7 @@ use postrider_core::{
         },
         site::zone::Zone,
     },
-    store::{PutRecipient, RecipientPage},
+    store::PutRecipient,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -311,9 +311,7 @@ async fn delete(caller: Caller<Publish>, Key(key): Key<RecipientKey>) -> Result<
     responses((status = 200, body = Listing<RecipientJson>)))]
 async fn list(caller: Caller<ReadPublished>, mut params: Params) -> Result<Answer<Listing<RecipientJson>>, Problem> {
     let q = params.text("q");
-    let (after, limit) = params.keys_page::<1>()?;
-    let page = RecipientPage { q, after: after.map(|[key]| key), limit };
-    let (found, next) = caller.scope().recipients(&page).await?;
+    let (found, next) = caller.scope().recipients(&q.unwrap_or_default(), &params.key_page()?).await?;
     let next_cursor = next.map(|key| write_keys_cursor([key.as_str()]));
     Ok(Answer(Listing { data: found.into_iter().map(RecipientJson::from).collect(), next_cursor }))
 }

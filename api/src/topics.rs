@@ -109,9 +109,7 @@ async fn delete(caller: Caller<Publish>, Key(key): Key<TopicKey>) -> Result<Stat
 #[utoipa::path(get, path = "/v1/topics", tag = "topics", params(Paging),
     responses((status = 200, body = Listing<TopicJson>)))]
 async fn list(caller: Caller<ReadPublished>, params: Params) -> Result<Answer<Listing<TopicJson>>, Problem> {
-    let (after, limit) = params.keys_page::<1>()?;
-    let after = after.as_ref().map(|[key]| key.as_str());
-    let (found, next) = caller.scope().topics(after, limit).await?;
+    let (found, next) = caller.scope().topics(&params.key_page()?).await?;
     let next_cursor = next.map(|key| write_keys_cursor([key.as_str()]));
     Ok(Answer(Listing { data: found.into_iter().map(TopicJson::from).collect(), next_cursor }))
 }

@@ -1,4 +1,4 @@
-//! Lists by key, newest first. Never by offset.
+//! Lists by id, newest first, or in the order of their keys. Never by offset.
 
 use uuid::Uuid;
 
@@ -10,6 +10,15 @@ use crate::domain::Id;
 pub struct Page<T> {
     /// Rows older than this one.
     pub before: Option<Id<T>>,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+/// Which part of a list in the order of keys is wanted.
+#[derive(Clone, Debug)]
+pub struct KeyPage {
+    /// Rows that come after this key.
+    pub after: Option<String>,
     /// Rows at most.
     pub limit: u32,
 }
@@ -29,7 +38,7 @@ impl<T> Page<T> {
             Some(before) => sql.and(format!(" AND {column} < "), before),
             None => sql,
         };
-        sql.then(format!(" ORDER BY {column} DESC")).and(" LIMIT ", Value::from(i64::from(self.limit) + 1))
+        sql.then(format!(" ORDER BY {column} DESC")).and(" LIMIT ", one_more(self.limit))
     }
 
     /// The same with another limit, for rows that are searched.
@@ -51,10 +60,36 @@ impl<T> Page<T> {
     }
 
     /// Cuts the one row too many that tells whether there is more.
-    pub(super) fn cut<R>(&self, mut rows: Vec<R>, id: impl Fn(&R) -> Id<T>) -> Listed<R, T> {
-        let more = rows.len() > self.limit as usize;
-        rows.truncate(self.limit as usize);
-        let next = if more { rows.last().map(id) } else { None };
+    pub(super) fn cut<R>(&self, rows: Vec<R>, id: impl Fn(&R) -> Id<T>) -> Listed<R, T> {
+        let (rows, next) = cut(rows, self.limit, id);
         Listed { rows, next }
     }
+}
+
+impl KeyPage {
+    /// Adds the conditions, order and limit of this page to a statement that ends in a `WHERE` condition.
+    pub(super) fn finish(&self, sql: Sql) -> Sql {
+        let sql = match &self.after {
+            Some(after) => sql.and(" AND key > ", after.as_str()),
+            None => sql,
+        };
+        sql.then(" ORDER BY key").and(" LIMIT ", one_more(self.limit))
+    }
+
+    /// Cuts what is too many; gives the rest, and after which key the next part begins.
+    pub(super) fn cut<R, K>(&self, rows: Vec<R>, key: impl Fn(&R) -> K) -> (Vec<R>, Option<K>) {
+        cut(rows, self.limit, key)
+    }
+}
+
+fn one_more(limit: u32) -> Value {
+    Value::from(i64::from(limit) + 1)
+}
+
+/// So many rows of these at most, and the last one's mark where there are more.
+fn cut<R, M>(mut rows: Vec<R>, limit: u32, mark: impl Fn(&R) -> M) -> (Vec<R>, Option<M>) {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = if more { rows.last().map(mark) } else { None };
+    (rows, next)
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Scope, StoreError,
+    page::KeyPage,
     pool::Tx,
     sql::{Sql, sql},
     topic_subscriptions::leave_some,
@@ -25,17 +26,6 @@ pub struct PutRecipient {
     pub created: bool,
     /// They are not as they were.
     pub changed: bool,
-}
-
-/// Which recipients are wanted, in the order of their keys.
-#[derive(Clone, Debug, Default)]
-pub struct RecipientPage {
-    /// What their keys begin with, or a whole e-mail address.
-    pub q: Option<String>,
-    /// Those that come after this key.
-    pub after: Option<String>,
-    /// Rows at most.
-    pub limit: u32,
 }
 
 #[derive(sqlx::FromRow)]
@@ -143,29 +133,25 @@ impl Scope<'_> {
         row.map(Row::read).transpose()
     }
 
-    /// A page of recipients, and the key after which the next one begins.
+    /// A page of recipients, and the key after which the next one begins: of those whose keys begin with `q`, and those with this
+    /// e-mail address.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn recipients(&self, page: &RecipientPage) -> Result<(Vec<Recipient>, Option<RecipientKey>), StoreError> {
+    pub async fn recipients(
+        &self,
+        q: &str,
+        page: &KeyPage,
+    ) -> Result<(Vec<Recipient>, Option<RecipientKey>), StoreError> {
         let mut found = BTreeMap::new();
-        let q = page.q.as_deref().unwrap_or_default();
         let by_key = select(self.tenant).and(" AND key >= ", q).and(" AND key < ", format!("{q}{LAST_CHAR}"));
         let by_email = q.contains('@').then(|| select(self.tenant).and(" AND email = ", q));
         for select in [Some(by_key), by_email].into_iter().flatten() {
-            let select = match &page.after {
-                Some(after) => select.and(" AND key > ", after.as_str()),
-                None => select,
-            };
-            let select = select.then(" ORDER BY key").and(" LIMIT ", page.limit.saturating_add(1));
-            for row in self.store.pool.fetch::<Row>(select).await? {
+            for row in self.store.pool.fetch::<Row>(page.finish(select)).await? {
                 found.insert(row.key.clone(), row.read()?);
             }
         }
-        let is_more = found.len() > page.limit as usize;
-        let rows: Vec<Recipient> = found.into_values().take(page.limit as usize).collect();
-        let next = rows.last().filter(|_| is_more).map(|last| last.key.clone());
-        Ok((rows, next))
+        Ok(page.cut(found.into_values().collect(), |recipient| recipient.key.clone()))
     }
 
     /// Removes somebody, who leaves all topics, some after the others; `false` where there is nobody. One whose removal was begun and

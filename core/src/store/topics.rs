@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Scope, StoreError, sql::sql};
+use super::{Scope, StoreError, page::KeyPage, sql::sql};
 use crate::domain::{
     Id, UnixMs,
     topic::{Topic, TopicKey},
@@ -74,23 +74,15 @@ impl Scope<'_> {
         row.map(Row::read).transpose()
     }
 
-    /// A page of topics by key, those that come after `after`, and the key after which the next one begins.
+    /// A page of topics, and the key after which the next one begins.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn topics(&self, after: Option<&str>, limit: u32) -> Result<(Vec<Topic>, Option<TopicKey>), StoreError> {
-        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
-        let select = match after {
-            Some(after) => select.and(" AND key > ", after),
-            None => select,
-        };
-        let select = select.then(" ORDER BY key").and(" LIMIT ", limit.saturating_add(1));
-        let mut rows: Vec<Row> = self.store.pool.fetch(select).await?;
-        let is_more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
+    pub async fn topics(&self, page: &KeyPage) -> Result<(Vec<Topic>, Option<TopicKey>), StoreError> {
+        let select = page.finish(sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant));
+        let rows: Vec<Row> = self.store.pool.fetch(select).await?;
         let topics = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
-        let next = topics.last().filter(|_| is_more).map(|last| last.key.clone());
-        Ok((topics, next))
+        Ok(page.cut(topics, |topic| topic.key.clone()))
     }
 
     /// Removes a topic with its subscriptions, a part after the other. One that was begun and not ended is a topic with fewer.
