@@ -15,7 +15,7 @@ use postrider_core::domain::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_path_to_error::Segment;
 
@@ -298,6 +298,16 @@ pub(crate) fn or_absent<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A member of what is shown that nobody sets: taken as it comes, so that what was shown can be sent back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
 }
 
 /// Headers as an object of names and values. A name that is there twice stays so, to be refused.

@@ -10,6 +10,9 @@ use postrider_core::domain::{Id, id::Identified, recipient::RecipientKey};
 
 use crate::problem::{Code, Problem};
 
+/// What is said of a body whose key is not the path's.
+pub(crate) const ANOTHER_KEY: &str = "it is another key than the path's; leave it out";
+
 /// The typed id in a path.
 #[derive(Debug)]
 pub(crate) struct Ref<T>(pub(crate) Id<T>);

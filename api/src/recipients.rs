@@ -24,10 +24,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Publish, ReadPublished},
-    json::{Json, Object, escape, parse_at},
+    json::{Ignored, Json, Object, escape, parse_at},
     own_object::OwnObject,
     page::{Listing, Paging, Params, write_keys_cursor},
-    path::Key,
+    path::{ANOTHER_KEY, Key},
     problem::{Code, Faults, Problem, ProblemBody},
     state::ApiState,
     wire::{Time, created},
@@ -40,11 +40,13 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(put_batch)).routes(routes!(put, get, delete))
 }
 
-/// Somebody. What is left out is not known of them any more, but for what was found out of the same e-mail address.
+/// Somebody. What is left out is not known of them any more, but for what was found out of the same e-mail address. What is shown of
+/// somebody can be put back as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what nobody sets is not looked at")]
 pub(crate) struct RecipientRequest {
-    /// What you call them: 1 to 255 visible characters. In a batch only; elsewhere the path has it.
+    /// What you call them: 1 to 255 visible characters. In a batch; elsewhere the path has it, and this is the same if it is there.
     key: Option<String>,
     email: Option<String>,
     /// `unverified`, `verified` or `suppressed`. Absent: as it is known of the same address, else `unverified`.
@@ -64,6 +66,15 @@ pub(crate) struct RecipientRequest {
     /// Texts, numbers and truth values by name, 4 KiB at most.
     #[schema(value_type = Option<BTreeMap<String, Value>>)]
     attributes: Option<OwnObject>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, read_only)]
+    id: Ignored,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime, read_only)]
+    created_at: Ignored,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime, read_only)]
+    updated_at: Ignored,
 }
 
 /// When somebody is left alone, as clocks of their time zone show it.
@@ -75,7 +86,7 @@ pub(crate) struct QuietHoursJson {
     from: String,
     /// As in `07:00`; where it is earlier than `from`, on the next day.
     to: String,
-    /// On which days they begin: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`. Absent: on each.
+    /// On which days they begin: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; one at least. Absent: on each.
     days: Option<Vec<String>>,
 }
 
@@ -204,7 +215,7 @@ fn check_key(path: Option<RecipientKey>, given: Option<String>, faults: &mut Fau
         (None, Some(given)) => faults.keep("/key", given.parse()),
         (Some(path), given) => {
             let same = given.is_none_or(|given| given == path.as_str());
-            faults.check("/key", same, "it is another key than the path's; leave it out");
+            faults.check("/key", same, ANOTHER_KEY);
             Some(path)
         }
     }
@@ -239,6 +250,8 @@ fn check_email(
 fn check_quiet_hours(hours: QuietHoursJson, faults: &mut Faults) -> Option<QuietHours> {
     let from = faults.keep("/quiet_hours/from", hours.from.parse::<ClockTime>());
     let to = faults.keep("/quiet_hours/to", hours.to.parse::<ClockTime>());
+    let names_some = hours.days.as_ref().is_none_or(|days| !days.is_empty());
+    faults.check("/quiet_hours/days", names_some, "it names no day; leave it out for each");
     let days = hours.days.unwrap_or_default();
     let days =
         faults.keep_all("/quiet_hours/days", days, |day| day.parse::<Day>()).into_iter().collect::<BTreeSet<_>>();

@@ -15,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Publish},
+    json::or_absent,
     ndjson::{Line, Lines, Refusals},
     path::Key,
     problem::{Code, Problem},
@@ -37,7 +38,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 #[serde(deny_unknown_fields)]
 struct SubscriptionLine {
     recipient: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     removed: bool,
 }
 

@@ -16,10 +16,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Needs, Publish, ReadPublished},
-    json::OptionalJson,
+    json::{Ignored, OptionalJson},
     page::{Listing, Paging, Params, write_keys_cursor},
-    path::Key,
-    problem::{Code, Problem},
+    path::{ANOTHER_KEY, Key},
+    problem::{Faults, Problem},
     state::ApiState,
     topic_import, topic_subscriptions,
     wire::{Time, created},
@@ -33,12 +33,27 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .merge(topic_import::router())
 }
 
-/// What a topic is called.
+/// What a topic is called. What is shown of one can be put back as it is.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "what nobody sets is not looked at")]
 pub(crate) struct TopicRequest {
-    /// For people; absent: as its key.
+    /// That of the path, if it is there.
+    key: Option<String>,
+    /// For people; absent: the one that it has, and that of a new one is its key.
     name: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, read_only)]
+    id: Ignored,
+    #[serde(default)]
+    #[schema(value_type = Option<u64>, read_only)]
+    subscribers: Ignored,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime, read_only)]
+    created_at: Ignored,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime, read_only)]
+    updated_at: Ignored,
 }
 
 /// Something that people subscribe to.
@@ -82,9 +97,14 @@ async fn put(
     Key(key): Key<TopicKey>,
     OptionalJson(request): OptionalJson<TopicRequest>,
 ) -> Result<Response, Problem> {
-    let name = request.name.unwrap_or_else(|| key.to_string());
-    judge_line(&name).map_err(|fault| Problem::at(Code::InvalidBody, "/name", format_args!("a name {fault}")))?;
-    let (topic, is_new) = caller.scope().put_topic(&key, &name, UnixMs::now()).await?;
+    let mut faults = Faults::default();
+    let is_same = request.key.is_none_or(|given| given == key.as_str());
+    faults.check("/key", is_same, ANOTHER_KEY);
+    if let Some(fault) = request.name.as_deref().and_then(|name| judge_line(name).err()) {
+        faults.add("/name", format_args!("a name {fault}"));
+    }
+    faults.result()?;
+    let (topic, is_new) = caller.scope().put_topic(&key, request.name.as_deref(), UnixMs::now()).await?;
     let answer = TopicJson::from(topic);
     Ok(if is_new { created(answer) } else { Answer(answer).into_response() })
 }

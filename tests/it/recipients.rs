@@ -40,6 +40,12 @@ async fn a_recipient_is_shown_as_they_were_put(stack: Stack) {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&shown.body[name], value, "{name}");
     }
+    // What is shown can be put back, in a batch as well.
+    let back = app.client.call(Method::PUT, path).json(&shown.body).send().await.expect(200);
+    assert_eq!(back.body, shown.body);
+    let batch = json!({ "recipients": [&shown.body] });
+    let back = app.client.post("/v1/recipients/batch").json(&batch).send().await.expect(200);
+    assert_eq!((&back.body["changed"], &back.body["results"][0]["status"]), (&json!(0), &json!(200)), "{}", back.text);
     // The same again changes nothing, and nothing is left of what is left out.
     let again = app.client.call(Method::PUT, path).json(&body).send().await.expect(200);
     assert_eq!(again.body, shown.body);
@@ -49,6 +55,8 @@ async fn a_recipient_is_shown_as_they_were_put(stack: Stack) {
         assert_eq!(bare.body[name], Value::Null, "{name}");
     }
     assert_eq!((&bare.body["preferences"], &bare.body["attributes"]), (&json!({}), &json!({})));
+    let back = app.client.call(Method::PUT, path).json(&bare.body).send().await.expect(200);
+    assert_eq!(back.body, bare.body);
 
     app.client.delete(path).send().await.expect(204);
     app.client.get(path).send().await.expect_problem(404, "not_found");
@@ -88,6 +96,10 @@ async fn what_is_wrong_with_a_recipient_is_said_at_its_place(stack: Stack) {
         (
             json!({ "time_zone": "UTC", "quiet_hours": { "from": "22:00", "to": "07:00", "days": ["mon", "monday"] } }),
             "/quiet_hours/days/1",
+        ),
+        (
+            json!({ "time_zone": "UTC", "quiet_hours": { "from": "22:00", "to": "07:00", "days": [] } }),
+            "/quiet_hours/days",
         ),
         (json!({ "preferences": { "Two words": {} } }), "/preferences/Two words"),
         (json!({ "preferences": { "a": { "fax": true } } }), "/preferences/a/fax"),

@@ -7,6 +7,8 @@ use crate::harness::{Answer, App, Client, Stack};
 
 on_both_stacks!(
     a_topic_is_named_counted_and_removed,
+    a_topic_keeps_the_name_that_is_not_said,
+    a_topic_is_put_back_as_it_is_shown,
     a_subscription_makes_whoever_is_not_known_and_a_topic_has_to_be_there,
     what_is_wrong_with_a_batch_of_subscriptions_is_said_at_its_place,
     a_recipient_who_is_removed_leaves_all_topics,
@@ -54,6 +56,36 @@ async fn a_topic_is_named_counted_and_removed(stack: Stack) {
     app.client.delete("/v1/topics/posts%2Fanna").send().await.expect(204);
     app.client.delete("/v1/topics/posts%2Fanna").send().await.expect_problem(404, "not_found");
     assert!(app.client.all("/v1/recipients/u1/topics").await.is_empty());
+}
+
+async fn a_topic_keeps_the_name_that_is_not_said(stack: Stack) {
+    let app = App::start(stack).await;
+    let put = || app.client.call(Method::PUT, "/v1/topics/t");
+    let made = put().json(&json!({ "name": "A name" })).send().await.expect(201);
+    for again in [put(), put().json(&json!({})), put().json(&json!({ "name": null }))] {
+        assert_eq!(again.send().await.expect(200).body, made.body);
+    }
+    assert_eq!(app.client.call(Method::PUT, "/v1/topics/u").send().await.expect(201).string("/name"), "u");
+}
+
+async fn a_topic_is_put_back_as_it_is_shown(stack: Stack) {
+    let app = App::start(stack).await;
+    let put = |body: Value| app.client.call(Method::PUT, "/v1/topics/t").json(&body).send();
+    put(json!({ "name": "A name" })).await.expect(201);
+    let shown = app.client.get("/v1/topics/t").send().await.expect(200).body;
+    // Meanwhile somebody subscribes: that is not undone.
+    app.client.call(Method::PUT, "/v1/topics/t/subscriptions/u1").send().await.expect(200);
+    let back = put(shown.clone()).await.expect(200).body;
+    for name in ["id", "key", "name", "created_at", "updated_at"] {
+        assert_eq!(back[name], shown[name], "{name}");
+    }
+    assert_eq!((&shown["subscribers"], &back["subscribers"]), (&json!(0), &json!(1)));
+    for (name, value) in [("key", "u"), ("colour", "red")] {
+        let mut other = shown.clone();
+        other[name] = value.into();
+        let refused = put(other).await.expect_problem(422, "invalid_body");
+        assert_eq!(refused.string("/errors/0/pointer"), format!("/{name}"));
+    }
 }
 
 async fn a_subscription_makes_whoever_is_not_known_and_a_topic_has_to_be_there(stack: Stack) {

@@ -16,6 +16,7 @@ async fn many_subscriptions_are_imported_a_line_each(stack: Stack) {
     let mut lines: Vec<String> = (0..LINES).map(|n| json!({ "recipient": format!("u{n}") }).to_string()).collect();
     import(&lines[..1]).await.expect_problem(404, "not_found");
     app.client.call(Method::PUT, "/v1/topics/t").json(&json!({})).send().await.expect(201);
+    lines[1] = json!({ "recipient": "u1", "removed": null }).to_string();
     lines[10_000] = r#"{"recipient": ""}"#.to_owned();
     lines.insert(3, String::new());
     let done = import(&lines).await.expect(200);

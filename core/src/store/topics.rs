@@ -37,27 +37,33 @@ impl Row {
 }
 
 impl Scope<'_> {
-    /// Names a topic, or makes it; whether it is new.
+    /// Names a topic, or makes it; whether it is new. Without a name it keeps the one it has, which at first is its key.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn put_topic(&self, key: &TopicKey, name: &str, now: UnixMs) -> Result<(Topic, bool), StoreError> {
+    pub async fn put_topic(
+        &self,
+        key: &TopicKey,
+        name: Option<&str>,
+        now: UnixMs,
+    ) -> Result<(Topic, bool), StoreError> {
         let id = Id::<Topic>::new();
+        let new_name = if name.is_some() { "excluded.name" } else { "topics.name" };
         let upsert = sql("INSERT INTO topics (id, tenant_id, key, name, subscribers, created_at, updated_at) VALUES (")
             .list(vec![
                 id.into(),
                 self.tenant.into(),
                 key.as_str().into(),
-                name.into(),
+                name.unwrap_or(key.as_str()).into(),
                 0i64.into(),
                 now.into(),
                 now.into(),
             ])
-            .then(
-                ") ON CONFLICT (tenant_id, key) DO UPDATE SET name = excluded.name, updated_at = CASE \
-                WHEN topics.name = excluded.name THEN topics.updated_at ELSE excluded.updated_at END \
-                RETURNING id, key, name, subscribers, created_at, updated_at",
-            );
+            .then(format!(
+                ") ON CONFLICT (tenant_id, key) DO UPDATE SET name = {new_name}, updated_at = CASE \
+                WHEN topics.name = {new_name} THEN topics.updated_at ELSE excluded.updated_at END \
+                RETURNING id, key, name, subscribers, created_at, updated_at"
+            ));
         let mut tx = self.store.pool.begin().await?;
         let row: Option<Row> = tx.fetch_one(upsert).await?;
         tx.commit().await?;
