@@ -19,6 +19,8 @@ mod json;
 mod lanes;
 mod metrics;
 mod ndjson;
+mod notification_preview;
+mod notification_types;
 mod openapi;
 mod operations;
 mod own_object;

@@ -19,8 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    context, dead_letters, endpoints, events, failures, jobs, lanes, operations, recipients, sites, state::ApiState,
-    tenants, tokens, topics,
+    context, dead_letters, endpoints, events, failures, jobs, lanes, notification_types, operations, recipients, sites,
+    state::ApiState, tenants, tokens, topics,
 };
 
 const DOCS: &str = include_str!("docs.html");
@@ -71,7 +71,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(failures::router())
         .merge(sites::router())
         .merge(recipients::router())
-        .merge(topics::router());
+        .merge(topics::router())
+        .merge(notification_types::router());
     let document = router.get_openapi_mut();
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     let components = document.components.take().unwrap_or_else(|| ComponentsBuilder::new().build());

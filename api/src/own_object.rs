@@ -1,12 +1,14 @@
-//! An object of the caller's own within a body, in which no name is there twice.
+//! Objects of the caller's own within a body, in which no name is there twice.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
+
+use crate::json::Object;
 
 /// Any object, whose objects have each name once at every depth. [`Value`]'s own reader keeps the last of two and says
 /// nothing of the other, which would be lost.
@@ -28,6 +30,36 @@ impl<'de> Deserialize<'de> for OwnObject {
             }
         }
         deserializer.deserialize_map(Members)
+    }
+}
+
+/// Objects of one form by names of the caller's own, each of which is there once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Named<T>(pub(crate) BTreeMap<String, T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = BTreeMap<String, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut read = BTreeMap::new();
+                while let Some(name) = members.next_key::<String>()? {
+                    if read.contains_key(&name) {
+                        return Err(Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                    let Object(value) = members.next_value()?;
+                    read.insert(name, value);
+                }
+                Ok(read)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
     }
 }
 

@@ -26,6 +26,10 @@ const ROOMS: &[Room] = &[
             "crate::config",
         ],
     },
+    Room {
+        folder: "core/src/notify",
+        must_not_know: &["sqlx", "redis", "axum", "reqwest", "tokio", "askama", "crate::store", "crate::queue"],
+    },
     Room { folder: "core/src/store", must_not_know: &["axum", "askama", "reqwest", "redis", "crate::queue"] },
     Room { folder: "core/src/queue", must_not_know: &["sqlx", "axum", "askama", "reqwest", "crate::store"] },
     Room {

@@ -49,6 +49,7 @@ mod jobs;
 mod large_bodies;
 mod logs;
 mod metrics;
+mod notification_types;
 mod openapi;
 mod order;
 mod outages;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{App, Stack};
 
 /// Every call of the HTTP contract.
-const CALLS: [&str; 72] = [
+const CALLS: [&str; 78] = [
     "post /v1/tenants",
     "get /v1/tenants",
     "post /v1/tokens",
@@ -76,6 +76,12 @@ const CALLS: [&str; 72] = [
     "get /v1/topics/{key}/subscriptions",
     "post /v1/topics/{key}/subscriptions/batch",
     "post /v1/topics/{key}/subscriptions/import",
+    "put /v1/notification-types/{key}",
+    "get /v1/notification-types/{key}",
+    "delete /v1/notification-types/{key}",
+    "get /v1/notification-types",
+    "post /v1/notification-types/{key}/preview",
+    "post /v1/notification-types/preview",
     "get /healthz",
     "get /readyz",
     "get /metrics",

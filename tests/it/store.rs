@@ -28,6 +28,7 @@ mod deaths;
 mod endpoints;
 mod gate;
 mod lanes;
+mod notification_types;
 mod operations;
 mod people;
 mod plans;

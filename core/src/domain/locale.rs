@@ -11,7 +11,7 @@ const CHARS_MAX: usize = 35;
 const PART_CHARS_MAX: usize = 8;
 
 /// A well-formed tag like `pt-BR` or `zh-Hant-TW`, in its conventional case (RFC 5646, section 2.1.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Locale(String);
 

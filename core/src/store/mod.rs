@@ -29,6 +29,7 @@ mod job_list;
 mod jobs;
 mod lanes;
 mod metrics;
+mod notification_types;
 mod open_file;
 mod operation_work;
 mod operations;
@@ -103,6 +104,7 @@ pub use self::{
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
     lanes::LaneSet,
+    notification_types::{ListedType, PutType},
     operation_work::Step,
     operations::{Left, Operation, OperationKind, OperationState, Replay},
     outcomes::{Finished, Recorded},

@@ -1,0 +1,277 @@
+//! Types of notifications: what each is about, and its templates by channel and language. Their rules as a whole are held by
+//! [`crate::notify`], which knows what templates mean.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Id, UnixMs,
+    id::Identified,
+    locale::Locale,
+    preferences::{Category, Channel},
+};
+
+/// Characters of a key.
+const KEY_CHARS_MAX: usize = 128;
+/// What stands where a key does in a path of the API, and what clients take out of paths.
+const RESERVED: [&str; 3] = [".", "..", "preview"];
+/// Types of one tenant.
+pub const TYPES_PER_TENANT_MAX: u32 = 1_000;
+/// Languages of one channel.
+pub const LOCALES_MAX: usize = 50;
+/// Bytes of one template.
+pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an example's data as JSON.
+pub const SAMPLE_BYTES_MAX: usize = 16 * 1024;
+
+/// What a product calls a type: `comment.created`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TypeKey(String);
+
+/// Why a text is no key of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TypeKeyError {
+    #[error("a key is 1 to {KEY_CHARS_MAX} characters of a-z, 0-9, _ . and -")]
+    Characters,
+    #[error("\".\", \"..\" and \"preview\" stand for something else in paths, so they are no keys")]
+    Reserved,
+}
+
+/// A type as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotificationType {
+    pub id: Id<NotificationType>,
+    pub key: TypeKey,
+    /// 1 for the first; one more with each change.
+    pub version: u32,
+    pub definition: Definition,
+    pub created_at: UnixMs,
+    pub updated_at: UnixMs,
+}
+
+/// What its owner says of a type. What is stored has passed [`crate::notify::CompiledType::check`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// For people.
+    pub name: String,
+    pub category: Category,
+    pub urgency: Urgency,
+    /// The language of whoever has none of those that there are templates in.
+    pub default_locale: Locale,
+    pub channels: Channels,
+    /// The data of an example, in which all is that templates name.
+    pub sample: Map<String, Value>,
+}
+
+/// How soon somebody has to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Urgency {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+/// The channels that a type has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channels {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<ChannelSettings<Notice>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<ChannelSettings<Notice>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<ChannelSettings<Mail>>,
+}
+
+/// What is set for one channel of a type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelSettings<T> {
+    pub templates: BTreeMap<Locale, T>,
+}
+
+/// What stands in an inbox or is pushed to a device: as templates, or as it comes out of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub title: String,
+    pub body: String,
+    /// Where it leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// An e-mail: as templates, or as it comes out of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    pub subject: String,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+}
+
+/// A text of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Title,
+    Body,
+    Url,
+    Subject,
+    Text,
+    Html,
+}
+
+/// One template of a type.
+#[derive(Clone, Copy, Debug)]
+pub struct TemplateAt<'a> {
+    pub channel: Channel,
+    pub locale: &'a Locale,
+    pub part: Part,
+    pub source: &'a str,
+}
+
+impl Identified for NotificationType {
+    const PREFIX: &'static str = "nty";
+}
+
+impl TypeKey {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TypeKey {
+    type Err = TypeKeyError;
+    fn from_str(text: &str) -> Result<Self, TypeKeyError> {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+        if !(1..=KEY_CHARS_MAX).contains(&text.len()) || !text.bytes().all(known) {
+            return Err(TypeKeyError::Characters);
+        }
+        if RESERVED.contains(&text) { Err(TypeKeyError::Reserved) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for TypeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Urgency {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+impl FromStr for Urgency {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = [Self::High, Self::Normal, Self::Low].into_iter().find(|urgency| urgency.as_str() == text);
+        known.ok_or_else(|| format!("{text:?} is no urgency: high, normal or low"))
+    }
+}
+
+impl Part {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::Body => "body",
+            Self::Url => "url",
+            Self::Subject => "subject",
+            Self::Text => "text",
+            Self::Html => "html",
+        }
+    }
+
+    /// Whether it comes out as one line.
+    #[must_use]
+    pub const fn is_line(self) -> bool {
+        matches!(self, Self::Title | Self::Url | Self::Subject)
+    }
+
+    /// Bytes that may come out of its template.
+    #[must_use]
+    pub const fn bytes_max(self) -> usize {
+        match self {
+            Self::Title | Self::Subject => 1024,
+            Self::Url => super::limits::URL_BYTES_MAX,
+            Self::Body => 16 * 1024,
+            Self::Text | Self::Html => 256 * 1024,
+        }
+    }
+}
+
+impl Notice {
+    fn parts(&self) -> impl Iterator<Item = (Part, &str)> {
+        let must = [(Part::Title, self.title.as_str()), (Part::Body, &self.body)];
+        must.into_iter().chain(self.url.as_deref().map(|url| (Part::Url, url)))
+    }
+}
+
+impl Mail {
+    fn parts(&self) -> impl Iterator<Item = (Part, &str)> {
+        let must = [(Part::Subject, self.subject.as_str()), (Part::Text, &self.text)];
+        must.into_iter().chain(self.html.as_deref().map(|html| (Part::Html, html)))
+    }
+}
+
+impl Channels {
+    /// In which languages each channel that is there has templates.
+    #[must_use]
+    pub fn locales(&self) -> Vec<(Channel, Vec<&Locale>)> {
+        let notices = [(Channel::Inbox, &self.inbox), (Channel::Push, &self.push)].into_iter();
+        let notices = notices.filter_map(|(channel, set)| Some((channel, set.as_ref()?.templates.keys().collect())));
+        let mails = self.email.iter().map(|set| (Channel::Email, set.templates.keys().collect()));
+        notices.chain(mails).collect()
+    }
+
+    /// All templates.
+    #[must_use]
+    pub fn templates(&self) -> Vec<TemplateAt<'_>> {
+        let mut all = Vec::new();
+        for (channel, set) in [(Channel::Inbox, &self.inbox), (Channel::Push, &self.push)] {
+            for (locale, notice) in set.iter().flat_map(|set| &set.templates) {
+                all.extend(notice.parts().map(|(part, source)| TemplateAt { channel, locale, part, source }));
+            }
+        }
+        for (locale, mail) in self.email.iter().flat_map(|set| &set.templates) {
+            let at = |(part, source)| TemplateAt { channel: Channel::Email, locale, part, source };
+            all.extend(mail.parts().map(at));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_word_in_lower_case_that_no_path_has_already() {
+        for good in ["a", "comment.created", "new_follower-2", &"x".repeat(128)] {
+            assert_eq!(good.parse::<TypeKey>().unwrap().as_str(), good);
+        }
+        for bad in ["", "A", "a b", "a/b", "é", &"x".repeat(129)] {
+            assert_eq!(bad.parse::<TypeKey>(), Err(TypeKeyError::Characters), "{bad}");
+        }
+        for bad in RESERVED {
+            assert_eq!(bad.parse::<TypeKey>(), Err(TypeKeyError::Reserved));
+        }
+    }
+
+    #[test]
+    fn an_urgency_is_read_as_it_is_written() {
+        for urgency in [Urgency::High, Urgency::Normal, Urgency::Low] {
+            assert_eq!(urgency.as_str().parse(), Ok(urgency));
+        }
+        assert!("urgent".parse::<Urgency>().is_err());
+    }
+}
