@@ -125,7 +125,12 @@ impl DeadLetterJson {
         let payload = match letter.kind {
             JobKind::WebhookDeliver | JobKind::WebhookTest => raw(payload),
             JobKind::HttpRequest => http_request::show(payload),
-            JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe | JobKind::Noop => None,
+            JobKind::SiteRegenerate
+            | JobKind::SiteAnnounce
+            | JobKind::SiteProbe
+            | JobKind::NotificationPlan
+            | JobKind::NotificationChunk
+            | JobKind::Noop => None,
         };
         let attempts = std::mem::take(&mut letter.history).into_iter().map(AttemptJson::from).collect();
         Self { payload, attempts: Some(attempts), ..letter.into() }
@@ -302,6 +307,10 @@ fn judge_payload(api: &ApiState, kind: JobKind, payload: &RawValue) -> Result<Ve
         JobKind::WebhookDeliver | JobKind::WebhookTest => Ok(payload.get().as_bytes().to_vec()),
         JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe => {
             let detail = "a site's job has nothing to edit; replay it as it is";
+            Err(Problem::at(Code::InvalidBody, "/payload", detail))
+        }
+        JobKind::NotificationPlan | JobKind::NotificationChunk => {
+            let detail = "a notification's job has nothing to edit; replay it as it is";
             Err(Problem::at(Code::InvalidBody, "/payload", detail))
         }
         JobKind::Noop => {

@@ -162,7 +162,7 @@ async fn replay(
     let jobs = replay_jobs(&caller, &summary.event, request, now).await?;
     let replayed = ReplayedEvent { id, deliveries: jobs.len(), jobs: jobs.iter().map(|job| job.id).collect() };
     let answer = serde_json::to_string(&replayed).map_err(|error| Problem::new(Code::Internal, error))?;
-    let item = Item { gate: None, answer: String::new(), event: None, jobs };
+    let item = Item::jobs(jobs);
     let answer = Arc::new(move |_: &[ItemResult]| Some(answer.clone()));
     Submission { gate, items: vec![item], answer, now, step: None }.submit(&caller).await
 }

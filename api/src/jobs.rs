@@ -188,7 +188,7 @@ async fn create(
     };
     let submission = Submission {
         gate: key.gate(&caller.api, "POST /v1/jobs", body.bytes(), now),
-        items: vec![Item { gate: None, answer: String::new(), event: None, jobs: vec![job] }],
+        items: vec![Item::jobs(vec![job])],
         answer: Arc::new(move |results| match results {
             [ItemResult::Existing(id)] => serde_json::to_string(&JobAccepted {
                 id: *id,
@@ -222,6 +222,10 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
         }
         JobKind::SiteProbe => {
             let detail = "images and enclosures are looked at as a site's feeds name them; put the page with PUT /v1/sites/{site}/pages/{key}";
+            return Err(Problem::at(Code::InvalidBody, "/kind", detail));
+        }
+        JobKind::NotificationPlan | JobKind::NotificationChunk => {
+            let detail = "people are told by notifications; publish one with POST /v1/notifications";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }
         JobKind::WebhookDeliver | JobKind::WebhookTest => {

@@ -19,8 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    context, dead_letters, endpoints, events, failures, jobs, lanes, notification_types, operations, recipients, sites,
-    state::ApiState, tenants, tokens, topics,
+    context, dead_letters, endpoints, events, failures, inbox, jobs, lanes, notification_types, notifications,
+    operations, recipients, sites, state::ApiState, tenants, tokens, topics,
 };
 
 const DOCS: &str = include_str!("docs.html");
@@ -70,6 +70,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(operations::router())
         .merge(failures::router())
         .merge(sites::router())
+        .merge(inbox::router())
+        .merge(notifications::router())
         .merge(recipients::router())
         .merge(topics::router())
         .merge(notification_types::router());

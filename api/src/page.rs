@@ -159,7 +159,7 @@ fn bad_cursor() -> Problem {
     Problem::of_parameter(Code::BadCursor, "cursor", detail)
 }
 
-fn write_cursor<T: Identified>(id: Id<T>) -> String {
+pub(crate) fn write_cursor<T: Identified>(id: Id<T>) -> String {
     let kind = T::PREFIX.as_bytes();
     URL_SAFE_NO_PAD.encode([&[CURSOR_VERSION], kind, id.uuid().as_bytes()].concat())
 }

@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use postrider_core::domain::{Id, id::Identified, recipient::RecipientKey};
+use postrider_core::domain::{Id, id::Identified, notification::Notification, recipient::RecipientKey};
 
 use crate::problem::{Code, Problem};
 
@@ -29,6 +29,10 @@ pub(crate) struct Key<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct RecipientAt<T>(pub(crate) T, pub(crate) RecipientKey);
 
+/// An item of somebody's inbox.
+#[derive(Debug)]
+pub(crate) struct InboxItemAt(pub(crate) RecipientKey, pub(crate) Id<Notification>);
+
 impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for Key<T> {
     type Rejection = Problem;
 
@@ -45,6 +49,17 @@ impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for Recipient
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((key, recipient)) = path.map_err(|_| not_understood())?;
         Ok(Self(parsed("key", &key)?, parsed("recipient", &recipient)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InboxItemAt {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((key, id)) = path.map_err(|_| not_understood())?;
+        let id = id.parse().map_err(|error| Problem::new(Code::NotFound, error))?;
+        Ok(Self(parsed("key", &key)?, id))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Refusals, as RFC 9457 problem details. The only place that maps errors to statuses and codes.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -209,6 +209,12 @@ impl IntoResponse for Problem {
         let mut response = self.code.status().into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<Arc<StoreError>> for Problem {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::from(error.as_ref())
     }
 }
 

@@ -220,7 +220,7 @@ impl Checks<'_> {
         let answer = serde_json::to_string(&accepted).map_err(|error| Problem::new(Code::Internal, error))?;
         let payload = Box::<str>::from(request.payload).into_string().into_bytes();
         let event = NewEvent { id, own_id, kind, channels, payload, deliver_at, trace: self.trace.clone() };
-        Ok((Item { gate, answer, event: Some(event), jobs }, accepted))
+        Ok((Item { gate, answer, ..Item::event(event, jobs) }, accepted))
     }
 
     /// A time that somebody asked for; one that is past is now.

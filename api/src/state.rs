@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{Id, egress::EgressPolicy, retry::RetrySchedule, tenant::Tenant},
+    notified::Notified,
     queue::Queue,
     site::Versions,
     store::Store,
@@ -73,6 +74,7 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     parts: ApiParts,
     gatekeeper: Gatekeeper,
+    notified: Notified,
 }
 
 impl ApiState {
@@ -80,7 +82,8 @@ impl ApiState {
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.settings;
         let gatekeeper = Gatekeeper::new(settings.admin_token.as_deref(), settings.token_rate_per_second);
-        Self(Arc::new(Inner { parts, gatekeeper }))
+        let notified = Notified::new(parts.store.clone());
+        Self(Arc::new(Inner { parts, gatekeeper, notified }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -109,6 +112,10 @@ impl ApiState {
 
     pub(crate) fn tracer(&self) -> &Tracer {
         &self.0.parts.tracer
+    }
+
+    pub(crate) fn notified(&self) -> &Notified {
+        &self.0.notified
     }
 
     pub(crate) fn gatekeeper(&self) -> &Gatekeeper {

@@ -97,7 +97,7 @@ impl Testing<'_> {
         let delivery = NewJob::delivery(endpoint, id, now);
         let job = NewJob { id: job_id, kind: JobKind::WebhookTest, max_attempts: 1, ..delivery };
         let due = job.due(endpoint.tenant_id);
-        let item = Item { gate: None, answer: String::new(), event: Some(event), jobs: vec![job] };
+        let item = Item::event(event, vec![job]);
         let note = json!({ "event": id, "job": job_id });
         let publication = Publication::plain(vec![item], now).behind(gate);
         let publication = publication.noting("endpoint.test", endpoint.id.to_string(), note);

@@ -122,7 +122,12 @@ pub(crate) fn editable(visit: &Visit, letter: &DeadLetter) -> Option<String> {
     match letter.kind {
         JobKind::WebhookDeliver | JobKind::WebhookTest => Some(String::from_utf8_lossy(&letter.payload).into_owned()),
         JobKind::HttpRequest => call_arguments::shown(&*visit.dashboard.settings.calls, &letter.payload),
-        JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe | JobKind::Noop => None,
+        JobKind::SiteRegenerate
+        | JobKind::SiteAnnounce
+        | JobKind::SiteProbe
+        | JobKind::NotificationPlan
+        | JobKind::NotificationChunk
+        | JobKind::Noop => None,
     }
 }
 

@@ -243,7 +243,7 @@ async fn replay(Path((_, id)): Path<(String, String)>, Deed { visit, fields }: D
     let jobs = endpoints.replays(&event, Some(&named), now).map_err(refused)?;
     let due: Vec<_> = jobs.iter().map(|job| job.due(visit.tenant.id)).collect();
     let note = json!({ "jobs": jobs.iter().map(|job| job.id).collect::<Vec<_>>(), "endpoints": named });
-    let item = Item { gate: None, answer: String::new(), event: None, jobs };
+    let item = Item::jobs(jobs);
     let publication = Publication::plain(vec![item], now).behind(Some(gate));
     let publication = publication.noting("event.replay", event.id.to_string(), note);
     match visit.scope().publish(publication).await? {

@@ -131,7 +131,12 @@ impl Known {
                 Some(Exchange::of_delivery(visit, delivery, &self.history))
             }
             JobKind::HttpRequest => Exchange::of_call(visit, detail.args.as_deref()?, &self.history),
-            JobKind::SiteRegenerate | JobKind::SiteAnnounce | JobKind::SiteProbe | JobKind::Noop => None,
+            JobKind::SiteRegenerate
+            | JobKind::SiteAnnounce
+            | JobKind::SiteProbe
+            | JobKind::NotificationPlan
+            | JobKind::NotificationChunk
+            | JobKind::Noop => None,
         }
     }
 
@@ -146,6 +151,8 @@ impl Known {
             | JobKind::SiteRegenerate
             | JobKind::SiteAnnounce
             | JobKind::SiteProbe
+            | JobKind::NotificationPlan
+            | JobKind::NotificationChunk
             | JobKind::Noop => None,
         }
     }

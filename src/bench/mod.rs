@@ -6,6 +6,7 @@ mod figures;
 mod isolation;
 mod jobs;
 mod lanes;
+mod notify;
 mod pages;
 mod process;
 mod publisher;
@@ -44,6 +45,8 @@ enum Case {
     Pages(pages::PagesArgs),
     /// Make all of a site's sitemaps and feeds again, and one page of it.
     Site(site::SiteArgs),
+    /// Tell all followers of a topic something, and somebody else meanwhile.
+    Notify(notify::NotifyArgs),
 }
 
 #[derive(Args, Clone)]
@@ -71,5 +74,6 @@ pub(crate) async fn run(settings: Settings, args: BenchArgs) -> anyhow::Result<(
         Case::Lanes(args) => lanes::run(&settings, args).await,
         Case::Pages(args) => pages::run(&settings, args).await,
         Case::Site(args) => site::run(&settings, args).await,
+        Case::Notify(args) => notify::run(&settings, args).await,
     }
 }

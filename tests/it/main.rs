@@ -50,6 +50,8 @@ mod large_bodies;
 mod logs;
 mod metrics;
 mod notification_types;
+mod notifications;
+mod notifications_in_trouble;
 mod openapi;
 mod order;
 mod outages;

@@ -103,7 +103,7 @@ impl Fixture {
         };
         let job = NewJob::delivery(endpoint, event.id, self.now);
         let (event_id, job_id) = (event.id, job.id);
-        (event_id, job_id, Item { gate: None, answer: "own".to_owned(), event: Some(event), jobs: vec![job] })
+        (event_id, job_id, Item { answer: "own".to_owned(), ..Item::event(event, vec![job]) })
     }
 
     async fn publish(&self, gate: Option<Gate>, items: Vec<Item>) -> Published {
@@ -318,7 +318,7 @@ async fn work_that_was_just_stored_is_as_it_is_read_back(stack: Stack) {
     let (_, later, mut scheduled) = at.event(&endpoint);
     scheduled.jobs[0].run_at = at.now + Duration::from_secs(60);
     let jobs = [plain, named, alone.id, cancelled, later];
-    let job = Item { gate: None, answer: String::new(), event: None, jobs: vec![alone] };
+    let job = Item::jobs(vec![alone]);
     at.publish(None, vec![item, own, job, other, scheduled]).await;
     assert!(at.store.tenant(at.tenant.id).cancel_job(cancelled, at.now).await.unwrap());
     let by_id = |mut work: Vec<Work>| {

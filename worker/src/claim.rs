@@ -8,7 +8,10 @@ use std::{
 };
 
 use postrider_core::{
-    domain::{Id, UnixMs, job::Job, limits::LOST_WORKERS_MAX},
+    domain::{
+        Id, UnixMs,
+        job::{Job, Outcome},
+    },
     queue::{Claimed, LEASE, Next, Queue, Rest},
     store::{Store, Work},
 };
@@ -133,7 +136,7 @@ impl Claimer {
 
     async fn hand_over(&self, slot: Slot, work: Work) {
         let now = UnixMs::now();
-        if work.job.lost_workers >= LOST_WORKERS_MAX {
+        if Outcome::of_lost_worker(work.job.kind, work.job.lost_workers) != Outcome::Lost {
             let finished = lost_too_often(&work);
             let ended = Ended::unheard(finished);
             return self.recorder.end(slot, &work.job, Execution::Ended(Box::new(ended))).await;

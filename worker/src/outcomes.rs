@@ -91,7 +91,7 @@ fn finished(job: &Job, message_id: Option<String>, report: Option<AttemptReport>
     }
 }
 
-/// The end of a job whose third worker has vanished. Its attempts were kept as its workers were counted, so that no row
+/// The end of a job whose last worker has vanished. Its attempts were kept as its workers were counted, so that no row
 /// comes of this report.
 pub(crate) fn lost_too_often(work: &Work) -> Finished {
     let error = Some(format!("{} workers vanished while they ran it", work.job.lost_workers));

@@ -53,6 +53,6 @@ impl OwnEvent {
         }
         let payload = payload.to_string().into_bytes();
         let event = NewEvent { id, own_id: None, kind, channels: Vec::new(), payload, deliver_at: now, trace: None };
-        Ok(Some(Item { gate: None, answer: String::new(), event: Some(event), jobs }))
+        Ok(Some(Item::event(event, jobs)))
     }
 }

@@ -13,7 +13,7 @@ use super::{
     fingerprint::Fingerprint,
     id::Identified,
     lane::{LaneKey, LaneName},
-    limits::LOST_WORKERS_MAX,
+    limits::{LOST_WORKERS_MAX, LOST_WORKERS_OF_CHUNKS_MAX},
     retry::RetrySchedule,
     tag::Tag,
     tenant::Tenant,
@@ -102,14 +102,37 @@ pub enum JobKind {
     SiteAnnounce,
     /// What an image or an enclosure of a site's feeds really is.
     SiteProbe,
+    /// Whom a notification is for, in chunks; those whom it names are told.
+    NotificationPlan,
+    /// The recipients of one chunk of a notification are told.
+    NotificationChunk,
     /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
     Noop,
 }
 named!(JobKind, "a kind of job", {
     WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
     SiteRegenerate => "site.regenerate", SiteAnnounce => "site.announce", SiteProbe => "site.probe",
+    NotificationPlan => "notification.plan", NotificationChunk => "notification.chunk",
     Noop => "noop",
 });
+
+impl JobKind {
+    /// Lost workers after which a job is dead without running again. Those of a fan-out are many and short, bounded in what they do,
+    /// and call nobody: whatever ends their workers is hardly they, and a thousand people would be told nothing.
+    #[must_use]
+    pub const fn lost_workers_max(self) -> u32 {
+        match self {
+            Self::NotificationPlan | Self::NotificationChunk => LOST_WORKERS_OF_CHUNKS_MAX,
+            Self::WebhookDeliver
+            | Self::WebhookTest
+            | Self::HttpRequest
+            | Self::SiteRegenerate
+            | Self::SiteAnnounce
+            | Self::SiteProbe
+            | Self::Noop => LOST_WORKERS_MAX,
+        }
+    }
+}
 
 /// What SQL knows of a job. While it is `Pending`, see [`JobView`] for what it is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -234,8 +257,8 @@ impl Outcome {
 
     /// What a vanished worker means for a job that has lost `lost_workers` of them now.
     #[must_use]
-    pub const fn of_lost_worker(lost_workers: u32) -> Self {
-        if lost_workers >= LOST_WORKERS_MAX { Self::Dead { cause: Cause::WorkersLost } } else { Self::Lost }
+    pub const fn of_lost_worker(kind: JobKind, lost_workers: u32) -> Self {
+        if lost_workers >= kind.lost_workers_max() { Self::Dead { cause: Cause::WorkersLost } } else { Self::Lost }
     }
 }
 

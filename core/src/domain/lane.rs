@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use ring::digest;
 
-use super::{Id, UnixMs, endpoint::Endpoint, site::settings::SiteSlug, tenant::Tenant};
+use super::{Id, UnixMs, endpoint::Endpoint, notification_type::Urgency, site::settings::SiteSlug, tenant::Tenant};
 
 /// Bytes of a lane's name.
 pub const LANE_NAME_BYTES_MAX: usize = 200;
@@ -22,6 +22,11 @@ const ANNOUNCEMENTS_PREFIX: &str = "announce:";
 /// What names of lanes begin with in which files of sites are looked at, and how many at once of one host.
 const PROBE_PREFIX: &str = "probe:";
 const PROBES_MAX: u32 = 2;
+/// What names of the lanes of notifications begin with, and of the lanes of their subscribers; how many chunks of these are told
+/// at once.
+const NOTIFICATIONS_PREFIX: &str = "notify:";
+const FAN_OUT_PREFIX: &str = "fanout:";
+const CHUNKS_MAX: u32 = 4;
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +62,18 @@ impl LaneName {
         Self::of_host(PROBE_PREFIX, host)
     }
 
+    /// The lane on which notifications are planned, and those who are named in them told.
+    #[must_use]
+    pub fn of_notifications(urgency: Urgency) -> Self {
+        Self(format!("{NOTIFICATIONS_PREFIX}{}", urgency.as_str()))
+    }
+
+    /// The lane on which subscribers are told: one of its own, so that nobody who is named waits behind a hundred thousand others.
+    #[must_use]
+    pub fn of_fan_out(urgency: Urgency) -> Self {
+        Self(format!("{FAN_OUT_PREFIX}{}", urgency.as_str()))
+    }
+
     /// A host's lane; of the host's hash where that is too long or odd for a lane's name.
     pub(super) fn of_host(prefix: &str, host: &str) -> Self {
         let plain = host.trim_start_matches('[').trim_end_matches(']');
@@ -66,12 +83,13 @@ impl LaneName {
     }
 
     /// What holds for it where nobody has set anything: a site's jobs run one after the other, and of one host few files are
-    /// looked at at once.
+    /// looked at at once, and few chunks of notifications are told at once, since the database does that work.
     #[must_use]
     pub fn usual_settings(&self) -> LaneSettings {
         let concurrency_max = match &self.0 {
             name if name.starts_with(SITE_PREFIX) => Some(1),
             name if name.starts_with(PROBE_PREFIX) => Some(PROBES_MAX),
+            name if name.starts_with(FAN_OUT_PREFIX) => Some(CHUNKS_MAX),
             _ => None,
         };
         LaneSettings { concurrency_max, ..LaneSettings::default() }

@@ -38,6 +38,8 @@ pub const RESPONSE_BYTES_KEPT_MAX: usize = 4096;
 pub const ERROR_CHARS_MAX: usize = 1024;
 /// Lost workers after which a job is dead without running again.
 pub const LOST_WORKERS_MAX: u32 = 3;
+/// The same for jobs of a notification's fan-out.
+pub const LOST_WORKERS_OF_CHUNKS_MAX: u32 = 20;
 /// Lanes of one tenant that something is set for, those of endpoints apart.
 pub const LANES_PER_TENANT_MAX: u32 = 1_000;
 /// Endpoints of one tenant.

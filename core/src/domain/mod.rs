@@ -17,6 +17,7 @@ pub mod limits;
 pub mod line;
 pub mod locale;
 pub mod nesting;
+pub mod notification;
 pub mod notification_type;
 pub mod portal;
 pub mod preferences;

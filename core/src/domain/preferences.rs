@@ -47,6 +47,12 @@ impl Preferences {
         }
     }
 
+    /// What nobody has decided is wanted.
+    #[must_use]
+    pub fn wants(&self, category: &Category, channel: Channel) -> bool {
+        self.0.get(category).and_then(|channels| channels.get(&channel)).copied().unwrap_or(true)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&Category, &BTreeMap<Channel, bool>)> {
         self.0.iter()
     }

@@ -96,7 +96,7 @@ impl StoreError {
     }
 
     /// For values that were parsed when they were stored.
-    pub(super) fn unreadable(what: &'static str, detail: impl fmt::Display) -> Self {
+    pub(crate) fn unreadable(what: &'static str, detail: impl fmt::Display) -> Self {
         Self::Unreadable { what, detail: format!("{detail}") }
     }
 }

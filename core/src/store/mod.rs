@@ -24,12 +24,15 @@ mod failures;
 mod former_wal;
 mod fresh;
 mod gates;
+mod inbox;
 mod inspect;
 mod job_list;
 mod jobs;
 mod lanes;
 mod metrics;
+mod notification_chunks;
 mod notification_types;
+mod notifications;
 mod open_file;
 mod operation_work;
 mod operations;
@@ -100,11 +103,14 @@ pub use self::{
     events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
     failures::{FailureGroup, FailureVerdict, Judgement, RetryingJob},
     gates::Gate,
+    inbox::{InboxCounts, InboxFilter, InboxItem, InboxState, Mark},
     inspect::{Inspection, Tables},
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
     lanes::LaneSet,
+    notification_chunks::{Chunk, ChunkArgs, Planned, chunk_schedule},
     notification_types::{ListedType, PutType},
+    notifications::{NewNotification, NotificationContents, OneReceipt, Receipt, StoredNotification},
     operation_work::Step,
     operations::{Left, Operation, OperationKind, OperationState, Replay},
     outcomes::{Finished, Recorded},

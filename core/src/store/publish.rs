@@ -9,6 +9,7 @@ use super::{
     connect::soon,
     gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
+    notifications::{self, NewNotification},
     pool::Tx,
     sql::{Dialect, Part, Sql, sql},
     stats,
@@ -36,7 +37,8 @@ pub struct NewEvent {
     pub trace: Option<TraceContext>,
 }
 
-/// What is accepted or not by itself within a request: an event with its deliveries, or a job.
+/// What is accepted or not by itself within a request: an event with its deliveries, a notification with the job that plans it,
+/// or jobs.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// For an event's own id.
@@ -44,7 +46,22 @@ pub struct Item {
     /// What the caller is told when it is stored.
     pub answer: String,
     pub event: Option<NewEvent>,
+    pub notification: Option<NewNotification>,
     pub jobs: Vec<NewJob>,
+}
+
+impl Item {
+    /// Jobs without a claim, of nothing that is to be kept beside them.
+    #[must_use]
+    pub const fn jobs(jobs: Vec<NewJob>) -> Self {
+        Self { gate: None, answer: String::new(), event: None, notification: None, jobs }
+    }
+
+    /// An event with its deliveries, without a claim.
+    #[must_use]
+    pub fn event(event: NewEvent, jobs: Vec<NewJob>) -> Self {
+        Self { event: Some(event), ..Self::jobs(jobs) }
+    }
 }
 
 /// What became of an item.
@@ -172,6 +189,7 @@ impl Write for Publication {
         let stored: Vec<(&Self, &Item)> =
             group.iter().flat_map(|one| one.items.iter().map(move |item| (*one, item))).collect();
         let mut statements = insert_events(dialect, &stored);
+        statements.extend(insert_notifications(dialect, &stored));
         statements.extend(jobs::insert(dialect, jobs_of(&stored).collect()));
         statements.extend(count_accepted(dialect, &stored, &HashMap::new()));
         let answer = |one: &&Self| Published::Stored(vec![ItemResult::Stored; one.items.len()]);
@@ -198,6 +216,7 @@ impl Write for Publication {
             .collect();
         note_all(tx, group, &claims).await?;
         tx.execute_all(insert_events(tx.dialect(), &stored)).await?;
+        tx.execute_all(insert_notifications(tx.dialect(), &stored)).await?;
         let existing = insert_jobs(tx, &stored).await?;
         tx.execute_all(count_accepted(tx.dialect(), &stored, &existing)).await?;
         for (one, results) in group.iter().zip(&mut results) {
@@ -276,6 +295,13 @@ fn insert_events(dialect: Dialect, stored: &[(&Publication, &Item)]) -> Vec<Sql>
             .rows(run.into_iter().map(row).collect())
     };
     dialect.runs(events.collect()).map(insert).collect()
+}
+
+fn insert_notifications(dialect: Dialect, stored: &[(&Publication, &Item)]) -> Vec<Sql> {
+    let of = |(one, item): &(&Publication, &Item)| {
+        Some(notifications::row(one.tenant(), item.notification.as_ref()?, one.now))
+    };
+    notifications::insert(dialect, stored.iter().filter_map(of).collect())
 }
 
 fn channels_text(channels: &[Channel]) -> String {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 use super::{
-    Scope, StoreError,
+    Scope, StoreError, inbox,
     page::KeyPage,
     pool::Tx,
     sql::{Sql, sql},
@@ -172,6 +172,7 @@ impl Scope<'_> {
                 tx.commit().await?;
                 continue;
             }
+            inbox::clear(&mut tx, Id::from_uuid(id)).await?;
             tx.execute(sql("DELETE FROM recipients").and(" WHERE id = ", id)).await?;
             tx.commit().await?;
             return Ok(true);

@@ -14,6 +14,7 @@ mod clock;
 mod cluster;
 mod database;
 mod mail;
+pub(crate) mod notifying;
 mod outsiders;
 mod postgres;
 mod proxy;

@@ -65,7 +65,7 @@ async fn a_recovery_takes_what_the_endpoint_missed_in_its_range_and_nothing_else
     let published = [(at.now - ten, "a.b"), (at.now + SECOND, "a.b"), (at.now + ten, "a.b"), (at.now + ten, "c.d")];
     for (now, kind) in published.into_iter().chain([(at.now + 3 * ten, "a.b")]) {
         let event = at.event(&endpoint).2.event.map(|event| NewEvent { kind: kind.parse().unwrap(), ..event });
-        at.publish_at(now, None, vec![Item { gate: None, answer: String::new(), event, jobs: Vec::new() }]).await;
+        at.publish_at(now, None, vec![Item { event, ..Item::jobs(Vec::new()) }]).await;
     }
     let recovered = async |since: UnixMs, until: UnixMs| {
         let kind = OperationKind::RecoverEndpoint { endpoint: endpoint.id, since, until };

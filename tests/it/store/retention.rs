@@ -51,7 +51,7 @@ async fn an_age_begins_when_a_thing_has_ended_and_not_when_it_was_made(stack: St
     // An event that nobody wanted, for a week later.
     let (later, _, Item { event, .. }) = at.event(&endpoint);
     let event = event.map(|event| NewEvent { deliver_at: at.now + WEEK, ..event });
-    at.publish(None, vec![Item { gate: None, answer: String::new(), event, jobs: Vec::new() }]).await;
+    at.publish(None, vec![Item { event, ..Item::jobs(Vec::new()) }]).await;
     let removed = at.store.remove_old(&AGES, at.now + WEEK + 2 * DAY).await.unwrap();
     assert_eq!((removed.jobs, removed.events, removed.payloads), (0, 0, 1));
     assert!(scope.job(job).await.unwrap().is_some(), "a job that ended yesterday");

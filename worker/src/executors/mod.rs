@@ -1,6 +1,7 @@
 //! One executor for each kind of job. Owns how a kind finds its executor, and what a failed attempt comes to.
 
 mod http_request;
+mod notification;
 mod site_announce;
 mod site_probe;
 mod site_regenerate;
@@ -26,7 +27,7 @@ use postrider_core::{
         retry::RetrySchedule,
     },
     queue::Next,
-    store::{Store, Work, announcement_retries, probe_schedule},
+    store::{Store, Work, announcement_retries, chunk_schedule, probe_schedule},
     trace::{Step, Tracer},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -91,6 +92,8 @@ impl Executors {
             | JobKind::SiteRegenerate
             | JobKind::SiteAnnounce
             | JobKind::SiteProbe
+            | JobKind::NotificationPlan
+            | JobKind::NotificationChunk
             | JobKind::Noop
                 if self.is_paused(&work).await =>
             {
@@ -100,6 +103,8 @@ impl Executors {
             JobKind::SiteRegenerate => site_regenerate::run(&self, &work).await,
             JobKind::SiteAnnounce => site_announce::run(&self, &work).await,
             JobKind::SiteProbe => site_probe::run(&self, &work).await,
+            JobKind::NotificationPlan => notification::plan(&self, &work).await,
+            JobKind::NotificationChunk => notification::chunk(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
         }
     }
@@ -156,6 +161,7 @@ impl Executors {
             JobKind::HttpRequest => http_request::schedule(work),
             JobKind::SiteAnnounce => Some(announcement_retries()),
             JobKind::SiteProbe => Some(probe_schedule()),
+            JobKind::NotificationPlan | JobKind::NotificationChunk => Some(chunk_schedule()),
             JobKind::SiteRegenerate | JobKind::Noop => None,
         };
         found.unwrap_or_default()

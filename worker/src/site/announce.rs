@@ -49,7 +49,7 @@ impl Publisher {
         let calls = site.settings.indexnow.iter().flat_map(|indexnow| indexnow.calls(locale, &paths));
         let mut jobs: Vec<NewJob> = calls.map(|call| NewJob::call(&call, now)).collect();
         jobs.extend(self.unless_one_waits(site, what.hub_calls(now)).await?);
-        let calls = Item { gate: None, answer: String::new(), event: None, jobs };
+        let calls = Item::jobs(jobs);
         let own = OwnEvent { tenant: site.tenant_id, kind: EVENT, key: publication.id.to_string() };
         own.publish(&self.store, &self.dispatcher, what.payload(now), vec![calls]).await?;
         if !paths.is_empty() {

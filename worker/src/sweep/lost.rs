@@ -90,7 +90,7 @@ async fn count(recorder: &Recorder, jobs: &[Id<Job>], worker: &str, stop: &Cance
         let error = match recorder.store.count_lost_workers(jobs, worker, UnixMs::now()).await {
             Ok(counted) => {
                 counted.iter().for_each(|work| recorder.metrics.attempt(work.job.kind, AttemptClass::Lost));
-                let dead = |work: &Work| Outcome::of_lost_worker(work.job.lost_workers) != Outcome::Lost;
+                let dead = |work: &Work| Outcome::of_lost_worker(work.job.kind, work.job.lost_workers) != Outcome::Lost;
                 return Some(counted.into_iter().filter(dead).collect());
             }
             Err(error) => error,

@@ -136,7 +136,7 @@ impl Bench {
             trace: None,
         };
         let job = NewJob::delivery(endpoint, event.id, now);
-        let item = Item { gate: None, answer: String::new(), event: Some(event), jobs: vec![job.clone()] };
+        let item = Item::event(event, vec![job.clone()]);
         let publication = Publication::new(None, vec![item], now, Box::new(|_| String::new()));
         self.parts.store.tenant(self.tenant).publish(publication).await.unwrap();
         job

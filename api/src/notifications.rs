@@ -1,0 +1,416 @@
+//! `/v1/notifications`: what people are told, and what became of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json as Answer, response::Response};
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        job::{JobKind, JobState},
+        lane::{LaneKey, LaneName},
+        notification::{
+            Audience, Fate, FateCounts, NAMED_RECIPIENTS_MAX, NAMED_TOPICS_MAX, NamedTopic, Notification, Suppression,
+        },
+        notification_type::{TypeKey, Urgency},
+        preferences::Channel,
+        recipient::RecipientKey,
+        topic::TopicKey,
+    },
+    store::{
+        Item, ItemResult, NewJob, NewNotification, NotificationContents, OneReceipt, Receipt, StoredNotification,
+        chunk_schedule,
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    accept::{IdempotencyKey, Submission},
+    auth::{Caller, Needs, Publish, ReadPublished},
+    json::{Nothing, OptionalJson, RawJson},
+    page::{Listing, Paging, Params},
+    path::{RecipientAt, Ref},
+    problem::{Code, Faults, Problem},
+    publish::schedule,
+    recipients,
+    state::ApiState,
+    trace::Traced,
+    wire::{Time, raw},
+};
+
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(publish, list))
+        .routes(routes!(get))
+        .routes(routes!(get_for_recipient))
+        .routes(routes!(cancel))
+}
+
+/// Something that people are to be told.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewNotification)]
+pub(crate) struct NotificationRequest {
+    /// Key of its notification type.
+    r#type: String,
+    /// Keys of recipients, 1,000 at most. Whoever is not known is made known by it.
+    #[serde(default)]
+    recipients: Vec<String>,
+    /// Keys of topics, 10 at most: all who subscribe to any of them when it is due, each once.
+    #[serde(default)]
+    topics: Vec<String>,
+    /// What the type's templates are filled with: an object.
+    #[schema(value_type = serde_json::Value)]
+    data: Box<RawValue>,
+    /// Key of whoever did what it tells of: they are not told.
+    actor: Option<String>,
+    /// `high`, `normal` or `low`; absent: the type's.
+    urgency: Option<String>,
+    /// When to tell them; absent: now.
+    #[schema(value_type = Option<Time>)]
+    deliver_at: Option<String>,
+}
+
+/// A notification that is stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AcceptedNotification)]
+pub(crate) struct NotificationAccepted {
+    #[schema(value_type = String)]
+    id: Id<Notification>,
+    r#type: String,
+    created_at: Time,
+    deliver_at: Time,
+}
+
+/// What people are told.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Notification)]
+pub(crate) struct NotificationJson {
+    #[schema(value_type = String)]
+    id: Id<Notification>,
+    r#type: String,
+    category: String,
+    urgency: &'static str,
+    #[schema(value_type = Option<String>)]
+    actor: Option<String>,
+    recipients: Vec<String>,
+    topics: Vec<String>,
+    created_at: Time,
+    deliver_at: Time,
+    /// When all of its recipients were known.
+    planned_at: Option<Time>,
+    #[serde(flatten)]
+    whole: Option<Whole>,
+}
+
+/// What is shown of a single notification only.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Whole {
+    /// `scheduled`, `planning` (its recipients are being found), `delivering`, `done`; `failed` where the job that plans it died,
+    /// and `cancelled` where that was cancelled.
+    state: &'static str,
+    /// What became of it, by channel.
+    #[schema(value_type = BTreeMap<String, ChannelReceipt>)]
+    receipt: BTreeMap<&'static str, ChannelReceipt>,
+    #[schema(value_type = serde_json::Value)]
+    data: Option<Box<RawValue>>,
+}
+
+/// What became of a notification on one channel: planned = delivered + suppressed + dead + pending.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChannelReceipt {
+    planned: u64,
+    delivered: u64,
+    pending: u64,
+    /// They stand in the dead-letter table; replay them there.
+    dead: u64,
+    /// By reason: `preference`, `actor`, `removed`, `cancelled`.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    suppressed: BTreeMap<Suppression, u64>,
+}
+
+/// What became of a notification for one recipient.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecipientReceipt {
+    recipient: String,
+    channels: Vec<ChannelFate>,
+    /// What happened, in order.
+    timeline: Vec<Moment>,
+}
+
+/// What became of it on one channel.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChannelFate {
+    channel: &'static str,
+    /// `pending`, `delivered`, `suppressed` or `dead`.
+    fate: &'static str,
+    /// Why it was suppressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    reason: Option<Suppression>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Moment {
+    at: Time,
+    /// `accepted`, `planned`, `delivered`, `suppressed`, `seen`, `read` or `archived`.
+    what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'static str>,
+}
+
+impl From<FateCounts> for ChannelReceipt {
+    fn from(counts: FateCounts) -> Self {
+        let planned = counts.planned();
+        let FateCounts { pending, delivered, dead, suppressed } = counts;
+        Self { planned, delivered, pending, dead, suppressed }
+    }
+}
+
+/// Tells people something. Answers once it is durable; they are told from then on.
+#[utoipa::path(post, path = "/v1/notifications", tag = "notifications", request_body = NotificationRequest,
+    params(IdempotencyKey, Traced),
+    responses((status = 202, body = NotificationAccepted)))]
+async fn publish(
+    caller: Caller<Publish>,
+    key: IdempotencyKey,
+    traced: Traced,
+    body: RawJson,
+) -> Result<Response, Problem> {
+    let now = UnixMs::now();
+    let request: NotificationRequest = body.parse()?;
+    let gate = key.gate(&caller.api, "POST /v1/notifications", body.bytes(), now);
+    let new = check(&caller, request, now).await?;
+    let accepted = NotificationAccepted {
+        id: new.id,
+        r#type: new.of.key.to_string(),
+        created_at: Time(now),
+        deliver_at: Time(new.deliver_at),
+    };
+    let answer = serde_json::to_string(&accepted).map_err(|error| Problem::new(Code::Internal, error))?;
+    let job = NewJob {
+        id: new.plan_job,
+        max_attempts: chunk_schedule().max_attempts(),
+        trace: traced.context(),
+        ..NewJob::plain(
+            JobKind::NotificationPlan,
+            LaneName::of_notifications(new.of.urgency),
+            new.id.to_string().into_bytes(),
+            new.deliver_at,
+        )
+    };
+    let item = Item { notification: Some(new), ..Item::jobs(vec![job]) };
+    let answer = Arc::new(move |_: &[ItemResult]| Some(answer.clone()));
+    Submission { gate, items: vec![item], answer, now, step: Some(traced.0) }.submit(&caller).await
+}
+
+/// Lists notifications, newest first.
+#[utoipa::path(get, path = "/v1/notifications", tag = "notifications", params(Paging),
+    responses((status = 200, body = Listing<NotificationJson>)))]
+async fn list(caller: Caller<ReadPublished>, params: Params) -> Result<Answer<Listing<NotificationJson>>, Problem> {
+    let listed = caller.scope().notifications(&params.page()?).await?;
+    Ok(Answer(Listing::of(listed, |of| show(of, None))))
+}
+
+pub(crate) fn missing() -> Problem {
+    Problem::not_found("notification")
+}
+
+/// Shows a notification with its receipt: what became of it for how many recipients.
+#[utoipa::path(get, path = "/v1/notifications/{id}", tag = "notifications", params(("id" = String, Path)),
+    responses((status = 200, body = NotificationJson)))]
+async fn get(caller: Caller<ReadPublished>, Ref(id): Ref<Notification>) -> Result<Answer<NotificationJson>, Problem> {
+    let of = caller.scope().notification(id).await?.ok_or_else(missing)?;
+    whole(&caller, of).await.map(Answer)
+}
+
+async fn whole<N: Needs>(caller: &Caller<N>, of: StoredNotification) -> Result<NotificationJson, Problem> {
+    let receipt = caller.scope().receipt(&of).await?;
+    let whole = Whole {
+        state: state(&of, &receipt, UnixMs::now()),
+        receipt: receipt.channels.into_iter().map(|(channel, counts)| (channel.as_str(), counts.into())).collect(),
+        data: raw(of.of.data.clone()),
+    };
+    Ok(show(of, Some(whole)))
+}
+
+/// Tells nobody any more who is not told yet. 409 once all of its recipients are found: then its jobs are cancelled one by one.
+#[utoipa::path(post, path = "/v1/notifications/{id}/cancel", tag = "notifications", params(("id" = String, Path)),
+    responses((status = 200, body = NotificationJson)))]
+async fn cancel(
+    caller: Caller<Publish>,
+    Ref(id): Ref<Notification>,
+    _: OptionalJson<Nothing>,
+) -> Result<Answer<NotificationJson>, Problem> {
+    let of = caller.scope().notification(id).await?.ok_or_else(missing)?;
+    if of.planned_at.is_some() || !caller.scope().cancel_job(of.plan_job, UnixMs::now()).await? {
+        return Err(Problem::new(Code::JobFinished, "its recipients are told already, or it was cancelled before"));
+    }
+    let lane = LaneKey { tenant: caller.tenant, name: LaneName::of_notifications(of.of.urgency) };
+    if let Err(error) = caller.api.queue().cancel(&lane, of.plan_job).await {
+        tracing::debug!(%error, "a cancelled job's ticket stays in the queue; a worker will find it cancelled");
+    }
+    whole(&caller, of).await.map(Answer)
+}
+
+/// Shows what became of a notification for one recipient, and why.
+#[utoipa::path(get, path = "/v1/notifications/{id}/recipients/{recipient}", tag = "notifications",
+    params(("id" = String, Path), ("recipient" = String, Path)),
+    responses((status = 200, body = RecipientReceipt)))]
+async fn get_for_recipient(
+    caller: Caller<ReadPublished>,
+    RecipientAt(id, key): RecipientAt<Id<Notification>>,
+) -> Result<Answer<RecipientReceipt>, Problem> {
+    let scope = caller.scope();
+    let of = scope.notification(id).await?.ok_or_else(missing)?;
+    let recipient = scope.recipient(&key).await?.ok_or_else(recipients::missing)?;
+    let nothing = || Problem::new(Code::NotFound, "the notification was not for this recipient");
+    let one = scope.receipt_of(&of, recipient.id).await?.ok_or_else(nothing)?;
+    let item = scope.inbox_item(recipient.id, of.id).await?;
+    let mut timeline = vec![Moment { at: Time(of.created_at), what: "accepted", channel: None }];
+    timeline.extend(told(&one));
+    for (at, what) in
+        item.iter().flat_map(|item| [(item.seen_at, "seen"), (item.read_at, "read"), (item.archived_at, "archived")])
+    {
+        timeline.extend(at.map(|at| Moment { at: Time(at), what, channel: Some(Channel::Inbox.as_str()) }));
+    }
+    timeline.sort_by_key(|moment| moment.at.0);
+    let channels = one.channels.iter().map(|(channel, fate)| show_fate(*channel, *fate)).collect();
+    Ok(Answer(RecipientReceipt { recipient: key.to_string(), channels, timeline }))
+}
+
+fn told(one: &OneReceipt) -> impl Iterator<Item = Moment> {
+    let at = one.done_at;
+    one.channels.iter().filter_map(move |(channel, fate)| {
+        let what = show_fate(*channel, *fate).fate;
+        at.map(|at| Moment { at: Time(at), what, channel: Some(channel.as_str()) })
+    })
+}
+
+fn show_fate(channel: Channel, fate: Fate) -> ChannelFate {
+    let (fate, reason) = match fate {
+        Fate::Pending => ("pending", None),
+        Fate::Delivered => ("delivered", None),
+        Fate::Suppressed(why) => ("suppressed", Some(why)),
+    };
+    ChannelFate { channel: channel.as_str(), fate, reason }
+}
+
+fn state(of: &StoredNotification, receipt: &Receipt, now: UnixMs) -> &'static str {
+    match receipt.planning {
+        Some(JobState::Dead) => "failed",
+        Some(JobState::Cancelled) => "cancelled",
+        _ if of.planned_at.is_none() && of.deliver_at > now => "scheduled",
+        _ if of.planned_at.is_none() => "planning",
+        _ if receipt.channels.values().any(|counts| counts.pending > 0) => "delivering",
+        _ => "done",
+    }
+}
+
+async fn check(
+    caller: &Caller<Publish>,
+    request: NotificationRequest,
+    now: UnixMs,
+) -> Result<NewNotification, Problem> {
+    let mut faults = Faults::default();
+    let bytes = request.data.get().len();
+    let max = caller.api.settings().payload_bytes_max;
+    if bytes > max {
+        let detail = format!("the data has {bytes} bytes; it may have {max}");
+        return Err(Problem::at(Code::PayloadTooLarge, "/data", detail));
+    }
+    let kind = faults.keep("/type", request.r#type.parse::<TypeKey>());
+    let kind = match kind {
+        Some(key) => {
+            let found = caller.scope().notification_type(&key).await?;
+            faults.keep("/type", found.ok_or_else(|| format!("there is no notification type {key:?}; put it first")))
+        }
+        None => None,
+    };
+    let recipients = recipients_of(request.recipients, &mut faults);
+    let topics = topics_of(caller, request.topics, &mut faults).await?;
+    let is_for_somebody = !faults.is_empty() || !recipients.is_empty() || !topics.is_empty();
+    faults.check("/recipients", is_for_somebody, "a notification is for somebody; name recipients, topics or both");
+    let actor = request.actor.and_then(|key| faults.keep("/actor", key.parse::<RecipientKey>()));
+    let urgency = request.urgency.and_then(|text| faults.keep("/urgency", text.parse::<Urgency>()));
+    let deliver_at = request.deliver_at.and_then(|text| faults.keep("/deliver_at", schedule(&text, now)));
+    let Some(kind) = kind else { return Err(faults.problem()) };
+    let channels: Vec<Channel> = kind.definition.channels.inbox.iter().map(|_| Channel::Inbox).collect();
+    faults.check("/type", !channels.is_empty(), "this type has no inbox, so nobody would be told; give it one");
+    let data = faults.keep("/data", serde_json::from_str(request.data.get()).map_err(|_| "the data is an object"));
+    if let Some(data) = data {
+        let version = caller.api.notified().version(kind.id, kind.version).await?;
+        faults.keep("/data", version.judge(&data, &channels));
+    }
+    faults.result()?;
+    let of = NotificationContents {
+        kind: kind.id,
+        key: kind.key,
+        version: kind.version,
+        category: kind.definition.category,
+        urgency: urgency.unwrap_or(kind.definition.urgency),
+        channels,
+        data: Box::<str>::from(request.data).into_string().into_bytes(),
+    };
+    let new = NewNotification {
+        id: Id::new(),
+        of,
+        audience: Audience { recipients, topics, actor },
+        deliver_at: deliver_at.unwrap_or(now),
+        plan_job: Id::new(),
+    };
+    Ok(new)
+}
+
+fn recipients_of(given: Vec<String>, faults: &mut Faults) -> Vec<RecipientKey> {
+    let detail = format!(
+        "{} are named; a notification names {NAMED_RECIPIENTS_MAX} recipients at most, and more by a topic",
+        given.len()
+    );
+    faults.check("/recipients", given.len() <= NAMED_RECIPIENTS_MAX, detail);
+    let mut keys = faults.keep_all("/recipients", given, |key| key.parse::<RecipientKey>());
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+async fn topics_of(
+    caller: &Caller<Publish>,
+    given: Vec<String>,
+    faults: &mut Faults,
+) -> Result<Vec<NamedTopic>, Problem> {
+    let detail = format!("{} are named; a notification names {NAMED_TOPICS_MAX} topics at most", given.len());
+    faults.check("/topics", given.len() <= NAMED_TOPICS_MAX, detail);
+    let mut topics: Vec<NamedTopic> = Vec::new();
+    for (place, text) in given.into_iter().take(NAMED_TOPICS_MAX).enumerate() {
+        let at = format!("/topics/{place}");
+        let Some(key) = faults.keep(&at, text.parse::<TopicKey>()) else { continue };
+        let found = caller.scope().topic(&key).await?;
+        let Some(topic) = faults.keep(&at, found.ok_or_else(|| format!("there is no topic {:?}", key.as_str()))) else {
+            continue;
+        };
+        if topics.iter().all(|known| known.id != topic.id) {
+            topics.push(NamedTopic { id: topic.id, key: topic.key });
+        }
+    }
+    Ok(topics)
+}
+
+fn show(of: StoredNotification, whole: Option<Whole>) -> NotificationJson {
+    NotificationJson {
+        id: of.id,
+        r#type: of.of.key.to_string(),
+        category: of.of.category.to_string(),
+        urgency: of.of.urgency.as_str(),
+        actor: of.audience.actor.map(|key| key.to_string()),
+        recipients: of.audience.recipients.iter().map(ToString::to_string).collect(),
+        topics: of.audience.topics.iter().map(|topic| topic.key.to_string()).collect(),
+        created_at: Time(of.created_at),
+        deliver_at: Time(of.deliver_at),
+        planned_at: of.planned_at.map(Time),
+        whole,
+    }
+}

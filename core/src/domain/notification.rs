@@ -1,0 +1,250 @@
+//! Notifications: one thing that people are told, and what became of it for each of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Id,
+    id::Identified,
+    job::Job,
+    preferences::{Category, Channel, Preferences},
+    recipient::{Recipient, RecipientKey},
+    topic::{Topic, TopicKey},
+};
+
+/// Recipients of one chunk: what is resolved, written and committed together.
+pub const CHUNK_RECIPIENTS_MAX: usize = 1_000;
+/// Recipients and topics that one notification may name.
+pub const NAMED_RECIPIENTS_MAX: usize = 1_000;
+pub const NAMED_TOPICS_MAX: usize = 10;
+
+/// Something that people are told. Its receipt is what became of it for each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notification {}
+
+impl Identified for Notification {
+    const PREFIX: &'static str = "ntf";
+}
+
+/// Whom a notification is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// Named by their keys, in order. Who is not known is made known by it.
+    pub recipients: Vec<RecipientKey>,
+    /// All who subscribe to any of these when it is due.
+    pub topics: Vec<NamedTopic>,
+    /// Who did what it tells of, and is not told.
+    pub actor: Option<RecipientKey>,
+}
+
+/// A topic as a notification names it: one that is removed later is known by its key still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedTopic {
+    pub id: Id<Topic>,
+    pub key: TopicKey,
+}
+
+/// Why somebody was not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suppression {
+    /// They do not want what is of this category on this channel.
+    Preference,
+    /// They did it themselves.
+    Actor,
+    /// They were removed before they were told.
+    Removed,
+    /// Somebody cancelled the job that would have told them.
+    Cancelled,
+}
+
+/// What became of a notification for one recipient on one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fate {
+    Pending,
+    Delivered,
+    Suppressed(Suppression),
+}
+
+impl Suppression {
+    pub const ALL: [Self; 4] = [Self::Preference, Self::Actor, Self::Removed, Self::Cancelled];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Preference => "preference",
+            Self::Actor => "actor",
+            Self::Removed => "removed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Preference => 16,
+            Self::Actor => 17,
+            Self::Removed => 18,
+            Self::Cancelled => 19,
+        }
+    }
+}
+
+impl Fate {
+    /// As it is kept, a byte for each recipient.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Delivered => 1,
+            Self::Suppressed(why) => why.code(),
+        }
+    }
+
+    #[must_use]
+    pub fn of_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Pending),
+            1 => Some(Self::Delivered),
+            code => Suppression::ALL.into_iter().find(|why| why.code() == code).map(Self::Suppressed),
+        }
+    }
+}
+
+/// What is known of somebody when it is decided whether they are told.
+#[derive(Clone, Debug)]
+pub struct Told<'a> {
+    pub key: &'a RecipientKey,
+    pub preferences: &'a Preferences,
+}
+
+/// Whether somebody is told on a channel: `None`, or why not.
+#[must_use]
+pub fn suppression(
+    told: Option<&Told<'_>>,
+    actor: Option<&RecipientKey>,
+    category: &Category,
+    channel: Channel,
+) -> Option<Suppression> {
+    let Some(told) = told else { return Some(Suppression::Removed) };
+    if actor == Some(told.key) {
+        return Some(Suppression::Actor);
+    }
+    (!told.preferences.wants(category, channel)).then_some(Suppression::Preference)
+}
+
+/// How many recipients came to what on one channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FateCounts {
+    pub pending: u64,
+    pub delivered: u64,
+    /// Those that ended as dead letters.
+    pub dead: u64,
+    pub suppressed: BTreeMap<Suppression, u64>,
+}
+
+impl FateCounts {
+    #[must_use]
+    pub fn of(fates: impl IntoIterator<Item = Fate>) -> Self {
+        let mut counts = Self::default();
+        for fate in fates {
+            match fate {
+                Fate::Pending => counts.pending += 1,
+                Fate::Delivered => counts.delivered += 1,
+                Fate::Suppressed(why) => *counts.suppressed.entry(why).or_default() += 1,
+            }
+        }
+        counts
+    }
+
+    /// All that it was planned for.
+    #[must_use]
+    pub fn planned(&self) -> u64 {
+        self.pending + self.delivered + self.dead + self.suppressed.values().sum::<u64>()
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.pending += other.pending;
+        self.delivered += other.delivered;
+        self.dead += other.dead;
+        for (why, count) in &other.suppressed {
+            *self.suppressed.entry(*why).or_default() += count;
+        }
+    }
+}
+
+/// The id of a chunk's job follows from what it is of, so that one that is planned twice is one.
+#[must_use]
+pub fn chunk_job(notification: Id<Notification>, n: u32) -> Id<Job> {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(notification.uuid().as_bytes());
+    context.update(&n.to_be_bytes());
+    let hash = context.finish();
+    let random = hash.as_ref().iter().take(16).fold(0u128, |bits, byte| (bits << 8) | u128::from(*byte));
+    Id::at(notification.made_at(), random)
+}
+
+/// The recipients of a chunk as they are kept: 16 bytes each, in order.
+#[must_use]
+pub fn pack(recipients: &[Id<Recipient>]) -> Vec<u8> {
+    recipients.iter().flat_map(|id| id.uuid().into_bytes()).collect()
+}
+
+#[must_use]
+pub fn unpack(packed: &[u8]) -> Vec<Id<Recipient>> {
+    let (ids, _) = packed.as_chunks::<16>();
+    ids.iter().map(|bytes| Id::from_uuid(uuid::Uuid::from_bytes(*bytes))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fate_survives_its_byte() {
+        let suppressed = Suppression::ALL.into_iter().map(Fate::Suppressed);
+        for fate in [Fate::Pending, Fate::Delivered].into_iter().chain(suppressed) {
+            assert_eq!(Fate::of_code(fate.code()), Some(fate));
+        }
+        assert_eq!(Fate::of_code(255), None);
+    }
+
+    #[test]
+    fn a_receipt_adds_up() {
+        let fates = [Fate::Delivered, Fate::Pending, Fate::Suppressed(Suppression::Actor), Fate::Delivered];
+        let mut counts = FateCounts::of(fates);
+        counts.add(&FateCounts::of([Fate::Suppressed(Suppression::Actor), Fate::Suppressed(Suppression::Removed)]));
+        assert_eq!((counts.planned(), counts.delivered, counts.pending), (6, 2, 1));
+        assert_eq!(counts.suppressed, BTreeMap::from([(Suppression::Actor, 2), (Suppression::Removed, 1)]));
+    }
+
+    #[test]
+    fn a_chunk_s_job_is_the_same_each_time_and_no_other_s() {
+        let (one, other) = (Id::new(), Id::new());
+        assert_eq!(chunk_job(one, 3), chunk_job(one, 3));
+        assert_ne!(chunk_job(one, 3), chunk_job(one, 4));
+        assert_ne!(chunk_job(one, 3), chunk_job(other, 3));
+        assert_eq!(chunk_job(one, 3).made_at(), one.made_at());
+    }
+
+    #[test]
+    fn recipients_survive_being_packed() {
+        let ids: Vec<Id<Recipient>> = (0..3).map(|_| Id::new()).collect();
+        assert_eq!(unpack(&pack(&ids)), ids);
+    }
+
+    #[test]
+    fn who_is_not_told_is_told_why() {
+        let key: RecipientKey = "anna".parse().unwrap();
+        let category: Category = "social".parse().unwrap();
+        let preferences: Preferences = serde_json::from_str(r#"{"social":{"email":false}}"#).unwrap();
+        let told = Told { key: &key, preferences: &preferences };
+        let judge = |told: Option<&Told<'_>>, actor: Option<&RecipientKey>, channel| {
+            suppression(told, actor, &category, channel)
+        };
+        assert_eq!(judge(Some(&told), None, Channel::Inbox), None);
+        assert_eq!(judge(Some(&told), None, Channel::Email), Some(Suppression::Preference));
+        assert_eq!(judge(Some(&told), Some(&key), Channel::Inbox), Some(Suppression::Actor));
+        assert_eq!(judge(None, None, Channel::Inbox), Some(Suppression::Removed));
+    }
+}

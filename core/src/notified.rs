@@ -1,0 +1,98 @@
+//! What notifications say to whom: the versions of types by which they were handed in, compiled once for as long as they are used.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::{
+        Id,
+        notification_type::{Definition, Notice, NotificationType},
+        preferences::Channel,
+        recipient::Recipient,
+    },
+    notify::{CompiledType, Content, Data, RenderError, Told},
+    store::{Store, StoreError, StoredNotification},
+};
+
+/// Versions that are kept compiled.
+const COMPILED_MAX: u64 = 1_000;
+
+/// Notifications in words. Clones share what is compiled.
+#[derive(Clone, Debug)]
+pub struct Notified {
+    store: Store,
+    compiled: Cache<(Id<NotificationType>, u32), Arc<Version>>,
+}
+
+/// A version of a type.
+#[derive(Debug)]
+pub struct Version {
+    definition: Definition,
+    compiled: CompiledType,
+}
+
+impl Notified {
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, compiled: Cache::new(COMPILED_MAX) }
+    }
+
+    /// # Errors
+    /// When the database does not answer, or has no such version.
+    pub async fn version(&self, of: Id<NotificationType>, version: u32) -> Result<Arc<Version>, Arc<StoreError>> {
+        let read = async {
+            let found = self.store.notification_type_version(of, version).await?;
+            let definition = found.ok_or_else(|| unreadable("it is not kept"))?;
+            let compiled = CompiledType::new(&definition).map_err(|fault| unreadable(&fault.detail))?;
+            Ok(Arc::new(Version { definition, compiled }))
+        };
+        self.compiled.try_get_with((of, version), read).await
+    }
+}
+
+fn unreadable(why: &str) -> StoreError {
+    StoreError::unreadable("version of a notification type", why)
+}
+
+impl Version {
+    /// What stands in somebody's inbox.
+    ///
+    /// # Errors
+    /// When a template names what is not in the data.
+    pub fn notice(&self, of: &StoredNotification, recipient: &Recipient) -> Result<Notice, RenderError> {
+        let data = Data::new(object(&of.of.data));
+        let profile = &recipient.profile;
+        let told = Told {
+            key: recipient.key.as_str(),
+            locale: profile.locale.as_ref(),
+            time_zone: profile.time_zone.as_ref(),
+            attributes: &profile.attributes,
+        };
+        let message = self.compiled.render(Channel::Inbox, told.locale, &data, &told)?;
+        Ok(match message.content {
+            Content::Notice(notice) => notice,
+            Content::Mail(mail) => Notice { title: mail.subject, body: mail.text, url: None },
+        })
+    }
+
+    /// Whether something comes out of all templates of these channels with this data, whoever is told.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn judge(&self, data: &Map<String, Value>, channels: &[Channel]) -> Result<(), RenderError> {
+        let (data, attributes) = (Data::new(data.clone()), Default::default());
+        for (channel, locales) in self.definition.channels.locales() {
+            for locale in locales.into_iter().filter(|_| channels.contains(&channel)) {
+                let told = Told { key: "somebody", locale: Some(locale), time_zone: None, attributes: &attributes };
+                self.compiled.render(channel, Some(locale), &data, &told)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn object(data: &[u8]) -> Map<String, Value> {
+    serde_json::from_slice(data).unwrap_or_default()
+}

@@ -1,0 +1,336 @@
+//! Fan-out: a notification's recipients in chunks of a thousand, and telling those of one of them. A chunk is stored once and told
+//! once, whatever runs twice: it is told in the transaction that says so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use uuid::Uuid;
+
+use super::{
+    DueJob, NewJob, Store, StoreError, jobs,
+    notifications::StoredNotification,
+    pool::Tx,
+    recipients::make_known,
+    sql::{Dialect, sql},
+    stats,
+    value::Value,
+};
+use crate::domain::{
+    Id, UnixMs,
+    job::{Job, JobKind, JobState},
+    lane::LaneName,
+    notification::{
+        CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Told, chunk_job, pack, suppression, unpack,
+    },
+    preferences::{Channel, Preferences},
+    recipient::{Recipient, RecipientKey},
+    retry::RetrySchedule,
+};
+
+/// Subscribers of one topic that one step of planning reads.
+const STEP_RECIPIENTS: usize = 20 * CHUNK_RECIPIENTS_MAX;
+/// Waits between tries of a chunk.
+const RETRIES_S: [f64; 5] = [1.0, 5.0, 30.0, 120.0, 600.0];
+
+/// What a step of planning came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// Jobs that tell those who were found.
+    pub jobs: Vec<DueJob>,
+    /// Whether it is to be gone on with, from what is stored by now.
+    pub more: bool,
+}
+
+/// Some of a notification's recipients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    pub of: StoredNotification,
+    pub n: u32,
+    recipients: Vec<Id<Recipient>>,
+    is_done: bool,
+}
+
+/// Its number, its recipients and the job that tells them.
+type NewChunk<'c> = (u32, &'c [Id<Recipient>], Id<Job>);
+
+/// What a job of kind `notification.chunk` tells: those of chunk `n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ChunkArgs {
+    pub notification: Uuid,
+    pub n: u32,
+}
+
+/// When the telling of a chunk that failed is tried again.
+#[must_use]
+pub fn chunk_schedule() -> RetrySchedule {
+    RetrySchedule::from_seconds(&RETRIES_S).unwrap_or_default()
+}
+
+impl Store {
+    /// One step of planning: those who are named, or the next of the topics' subscribers.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn plan_notification(&self, of: &StoredNotification, now: UnixMs) -> Result<Planned, StoreError> {
+        if of.planned_at.is_some() {
+            return Ok(Planned::default());
+        }
+        let is_first = of.chunks == 0;
+        if is_first && !of.audience.recipients.is_empty() {
+            return self.plan_named(of, now).await;
+        }
+        let named = self.chunk_recipients(of.id, 0).await?.filter(|_| !of.audience.recipients.is_empty());
+        let named: BTreeSet<Id<Recipient>> = named.unwrap_or_default().into_iter().collect();
+        let (found, is_end) = self.subscribers_after(&of.audience.topics, of.planned_to).await?;
+        let mut found: Vec<Id<Recipient>> = found.into_iter().collect();
+        if !is_end {
+            // What fills no chunk is left to the next step.
+            found.truncate(found.len() - found.len() % CHUNK_RECIPIENTS_MAX);
+        }
+        let planned_to = found.last().copied().or(of.planned_to);
+        found.retain(|id| !named.contains(id));
+        let first = of.chunks.max(1);
+        let chunks: Vec<(u32, &[Id<Recipient>])> = (first..).zip(found.chunks(CHUNK_RECIPIENTS_MAX)).collect();
+        let new_jobs: Vec<NewJob> = chunks.iter().map(|(n, _)| job_of(of, *n, now)).collect();
+        let mut tx = self.pool.begin().await?;
+        let upto = first + u32::try_from(chunks.len()).unwrap_or(0);
+        if !advance(&mut tx, of, planned_to, upto, is_end.then_some(now)).await? {
+            return Ok(Planned::default());
+        }
+        insert_chunks(&mut tx, of, chunks.iter().zip(&new_jobs).map(|((n, ids), job)| (*n, *ids, job.id)).collect())
+            .await?;
+        let dialect = tx.dialect();
+        tx.execute_all(jobs::insert(dialect, new_jobs.iter().map(|job| (of.tenant, job, now)).collect())).await?;
+        let mut counts = stats::Counts::new(&self.node);
+        counts.add(
+            now,
+            of.tenant,
+            JobKind::NotificationChunk,
+            stats::ACCEPTED,
+            i64::try_from(new_jobs.len()).unwrap_or(0),
+        );
+        tx.execute_all(counts.write(dialect)).await?;
+        tx.commit().await?;
+        Ok(Planned { jobs: new_jobs.iter().map(|job| job.due(of.tenant)).collect(), more: !is_end })
+    }
+
+    /// Those who are named are one chunk, which the planning job tells by itself.
+    async fn plan_named(&self, of: &StoredNotification, now: UnixMs) -> Result<Planned, StoreError> {
+        let mut keys: Vec<&str> = of.audience.recipients.iter().map(RecipientKey::as_str).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut tx = self.pool.begin().await?;
+        make_known(&mut tx, of.tenant, &keys, now).await?;
+        let mut ids: Vec<Id<Recipient>> = Vec::with_capacity(keys.len());
+        for run in tx.dialect().runs(keys) {
+            let select =
+                sql("SELECT id FROM recipients").and(" WHERE tenant_id = ", of.tenant).then(" AND key").any(run);
+            ids.extend(tx.fetch::<(Uuid,)>(select).await?.into_iter().map(|(id,)| Id::from_uuid(id)));
+        }
+        ids.sort_unstable();
+        let is_all = of.audience.topics.is_empty();
+        if !advance(&mut tx, of, None, 1, is_all.then_some(now)).await? {
+            return Ok(Planned::default());
+        }
+        insert_chunks(&mut tx, of, vec![(0, &ids, of.plan_job)]).await?;
+        tx.commit().await?;
+        Ok(Planned { jobs: Vec::new(), more: !is_all })
+    }
+
+    /// The next subscribers of topics by id, each once, and whether they are the last.
+    async fn subscribers_after(
+        &self,
+        topics: &[NamedTopic],
+        after: Option<Id<Recipient>>,
+    ) -> Result<(BTreeSet<Id<Recipient>>, bool), StoreError> {
+        let after = after.map_or(Uuid::nil(), Id::uuid);
+        let (mut found, mut until) = (BTreeSet::new(), None::<Id<Recipient>>);
+        for topic in topics {
+            let select = sql("SELECT recipient_id FROM topic_subscriptions")
+                .and(" WHERE topic_id = ", topic.id)
+                .and(" AND recipient_id > ", after)
+                .and(" ORDER BY recipient_id LIMIT ", i64::try_from(STEP_RECIPIENTS).unwrap_or(i64::MAX));
+            let rows: Vec<(Uuid,)> = self.pool.fetch(select).await?;
+            // Beyond the last of a full page this topic may have more, so the others are not looked at either.
+            let last = rows.last().filter(|_| rows.len() == STEP_RECIPIENTS).map(|(id,)| Id::from_uuid(*id));
+            until = until.into_iter().chain(last).min();
+            found.extend(rows.into_iter().map(|(id,)| Id::<Recipient>::from_uuid(id)));
+        }
+        if let Some(until) = until {
+            found.retain(|id| *id <= until);
+        }
+        Ok((found, until.is_none()))
+    }
+
+    async fn chunk_recipients(&self, of: Id<Notification>, n: u32) -> Result<Option<Vec<Id<Recipient>>>, StoreError> {
+        let select =
+            sql("SELECT recipients FROM notification_chunks").and(" WHERE notification_id = ", of).and(" AND n = ", n);
+        let row: Option<(Vec<u8>,)> = self.pool.fetch_one(select).await?;
+        Ok(row.map(|(packed,)| unpack(&packed)))
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notification_chunk(&self, of: Id<Notification>, n: u32) -> Result<Option<Chunk>, StoreError> {
+        let Some(of) = self.notification(of).await? else { return Ok(None) };
+        let select = sql("SELECT recipients, done_at FROM notification_chunks")
+            .and(" WHERE notification_id = ", of.id)
+            .and(" AND n = ", n);
+        let row: Option<(Vec<u8>, Option<i64>)> = self.pool.fetch_one(select).await?;
+        Ok(row.map(|(packed, done_at)| Chunk { of, n, recipients: unpack(&packed), is_done: done_at.is_some() }))
+    }
+
+    /// Tells the recipients of a chunk, and keeps what became of it for each: all of it or nothing. One that is told does nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tell_chunk(&self, chunk: &Chunk, now: UnixMs) -> Result<(), StoreError> {
+        let Chunk { of, n, recipients, is_done } = chunk;
+        if *is_done {
+            return Ok(());
+        }
+        let people = self.people(recipients).await?;
+        let (mut fates, mut counts) = (Vec::with_capacity(recipients.len() * of.of.channels.len()), BTreeMap::new());
+        for channel in &of.of.channels {
+            let on_channel: Vec<Fate> = recipients
+                .iter()
+                .map(|id| {
+                    let told = people.get(id).map(|(key, preferences)| Told { key, preferences });
+                    let why = suppression(told.as_ref(), of.audience.actor.as_ref(), &of.of.category, *channel);
+                    why.map_or(Fate::Delivered, Fate::Suppressed)
+                })
+                .collect();
+            counts.insert(*channel, FateCounts::of(on_channel.iter().copied()));
+            fates.extend(on_channel);
+        }
+        let inbox = of.of.channels.iter().position(|channel| *channel == Channel::Inbox);
+        let told = inbox.map(|at| &fates[at * recipients.len()..(at + 1) * recipients.len()]).unwrap_or_default();
+        let told =
+            recipients.iter().zip(told).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
+        let codes: Vec<u8> = fates.iter().map(|fate| fate.code()).collect();
+        let counts = serde_json::to_string(&counts).map_err(|error| StoreError::unreadable("counts", error))?;
+        let mut tx = self.pool.begin().await?;
+        let claim = sql("UPDATE notification_chunks SET")
+            .and(" fates = ", codes)
+            .and(", counts = ", counts)
+            .and(", done_at = ", now)
+            .and(" WHERE notification_id = ", of.id)
+            .and(" AND n = ", *n)
+            .then(" AND done_at IS NULL");
+        if tx.execute(claim).await? == 0 {
+            return Ok(());
+        }
+        put_into_inboxes(&mut tx, of.id, told, now).await?;
+        tx.commit().await
+    }
+
+    /// What decides whether people are told, of those who are known.
+    async fn people(
+        &self,
+        recipients: &[Id<Recipient>],
+    ) -> Result<HashMap<Id<Recipient>, (RecipientKey, Preferences)>, StoreError> {
+        let unreadable = |error: &dyn std::fmt::Display| StoreError::unreadable("recipient", error);
+        let mut people = HashMap::with_capacity(recipients.len());
+        for run in self.pool.dialect().runs(recipients.to_vec()) {
+            let select = sql("SELECT id, key, preferences FROM recipients WHERE id").any(run);
+            for (id, key, preferences) in self.pool.fetch::<(Uuid, String, String)>(select).await? {
+                let key = key.parse().map_err(|error| unreadable(&error))?;
+                let preferences = match preferences.as_str() {
+                    "{}" => Preferences::default(),
+                    text => serde_json::from_str(text).map_err(|error| unreadable(&error))?,
+                };
+                people.insert(Id::from_uuid(id), (key, preferences));
+            }
+        }
+        Ok(people)
+    }
+}
+
+/// Stores how far planning is; `false` where it is elsewhere by now, or was cancelled.
+async fn advance(
+    tx: &mut Tx<'_>,
+    of: &StoredNotification,
+    planned_to: Option<Id<Recipient>>,
+    chunks: u32,
+    planned_at: Option<UnixMs>,
+) -> Result<bool, StoreError> {
+    let lock = match tx.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR SHARE",
+    };
+    let state: Option<(String,)> =
+        tx.fetch_one(sql("SELECT state FROM jobs").and(" WHERE id = ", of.plan_job).then(lock)).await?;
+    if state.is_some_and(|(state,)| state == JobState::Cancelled.as_str()) {
+        return Ok(false);
+    }
+    let update = sql("UPDATE notifications SET")
+        .and(" planned_to = ", planned_to)
+        .and(", chunks = ", chunks)
+        .and(", planned_at = ", planned_at)
+        .and(" WHERE id = ", of.id)
+        .and(" AND chunks = ", of.chunks)
+        .then(" AND planned_at IS NULL");
+    Ok(tx.execute(update).await? == 1)
+}
+
+async fn insert_chunks(tx: &mut Tx<'_>, of: &StoredNotification, chunks: Vec<NewChunk<'_>>) -> Result<(), StoreError> {
+    let row = |(n, ids, job): NewChunk<'_>| -> Vec<Value> {
+        let first = ids.first().copied().map_or(Uuid::nil(), Id::uuid);
+        let planned = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        vec![of.id.into(), n.into(), job.into(), first.into(), planned.into(), pack(ids).into()]
+    };
+    for run in tx.dialect().runs(chunks) {
+        let insert =
+            sql("INSERT INTO notification_chunks (notification_id, n, job_id, first_id, planned, recipients) ");
+        tx.execute(insert.rows(run.into_iter().map(row).collect())).await?;
+    }
+    Ok(())
+}
+
+fn job_of(of: &StoredNotification, n: u32, now: UnixMs) -> NewJob {
+    let args = ChunkArgs { notification: of.id.uuid(), n };
+    let args = serde_json::to_vec(&args).unwrap_or_default();
+    NewJob {
+        id: chunk_job(of.id, n),
+        max_attempts: chunk_schedule().max_attempts(),
+        ..NewJob::plain(JobKind::NotificationChunk, LaneName::of_fan_out(of.of.urgency), args, now)
+    }
+}
+
+/// Puts what they are told into the inboxes of people, whose ids are in order: so two that do this at once wait for each other and
+/// not in a ring.
+async fn put_into_inboxes(
+    tx: &mut Tx<'_>,
+    of: Id<Notification>,
+    recipients: Vec<Id<Recipient>>,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    for run in tx.dialect().runs(recipients) {
+        let rows = run.into_iter().map(|id| vec![id.into()]).collect();
+        let count =
+            sql("INSERT INTO inbox_counts (recipient_id, last_seq, unread, unseen) SELECT v.column1, 1, 1, 1 FROM (")
+                .rows(rows)
+                .then(
+                    ") AS v WHERE 1 = 1 ON CONFLICT (recipient_id) DO UPDATE SET last_seq = inbox_counts.last_seq + 1, \
+                unread = inbox_counts.unread + 1, unseen = inbox_counts.unseen + 1 RETURNING recipient_id, last_seq",
+                );
+        match tx.dialect() {
+            Dialect::Postgres => {
+                let insert = sql("WITH counted AS (")
+                    .append(count)
+                    .then(") INSERT INTO inbox_items (recipient_id, notification_id, seq, delivered_at)")
+                    .and(" SELECT recipient_id, ", of)
+                    .and(", last_seq, ", now)
+                    .then(" FROM counted");
+                tx.execute(insert).await?;
+            }
+            Dialect::Sqlite => {
+                let counted: Vec<(Uuid, i64)> = tx.fetch(count).await?;
+                let rows =
+                    counted.into_iter().map(|(id, seq)| vec![id.into(), of.into(), seq.into(), now.into()]).collect();
+                let insert = sql("INSERT INTO inbox_items (recipient_id, notification_id, seq, delivered_at) ");
+                tx.execute(insert.rows(rows)).await?;
+            }
+        }
+    }
+    Ok(())
+}

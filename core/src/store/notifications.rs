@@ -1,0 +1,296 @@
+//! Notifications: how they are stored when they are handed in, and what is known of them by now.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{
+    Listed, Page, Scope, Store, StoreError,
+    sql::{Dialect, Sql, sql},
+    value::Value,
+};
+use crate::domain::{
+    Id, UnixMs,
+    job::{Job, JobState},
+    notification::{Audience, Fate, FateCounts, NamedTopic, Notification, Suppression, unpack},
+    notification_type::{NotificationType, TypeKey, Urgency},
+    preferences::{Category, Channel},
+    recipient::Recipient,
+    tenant::Tenant,
+};
+
+/// A notification to be kept, with the job that plans it.
+#[derive(Clone, Debug)]
+pub struct NewNotification {
+    pub id: Id<Notification>,
+    pub of: NotificationContents,
+    pub audience: Audience,
+    pub deliver_at: UnixMs,
+    pub plan_job: Id<Job>,
+}
+
+/// What a notification says, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotificationContents {
+    pub kind: Id<NotificationType>,
+    /// What the product calls its type.
+    pub key: TypeKey,
+    pub version: u32,
+    pub category: Category,
+    pub urgency: Urgency,
+    pub channels: Vec<Channel>,
+    /// JSON.
+    pub data: Vec<u8>,
+}
+
+/// A notification as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredNotification {
+    pub id: Id<Notification>,
+    pub tenant: Id<Tenant>,
+    pub of: NotificationContents,
+    pub audience: Audience,
+    pub plan_job: Id<Job>,
+    pub deliver_at: UnixMs,
+    pub created_at: UnixMs,
+    pub(super) planned_to: Option<Id<Recipient>>,
+    pub(super) chunks: u32,
+    /// When all of its recipients were known.
+    pub planned_at: Option<UnixMs>,
+}
+
+/// What became of a notification, channel by channel: each recipient counts once on each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub channels: BTreeMap<Channel, FateCounts>,
+    /// The job that plans it: more recipients may come while it is pending, and none any more where it died.
+    pub planning: Option<JobState>,
+}
+
+/// What became of a notification for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneReceipt {
+    pub recipient: Id<Recipient>,
+    pub channels: Vec<(Channel, Fate)>,
+    /// The job that tells them, and others.
+    pub job: Id<Job>,
+    pub done_at: Option<UnixMs>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: Uuid,
+    tenant_id: Uuid,
+    type_id: Uuid,
+    type_key: String,
+    type_version: i64,
+    category: String,
+    urgency: String,
+    channels: String,
+    data: Vec<u8>,
+    recipients: String,
+    topics: String,
+    actor: Option<String>,
+    plan_job_id: Uuid,
+    deliver_at: i64,
+    planned_to: Option<Uuid>,
+    chunks: i64,
+    planned_at: Option<i64>,
+    created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct ChunkRow {
+    job_id: Uuid,
+    recipients: Vec<u8>,
+    fates: Option<Vec<u8>>,
+    done_at: Option<i64>,
+}
+
+const INSERT: &str = "INSERT INTO notifications (id, tenant_id, type_id, type_key, type_version, category, urgency, channels, data, \
+    recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, created_at) ";
+const COLUMNS: &str = "SELECT id, tenant_id, type_id, type_key, type_version, category, urgency, channels, data, recipients, topics, actor, \
+    plan_job_id, deliver_at, planned_to, chunks, planned_at, created_at FROM notifications";
+
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::unreadable("notification", error)
+}
+
+impl Row {
+    pub(super) fn read(self) -> Result<StoredNotification, StoreError> {
+        let channels: Vec<Channel> = serde_json::from_str(&self.channels).map_err(unreadable)?;
+        let recipients: Vec<String> = serde_json::from_str(&self.recipients).map_err(unreadable)?;
+        let topics: Vec<(Uuid, String)> = serde_json::from_str(&self.topics).map_err(unreadable)?;
+        let topic =
+            |(id, key): (Uuid, String)| Ok(NamedTopic { id: Id::from_uuid(id), key: key.parse().map_err(unreadable)? });
+        Ok(StoredNotification {
+            id: Id::from_uuid(self.id),
+            tenant: Id::from_uuid(self.tenant_id),
+            of: NotificationContents {
+                kind: Id::from_uuid(self.type_id),
+                key: self.type_key.parse().map_err(unreadable)?,
+                version: u32::try_from(self.type_version).map_err(unreadable)?,
+                category: self.category.parse().map_err(unreadable)?,
+                urgency: self.urgency.parse().map_err(unreadable)?,
+                channels,
+                data: self.data,
+            },
+            audience: Audience {
+                recipients: recipients.iter().map(|key| key.parse()).collect::<Result<_, _>>().map_err(unreadable)?,
+                topics: topics.into_iter().map(topic).collect::<Result<_, StoreError>>()?,
+                actor: self.actor.map(|key| key.parse()).transpose().map_err(unreadable)?,
+            },
+            plan_job: Id::from_uuid(self.plan_job_id),
+            deliver_at: UnixMs(self.deliver_at),
+            created_at: UnixMs(self.created_at),
+            planned_to: self.planned_to.map(Id::from_uuid),
+            chunks: u32::try_from(self.chunks).map_err(unreadable)?,
+            planned_at: self.planned_at.map(UnixMs),
+        })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+pub(super) fn row(tenant: Id<Tenant>, new: &NewNotification, now: UnixMs) -> Vec<Value> {
+    let NewNotification { id, of, audience, deliver_at, plan_job } = new;
+    let keys: Vec<&str> = audience.recipients.iter().map(|key| key.as_str()).collect();
+    let topics: Vec<(Uuid, &str)> = audience.topics.iter().map(|topic| (topic.id.uuid(), topic.key.as_str())).collect();
+    vec![
+        (*id).into(),
+        tenant.into(),
+        of.kind.into(),
+        of.key.as_str().into(),
+        of.version.into(),
+        String::from(of.category.clone()).into(),
+        of.urgency.as_str().into(),
+        json(&of.channels).into(),
+        of.data.as_slice().into(),
+        json(&keys).into(),
+        json(&topics).into(),
+        audience.actor.as_ref().map(|key| key.as_str()).into(),
+        (*plan_job).into(),
+        (*deliver_at).into(),
+        Value::Uuid(None),
+        0i64.into(),
+        Value::Int(None),
+        now.into(),
+    ]
+}
+
+pub(super) fn insert(dialect: Dialect, rows: Vec<Vec<Value>>) -> Vec<Sql> {
+    dialect.runs(rows).map(|run| sql(INSERT).rows(run)).collect()
+}
+
+impl Store {
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notification(&self, id: Id<Notification>) -> Result<Option<StoredNotification>, StoreError> {
+        let row: Option<Row> = self.pool.fetch_one(sql(COLUMNS).and(" WHERE id = ", id)).await?;
+        row.map(Row::read).transpose()
+    }
+}
+
+impl Scope<'_> {
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notification(&self, id: Id<Notification>) -> Result<Option<StoredNotification>, StoreError> {
+        Ok(self.store.notification(id).await?.filter(|found| found.tenant == self.tenant))
+    }
+
+    /// Notifications, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notifications(
+        &self,
+        page: &Page<Notification>,
+    ) -> Result<Listed<StoredNotification, Notification>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant);
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
+        let rows = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(rows, |row| row.id))
+    }
+
+    /// What became of a notification by now. Recipients of a chunk that nobody has told yet are as its job is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn receipt(&self, of: &StoredNotification) -> Result<Receipt, StoreError> {
+        let state = "SELECT j.state FROM jobs AS j WHERE j.id = ";
+        let planning: Option<(String,)> = match of.planned_at {
+            Some(_) => None,
+            None => self.store.pool.fetch_one(sql(state).and("", of.plan_job)).await?,
+        };
+        let planning = planning.map(|(state,)| state.parse()).transpose().map_err(unreadable)?;
+        let select = sql("SELECT c.planned, c.counts, j.state FROM notification_chunks AS c \
+            LEFT JOIN jobs AS j ON j.id = c.job_id AND c.done_at IS NULL")
+        .and(" WHERE c.notification_id = ", of.id);
+        let rows: Vec<(i64, Option<String>, Option<String>)> = self.store.pool.fetch(select).await?;
+        let mut channels: BTreeMap<Channel, FateCounts> =
+            of.of.channels.iter().map(|channel| (*channel, FateCounts::default())).collect();
+        for (planned, counts, state) in rows {
+            let counted: BTreeMap<Channel, FateCounts> = match counts {
+                Some(counts) => serde_json::from_str(&counts).map_err(unreadable)?,
+                None => {
+                    let state = state.map(|state| state.parse()).transpose().map_err(unreadable)?;
+                    let counts = untold(u64::try_from(planned).unwrap_or(0), state);
+                    of.of.channels.iter().map(|channel| (*channel, counts.clone())).collect()
+                }
+            };
+            for (channel, counts) in counted {
+                channels.entry(channel).or_default().add(&counts);
+            }
+        }
+        Ok(Receipt { channels, planning })
+    }
+
+    /// What became of a notification for one recipient; `None` where it was not for them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn receipt_of(
+        &self,
+        of: &StoredNotification,
+        recipient: Id<Recipient>,
+    ) -> Result<Option<OneReceipt>, StoreError> {
+        let columns = "SELECT job_id, recipients, fates, done_at FROM notification_chunks";
+        let named = sql(columns).and(" WHERE notification_id = ", of.id).then(" AND n = 0");
+        let subscribers = sql(columns)
+            .and(" WHERE notification_id = ", of.id)
+            .and(" AND n > 0 AND first_id <= ", recipient)
+            .then(" ORDER BY n DESC LIMIT 1");
+        for select in [named, subscribers] {
+            let row: Option<ChunkRow> = self.store.pool.fetch_one(select).await?;
+            let Some(ChunkRow { job_id, recipients, fates, done_at }) = row else { continue };
+            let recipients = unpack(&recipients);
+            let Ok(place) = recipients.binary_search(&recipient) else { continue };
+            let fate = |(at, channel): (usize, &Channel)| {
+                let code = fates.as_ref().and_then(|fates| fates.get(at * recipients.len() + place));
+                (*channel, code.and_then(|code| Fate::of_code(*code)).unwrap_or(Fate::Pending))
+            };
+            return Ok(Some(OneReceipt {
+                recipient,
+                channels: of.of.channels.iter().enumerate().map(fate).collect(),
+                job: Id::from_uuid(job_id),
+                done_at: done_at.map(UnixMs),
+            }));
+        }
+        Ok(None)
+    }
+}
+
+/// What so many have come to whom no job has told yet.
+fn untold(planned: u64, job: Option<JobState>) -> FateCounts {
+    match job {
+        Some(JobState::Dead) => FateCounts { dead: planned, ..FateCounts::default() },
+        Some(JobState::Cancelled) => {
+            FateCounts { suppressed: BTreeMap::from([(Suppression::Cancelled, planned)]), ..FateCounts::default() }
+        }
+        Some(JobState::Pending | JobState::Succeeded) | None => {
+            FateCounts { pending: planned, ..FateCounts::default() }
+        }
+    }
+}

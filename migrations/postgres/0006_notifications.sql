@@ -1,0 +1,98 @@
+CREATE TABLE notifications (
+    id UUID NOT NULL,
+    tenant_id UUID NOT NULL,
+    type_id UUID NOT NULL,
+    type_key TEXT NOT NULL,
+    type_version BIGINT NOT NULL,
+    category TEXT NOT NULL,
+    urgency TEXT NOT NULL,
+    channels TEXT NOT NULL,
+    data BYTEA NOT NULL,
+    recipients TEXT NOT NULL,
+    topics TEXT NOT NULL,
+    actor TEXT NULL,
+    plan_job_id UUID NOT NULL,
+    deliver_at BIGINT NOT NULL,
+    planned_to UUID NULL,
+    chunks BIGINT NOT NULL,
+    planned_at BIGINT NULL,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT notifications_pk PRIMARY KEY (id),
+    CONSTRAINT notifications_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+COMMENT ON TABLE notifications IS 'What people are told: one row, however many they are.';
+COMMENT ON COLUMN notifications.id IS 'UUIDv7';
+COMMENT ON COLUMN notifications.tenant_id IS 'owner';
+COMMENT ON COLUMN notifications.type_id IS 'notification type';
+COMMENT ON COLUMN notifications.type_key IS 'what the product calls it';
+COMMENT ON COLUMN notifications.type_version IS 'version of the type by which it is shown, now and later';
+COMMENT ON COLUMN notifications.category IS 'by which people prefer';
+COMMENT ON COLUMN notifications.urgency IS 'high, normal or low';
+COMMENT ON COLUMN notifications.channels IS 'how people are told, as a list in JSON';
+COMMENT ON COLUMN notifications.data IS 'what templates are filled with: the JSON that was handed in';
+COMMENT ON COLUMN notifications.recipients IS 'keys of those who are named, as a list in JSON';
+COMMENT ON COLUMN notifications.topics IS 'topics whose subscribers are told, as a list of ids and keys in JSON';
+COMMENT ON COLUMN notifications.actor IS 'key of whoever did it and is not told; NULL: nobody';
+COMMENT ON COLUMN notifications.plan_job_id IS 'the job that plans it';
+COMMENT ON COLUMN notifications.deliver_at IS 'milliseconds since 1970 UTC; not told before';
+COMMENT ON COLUMN notifications.planned_to IS 'id of the last subscriber who stands in a chunk; NULL: none does';
+COMMENT ON COLUMN notifications.chunks IS 'number of the next one';
+COMMENT ON COLUMN notifications.planned_at IS 'milliseconds since 1970 UTC; NULL: there may be more chunks';
+COMMENT ON COLUMN notifications.created_at IS 'milliseconds since 1970 UTC';
+CREATE INDEX notifications_by_tenant ON notifications (tenant_id, id);
+
+CREATE TABLE notification_chunks (
+    notification_id UUID NOT NULL,
+    n BIGINT NOT NULL,
+    job_id UUID NOT NULL,
+    first_id UUID NOT NULL,
+    planned BIGINT NOT NULL,
+    recipients BYTEA NOT NULL,
+    fates BYTEA NULL,
+    counts TEXT NULL,
+    done_at BIGINT NULL,
+    CONSTRAINT notification_chunks_pk PRIMARY KEY (notification_id, n),
+    CONSTRAINT notification_chunks_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+);
+COMMENT ON TABLE notification_chunks IS 'Some of those who are told, and what became of it for each. What is counted here is the receipt.';
+COMMENT ON COLUMN notification_chunks.notification_id IS 'the notification';
+COMMENT ON COLUMN notification_chunks.n IS '0 for those who are named; subscribers follow by their ids';
+COMMENT ON COLUMN notification_chunks.job_id IS 'the job that tells them';
+COMMENT ON COLUMN notification_chunks.first_id IS 'id of the first of them';
+COMMENT ON COLUMN notification_chunks.planned IS 'how many they are';
+COMMENT ON COLUMN notification_chunks.recipients IS 'ids, 16 bytes each, in order';
+COMMENT ON COLUMN notification_chunks.fates IS 'a byte for each recipient, channel after channel; NULL: nobody was told yet';
+COMMENT ON COLUMN notification_chunks.counts IS 'how many came to what, by channel, as JSON; NULL as fates';
+COMMENT ON COLUMN notification_chunks.done_at IS 'milliseconds since 1970 UTC; NULL as fates';
+
+CREATE TABLE inbox_items (
+    recipient_id UUID NOT NULL,
+    notification_id UUID NOT NULL,
+    seq BIGINT NOT NULL,
+    delivered_at BIGINT NOT NULL,
+    seen_at BIGINT NULL,
+    read_at BIGINT NULL,
+    archived_at BIGINT NULL,
+    CONSTRAINT inbox_items_pk PRIMARY KEY (recipient_id, notification_id)
+);
+COMMENT ON TABLE inbox_items IS 'What somebody has in their inbox. Whoever writes this writes their counts first.';
+COMMENT ON COLUMN inbox_items.recipient_id IS 'whose; without a foreign key, which would write to them at each item';
+COMMENT ON COLUMN inbox_items.notification_id IS 'what it tells';
+COMMENT ON COLUMN inbox_items.seq IS 'place in the order in which they were told';
+COMMENT ON COLUMN inbox_items.delivered_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN inbox_items.seen_at IS 'milliseconds since 1970 UTC; NULL: not seen';
+COMMENT ON COLUMN inbox_items.read_at IS 'milliseconds since 1970 UTC; NULL: not read';
+COMMENT ON COLUMN inbox_items.archived_at IS 'milliseconds since 1970 UTC; NULL: not put away';
+
+CREATE TABLE inbox_counts (
+    recipient_id UUID NOT NULL,
+    last_seq BIGINT NOT NULL,
+    unread BIGINT NOT NULL,
+    unseen BIGINT NOT NULL,
+    CONSTRAINT inbox_counts_pk PRIMARY KEY (recipient_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE inbox_counts IS 'How many of them are new to them.';
+COMMENT ON COLUMN inbox_counts.recipient_id IS 'whose';
+COMMENT ON COLUMN inbox_counts.last_seq IS 'that of the newest item';
+COMMENT ON COLUMN inbox_counts.unread IS 'items that are not read';
+COMMENT ON COLUMN inbox_counts.unseen IS 'items that are not seen';

@@ -1,0 +1,60 @@
+-- What people are told: one row, however many they are.
+CREATE TABLE notifications (
+    id BLOB NOT NULL, -- UUIDv7
+    tenant_id BLOB NOT NULL, -- owner
+    type_id BLOB NOT NULL, -- notification type
+    type_key TEXT NOT NULL, -- what the product calls it
+    type_version INTEGER NOT NULL, -- version of the type by which it is shown, now and later
+    category TEXT NOT NULL, -- by which people prefer
+    urgency TEXT NOT NULL, -- high, normal or low
+    channels TEXT NOT NULL, -- how people are told, as a list in JSON
+    data BLOB NOT NULL, -- what templates are filled with: the JSON that was handed in
+    recipients TEXT NOT NULL, -- keys of those who are named, as a list in JSON
+    topics TEXT NOT NULL, -- topics whose subscribers are told, as a list of ids and keys in JSON
+    actor TEXT NULL, -- key of whoever did it and is not told; NULL: nobody
+    plan_job_id BLOB NOT NULL, -- the job that plans it
+    deliver_at INTEGER NOT NULL, -- milliseconds since 1970 UTC; not told before
+    planned_to BLOB NULL, -- id of the last subscriber who stands in a chunk; NULL: none does
+    chunks INTEGER NOT NULL, -- number of the next one
+    planned_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: there may be more chunks
+    created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT notifications_pk PRIMARY KEY (id),
+    CONSTRAINT notifications_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+) STRICT;
+CREATE INDEX notifications_by_tenant ON notifications (tenant_id, id);
+
+-- Some of those who are told, and what became of it for each. What is counted here is the receipt.
+CREATE TABLE notification_chunks (
+    notification_id BLOB NOT NULL, -- the notification
+    n INTEGER NOT NULL, -- 0 for those who are named; subscribers follow by their ids
+    job_id BLOB NOT NULL, -- the job that tells them
+    first_id BLOB NOT NULL, -- id of the first of them
+    planned INTEGER NOT NULL, -- how many they are
+    recipients BLOB NOT NULL, -- ids, 16 bytes each, in order
+    fates BLOB NULL, -- a byte for each recipient, channel after channel; NULL: nobody was told yet
+    counts TEXT NULL, -- how many came to what, by channel, as JSON; NULL as fates
+    done_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL as fates
+    CONSTRAINT notification_chunks_pk PRIMARY KEY (notification_id, n),
+    CONSTRAINT notification_chunks_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+) STRICT;
+
+-- What somebody has in their inbox. Whoever writes this writes their counts first.
+CREATE TABLE inbox_items (
+    recipient_id BLOB NOT NULL, -- whose; without a foreign key, which would write to them at each item
+    notification_id BLOB NOT NULL, -- what it tells
+    seq INTEGER NOT NULL, -- place in the order in which they were told
+    delivered_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    seen_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not seen
+    read_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not read
+    archived_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not put away
+    CONSTRAINT inbox_items_pk PRIMARY KEY (recipient_id, notification_id)
+) STRICT, WITHOUT ROWID;
+
+-- How many of them are new to them.
+CREATE TABLE inbox_counts (
+    recipient_id BLOB NOT NULL, -- whose
+    last_seq INTEGER NOT NULL, -- that of the newest item
+    unread INTEGER NOT NULL, -- items that are not read
+    unseen INTEGER NOT NULL, -- items that are not seen
+    CONSTRAINT inbox_counts_pk PRIMARY KEY (recipient_id)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,90 @@
+//! Kinds `notification.plan` and `notification.chunk`: whom a notification is for, and telling them.
+
+use std::time::Instant;
+
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        attempt::{AttemptClass, AttemptReport},
+        job::Outcome,
+        lane::Health,
+        notification::Notification,
+    },
+    store::{ChunkArgs, StoreError, Work},
+};
+
+use super::{Executors, LOOK_AGAIN};
+use crate::outcomes::{Ended, Execution};
+
+const GONE: &str = "its notification is gone";
+
+/// Makes the chunks of a notification, and tells those whom it names.
+pub(super) async fn plan(executors: &Executors, work: &Work) -> Execution {
+    let Some(id) = text(work).and_then(|text| text.parse().ok()) else {
+        return executors.invalid(work, "its arguments are no notification's id");
+    };
+    let (started_at, started) = (UnixMs::now(), Instant::now());
+    ended(executors, work, started_at, started, plan_all(executors, id).await).await
+}
+
+/// Whether the notification is there.
+async fn plan_all(executors: &Executors, id: Id<Notification>) -> Result<bool, StoreError> {
+    let store = &executors.0.store;
+    loop {
+        let Some(of) = store.notification(id).await? else { return Ok(false) };
+        let planned = store.plan_notification(&of, UnixMs::now()).await?;
+        executors.0.dispatcher.offer(&planned.jobs);
+        // Those who are named are told before others are looked for.
+        if !of.audience.recipients.is_empty()
+            && let Some(chunk) = store.notification_chunk(id, 0).await?
+        {
+            store.tell_chunk(&chunk, UnixMs::now()).await?;
+        }
+        if !planned.more {
+            return Ok(true);
+        }
+    }
+}
+
+pub(super) async fn chunk(executors: &Executors, work: &Work) -> Execution {
+    let args = work.payload.as_deref().and_then(|args| serde_json::from_slice(args).ok());
+    let Some(ChunkArgs { notification, n }) = args else {
+        return executors.invalid(work, "its arguments are no notification's chunk");
+    };
+    let (started_at, started) = (UnixMs::now(), Instant::now());
+    ended(executors, work, started_at, started, tell(executors, Id::from_uuid(notification), n).await).await
+}
+
+async fn tell(executors: &Executors, id: Id<Notification>, n: u32) -> Result<bool, StoreError> {
+    let Some(chunk) = executors.0.store.notification_chunk(id, n).await? else { return Ok(false) };
+    executors.0.store.tell_chunk(&chunk, UnixMs::now()).await.map(|()| true)
+}
+
+async fn ended(
+    executors: &Executors,
+    work: &Work,
+    started_at: UnixMs,
+    started: Instant,
+    done: Result<bool, StoreError>,
+) -> Execution {
+    match done {
+        Ok(true) => {
+            let took = started.elapsed();
+            let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+            let report =
+                AttemptReport { started_at, duration_ms, error: None, ..executors.report(AttemptClass::Succeeded, "") };
+            let ended = Ended::of(work, Some(report), Outcome::Succeeded);
+            Execution::Ended(Box::new(Ended { health: Health::Good, took, ..ended }))
+        }
+        Ok(false) => Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() }),
+        Err(error) if error.is_unavailable() => {
+            tracing::warn!(%error, job = %work.job.id, "nobody of a notification's recipients could be told now; its job waits");
+            Execution::not_now(work, LOOK_AGAIN)
+        }
+        Err(error) => executors.broke(work, &error.into()).await,
+    }
+}
+
+fn text(work: &Work) -> Option<&str> {
+    std::str::from_utf8(work.payload.as_deref()?).ok()
+}
