@@ -93,8 +93,8 @@ impl Store {
         let new_jobs: Vec<NewJob> = chunks.iter().map(|(n, _)| job_of(of, *n, now)).collect();
         let mut tx = self.pool.begin().await?;
         let upto = first + u32::try_from(chunks.len()).unwrap_or(0);
-        if !advance(&mut tx, of, planned_to, upto, is_end.then_some(now)).await? {
-            return Ok(Planned::default());
+        if let Some(planned) = advance(&mut tx, of, planned_to, upto, is_end.then_some(now)).await?.unless_done() {
+            return Ok(planned);
         }
         insert_chunks(&mut tx, of, chunks.iter().zip(&new_jobs).map(|((n, ids), job)| (*n, *ids, job.id)).collect())
             .await?;
@@ -128,8 +128,8 @@ impl Store {
         }
         ids.sort_unstable();
         let is_all = of.audience.topics.is_empty();
-        if !advance(&mut tx, of, None, 1, is_all.then_some(now)).await? {
-            return Ok(Planned::default());
+        if let Some(planned) = advance(&mut tx, of, None, 1, is_all.then_some(now)).await?.unless_done() {
+            return Ok(planned);
         }
         insert_chunks(&mut tx, of, vec![(0, &ids, of.plan_job)]).await?;
         tx.commit().await?;
@@ -245,14 +245,35 @@ impl Store {
     }
 }
 
-/// Stores how far planning is; `false` where it is elsewhere by now, or was cancelled.
+/// What came of storing how far planning is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Advanced {
+    Done,
+    /// Somebody else did this step.
+    Elsewhere,
+    Cancelled,
+}
+
+impl Advanced {
+    /// How planning goes on where this step was not done here.
+    fn unless_done(self) -> Option<Planned> {
+        let more = match self {
+            Self::Done => return None,
+            Self::Elsewhere => true,
+            Self::Cancelled => false,
+        };
+        Some(Planned { jobs: Vec::new(), more })
+    }
+}
+
+/// Stores how far planning is.
 async fn advance(
     tx: &mut Tx<'_>,
     of: &StoredNotification,
     planned_to: Option<Id<Recipient>>,
     chunks: u32,
     planned_at: Option<UnixMs>,
-) -> Result<bool, StoreError> {
+) -> Result<Advanced, StoreError> {
     let lock = match tx.dialect() {
         Dialect::Sqlite => "",
         Dialect::Postgres => " FOR SHARE",
@@ -260,7 +281,7 @@ async fn advance(
     let state: Option<(String,)> =
         tx.fetch_one(sql("SELECT state FROM jobs").and(" WHERE id = ", of.plan_job).then(lock)).await?;
     if state.is_some_and(|(state,)| state == JobState::Cancelled.as_str()) {
-        return Ok(false);
+        return Ok(Advanced::Cancelled);
     }
     let update = sql("UPDATE notifications SET")
         .and(" planned_to = ", planned_to)
@@ -269,7 +290,7 @@ async fn advance(
         .and(" WHERE id = ", of.id)
         .and(" AND chunks = ", of.chunks)
         .then(" AND planned_at IS NULL");
-    Ok(tx.execute(update).await? == 1)
+    Ok(if tx.execute(update).await? == 1 { Advanced::Done } else { Advanced::Elsewhere })
 }
 
 async fn insert_chunks(tx: &mut Tx<'_>, of: &StoredNotification, chunks: Vec<NewChunk<'_>>) -> Result<(), StoreError> {
