@@ -6,7 +6,7 @@ use postrider_core::{
         Id, UnixMs,
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
-        job::{Job, JobKind},
+        job::{Input, Job, JobKind},
         tag::Tag,
     },
     store::{DeadLetterFilter, OperationKind, Replay, Resolved},
@@ -122,15 +122,10 @@ impl From<DeadLetter> for DeadLetterJson {
 impl DeadLetterJson {
     fn whole(mut letter: DeadLetter) -> Self {
         let payload = std::mem::take(&mut letter.payload);
-        let payload = match letter.kind {
-            JobKind::WebhookDeliver | JobKind::WebhookTest => raw(payload),
-            JobKind::HttpRequest => http_request::show(payload),
-            JobKind::SiteRegenerate
-            | JobKind::SiteAnnounce
-            | JobKind::SiteProbe
-            | JobKind::NotificationPlan
-            | JobKind::NotificationChunk
-            | JobKind::Noop => None,
+        let payload = match letter.kind.input() {
+            Input::Payload => raw(payload),
+            Input::Call => http_request::show(payload),
+            Input::Own => None,
         };
         let attempts = std::mem::take(&mut letter.history).into_iter().map(AttemptJson::from).collect();
         Self { payload, attempts: Some(attempts), ..letter.into() }

@@ -324,9 +324,7 @@ async fn cancel(
     if !caller.scope().cancel_job(id, UnixMs::now()).await? {
         return Err(finished(&caller, id).await);
     }
-    if let Err(error) = caller.api.queue().cancel(&detail.job.lane_key(), id).await {
-        tracing::debug!(%error, "a cancelled job's ticket stays in the queue; a worker will find it cancelled");
-    }
+    caller.api.dispatcher().cancel(&detail.job.lane_key(), id).await;
     whole(&caller, id).await.map(Answer)
 }
 

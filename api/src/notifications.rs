@@ -250,9 +250,7 @@ async fn cancel(
         return Err(Problem::new(Code::JobFinished, "its recipients are told already, or it was cancelled before"));
     }
     let lane = LaneKey { tenant: caller.tenant, name: LaneName::of_notifications(of.of.urgency) };
-    if let Err(error) = caller.api.queue().cancel(&lane, of.plan_job).await {
-        tracing::debug!(%error, "a cancelled job's ticket stays in the queue; a worker will find it cancelled");
-    }
+    caller.api.dispatcher().cancel(&lane, of.plan_job).await;
     whole(&caller, of).await.map(Answer)
 }
 
@@ -343,7 +341,7 @@ async fn check(
     let data = faults.keep("/data", serde_json::from_str(request.data.get()).map_err(|_| "the data is an object"));
     if let Some(data) = data {
         let version = caller.api.notified().version(kind.id, kind.version).await?;
-        faults.keep("/data", version.judge(&data, &channels));
+        faults.keep("/data", version.judge(data, &channels));
     }
     faults.result()?;
     let of = NotificationContents {

@@ -119,6 +119,13 @@ impl Dispatcher {
         }
     }
 
+    /// Takes the ticket of a job that was cancelled out of the queue; where it does not answer, a worker finds the job cancelled.
+    pub async fn cancel(&self, lane: &LaneKey, job: Id<Job>) {
+        if let Err(error) = self.queue.cancel(lane, job).await {
+            tracing::debug!(%error, %job, "a cancelled job's ticket stays in the queue; a worker will find it cancelled");
+        }
+    }
+
     /// Has a site made again that somebody has asked for.
     pub async fn regenerate(&self, asked: &Regeneration) {
         match asked {

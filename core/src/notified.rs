@@ -81,8 +81,8 @@ impl Version {
     ///
     /// # Errors
     /// What is missing.
-    pub fn judge(&self, data: &Map<String, Value>, channels: &[Channel]) -> Result<(), RenderError> {
-        let (data, attributes) = (Data::new(data.clone()), Default::default());
+    pub fn judge(&self, data: Map<String, Value>, channels: &[Channel]) -> Result<(), RenderError> {
+        let (data, attributes) = (Data::new(data), Default::default());
         for (channel, locales) in self.definition.channels.locales() {
             for locale in locales.into_iter().filter(|_| channels.contains(&channel)) {
                 let told = Told { key: "somebody", locale: Some(locale), time_zone: None, attributes: &attributes };

@@ -12,7 +12,7 @@ use postrider_core::{
         Id,
         dead_letter::{DeadLetter, DeadLetterState},
         endpoint::Endpoint,
-        job::{JobKind, JobView},
+        job::{Input, JobKind, JobView},
         line::judge_line,
         nesting::{DEPTH_MAX, too_deep},
     },
@@ -119,15 +119,10 @@ fn back(visit: &Visit, id: Id<DeadLetter>) -> Redirect {
 
 /// What is edited of it; `None` where there is nothing to edit, or where it cannot be read.
 pub(crate) fn editable(visit: &Visit, letter: &DeadLetter) -> Option<String> {
-    match letter.kind {
-        JobKind::WebhookDeliver | JobKind::WebhookTest => Some(String::from_utf8_lossy(&letter.payload).into_owned()),
-        JobKind::HttpRequest => call_arguments::shown(&*visit.dashboard.settings.calls, &letter.payload),
-        JobKind::SiteRegenerate
-        | JobKind::SiteAnnounce
-        | JobKind::SiteProbe
-        | JobKind::NotificationPlan
-        | JobKind::NotificationChunk
-        | JobKind::Noop => None,
+    match letter.kind.input() {
+        Input::Payload => Some(String::from_utf8_lossy(&letter.payload).into_owned()),
+        Input::Call => call_arguments::shown(&*visit.dashboard.settings.calls, &letter.payload),
+        Input::Own => None,
     }
 }
 

@@ -14,7 +14,7 @@ use postrider_core::{
         endpoint::Endpoint,
         event::Event,
         http_request::HttpRequest,
-        job::{Job, JobKind, JobState, JobView},
+        job::{Input, Job, JobKind, JobState, JobView},
         retry::RetrySchedule,
         tag::Tag,
     },
@@ -116,8 +116,8 @@ impl Known {
     }
 
     fn exchange(&self, visit: &Visit, detail: &JobDetail) -> Option<Exchange> {
-        match detail.job.kind {
-            JobKind::WebhookDeliver | JobKind::WebhookTest => {
+        match detail.job.kind.input() {
+            Input::Payload => {
                 let (letter, endpoint) = (self.letter.as_ref(), self.endpoint.as_ref());
                 let of_event = self.event.as_ref().and_then(|event| event.payload.as_ref());
                 let now = endpoint.map(|endpoint| endpoint.settings.url.as_str().to_owned());
@@ -130,13 +130,8 @@ impl Known {
                 };
                 Some(Exchange::of_delivery(visit, delivery, &self.history))
             }
-            JobKind::HttpRequest => Exchange::of_call(visit, detail.args.as_deref()?, &self.history),
-            JobKind::SiteRegenerate
-            | JobKind::SiteAnnounce
-            | JobKind::SiteProbe
-            | JobKind::NotificationPlan
-            | JobKind::NotificationChunk
-            | JobKind::Noop => None,
+            Input::Call => Exchange::of_call(visit, detail.args.as_deref()?, &self.history),
+            Input::Own => None,
         }
     }
 
@@ -245,9 +240,7 @@ async fn cancel(Path((_, id)): Path<(String, String)>, Deed { visit, .. }: Deed)
     if !visit.scope().cancel_job(job.id, visit.now).await? {
         return Err(ended(&visit, &id).await);
     }
-    if let Err(error) = visit.dashboard.queue.cancel(&job.lane_key(), job.id).await {
-        tracing::debug!(%error, "a cancelled job's ticket stays in the queue; a worker will find it cancelled");
-    }
+    visit.dashboard.dispatcher.cancel(&job.lane_key(), job.id).await;
     Ok(back(&visit, job.id))
 }
 

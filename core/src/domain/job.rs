@@ -116,7 +116,32 @@ named!(JobKind, "a kind of job", {
     Noop => "noop",
 });
 
+/// What a job of a kind is handed, for people who look at it and edit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A payload that is sent as it is.
+    Payload,
+    /// What is called, as [`super::http_request::HttpRequest`] says.
+    Call,
+    /// Nothing, or what is of use to the job alone.
+    Own,
+}
+
 impl JobKind {
+    #[must_use]
+    pub const fn input(self) -> Input {
+        match self {
+            Self::WebhookDeliver | Self::WebhookTest => Input::Payload,
+            Self::HttpRequest => Input::Call,
+            Self::SiteRegenerate
+            | Self::SiteAnnounce
+            | Self::SiteProbe
+            | Self::NotificationPlan
+            | Self::NotificationChunk
+            | Self::Noop => Input::Own,
+        }
+    }
+
     /// Lost workers after which a job is dead without running again. Those of a fan-out are many and short, bounded in what they do,
     /// and call nobody: whatever ends their workers is hardly they, and a thousand people would be told nothing.
     #[must_use]

@@ -189,6 +189,14 @@ impl Executors {
         Execution::Ended(Box::new(Ended { health: Health::Good, ..ended }))
     }
 
+    /// The good end of a job that called nobody, whose lane has nobody to spare either.
+    fn done(&self, work: &Work, started_at: UnixMs, took: Duration) -> Execution {
+        let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+        let report = AttemptReport { started_at, duration_ms, error: None, ..self.report(AttemptClass::Succeeded, "") };
+        let ended = Ended::of(work, Some(report), Outcome::Succeeded);
+        Execution::Ended(Box::new(Ended { health: Health::Good, took, ..ended }))
+    }
+
     /// The end of a job that cannot be run as it is, however often.
     fn invalid(&self, work: &Work, why: &str) -> Execution {
         let report = self.report(AttemptClass::Invalid, why);

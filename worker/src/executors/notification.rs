@@ -3,18 +3,12 @@
 use std::time::Instant;
 
 use postrider_core::{
-    domain::{
-        Id, UnixMs,
-        attempt::{AttemptClass, AttemptReport},
-        job::Outcome,
-        lane::Health,
-        notification::Notification,
-    },
+    domain::{Id, UnixMs, job::Outcome, notification::Notification},
     store::{ChunkArgs, StoreError, Work},
 };
 
 use super::{Executors, LOOK_AGAIN};
-use crate::outcomes::{Ended, Execution};
+use crate::outcomes::Execution;
 
 const GONE: &str = "its notification is gone";
 
@@ -30,12 +24,14 @@ pub(super) async fn plan(executors: &Executors, work: &Work) -> Execution {
 /// Whether the notification is there.
 async fn plan_all(executors: &Executors, id: Id<Notification>) -> Result<bool, StoreError> {
     let store = &executors.0.store;
+    let mut are_told = false;
     loop {
         let Some(of) = store.notification(id).await? else { return Ok(false) };
         let planned = store.plan_notification(&of, UnixMs::now()).await?;
         executors.0.dispatcher.offer(&planned.jobs);
         // Those who are named are told before others are looked for.
-        if !of.audience.recipients.is_empty()
+        if !std::mem::replace(&mut are_told, true)
+            && !of.audience.recipients.is_empty()
             && let Some(chunk) = store.notification_chunk(id, 0).await?
         {
             store.tell_chunk(&chunk, UnixMs::now()).await?;
@@ -68,14 +64,7 @@ async fn ended(
     done: Result<bool, StoreError>,
 ) -> Execution {
     match done {
-        Ok(true) => {
-            let took = started.elapsed();
-            let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-            let report =
-                AttemptReport { started_at, duration_ms, error: None, ..executors.report(AttemptClass::Succeeded, "") };
-            let ended = Ended::of(work, Some(report), Outcome::Succeeded);
-            Execution::Ended(Box::new(Ended { health: Health::Good, took, ..ended }))
-        }
+        Ok(true) => executors.done(work, started_at, started.elapsed()),
         Ok(false) => Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() }),
         Err(error) if error.is_unavailable() => {
             tracing::warn!(%error, job = %work.job.id, "nobody of a notification's recipients could be told now; its job waits");

@@ -7,7 +7,6 @@ use postrider_core::{
         Id, UnixMs,
         attempt::{AttemptClass, AttemptReport},
         job::Outcome,
-        lane::Health,
         site::{
             change::{PATIENCE, QUIET, publishing_retries},
             settings::Site,
@@ -47,18 +46,19 @@ async fn publish(executors: &Executors, work: &Work, site: &Site) -> Execution {
     let published = executors.0.publisher.publish(site.id).await;
     let took = started.elapsed();
     let duration_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-    let report =
-        |class, error: Option<String>| AttemptReport { started_at, duration_ms, error, ..executors.report(class, "") };
     match published {
         Ok(None) => deleted(work),
         Ok(Some(published)) => {
             tracing::info!(site = %site.slug, ?published, duration_ms, "a site is public as it is now");
-            let ended = Ended::of(work, Some(report(AttemptClass::Succeeded, None)), Outcome::Succeeded);
-            Execution::Ended(Box::new(Ended { health: Health::Good, took, ..ended }))
+            executors.done(work, started_at, took)
         }
         Err(error) => {
             tracing::warn!(site = %site.slug, %error, "something of a site could not be published; it is tried again");
-            let report = report(AttemptClass::Publish, Some(error.to_string()));
+            let report = AttemptReport {
+                started_at,
+                duration_ms,
+                ..executors.report(AttemptClass::Publish, &error.to_string())
+            };
             let outcome = after_failure(work, &report, &publishing_retries());
             Execution::Ended(Box::new(Ended { took, ..Ended::of(work, Some(report), outcome) }))
         }
