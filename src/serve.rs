@@ -15,6 +15,7 @@ use postrider_core::{
     config::{InForce, Settings},
     dispatch::Dispatcher,
     domain::{redaction::Redaction, tenant::Tenant},
+    live::Live,
     queue::{Queue, QueueGauges},
     site::{Does, Storage, Versions},
     store::{RetentionAges, Store},
@@ -98,7 +99,9 @@ async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo
     }
     check_storage(&storage, roles).await;
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
-    let parts = Parts { settings, in_force, callers_max, store, queue, storage, dispatcher, offering, tenant, demo };
+    let live = Live::new(queue.clone());
+    let parts =
+        Parts { settings, in_force, callers_max, store, queue, storage, dispatcher, live, offering, tenant, demo };
     // Before anybody is told that it runs: who reads that may send a signal at once.
     let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
@@ -125,6 +128,7 @@ struct Parts {
     queue: Queue,
     storage: Storage,
     dispatcher: Dispatcher,
+    live: Live,
     /// Ends once nothing is left that could hand over jobs.
     offering: JoinHandle<()>,
     tenant: Tenant,
@@ -155,6 +159,13 @@ async fn serve(mut parts: Parts, roles: Roles, listener: TcpListener, signals: S
         http::serve(listener, callers_max, router, ending).await;
         Ok(())
     });
+    if roles.api {
+        let (live, stop) = (parts.live.clone(), stop.clone());
+        tasks.spawn(async move {
+            live.run(stop).await;
+            Ok(())
+        });
+    }
     if let Some(demo) = parts.demo.take() {
         tasks.spawn(demo.run(stage(&parts, address), stop.clone()));
     }
@@ -178,8 +189,8 @@ async fn serve(mut parts: Parts, roles: Roles, listener: TcpListener, signals: S
     directory_stop.cancel();
     directory.await.context("the directory panicked")?;
     signals.abort();
-    let Parts { store, queue, dispatcher, mut offering, .. } = parts;
-    drop((queue, dispatcher));
+    let Parts { store, queue, dispatcher, live, mut offering, .. } = parts;
+    drop((queue, dispatcher, live));
     if tokio::time::timeout(OFFER_GRACE, &mut offering).await.is_err() {
         tracing::warn!("the queue does not answer; what was stored last is offered at the next start");
         offering.abort();
@@ -216,7 +227,7 @@ fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Route
     };
     let mut router = postrider_api::health_router(health);
     if roles.api {
-        router = router.merge(postrider_api::router(api(parts, metrics.clone(), tracer)?));
+        router = router.merge(postrider_api::router(api(parts, metrics.clone(), tracer, stop)?));
     }
     if roles.dashboard {
         router = router.merge(postrider_dashboard::router(dashboard(parts, stop)?)?);
@@ -226,7 +237,7 @@ fn router(parts: &Parts, roles: Roles, shown: Shown<'_>) -> anyhow::Result<Route
     Ok(if roles.dashboard { postrider_dashboard::surrounded(router) } else { router })
 }
 
-fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<ApiState> {
+fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer, stop: &CancellationToken) -> anyhow::Result<ApiState> {
     Ok(ApiState::new(ApiParts {
         store: parts.store.clone(),
         queue: parts.queue.clone(),
@@ -234,6 +245,8 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer) -> anyhow::Result<Api
         versions: Versions::new(parts.storage.clone()),
         metrics,
         tracer,
+        live: parts.live.clone(),
+        stop: stop.clone(),
         settings: api_settings(parts)?,
     }))
 }
@@ -286,6 +299,7 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
         storage: parts.storage.clone(),
         metrics,
         tracer,
+        live: parts.live.clone(),
         settings: WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),
@@ -297,6 +311,7 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
                 jobs: DAY * settings.retention_job_days,
                 resolved_dead_letters: DAY * settings.retention_dead_letter_days,
                 stats: DAY * settings.retention_stats_days,
+                notifications: DAY * settings.retention_notification_days,
             },
         },
     })

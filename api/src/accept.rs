@@ -30,6 +30,7 @@ use crate::{
 
 const KEY_HEADER: &str = "Idempotency-Key";
 const KEY_BYTES_MAX: usize = 255;
+const KEY_FORM: &str = "it is 1 to 255 visible ASCII characters";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The caller's `Idempotency-Key`.
@@ -42,10 +43,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Some(value) = only(&parts.headers, KEY_HEADER)? else { return Ok(Self(None)) };
         let bytes = value.as_bytes();
-        let fits = (1..=KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
-        let detail = "it is 1 to 255 visible ASCII characters";
-        let key = fits.then(|| String::from_utf8_lossy(bytes).into_owned());
-        key.map(|key| Self(Some(key))).ok_or_else(|| Problem::of_parameter(Code::BadHeader, KEY_HEADER, detail))
+        let key = is_key(bytes).then(|| String::from_utf8_lossy(bytes).into_owned());
+        key.map(|key| Self(Some(key))).ok_or_else(|| Problem::of_parameter(Code::BadHeader, KEY_HEADER, KEY_FORM))
     }
 }
 
@@ -58,7 +57,27 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
+fn is_key(bytes: &[u8]) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+}
+
 impl IdempotencyKey {
+    /// The same where the body may have it in the header's place.
+    ///
+    /// # Errors
+    /// 422 when it is no key, or another than the header's.
+    pub(crate) fn or_in_body(self, given: Option<&str>) -> Result<Self, Problem> {
+        let refused = |detail: &str| Problem::at(Code::InvalidBody, "/idempotency_key", detail);
+        match (self.0, given) {
+            (header, None) => Ok(Self(header)),
+            (_, Some(given)) if !is_key(given.as_bytes()) => Err(refused(KEY_FORM)),
+            (Some(header), Some(given)) if header != given => {
+                Err(refused("it is another key than the header's; leave one of them out"))
+            }
+            (_, Some(given)) => Ok(Self(Some(given.to_owned()))),
+        }
+    }
+
     /// The claim of a call with this body.
     pub(crate) fn gate(self, api: &ApiState, call: &'static str, body: &[u8], now: UnixMs) -> Option<Gate> {
         let body_hash = hash(&[call.as_bytes(), body]);

@@ -179,7 +179,7 @@ impl<N: Needs> FromRequestParts<ApiState> for Caller<N> {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let missing =
         || Problem::new(Code::TokenMissing, "send the token in the header Authorization as Bearer and the token");
     let twice = |_| Problem::new(Code::TokenInvalid, "there are two headers Authorization; send one");

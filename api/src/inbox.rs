@@ -1,14 +1,20 @@
 //! `/v1/recipients/{key}/inbox`: what somebody has in their inbox, how much of it is new, and what they did with it.
+//! [`crate::browser_inbox`] has the same for their browser.
 
-use axum::Json as Answer;
+use std::time::Duration;
+
+use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
+        inbox_grant::InboxGrant,
         notification::Notification,
         notification_type::Notice,
         recipient::{Recipient, RecipientKey},
+        tenant::Tenant,
     },
-    store::{InboxCounts, InboxFilter, InboxItem, InboxState, Mark},
+    live::News,
+    store::{InboxCounts, InboxFilter, InboxItem, InboxState, Mark, Scope, Told},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,14 +23,19 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Needs, Publish, ReadPublished},
+    inbox_stream::{LastEventId, follow},
     json::{Json, OptionalJson},
     page::{Paging, Params, write_cursor},
     path::{InboxItemAt, Key},
     problem::{Code, Problem},
     recipients,
     state::ApiState,
-    wire::{Time, raw},
+    wire::{Time, created, raw},
 };
+
+/// For how long a browser's token is valid: where nobody says, and at most.
+const TOKEN_TTL_DEFAULT_S: u64 = 3_600;
+const TOKEN_TTL_MAX_S: u64 = 24 * 3_600;
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
@@ -33,6 +44,8 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(mark))
         .routes(routes!(see_all))
         .routes(routes!(read_all))
+        .routes(routes!(stream))
+        .routes(routes!(token))
 }
 
 /// How much is new to somebody.
@@ -120,6 +133,24 @@ pub(crate) struct MarkAllRequest {
     upto_seq: Option<u64>,
 }
 
+/// For how long a browser may see an inbox.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = InboxTokenRequest)]
+pub(crate) struct TokenRequest {
+    /// 1 to 86,400; absent: 3,600.
+    ttl_seconds: Option<u64>,
+}
+
+/// What a browser shows.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InboxToken)]
+pub(crate) struct TokenJson {
+    /// For `Authorization: Bearer`, or `?token=` where a browser's EventSource sends no headers.
+    token: String,
+    expires_at: Time,
+}
+
 impl From<InboxCounts> for CountsJson {
     fn from(InboxCounts { unread, unseen }: InboxCounts) -> Self {
         Self { unread, unseen }
@@ -134,8 +165,87 @@ impl From<InboxState> for StateJson {
     }
 }
 
-async fn find<N: Needs>(caller: &Caller<N>, key: &RecipientKey) -> Result<Recipient, Problem> {
-    caller.scope().recipient(key).await?.ok_or_else(recipients::missing)
+/// Somebody's inbox, for whoever may see it.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) api: ApiState,
+    pub(crate) tenant: Id<Tenant>,
+    pub(crate) recipient: Recipient,
+}
+
+impl Inbox {
+    async fn of<N: Needs>(caller: Caller<N>, key: &RecipientKey) -> Result<Self, Problem> {
+        let recipient = caller.scope().recipient(key).await?.ok_or_else(recipients::missing)?;
+        Ok(Self { tenant: caller.tenant, api: caller.api, recipient })
+    }
+
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        self.api.store().tenant(self.tenant)
+    }
+
+    pub(crate) async fn list(&self, mut params: Params) -> Result<InboxJson, Problem> {
+        let filter = params.parsed("state", |text| match text {
+            "unread" => Ok(InboxFilter::Unread),
+            "archived" => Ok(InboxFilter::Archived),
+            other => Err(format!("{other:?} is none of unread and archived")),
+        })?;
+        let page = params.page()?;
+        let counts = self.scope().inbox_state(self.recipient.id).await?.counts;
+        let filter = filter.unwrap_or(InboxFilter::Current);
+        let listed = self.scope().inbox(self.recipient.id, filter, &page).await?;
+        let mut data = Vec::with_capacity(listed.rows.len());
+        for item in listed.rows {
+            data.push(self.show(item).await?);
+        }
+        Ok(InboxJson { data, next_cursor: listed.next.map(write_cursor), counts: counts.into() })
+    }
+
+    pub(crate) async fn counts(&self) -> Result<CountsJson, Problem> {
+        Ok(self.scope().inbox_state(self.recipient.id).await?.counts.into())
+    }
+
+    pub(crate) async fn mark(&self, id: Id<Notification>, request: &MarkRequest) -> Result<Marked, Problem> {
+        if request.seen == Some(false) {
+            let detail = "what was seen stays seen; leave it out, or set read to false";
+            return Err(Problem::at(Code::InvalidBody, "/seen", detail));
+        }
+        let mark = Mark { seen: request.seen.is_some(), read: request.read, archived: request.archived };
+        let marked = self.scope().mark_inbox_item(self.recipient.id, id, mark, UnixMs::now()).await?;
+        let nothing = || Problem::new(Code::NotFound, "this notification is not in this inbox");
+        let (state, told) = marked.ok_or_else(nothing)?;
+        Ok(Marked { id, state: state.into(), counts: self.told(told).await })
+    }
+
+    pub(crate) async fn mark_all(&self, are_read: bool, request: MarkAllRequest) -> Result<CountsJson, Problem> {
+        let told = self.scope().mark_inbox(self.recipient.id, are_read, request.upto_seq, UnixMs::now()).await?;
+        Ok(self.told(told).await)
+    }
+
+    /// Their other windows show it too.
+    async fn told(&self, told: Told) -> CountsJson {
+        self.api.live().tell(News { notification: None, at: UnixMs::now(), told: vec![told] }).await;
+        told.counts.into()
+    }
+
+    /// An item in their language.
+    pub(crate) async fn show(&self, item: InboxItem) -> Result<ItemJson, Problem> {
+        let InboxItem { of, state } = item;
+        let version = self.api.notified().version(of.of.kind, of.of.version).await?;
+        let notice = version.notice(&of, &self.recipient);
+        let Notice { title, body, url } = notice.map_err(|error| Problem::new(Code::Internal, error))?;
+        Ok(ItemJson {
+            id: of.id,
+            r#type: of.of.key.to_string(),
+            category: of.of.category.to_string(),
+            title,
+            body,
+            url,
+            data: raw(of.of.data),
+            actor: of.audience.actor.map(|key| key.to_string()),
+            created_at: Time(of.created_at),
+            state: state.into(),
+        })
+    }
 }
 
 /// Lists somebody's inbox, newest first. Without `state`, all that is not archived.
@@ -145,30 +255,16 @@ async fn find<N: Needs>(caller: &Caller<N>, key: &RecipientKey) -> Result<Recipi
 async fn list(
     caller: Caller<ReadPublished>,
     Key(key): Key<RecipientKey>,
-    mut params: Params,
+    params: Params,
 ) -> Result<Answer<InboxJson>, Problem> {
-    let filter = params.parsed("state", |text| match text {
-        "unread" => Ok(InboxFilter::Unread),
-        "archived" => Ok(InboxFilter::Archived),
-        other => Err(format!("{other:?} is none of unread and archived")),
-    })?;
-    let page = params.page()?;
-    let recipient = find(&caller, &key).await?;
-    let counts = caller.scope().inbox_counts(recipient.id).await?;
-    let listed = caller.scope().inbox(recipient.id, filter.unwrap_or(InboxFilter::Current), &page).await?;
-    let mut data = Vec::with_capacity(listed.rows.len());
-    for item in listed.rows {
-        data.push(show(&caller, &recipient, item).await?);
-    }
-    Ok(Answer(InboxJson { data, next_cursor: listed.next.map(write_cursor), counts: counts.into() }))
+    Inbox::of(caller, &key).await?.list(params).await.map(Answer)
 }
 
 /// Says how much is new to somebody: for a badge.
 #[utoipa::path(get, path = "/v1/recipients/{key}/inbox/counts", tag = "inbox", params(("key" = String, Path)),
     responses((status = 200, body = CountsJson)))]
 async fn counts(caller: Caller<ReadPublished>, Key(key): Key<RecipientKey>) -> Result<Answer<CountsJson>, Problem> {
-    let recipient = find(&caller, &key).await?;
-    Ok(Answer(caller.scope().inbox_counts(recipient.id).await?.into()))
+    Inbox::of(caller, &key).await?.counts().await.map(Answer)
 }
 
 /// Marks an item as seen, read or archived, or takes the last two back.
@@ -180,16 +276,7 @@ async fn mark(
     InboxItemAt(key, id): InboxItemAt,
     Json(request): Json<MarkRequest>,
 ) -> Result<Answer<Marked>, Problem> {
-    if request.seen == Some(false) {
-        let detail = "what was seen stays seen; leave it out, or set read to false";
-        return Err(Problem::at(Code::InvalidBody, "/seen", detail));
-    }
-    let mark = Mark { seen: request.seen.is_some(), read: request.read, archived: request.archived };
-    let recipient = find(&caller, &key).await?;
-    let marked = caller.scope().mark_inbox_item(recipient.id, id, mark, UnixMs::now()).await?;
-    let nothing = || Problem::new(Code::NotFound, "this notification is not in this inbox");
-    let (state, counts) = marked.ok_or_else(nothing)?;
-    Ok(Answer(Marked { id, state: state.into(), counts: counts.into() }))
+    Inbox::of(caller, &key).await?.mark(id, &request).await.map(Answer)
 }
 
 /// Marks all as seen: what is done when somebody opens their inbox.
@@ -200,7 +287,7 @@ async fn see_all(
     Key(key): Key<RecipientKey>,
     OptionalJson(request): OptionalJson<MarkAllRequest>,
 ) -> Result<Answer<CountsJson>, Problem> {
-    mark_all(&caller, &key, false, request).await
+    Inbox::of(caller, &key).await?.mark_all(false, request).await.map(Answer)
 }
 
 /// Marks all as read. What comes meanwhile stays new where `upto_seq` says how far.
@@ -211,35 +298,37 @@ async fn read_all(
     Key(key): Key<RecipientKey>,
     OptionalJson(request): OptionalJson<MarkAllRequest>,
 ) -> Result<Answer<CountsJson>, Problem> {
-    mark_all(&caller, &key, true, request).await
+    Inbox::of(caller, &key).await?.mark_all(true, request).await.map(Answer)
 }
 
-async fn mark_all(
-    caller: &Caller<Publish>,
-    key: &RecipientKey,
-    are_read: bool,
-    request: MarkAllRequest,
-) -> Result<Answer<CountsJson>, Problem> {
-    let recipient = find(caller, key).await?;
-    let counts = caller.scope().mark_inbox(recipient.id, are_read, request.upto_seq, UnixMs::now()).await?;
-    Ok(Answer(counts.into()))
+/// Says what is new in somebody's inbox as it comes, by server-sent events: `counts` whenever they change, and `item` with each item,
+/// whose id is its `seq`. `Last-Event-ID` goes on after it; `reload` says that more was missed than is sent here.
+#[utoipa::path(get, path = "/v1/recipients/{key}/inbox/stream", tag = "inbox",
+    params(("key" = String, Path), ("Last-Event-ID" = Option<u64>, Header)),
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
+async fn stream(
+    caller: Caller<ReadPublished>,
+    Key(key): Key<RecipientKey>,
+    after: LastEventId,
+) -> Result<Response, Problem> {
+    follow(Inbox::of(caller, &key).await?, after, None).await
 }
 
-async fn show<N: Needs>(caller: &Caller<N>, recipient: &Recipient, item: InboxItem) -> Result<ItemJson, Problem> {
-    let InboxItem { of, state } = item;
-    let version = caller.api.notified().version(of.of.kind, of.of.version).await?;
-    let notice = version.notice(&of, recipient);
-    let Notice { title, body, url } = notice.map_err(|error| Problem::new(Code::Internal, error))?;
-    Ok(ItemJson {
-        id: of.id,
-        r#type: of.of.key.to_string(),
-        category: of.of.category.to_string(),
-        title,
-        body,
-        url,
-        data: raw(of.of.data),
-        actor: of.audience.actor.map(|key| key.to_string()),
-        created_at: Time(of.created_at),
-        state: state.into(),
-    })
+/// Makes a token with which somebody's browser sees and marks their inbox, and nothing else.
+#[utoipa::path(post, path = "/v1/recipients/{key}/inbox/token", tag = "inbox", params(("key" = String, Path)),
+    request_body = TokenRequest, responses((status = 201, body = TokenJson)))]
+async fn token(
+    caller: Caller<Publish>,
+    Key(key): Key<RecipientKey>,
+    OptionalJson(request): OptionalJson<TokenRequest>,
+) -> Result<Response, Problem> {
+    let inbox = Inbox::of(caller, &key).await?;
+    let seconds = request.ttl_seconds.unwrap_or(TOKEN_TTL_DEFAULT_S);
+    if !(1..=TOKEN_TTL_MAX_S).contains(&seconds) {
+        let detail = format!("a token is valid for 1 to {TOKEN_TTL_MAX_S} seconds");
+        return Err(Problem::at(Code::InvalidBody, "/ttl_seconds", detail));
+    }
+    let expires_at = UnixMs::now() + Duration::from_secs(seconds);
+    let grant = InboxGrant { tenant: inbox.tenant, recipient: inbox.recipient.id, expires_at };
+    Ok(created(TokenJson { token: inbox.api.store().sign_inbox(&grant), expires_at: Time(expires_at) }))
 }

@@ -3,6 +3,7 @@
 
 mod accept;
 mod auth;
+mod browser_inbox;
 mod context;
 mod dead_letters;
 mod endpoint_settings;
@@ -14,6 +15,7 @@ mod header;
 mod health;
 mod http_request;
 mod inbox;
+mod inbox_stream;
 mod job_list;
 mod jobs;
 mod json;

@@ -71,6 +71,8 @@ pub(crate) struct NotificationRequest {
     /// When to tell them; absent: now.
     #[schema(value_type = Option<Time>)]
     deliver_at: Option<String>,
+    /// As the header `Idempotency-Key`: the same key and body tells nobody twice.
+    idempotency_key: Option<String>,
 }
 
 /// A notification that is stored.
@@ -182,6 +184,7 @@ async fn publish(
 ) -> Result<Response, Problem> {
     let now = UnixMs::now();
     let request: NotificationRequest = body.parse()?;
+    let key = key.or_in_body(request.idempotency_key.as_deref())?;
     let gate = key.gate(&caller.api, "POST /v1/notifications", body.bytes(), now);
     let new = check(&caller, request, now).await?;
     let accepted = NotificationAccepted {

@@ -19,8 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    context, dead_letters, endpoints, events, failures, inbox, jobs, lanes, notification_types, notifications,
-    operations, recipients, sites, state::ApiState, tenants, tokens, topics,
+    browser_inbox, context, dead_letters, endpoints, events, failures, inbox, jobs, lanes, notification_types,
+    notifications, operations, recipients, sites, state::ApiState, tenants, tokens, topics,
 };
 
 const DOCS: &str = include_str!("docs.html");
@@ -71,6 +71,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(failures::router())
         .merge(sites::router())
         .merge(inbox::router())
+        .merge(browser_inbox::router())
         .merge(notifications::router())
         .merge(recipients::router())
         .merge(topics::router())

@@ -5,12 +5,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use postrider_core::{
     dispatch::Dispatcher,
     domain::{Id, egress::EgressPolicy, retry::RetrySchedule, tenant::Tenant},
+    live::Live,
     notified::Notified,
     queue::Queue,
     site::Versions,
     store::Store,
     trace::Tracer,
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{auth::Gatekeeper, metrics::ApiMetrics};
 
@@ -64,6 +67,9 @@ pub struct ApiParts {
     pub settings: ApiSettings,
     pub metrics: ApiMetrics,
     pub tracer: Tracer,
+    pub live: Live,
+    /// When the process is to end: streams end then.
+    pub stop: CancellationToken,
 }
 
 /// What every handler stands on. Clones share it.
@@ -116,6 +122,14 @@ impl ApiState {
 
     pub(crate) fn notified(&self) -> &Notified {
         &self.0.notified
+    }
+
+    pub(crate) fn live(&self) -> &Live {
+        &self.0.parts.live
+    }
+
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.0.parts.stop
     }
 
     pub(crate) fn gatekeeper(&self) -> &Gatekeeper {

@@ -91,6 +91,7 @@ impl Api {
         let health = HealthState { store: store.clone(), queue: queue.clone(), gauges, registry: Arc::new(registry) };
         let storage = postrider_core::site::Storage::new(&folder);
         let public = crate::PublicFiles::new(store.clone(), storage.clone());
+        let live = queue.clone();
         let parts = ApiParts {
             store,
             queue,
@@ -99,6 +100,8 @@ impl Api {
             settings,
             metrics: metrics.clone(),
             tracer: Tracer::default(),
+            live: postrider_core::live::Live::new(live),
+            stop: tokio_util::sync::CancellationToken::new(),
         };
         let router = crate::surrounded(router(ApiState::new(parts)).merge(health_router(health)), public, metrics);
         Self { router, folder }

@@ -196,6 +196,10 @@ pub struct Settings {
     #[config(env = "POSTRIDER_RETENTION_STATS_DAYS", default = 90)]
     pub retention_stats_days: u32,
 
+    /// Days for which notifications and what inboxes have of them are kept.
+    #[config(env = "POSTRIDER_RETENTION_NOTIFICATION_DAYS", default = 90)]
+    pub retention_notification_days: u32,
+
     /// A mail server that alerts are sent by: `smtps://USER:PASSWORD@HOST:465`, or `smtp://HOST:587?tls=required` for
     /// STARTTLS. Unset: alerts that ask for e-mail are not sent by it.
     #[config(env = "POSTRIDER_SMTP_URL")]

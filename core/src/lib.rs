@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod domain;
 pub mod endpoint_test;
 pub mod lane_control;
+pub mod live;
 pub mod notified;
 pub mod notify;
 pub mod queue;

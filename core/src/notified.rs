@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{
         Id,
+        notification::Notification,
         notification_type::{Definition, Notice, NotificationType},
         preferences::Channel,
         recipient::Recipient,
@@ -16,14 +17,18 @@ use crate::{
     store::{Store, StoreError, StoredNotification},
 };
 
-/// Versions that are kept compiled.
-const COMPILED_MAX: u64 = 1_000;
+/// Bytes of templates that are kept compiled.
+const COMPILED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of notifications' data that are kept while many are told of them.
+const RECENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Notifications in words. Clones share what is compiled.
 #[derive(Clone, Debug)]
 pub struct Notified {
     store: Store,
     compiled: Cache<(Id<NotificationType>, u32), Arc<Version>>,
+    /// Those that many are being told of.
+    recent: Cache<Id<Notification>, Arc<StoredNotification>>,
 }
 
 /// A version of a type.
@@ -31,12 +36,31 @@ pub struct Notified {
 pub struct Version {
     definition: Definition,
     compiled: CompiledType,
+    /// Of its templates.
+    bytes: u32,
 }
 
 impl Notified {
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, compiled: Cache::new(COMPILED_MAX) }
+        let bytes = |_: &_, version: &Arc<Version>| version.bytes;
+        let compiled = Cache::builder().max_capacity(COMPILED_BYTES_MAX).weigher(bytes).build();
+        let bytes =
+            |_: &_, of: &Arc<StoredNotification>| u32::try_from(of.of.data.len()).unwrap_or(u32::MAX).max(1_024);
+        let recent = Cache::builder().max_capacity(RECENT_BYTES_MAX).weigher(bytes).build();
+        Self { store, compiled, recent }
+    }
+
+    /// A notification as it was handed in: what is planned of it since is not told.
+    ///
+    /// # Errors
+    /// When the database does not answer, or has it no more.
+    pub async fn notification(&self, id: Id<Notification>) -> Result<Arc<StoredNotification>, Arc<StoreError>> {
+        let read = async {
+            let found = self.store.notification(id).await?;
+            found.map(Arc::new).ok_or_else(|| StoreError::unreadable("notification", "it is not kept"))
+        };
+        self.recent.try_get_with(id, read).await
     }
 
     /// # Errors
@@ -46,7 +70,8 @@ impl Notified {
             let found = self.store.notification_type_version(of, version).await?;
             let definition = found.ok_or_else(|| unreadable("it is not kept"))?;
             let compiled = CompiledType::new(&definition).map_err(|fault| unreadable(&fault.detail))?;
-            Ok(Arc::new(Version { definition, compiled }))
+            let bytes: usize = definition.channels.templates().iter().map(|at| at.source.len()).sum();
+            Ok(Arc::new(Version { definition, compiled, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }))
         };
         self.compiled.try_get_with((of, version), read).await
     }

@@ -87,6 +87,7 @@ COMMENT ON COLUMN inbox_items.archived_at IS 'milliseconds since 1970 UTC; NULL:
 CREATE TABLE inbox_counts (
     recipient_id UUID NOT NULL,
     last_seq BIGINT NOT NULL,
+    changes BIGINT NOT NULL,
     unread BIGINT NOT NULL,
     unseen BIGINT NOT NULL,
     CONSTRAINT inbox_counts_pk PRIMARY KEY (recipient_id)
@@ -94,5 +95,6 @@ CREATE TABLE inbox_counts (
 COMMENT ON TABLE inbox_counts IS 'How many of them are new to them.';
 COMMENT ON COLUMN inbox_counts.recipient_id IS 'whose';
 COMMENT ON COLUMN inbox_counts.last_seq IS 'that of the newest item';
+COMMENT ON COLUMN inbox_counts.changes IS 'how often it was changed: of two counts, the later one has more';
 COMMENT ON COLUMN inbox_counts.unread IS 'items that are not read';
 COMMENT ON COLUMN inbox_counts.unseen IS 'items that are not seen';

@@ -54,6 +54,7 @@ CREATE TABLE inbox_items (
 CREATE TABLE inbox_counts (
     recipient_id BLOB NOT NULL, -- whose
     last_seq INTEGER NOT NULL, -- that of the newest item
+    changes INTEGER NOT NULL, -- how often it was changed: of two counts, the later one has more
     unread INTEGER NOT NULL, -- items that are not read
     unseen INTEGER NOT NULL, -- items that are not seen
     CONSTRAINT inbox_counts_pk PRIMARY KEY (recipient_id)

@@ -45,6 +45,7 @@ mod idempotency;
 mod in_chromium;
 mod in_chromium_acts;
 mod in_chromium_pages;
+mod inbox_stream;
 mod jobs;
 mod large_bodies;
 mod logs;

@@ -19,7 +19,7 @@ on_both_stacks!(
     all_is_read_up_to_what_was_there,
     an_inbox_is_listed_page_after_page,
     marks_at_once_with_news_do_not_miscount,
-    whoever_is_removed_takes_their_inbox_along,
+    whoever_is_known_again_begins_with_an_empty_inbox,
     a_tenant_sees_none_of_another_s,
 );
 
@@ -181,6 +181,16 @@ async fn the_same_key_tells_nobody_twice(stack: Stack) {
     let conflict = app.client.post("/v1/notifications").header("Idempotency-Key", "k1").json(&other).send().await;
     conflict.expect_problem(409, "idempotency_conflict");
     assert_eq!(app.client.all("/v1/notifications").await.len(), 1);
+    // The body may have it too.
+    let keyed = |key: &str| json!({ "type": "post", "recipients": ["cleo"], "data": { "who": "a", "n": 1 }, "idempotency_key": key });
+    let send = |body: Value| app.client.post("/v1/notifications").json(&body).send();
+    let first = send(keyed("k2")).await.expect(202);
+    assert_eq!(send(keyed("k2")).await.expect(202).body, first.body);
+    assert_eq!(app.client.all("/v1/notifications").await.len(), 2);
+    let refused = send(keyed("k 2")).await.expect_problem(422, "invalid_body");
+    assert_eq!(refused.string("/errors/0/pointer"), "/idempotency_key");
+    let both = app.client.post("/v1/notifications").header("Idempotency-Key", "k3").json(&keyed("k2")).send().await;
+    both.expect_problem(422, "invalid_body");
 }
 
 async fn an_inbox_is_seen_read_and_put_away_and_its_counts_follow(stack: Stack) {
@@ -307,7 +317,7 @@ async fn marks_at_once_with_news_do_not_miscount(stack: Stack) {
     }
 }
 
-async fn whoever_is_removed_takes_their_inbox_along(stack: Stack) {
+async fn whoever_is_known_again_begins_with_an_empty_inbox(stack: Stack) {
     let app = App::start(stack).await;
     a_type(&app.client).await;
     let id =

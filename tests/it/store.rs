@@ -29,6 +29,7 @@ mod endpoints;
 mod gate;
 mod lanes;
 mod notification_types;
+mod notifications;
 mod operations;
 mod people;
 mod plans;

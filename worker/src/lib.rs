@@ -27,6 +27,7 @@ use std::time::Duration;
 use postrider_core::{
     dispatch::Dispatcher,
     domain::endpoint::FAILING_DISABLES_AFTER,
+    live::Live,
     queue::Queue,
     site::Storage,
     store::{RetentionAges, Store},
@@ -56,6 +57,8 @@ pub struct WorkerParts {
     pub storage: Storage,
     pub metrics: WorkerMetrics,
     pub tracer: Tracer,
+    /// Who is told something hears of it by this.
+    pub live: Live,
     pub settings: WorkerSettings,
 }
 

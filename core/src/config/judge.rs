@@ -24,6 +24,7 @@ impl Settings {
             ("retention_job_days", self.retention_job_days.into()),
             ("retention_dead_letter_days", self.retention_dead_letter_days.into()),
             ("retention_stats_days", self.retention_stats_days.into()),
+            ("retention_notification_days", self.retention_notification_days.into()),
         ] {
             refusal::judge_number(key, value)?;
         }

@@ -8,7 +8,7 @@ use crate::domain::limits::PAYLOAD_BYTES_MAX;
 /// Settings whose values are never shown.
 pub(super) const SECRET_KEYS: [&str; 5] = ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url"];
 /// Bounds of the settings that are numbers.
-const NUMBERS: [(&str, RangeInclusive<u64>); 13] = [
+const NUMBERS: [(&str, RangeInclusive<u64>); 14] = [
     ("connections_max", 16..=100_000),
     ("database_connections_max", 4..=1000),
     ("redis_shards", 1..=64),
@@ -22,6 +22,7 @@ const NUMBERS: [(&str, RangeInclusive<u64>); 13] = [
     ("retention_job_days", 1..=3650),
     ("retention_dead_letter_days", 1..=3650),
     ("retention_stats_days", 1..=3650),
+    ("retention_notification_days", 1..=3650),
 ];
 /// What the other settings take that are not any text: in the file, and in a variable.
 const FORMS: [(&str, &str, &str); 7] = [

@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod health;
 pub mod http_request;
 pub mod id;
+pub mod inbox_grant;
 pub mod job;
 pub mod lane;
 pub mod limits;

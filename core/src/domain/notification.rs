@@ -113,7 +113,7 @@ impl Fate {
 
 /// What is known of somebody when it is decided whether they are told.
 #[derive(Clone, Debug)]
-pub struct Told<'a> {
+pub struct Person<'a> {
     pub key: &'a RecipientKey,
     pub preferences: &'a Preferences,
 }
@@ -121,7 +121,7 @@ pub struct Told<'a> {
 /// Whether somebody is told on a channel: `None`, or why not.
 #[must_use]
 pub fn suppression(
-    told: Option<&Told<'_>>,
+    told: Option<&Person<'_>>,
     actor: Option<&RecipientKey>,
     category: &Category,
     channel: Channel,
@@ -238,8 +238,8 @@ mod tests {
         let key: RecipientKey = "anna".parse().unwrap();
         let category: Category = "social".parse().unwrap();
         let preferences: Preferences = serde_json::from_str(r#"{"social":{"email":false}}"#).unwrap();
-        let told = Told { key: &key, preferences: &preferences };
-        let judge = |told: Option<&Told<'_>>, actor: Option<&RecipientKey>, channel| {
+        let told = Person { key: &key, preferences: &preferences };
+        let judge = |told: Option<&Person<'_>>, actor: Option<&RecipientKey>, channel| {
             suppression(told, actor, &category, channel)
         };
         assert_eq!(judge(Some(&told), None, Channel::Inbox), None);

@@ -17,6 +17,7 @@ use crate::domain::{
 mod embedded;
 mod error;
 mod metrics;
+mod news;
 mod rank;
 mod redis;
 mod room;
@@ -27,6 +28,7 @@ pub use crate::domain::lane::{Breaker, Health};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::QueueError;
 pub use metrics::QueueGauges;
+pub use news::{Heard, Hearing};
 pub use redis::{Redis, RedisOptions, RedisUrl};
 pub use room::{Held, Places, Room};
 pub use ticket::{Claimed, Epoch, Lease, LostLease, Next, Offered, Rest, Settled, Ticket, Verdict, WorkerId};
@@ -98,6 +100,29 @@ impl Queue {
     /// When the URL cannot be used. Nothing is connected yet, so a server that is away is no error.
     pub fn redis(options: RedisOptions) -> Result<Self, QueueError> {
         Redis::new(options).map(Self::Redis)
+    }
+
+    /// Tells something to all processes. What is told is lost where nobody listens, or where the queue is emptied.
+    ///
+    /// # Errors
+    /// When the queue is not available.
+    pub async fn tell(&self, news: &[u8]) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.tell(news);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.tell(news).await,
+        }
+    }
+
+    /// What is told from now on, by whichever process.
+    #[must_use]
+    pub fn hear(&self) -> Hearing {
+        Hearing(match self {
+            Self::Embedded(embedded) => news::Ear::Embedded(embedded.hear()),
+            Self::Redis(redis) => news::Ear::Redis(Box::new(redis.listener())),
+        })
     }
 
     /// Jobs that a killed process was running: each spent one of its lives. They can be taken once, and only an

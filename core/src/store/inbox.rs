@@ -20,6 +20,34 @@ pub struct InboxCounts {
     pub unseen: u64,
 }
 
+/// What somebody's inbox has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub recipient: Id<Recipient>,
+    /// Its newest item's place in the order in which they were told.
+    pub seq: u64,
+    /// How often it was changed: of two, the later one has more.
+    pub changes: u64,
+    pub counts: InboxCounts,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct CountsRow {
+    pub(super) recipient_id: Uuid,
+    pub(super) last_seq: i64,
+    changes: i64,
+    unread: i64,
+    unseen: i64,
+}
+
+impl CountsRow {
+    pub(super) fn read(self) -> Told {
+        let [seq, changes, unread, unseen] =
+            [self.last_seq, self.changes, self.unread, self.unseen].map(|count| u64::try_from(count).unwrap_or(0));
+        Told { recipient: Id::from_uuid(self.recipient_id), seq, changes, counts: InboxCounts { unread, unseen } }
+    }
+}
+
 /// A notification in somebody's inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InboxItem {
@@ -107,6 +135,13 @@ struct ItemRow {
     of: NotificationRow,
 }
 
+impl ItemRow {
+    fn read(self) -> Result<InboxItem, StoreError> {
+        Ok(InboxItem { state: self.state.read(), of: self.of.read()? })
+    }
+}
+
+const COUNTS: &str = "SELECT recipient_id, last_seq, changes, unread, unseen FROM inbox_counts";
 const ITEMS: &str = "SELECT i.seq, i.delivered_at, i.seen_at, i.read_at, i.archived_at, n.* \
     FROM inbox_items AS i JOIN notifications AS n ON n.id = i.notification_id";
 const STATE: &str = "SELECT seq, delivered_at, seen_at, read_at, archived_at FROM inbox_items";
@@ -114,10 +149,30 @@ const STATE: &str = "SELECT seq, delivered_at, seen_at, read_at, archived_at FRO
 impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
-    pub async fn inbox_counts(&self, of: Id<Recipient>) -> Result<InboxCounts, StoreError> {
-        let select = sql("SELECT unread, unseen FROM inbox_counts").and(" WHERE recipient_id = ", of);
-        let row: Option<(i64, i64)> = self.store.pool.fetch_one(select).await?;
-        Ok(row.map(read_counts).unwrap_or_default())
+    pub async fn inbox_state(&self, of: Id<Recipient>) -> Result<Told, StoreError> {
+        let row: Option<CountsRow> = self.store.pool.fetch_one(sql(COUNTS).and(" WHERE recipient_id = ", of)).await?;
+        Ok(row.map_or_else(|| nothing(of), CountsRow::read))
+    }
+
+    /// What somebody was told after `seq`, in this order, and whether there is more.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn inbox_after(
+        &self,
+        of: Id<Recipient>,
+        seq: u64,
+        limit: usize,
+    ) -> Result<(Vec<InboxItem>, bool), StoreError> {
+        let after = i64::try_from(seq).unwrap_or(i64::MAX);
+        let select = sql(ITEMS)
+            .and(" WHERE i.recipient_id = ", of)
+            .and(" AND i.seq > ", after)
+            .and(" ORDER BY i.seq LIMIT ", i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
+        let rows: Vec<ItemRow> = self.store.pool.fetch(select).await?;
+        let is_more = rows.len() > limit;
+        let items = rows.into_iter().take(limit).map(ItemRow::read).collect::<Result<_, _>>()?;
+        Ok((items, is_more))
     }
 
     /// A page of somebody's inbox, newest first.
@@ -136,8 +191,7 @@ impl Scope<'_> {
             InboxFilter::Archived => " AND i.archived_at IS NOT NULL",
         });
         let rows: Vec<ItemRow> = self.store.pool.fetch(page.finish(select, "i.notification_id")).await?;
-        let read = |row: ItemRow| Ok(InboxItem { state: row.state.read(), of: row.of.read()? });
-        let rows = rows.into_iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
+        let rows = rows.into_iter().map(ItemRow::read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(rows, |row| row.of.id))
     }
 
@@ -165,15 +219,15 @@ impl Scope<'_> {
         notification: Id<Notification>,
         mark: Mark,
         now: UnixMs,
-    ) -> Result<Option<(InboxState, InboxCounts)>, StoreError> {
+    ) -> Result<Option<(InboxState, Told)>, StoreError> {
         let mut tx = self.store.pool.begin().await?;
-        let Some(counts) = lock_counts(&mut tx, of).await? else { return Ok(None) };
+        let Some(told) = lock_counts(&mut tx, of).await? else { return Ok(None) };
         let select = sql(STATE).and(" WHERE recipient_id = ", of).and(" AND notification_id = ", notification);
         let row: Option<StateRow> = tx.fetch_one(select).await?;
         let Some(before) = row.map(|row| row.read()) else { return Ok(None) };
         let after = before.after(mark, now);
         if after == before {
-            return Ok(Some((before, counts)));
+            return Ok(Some((before, told)));
         }
         let update = sql("UPDATE inbox_items SET")
             .and(" seen_at = ", after.seen_at)
@@ -185,9 +239,9 @@ impl Scope<'_> {
         let less =
             |before: Option<UnixMs>, after: Option<UnixMs>| i64::from(before.is_none()) - i64::from(after.is_none());
         let unread = less(before.read_at, after.read_at);
-        let counts = count_down(&mut tx, of, unread, less(before.seen_at, after.seen_at)).await?;
+        let told = count_down(&mut tx, of, unread, less(before.seen_at, after.seen_at)).await?;
         tx.commit().await?;
-        Ok(Some((after, counts)))
+        Ok(Some((after, told)))
     }
 
     /// Marks all that somebody had by `upto` as seen, or as read too. What comes meanwhile stays new.
@@ -200,11 +254,11 @@ impl Scope<'_> {
         are_read: bool,
         upto: Option<u64>,
         now: UnixMs,
-    ) -> Result<InboxCounts, StoreError> {
+    ) -> Result<Told, StoreError> {
         let upto = upto.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
         loop {
             let mut tx = self.store.pool.begin().await?;
-            let Some(counts) = lock_counts(&mut tx, of).await? else { return Ok(InboxCounts::default()) };
+            let Some(told) = lock_counts(&mut tx, of).await? else { return Ok(nothing(of)) };
             let column = if are_read { "read_at" } else { "seen_at" };
             let these = sql("SELECT notification_id, seen_at FROM inbox_items")
                 .and(" WHERE recipient_id = ", of)
@@ -213,7 +267,7 @@ impl Scope<'_> {
                 .and(" LIMIT ", MARKED_MAX);
             let these: Vec<(Uuid, Option<i64>)> = tx.fetch(these).await?;
             if these.is_empty() {
-                return Ok(counts);
+                return Ok(told);
             }
             let is_last = these.len() < MARKED_MAX as usize;
             let unseen = these.iter().filter(|(_, seen_at)| seen_at.is_none()).count();
@@ -225,34 +279,35 @@ impl Scope<'_> {
                 tx.execute(update.any(run.into_iter().map(|(id, _)| id))).await?;
             }
             let [unread, unseen] = [unread, unseen].map(|count| i64::try_from(count).unwrap_or(0));
-            let counts = count_down(&mut tx, of, unread, unseen).await?;
+            let told = count_down(&mut tx, of, unread, unseen).await?;
             tx.commit().await?;
             if is_last {
-                return Ok(counts);
+                return Ok(told);
             }
         }
     }
 }
 
-fn read_counts((unread, unseen): (i64, i64)) -> InboxCounts {
-    let [unread, unseen] = [unread, unseen].map(|count| u64::try_from(count).unwrap_or(0));
-    InboxCounts { unread, unseen }
+/// What somebody has who was never told anything.
+fn nothing(of: Id<Recipient>) -> Told {
+    Told { recipient: of, seq: 0, changes: 0, counts: InboxCounts::default() }
 }
 
 /// Nobody else changes their inbox before the transaction ends. `None` where they never had anything in it.
-async fn lock_counts(tx: &mut Tx<'_>, of: Id<Recipient>) -> Result<Option<InboxCounts>, StoreError> {
+async fn lock_counts(tx: &mut Tx<'_>, of: Id<Recipient>) -> Result<Option<Told>, StoreError> {
     let lock = tx.for_update();
-    let select = sql("SELECT unread, unseen FROM inbox_counts").and(" WHERE recipient_id = ", of).then(lock);
-    Ok(tx.fetch_one(select).await?.map(read_counts))
+    let row: Option<CountsRow> = tx.fetch_one(sql(COUNTS).and(" WHERE recipient_id = ", of).then(lock)).await?;
+    Ok(row.map(CountsRow::read))
 }
 
-async fn count_down(tx: &mut Tx<'_>, of: Id<Recipient>, unread: i64, unseen: i64) -> Result<InboxCounts, StoreError> {
-    let update = sql("UPDATE inbox_counts SET")
+async fn count_down(tx: &mut Tx<'_>, of: Id<Recipient>, unread: i64, unseen: i64) -> Result<Told, StoreError> {
+    let update = sql("UPDATE inbox_counts SET changes = changes + 1,")
         .and(" unread = unread - ", unread)
         .and(", unseen = unseen - ", unseen)
         .and(" WHERE recipient_id = ", of)
-        .then(" RETURNING unread, unseen");
-    Ok(tx.fetch_one(update).await?.map(read_counts).unwrap_or_default())
+        .then(" RETURNING recipient_id, last_seq, changes, unread, unseen");
+    let row: Option<CountsRow> = tx.fetch_one(update).await?;
+    Ok(row.map_or_else(|| nothing(of), CountsRow::read))
 }
 
 /// Removes what somebody who is removed has in their inbox.

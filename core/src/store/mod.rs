@@ -25,12 +25,14 @@ mod former_wal;
 mod fresh;
 mod gates;
 mod inbox;
+mod inbox_tokens;
 mod inspect;
 mod job_list;
 mod jobs;
 mod lanes;
 mod metrics;
 mod notification_chunks;
+mod notification_retention;
 mod notification_types;
 mod notifications;
 mod open_file;
@@ -103,7 +105,8 @@ pub use self::{
     events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
     failures::{FailureGroup, FailureVerdict, Judgement, RetryingJob},
     gates::Gate,
-    inbox::{InboxCounts, InboxFilter, InboxItem, InboxState, Mark},
+    inbox::{InboxCounts, InboxFilter, InboxItem, InboxState, Mark, Told},
+    inbox_tokens::{INBOX_TOKEN_PREFIX, NoInbox},
     inspect::{Inspection, Tables},
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},

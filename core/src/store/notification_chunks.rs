@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::{
-    DueJob, NewJob, Store, StoreError, jobs,
+    DueJob, NewJob, Store, StoreError,
+    inbox::{CountsRow, Told},
+    jobs,
     notifications::StoredNotification,
     pool::Tx,
     recipients::make_known,
@@ -19,7 +21,7 @@ use crate::domain::{
     job::{Job, JobKind, JobState},
     lane::LaneName,
     notification::{
-        CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Told, chunk_job, pack, suppression, unpack,
+        CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Person, chunk_job, pack, suppression, unpack,
     },
     preferences::{Channel, Preferences},
     recipient::{Recipient, RecipientKey},
@@ -180,13 +182,14 @@ impl Store {
     }
 
     /// Tells the recipients of a chunk, and keeps what became of it for each: all of it or nothing. One that is told does nothing.
+    /// Answers with those in whose inboxes there is more since.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn tell_chunk(&self, chunk: &Chunk, now: UnixMs) -> Result<(), StoreError> {
+    pub async fn tell_chunk(&self, chunk: &Chunk, now: UnixMs) -> Result<Vec<Told>, StoreError> {
         let Chunk { of, n, recipients, is_done } = chunk;
         if *is_done {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let people = self.people(recipients).await?;
         let (mut fates, mut counts) = (Vec::with_capacity(recipients.len() * of.of.channels.len()), BTreeMap::new());
@@ -194,7 +197,7 @@ impl Store {
             let on_channel: Vec<Fate> = recipients
                 .iter()
                 .map(|id| {
-                    let told = people.get(id).map(|(key, preferences)| Told { key, preferences });
+                    let told = people.get(id).map(|(key, preferences)| Person { key, preferences });
                     let why = suppression(told.as_ref(), of.audience.actor.as_ref(), &of.of.category, *channel);
                     why.map_or(Fate::Delivered, Fate::Suppressed)
                 })
@@ -217,10 +220,11 @@ impl Store {
             .and(" AND n = ", *n)
             .then(" AND done_at IS NULL");
         if tx.execute(claim).await? == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        put_into_inboxes(&mut tx, of.id, told, now).await?;
-        tx.commit().await
+        let told = put_into_inboxes(&mut tx, of.id, told, now).await?;
+        tx.commit().await?;
+        Ok(told)
     }
 
     /// What decides whether people are told, of those who are known.
@@ -318,40 +322,43 @@ fn job_of(of: &StoredNotification, n: u32, now: UnixMs) -> NewJob {
 }
 
 /// Puts what they are told into the inboxes of people, whose ids are in order: so two that do this at once wait for each other and
-/// not in a ring.
+/// not in a ring. Answers with their counts since.
 async fn put_into_inboxes(
     tx: &mut Tx<'_>,
     of: Id<Notification>,
     recipients: Vec<Id<Recipient>>,
     now: UnixMs,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Told>, StoreError> {
+    let mut told = Vec::with_capacity(recipients.len());
     for run in tx.dialect().runs(recipients) {
         let rows = run.into_iter().map(|id| vec![id.into()]).collect();
         let count =
-            sql("INSERT INTO inbox_counts (recipient_id, last_seq, unread, unseen) SELECT v.column1, 1, 1, 1 FROM (")
+            sql("INSERT INTO inbox_counts (recipient_id, last_seq, changes, unread, unseen) SELECT v.column1, 1, 1, 1, 1 FROM (")
                 .rows(rows)
                 .then(
                     ") AS v WHERE 1 = 1 ON CONFLICT (recipient_id) DO UPDATE SET last_seq = inbox_counts.last_seq + 1, \
-                unread = inbox_counts.unread + 1, unseen = inbox_counts.unseen + 1 RETURNING recipient_id, last_seq",
+                    changes = inbox_counts.changes + 1, unread = inbox_counts.unread + 1, unseen = inbox_counts.unseen + 1 \
+                    RETURNING recipient_id, last_seq, changes, unread, unseen",
                 );
-        match tx.dialect() {
+        let counted: Vec<CountsRow> = match tx.dialect() {
             Dialect::Postgres => {
                 let insert = sql("WITH counted AS (")
                     .append(count)
-                    .then(") INSERT INTO inbox_items (recipient_id, notification_id, seq, delivered_at)")
+                    .then("), put AS (INSERT INTO inbox_items (recipient_id, notification_id, seq, delivered_at)")
                     .and(" SELECT recipient_id, ", of)
                     .and(", last_seq, ", now)
-                    .then(" FROM counted");
-                tx.execute(insert).await?;
+                    .then(" FROM counted) SELECT recipient_id, last_seq, changes, unread, unseen FROM counted");
+                tx.fetch(insert).await?
             }
             Dialect::Sqlite => {
-                let counted: Vec<(Uuid, i64)> = tx.fetch(count).await?;
-                let rows =
-                    counted.into_iter().map(|(id, seq)| vec![id.into(), of.into(), seq.into(), now.into()]).collect();
+                let counted: Vec<CountsRow> = tx.fetch(count).await?;
+                let row = |row: &CountsRow| vec![row.recipient_id.into(), of.into(), row.last_seq.into(), now.into()];
                 let insert = sql("INSERT INTO inbox_items (recipient_id, notification_id, seq, delivered_at) ");
-                tx.execute(insert.rows(rows)).await?;
+                tx.execute(insert.rows(counted.iter().map(row).collect())).await?;
+                counted
             }
-        }
+        };
+        told.extend(counted.into_iter().map(CountsRow::read));
     }
-    Ok(())
+    Ok(told)
 }

@@ -29,7 +29,7 @@ pub struct PutRecipient {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     key: String,
     email: Option<String>,
@@ -50,7 +50,7 @@ const COLUMNS: &str = "SELECT id, key, email, email_state, email_reason, locale,
 const LAST_CHAR: char = char::MAX;
 
 impl Row {
-    fn read(self) -> Result<Recipient, StoreError> {
+    pub(super) fn read(self) -> Result<Recipient, StoreError> {
         fn unreadable(error: impl std::fmt::Display) -> StoreError {
             StoreError::unreadable("recipient", error)
         }
@@ -204,7 +204,7 @@ pub(super) async fn make_known(
     Ok(created)
 }
 
-fn select(tenant: Id<Tenant>) -> Sql {
+pub(super) fn select(tenant: Id<Tenant>) -> Sql {
     sql(COLUMNS).and(" WHERE tenant_id = ", tenant)
 }
 

@@ -23,6 +23,8 @@ pub struct RetentionAges {
     pub resolved_dead_letters: Duration,
     /// Counts by minute and failure groups that have been quiet.
     pub stats: Duration,
+    /// Notifications, with what inboxes have of them.
+    pub notifications: Duration,
 }
 
 /// What one round removed.
@@ -33,6 +35,8 @@ pub struct Removed {
     pub attempts: u64,
     pub events: u64,
     pub dead_letters: u64,
+    /// Their chunks, and themselves.
+    pub notifications: u64,
     pub others: u64,
 }
 
@@ -41,7 +45,11 @@ impl Removed {
     #[must_use]
     pub const fn more(&self) -> bool {
         let full = BATCH_ROWS as u64;
-        self.payloads >= full || self.jobs >= full || self.events >= full || self.dead_letters >= full
+        self.notifications > 0
+            || self.payloads >= full
+            || self.jobs >= full
+            || self.events >= full
+            || self.dead_letters >= full
     }
 }
 
@@ -77,6 +85,7 @@ impl Store {
             .and(" ORDER BY id LIMIT ", BATCH_ROWS)
             .then(")");
         removed.dead_letters = self.pool.execute(letters).await?;
+        removed.notifications = self.remove_old_notifications(now - ages.notifications).await?;
         removed.others = self.remove_others(ages, now).await?;
         Ok(removed)
     }

@@ -21,7 +21,8 @@ on_both_stacks!(
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const AGES: RetentionAges = RetentionAges { payloads: WEEK, jobs: WEEK, resolved_dead_letters: WEEK, stats: WEEK };
+const AGES: RetentionAges =
+    RetentionAges { payloads: WEEK, jobs: WEEK, resolved_dead_letters: WEEK, stats: WEEK, notifications: WEEK };
 
 async fn retention_removes_what_is_old_and_finished_only(stack: Stack) {
     let at = Fixture::make(stack).await;

@@ -26,6 +26,7 @@ use postrider_core::{
         lane::Health,
         retry::RetrySchedule,
     },
+    live::Live,
     queue::Next,
     store::{Store, Work, announcement_retries, chunk_schedule, probe_schedule},
     trace::{Step, Tracer},
@@ -58,6 +59,7 @@ struct Parts {
     dispatcher: Dispatcher,
     egress: EgressClient,
     publisher: Publisher,
+    live: Live,
     user_agent: String,
     /// The process, as attempts name it.
     worker: String,
@@ -72,6 +74,7 @@ impl Executors {
             dispatcher: parts.dispatcher.clone(),
             egress: parts.egress.clone(),
             publisher: Publisher::of(parts),
+            live: parts.live.clone(),
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
             refusals: parts.metrics.refusals.clone(),

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use postrider_core::{
     domain::{Id, UnixMs, job::Outcome, notification::Notification},
-    store::{ChunkArgs, StoreError, Work},
+    live::News,
+    store::{Chunk, ChunkArgs, StoreError, Work},
 };
 
 use super::{Executors, LOOK_AGAIN};
@@ -34,7 +35,7 @@ async fn plan_all(executors: &Executors, id: Id<Notification>) -> Result<bool, S
             && !of.audience.recipients.is_empty()
             && let Some(chunk) = store.notification_chunk(id, 0).await?
         {
-            store.tell_chunk(&chunk, UnixMs::now()).await?;
+            tell_now(executors, &chunk).await?;
         }
         if !planned.more {
             return Ok(true);
@@ -53,7 +54,15 @@ pub(super) async fn chunk(executors: &Executors, work: &Work) -> Execution {
 
 async fn tell(executors: &Executors, id: Id<Notification>, n: u32) -> Result<bool, StoreError> {
     let Some(chunk) = executors.0.store.notification_chunk(id, n).await? else { return Ok(false) };
-    executors.0.store.tell_chunk(&chunk, UnixMs::now()).await.map(|()| true)
+    tell_now(executors, &chunk).await.map(|()| true)
+}
+
+/// Those who look at their inboxes hear of it at once.
+async fn tell_now(executors: &Executors, chunk: &Chunk) -> Result<(), StoreError> {
+    let at = UnixMs::now();
+    let told = executors.0.store.tell_chunk(chunk, at).await?;
+    executors.0.live.tell(News { notification: Some(chunk.of.id), at, told }).await;
+    Ok(())
 }
 
 async fn ended(

@@ -82,10 +82,17 @@ impl Bench {
         let tenant = store.default_tenant(UnixMs::now()).await.unwrap().id;
         let policy = EgressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], ports_allowed: Vec::new() };
         let month = Duration::from_secs(30 * 24 * 3600);
-        let ages = RetentionAges { payloads: month, jobs: month, resolved_dead_letters: month, stats: month };
+        let ages = RetentionAges {
+            payloads: month,
+            jobs: month,
+            resolved_dead_letters: month,
+            stats: month,
+            notifications: month,
+        };
         let parts = WorkerParts {
             dispatcher: Dispatcher::start(store.clone(), queue.clone()).0,
             store,
+            live: postrider_core::live::Live::new(queue.clone()),
             queue,
             storage: postrider_core::site::Storage::new(&std::env::temp_dir()),
             egress: EgressClient::new(policy, &EgressOptions::default()).unwrap(),

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, broadcast},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use self::{
@@ -18,7 +21,7 @@ use self::{
 };
 use super::{
     Claimed, Epoch, LaneView, Lease, LostLease, Offered, QueueError, QueueLimits, QueueView, Room, Settled,
-    SpilledLane, Ticket, Verdict, WorkerAbout, WorkerId,
+    SpilledLane, Ticket, Verdict, WorkerAbout, WorkerId, news::NEWS_KEPT,
 };
 use crate::domain::{
     Id, UnixMs,
@@ -61,6 +64,7 @@ struct Shared {
     started_at: UnixMs,
     started: Instant,
     epoch: String,
+    news: broadcast::Sender<Vec<u8>>,
 }
 
 impl Embedded {
@@ -75,7 +79,17 @@ impl Embedded {
             started_at,
             started: Instant::now(),
             epoch: Uuid::now_v7().simple().to_string(),
+            news: broadcast::channel(NEWS_KEPT).0,
         })))
+    }
+
+    /// Nobody may be listening.
+    pub(super) fn tell(&self, news: &[u8]) {
+        self.0.news.send(news.to_vec()).ok();
+    }
+
+    pub(super) fn hear(&self) -> broadcast::Receiver<Vec<u8>> {
+        self.0.news.subscribe()
     }
 
     fn now(&self) -> Now {

@@ -39,11 +39,13 @@ mod authorities;
 mod batches;
 mod claims;
 mod codec;
+mod news;
 mod scripts;
 mod server;
 mod url;
 mod wake;
 
+pub(super) use news::Listener;
 pub use url::RedisUrl;
 pub(super) use url::URL_FORMS;
 
@@ -89,6 +91,8 @@ struct Shared {
     shards: Vec<String>,
     limits: QueueLimits,
     wake: Wake,
+    /// Connections of those who listen for news.
+    news: Arc<Server>,
     claims: Claims,
     /// The shard that is asked first, one further each time.
     turn: AtomicUsize,
@@ -108,6 +112,7 @@ impl Redis {
             shards,
             limits,
             wake: Wake::new(lists, listening.transpose()?),
+            news: Arc::new(server(wake::answer_max(response_timeout))?),
             claims: Claims::default(),
             turn: AtomicUsize::new(0),
         })))

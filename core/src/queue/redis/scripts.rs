@@ -46,4 +46,5 @@ scripts! {
     UNSPILL => "lua/unspill.lua",
     VIEW => "lua/view.lua",
     ERASE => "lua/erase.lua",
+    TELL => "lua/tell.lua",
 }

@@ -11,6 +11,7 @@
 --   workers     zset   workers by the end of their lease   known    set   those that registered
 --   w:<worker>  set    job .. lane of its leases        claims      hash  worker -> its last claim
 --   about       hash   worker -> what it says of itself
+--   news        stream  what was told last, each with its number    news:n  string  the last number
 --   serial, tickets, epoch, run, looked  strings        wake        list  one token for one idle worker
 local base = KEYS[1]
 local call = redis.call
