@@ -33,6 +33,7 @@ mod notifications;
 mod operations;
 mod people;
 mod plans;
+mod push;
 mod retention;
 mod scope;
 mod site_media;

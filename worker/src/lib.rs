@@ -13,6 +13,7 @@ mod operations;
 mod outcomes;
 mod own_event;
 mod pace;
+pub mod push;
 mod run;
 mod settle;
 mod site;

@@ -22,6 +22,7 @@ pub mod notification;
 pub mod notification_type;
 pub mod portal;
 pub mod preferences;
+pub mod push;
 pub mod quiet_hours;
 pub mod rate;
 pub mod recipient;
@@ -37,6 +38,7 @@ pub mod token_text;
 pub mod topic;
 pub mod trace;
 pub mod user;
+pub mod vapid;
 
 pub use id::Id;
 pub use time::UnixMs;

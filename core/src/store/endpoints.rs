@@ -10,6 +10,7 @@ use super::{
     secrets::insert_secret,
     sql::{Sql, sql},
     tenants::touch_settings,
+    vapid,
 };
 use crate::domain::{
     Id, UnixMs,
@@ -255,7 +256,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn missing_keys(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sealing_keys(&self.pool).await?.into_iter().filter(|id| !self.cipher.knows(id)).collect())
+        let mut ids = sealing_keys(&self.pool).await?;
+        ids.extend(vapid::sealing_keys(&self.pool).await?);
+        ids.retain(|id| !self.cipher.knows(id));
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 
     /// Endpoints whose every attempt has failed since before `before`, to be disabled.

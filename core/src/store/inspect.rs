@@ -16,6 +16,7 @@ use super::{
     pool::Pool,
     reach::reach,
     sql::sql,
+    vapid,
 };
 
 /// What was found.
@@ -129,5 +130,11 @@ async fn inspect(pool: &Pool, migrator: &Migrator) -> Result<Inspection, StoreEr
     if tables == Tables::None {
         return Ok(Inspection { tables, makes_tables, key_ids: Vec::new() });
     }
-    Ok(Inspection { tables, makes_tables, key_ids: endpoints::sealing_keys(pool).await? })
+    let mut key_ids = endpoints::sealing_keys(pool).await?;
+    if applied.contains_key(&vapid::MIGRATION) {
+        key_ids.extend(vapid::sealing_keys(pool).await?);
+        key_ids.sort_unstable();
+        key_ids.dedup();
+    }
+    Ok(Inspection { tables, makes_tables, key_ids })
 }

@@ -43,6 +43,7 @@ mod page;
 mod pool;
 mod portal;
 mod publish;
+mod push_subscriptions;
 mod reach;
 mod recipients;
 mod recover;
@@ -77,6 +78,7 @@ mod topic_subscriptions;
 mod topics;
 mod users;
 mod value;
+mod vapid;
 mod work;
 
 use std::{
@@ -191,6 +193,7 @@ pub struct Store {
     /// The file that proves that SQLite's own has room to grow.
     room: Option<Arc<Path>>,
     metrics: StoreMetrics,
+    vapids: vapid::Known,
 }
 
 /// The store of one tenant: every read and write through it carries the tenant.
@@ -224,6 +227,7 @@ impl Store {
             proved_at: Arc::default(),
             room: room::beside(&options.url)?.map(Arc::from),
             metrics,
+            vapids: vapid::known(),
         })
     }
 
