@@ -18,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::bearer,
+    browser_push,
     inbox::{CountsJson, Inbox, InboxJson, MarkAllRequest, MarkRequest, Marked},
     inbox_stream::{LastEventId, follow},
     json::{Json, OptionalJson},
@@ -36,7 +37,8 @@ const PATHS: [&str; 6] =
     ["/v1/inbox", "/v1/inbox/counts", "/v1/inbox/see-all", "/v1/inbox/read-all", "/v1/inbox/stream", "/v1/inbox/{id}"];
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
-    let asked = PATHS.iter().fold(OpenApiRouter::new(), |router, path| router.route(path, options(may_call)));
+    let paths = PATHS.iter().chain(&browser_push::PATHS);
+    let asked = paths.fold(OpenApiRouter::new(), |router, path| router.route(path, options(may_call)));
     asked
         .routes(routes!(list))
         .routes(routes!(counts))
@@ -44,13 +46,14 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(see_all))
         .routes(routes!(read_all))
         .routes(routes!(stream))
+        .merge(browser_push::router())
         .layer(from_fn(for_any_page))
 }
 
 /// The inbox of whoever's token it is.
 #[derive(Debug)]
 pub(crate) struct Own {
-    inbox: Inbox,
+    pub(crate) inbox: Inbox,
     expires_at: UnixMs,
 }
 
@@ -111,7 +114,7 @@ async fn for_any_page(request: Request, next: Next) -> Response {
 /// What browsers are told who ask first.
 async fn may_call() -> impl IntoResponse {
     let allowed = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, last-event-id"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_S),
     ];

@@ -26,7 +26,7 @@ use crate::{
     inbox_stream::{LastEventId, follow},
     json::{Json, OptionalJson},
     page::{Paging, Params, write_cursor},
-    path::{InboxItemAt, Key},
+    path::{Key, OfRecipient},
     problem::{Code, Problem},
     recipients,
     state::ApiState,
@@ -273,7 +273,7 @@ async fn counts(caller: Caller<ReadPublished>, Key(key): Key<RecipientKey>) -> R
     responses((status = 200, body = Marked)))]
 async fn mark(
     caller: Caller<Publish>,
-    InboxItemAt(key, id): InboxItemAt,
+    OfRecipient(key, id): OfRecipient<Notification>,
     Json(request): Json<MarkRequest>,
 ) -> Result<Answer<Marked>, Problem> {
     Inbox::of(caller, &key).await?.mark(id, &request).await.map(Answer)

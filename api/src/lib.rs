@@ -4,6 +4,7 @@
 mod accept;
 mod auth;
 mod browser_inbox;
+mod browser_push;
 mod context;
 mod dead_letters;
 mod endpoint_settings;
@@ -34,6 +35,8 @@ mod portal_link;
 mod problem;
 mod public_files;
 mod publish;
+mod push;
+mod push_subscriptions;
 mod recipients;
 mod retries;
 mod site_alerts;

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     browser_inbox, context, dead_letters, endpoints, events, failures, inbox, jobs, lanes, notification_types,
-    notifications, operations, recipients, sites, state::ApiState, tenants, tokens, topics,
+    notifications, operations, push, recipients, sites, state::ApiState, tenants, tokens, topics,
 };
 
 const DOCS: &str = include_str!("docs.html");
@@ -73,6 +73,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(inbox::router())
         .merge(browser_inbox::router())
         .merge(notifications::router())
+        .merge(push::router())
         .merge(recipients::router())
         .merge(topics::router())
         .merge(notification_types::router());

@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use postrider_core::domain::{Id, id::Identified, notification::Notification, recipient::RecipientKey};
+use postrider_core::domain::{Id, id::Identified, recipient::RecipientKey};
 
 use crate::problem::{Code, Problem};
 
@@ -29,9 +29,9 @@ pub(crate) struct Key<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct RecipientAt<T>(pub(crate) T, pub(crate) RecipientKey);
 
-/// An item of somebody's inbox.
+/// What somebody has, by its id.
 #[derive(Debug)]
-pub(crate) struct InboxItemAt(pub(crate) RecipientKey, pub(crate) Id<Notification>);
+pub(crate) struct OfRecipient<T>(pub(crate) RecipientKey, pub(crate) Id<T>);
 
 impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for Key<T> {
     type Rejection = Problem;
@@ -52,7 +52,7 @@ impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for Recipient
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for InboxItemAt {
+impl<T: Identified, S: Send + Sync> FromRequestParts<S> for OfRecipient<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

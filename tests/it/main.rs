@@ -56,6 +56,8 @@ mod notifications_in_trouble;
 mod openapi;
 mod order;
 mod outages;
+mod push;
+mod push_sending;
 mod queue_conformance;
 mod recipients;
 mod redis_tls;
