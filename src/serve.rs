@@ -16,6 +16,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::{redaction::Redaction, tenant::Tenant},
     live::Live,
+    notified::Notified,
     queue::{Queue, QueueGauges},
     site::{Does, Storage, Versions},
     store::{RetentionAges, Store},
@@ -99,9 +100,23 @@ async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo
     }
     check_storage(&storage, roles).await;
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
-    let live = Live::new(queue.clone());
-    let parts =
-        Parts { settings, in_force, callers_max, store, queue, storage, dispatcher, live, offering, tenant, demo };
+    let (live, notified) = (Live::new(queue.clone()), Notified::new(store.clone()));
+    let mailer = mailer(&settings)?;
+    let parts = Parts {
+        settings,
+        in_force,
+        callers_max,
+        store,
+        queue,
+        storage,
+        dispatcher,
+        live,
+        notified,
+        mailer,
+        offering,
+        tenant,
+        demo,
+    };
     // Before anybody is told that it runs: who reads that may send a signal at once.
     let signals = Signals::catch()?;
     let listener = TcpListener::bind(parts.settings.listen).await.with_context(|| {
@@ -129,6 +144,9 @@ struct Parts {
     storage: Storage,
     dispatcher: Dispatcher,
     live: Live,
+    notified: Notified,
+    /// `None`: nobody has set a mail server.
+    mailer: Option<Mailer>,
     /// Ends once nothing is left that could hand over jobs.
     offering: JoinHandle<()>,
     tenant: Tenant,
@@ -246,6 +264,7 @@ fn api(parts: &Parts, metrics: ApiMetrics, tracer: Tracer, stop: &CancellationTo
         metrics,
         tracer,
         live: parts.live.clone(),
+        notified: parts.notified.clone(),
         stop: stop.clone(),
         settings: api_settings(parts)?,
     }))
@@ -263,6 +282,7 @@ fn api_settings(parts: &Parts) -> anyhow::Result<ApiSettings> {
         retry_schedule: settings.retry_schedule()?,
         administrator_tenant: parts.tenant.id,
         public_url: settings.public_url.clone(),
+        sends_mail: settings.smtp_url.is_some(),
     })
 }
 
@@ -300,12 +320,15 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
         metrics,
         tracer,
         live: parts.live.clone(),
+        notified: parts.notified.clone(),
+        mailer: parts.mailer.clone(),
         settings: WorkerSettings {
             concurrency: settings.worker_concurrency,
             grace: settings.shutdown_grace(),
             host: first_start::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             failing_disables_after: HOUR * settings.failing_disables_after_hours,
+            public_url: settings.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned()),
             retention: RetentionAges {
                 payloads: DAY * settings.retention_payload_days,
                 jobs: DAY * settings.retention_job_days,
@@ -317,18 +340,21 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
     })
 }
 
+fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
+    match settings.smtp_url.as_ref().zip(settings.smtp_from.as_ref()) {
+        Some((url, from)) => Mailer::new(url, from.parse()?).context("smtp_url cannot be used").map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Every process tells what is wrong, since that no worker runs is one thing that may be.
 fn alerts(parts: &Parts) -> anyhow::Result<Alerts> {
     let settings = &parts.settings;
-    let mailer = match settings.smtp_url.as_ref().zip(settings.smtp_from.as_ref()) {
-        Some((url, from)) => Some(Mailer::new(url, from.parse()?).context("smtp_url cannot be used")?),
-        None => None,
-    };
     Ok(Alerts {
         store: parts.store.clone(),
         dispatcher: parts.dispatcher.clone(),
         egress: connections::way_out(settings)?,
-        mailer,
+        mailer: parts.mailer.clone(),
     })
 }
 

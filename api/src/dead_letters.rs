@@ -304,7 +304,10 @@ fn judge_payload(api: &ApiState, kind: JobKind, payload: &RawValue) -> Result<Ve
             let detail = "a site's job has nothing to edit; replay it as it is";
             Err(Problem::at(Code::InvalidBody, "/payload", detail))
         }
-        JobKind::NotificationPlan | JobKind::NotificationChunk => {
+        JobKind::NotificationPlan
+        | JobKind::NotificationChunk
+        | JobKind::NotificationBatch
+        | JobKind::NotificationMessage => {
             let detail = "a notification's job has nothing to edit; replay it as it is";
             Err(Problem::at(Code::InvalidBody, "/payload", detail))
         }

@@ -224,7 +224,10 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
             let detail = "images and enclosures are looked at as a site's feeds name them; put the page with PUT /v1/sites/{site}/pages/{key}";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }
-        JobKind::NotificationPlan | JobKind::NotificationChunk => {
+        JobKind::NotificationPlan
+        | JobKind::NotificationChunk
+        | JobKind::NotificationBatch
+        | JobKind::NotificationMessage => {
             let detail = "people are told by notifications; publish one with POST /v1/notifications";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }

@@ -51,12 +51,14 @@ mod site_quarantine;
 mod site_settings;
 mod sites;
 mod state;
+mod suppressions;
 mod tenants;
 mod tokens;
 mod topic_import;
 mod topic_subscriptions;
 mod topics;
 mod trace;
+mod unsubscribe;
 mod wire;
 
 #[cfg(test)]

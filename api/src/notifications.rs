@@ -6,19 +6,19 @@ use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        job::{JobKind, JobState},
+        job::{Job, JobKind, JobState},
         lane::{LaneKey, LaneName},
         notification::{
             Audience, Fate, FateCounts, NAMED_RECIPIENTS_MAX, NAMED_TOPICS_MAX, NamedTopic, Notification, Suppression,
         },
-        notification_type::{TypeKey, Urgency},
-        preferences::Channel,
+        notification_type::{Channels, TypeKey, Urgency},
+        preferences::{Category, Channel},
         recipient::RecipientKey,
         topic::TopicKey,
     },
     store::{
-        Item, ItemResult, NewJob, NewNotification, NotificationContents, OneReceipt, Receipt, StoredNotification,
-        chunk_schedule,
+        Item, ItemResult, NewJob, NewNotification, NotificationContents, OnChannel, OneReceipt, Receipt,
+        StoredNotification, chunk_schedule,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,10 @@ pub(crate) struct NotificationRequest {
     data: Box<RawValue>,
     /// Key of whoever did what it tells of: they are not told.
     actor: Option<String>,
+    /// On which channels to tell them, of those that the type has: `inbox`, `push`, `email`. Absent: on all.
+    channels: Option<Vec<String>>,
+    /// What people's preferences are by; absent: the type's.
+    category: Option<String>,
     /// `high`, `normal` or `low`; absent: the type's.
     urgency: Option<String>,
     /// When to tell them; absent: now.
@@ -128,7 +132,7 @@ pub(crate) struct ChannelReceipt {
     pending: u64,
     /// They stand in the dead-letter table; replay them there.
     dead: u64,
-    /// By reason: `preference`, `actor`, `removed`, `cancelled`.
+    /// By reason: `preference`, `actor`, `removed`, `cancelled`, `no_address`, `address_suppressed`, `bounced`, `no_subscription`.
     #[schema(value_type = BTreeMap<String, u64>)]
     suppressed: BTreeMap<Suppression, u64>,
 }
@@ -152,13 +156,19 @@ pub(crate) struct ChannelFate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     reason: Option<Suppression>,
+    /// The job that reaches them, and maybe others.
+    #[schema(value_type = String)]
+    job_id: Id<Job>,
+    /// Why they were not reached when it was tried last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// One thing that happened.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Moment {
     at: Time,
-    /// `accepted`, `planned`, `delivered`, `suppressed`, `seen`, `read` or `archived`.
+    /// `accepted`, `delivered`, `suppressed`, `failed` (and it is tried again), `dead`, `seen`, `read` or `archived`.
     what: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'static str>,
@@ -279,25 +289,38 @@ async fn get_for_recipient(
         timeline.extend(at.map(|at| Moment { at: Time(at), what, channel: Some(Channel::Inbox.as_str()) }));
     }
     timeline.sort_by_key(|moment| moment.at.0);
-    let channels = one.channels.iter().map(|(channel, fate)| show_fate(*channel, *fate)).collect();
+    let channels = one.channels.into_iter().map(ChannelFate::from).collect();
     Ok(Answer(RecipientReceipt { recipient: key.to_string(), channels, timeline }))
 }
 
+/// What was tried.
 fn told(one: &OneReceipt) -> impl Iterator<Item = Moment> {
-    let at = one.done_at;
-    one.channels.iter().filter_map(move |(channel, fate)| {
-        let what = show_fate(*channel, *fate).fate;
-        at.map(|at| Moment { at: Time(at), what, channel: Some(channel.as_str()) })
+    one.channels.iter().filter_map(|on| {
+        let what = match in_a_word(on.fate) {
+            "pending" => "failed",
+            word => word,
+        };
+        on.at.map(|at| Moment { at: Time(at), what, channel: Some(on.channel.as_str()) })
     })
 }
 
-fn show_fate(channel: Channel, fate: Fate) -> ChannelFate {
-    let (fate, reason) = match fate {
-        Fate::Pending => ("pending", None),
-        Fate::Delivered => ("delivered", None),
-        Fate::Suppressed(why) => ("suppressed", Some(why)),
-    };
-    ChannelFate { channel: channel.as_str(), fate, reason }
+const fn in_a_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Pending => "pending",
+        Fate::Delivered => "delivered",
+        Fate::Dead => "dead",
+        Fate::Suppressed(_) => "suppressed",
+    }
+}
+
+impl From<OnChannel> for ChannelFate {
+    fn from(of: OnChannel) -> Self {
+        let reason = match of.fate {
+            Fate::Suppressed(why) => Some(why),
+            Fate::Pending | Fate::Delivered | Fate::Dead => None,
+        };
+        Self { channel: of.channel.as_str(), fate: in_a_word(of.fate), reason, job_id: of.job, error: of.error }
+    }
 }
 
 fn state(of: &StoredNotification, receipt: &Receipt, now: UnixMs) -> &'static str {
@@ -339,8 +362,8 @@ async fn check(
     let urgency = request.urgency.and_then(|text| faults.keep("/urgency", text.parse::<Urgency>()));
     let deliver_at = request.deliver_at.and_then(|text| faults.keep("/deliver_at", schedule(&text, now)));
     let Some(kind) = kind else { return Err(faults.problem()) };
-    let channels: Vec<Channel> = kind.definition.channels.inbox.iter().map(|_| Channel::Inbox).collect();
-    faults.check("/type", !channels.is_empty(), "this type has no inbox, so nobody would be told; give it one");
+    let category = request.category.and_then(|text| faults.keep("/category", text.parse::<Category>()));
+    let channels = channels_of(caller, &kind.definition.channels, request.channels, &mut faults);
     let data = faults.keep("/data", serde_json::from_str(request.data.get()).map_err(|_| "the data is an object"));
     if let Some(data) = data {
         let version = caller.api.notified().version(kind.id, kind.version).await?;
@@ -351,7 +374,7 @@ async fn check(
         kind: kind.id,
         key: kind.key,
         version: kind.version,
-        category: kind.definition.category,
+        category: category.unwrap_or(kind.definition.category),
         urgency: urgency.unwrap_or(kind.definition.urgency),
         channels,
         data: Box::<str>::from(request.data).into_string().into_bytes(),
@@ -364,6 +387,36 @@ async fn check(
         plan_job: Id::new(),
     };
     Ok(new)
+}
+
+/// The channels to tell people on, of those that the type has.
+fn channels_of(
+    caller: &Caller<Publish>,
+    of_type: &Channels,
+    given: Option<Vec<String>>,
+    faults: &mut Faults,
+) -> Vec<Channel> {
+    let has: Vec<Channel> = of_type.locales().into_iter().map(|(channel, _)| channel).collect();
+    let channels = match given {
+        None => has,
+        Some(given) => {
+            faults.check("/channels", !given.is_empty(), "name a channel, or leave it out for all that the type has");
+            let names: Vec<&str> = has.iter().map(|channel| channel.as_str()).collect();
+            let mut channels = faults.keep_all("/channels", given, |text| {
+                let channel = text.parse::<Channel>()?;
+                let has = has.contains(&channel).then_some(channel);
+                has.ok_or_else(|| format!("the type has no channel {text:?}; it has {}", names.join(", ")))
+            });
+            channels.sort_unstable();
+            channels.dedup();
+            channels
+        }
+    };
+    let can_mail = caller.api.settings().sends_mail || !channels.contains(&Channel::Email);
+    let detail = "the channel email needs a mail server here, and none is set: set smtp_url and smtp_from (POSTRIDER_SMTP_URL, \
+        POSTRIDER_SMTP_FROM) and start again, or name other channels";
+    faults.check("/channels", can_mail, detail);
+    channels
 }
 
 fn recipients_of(given: Vec<String>, faults: &mut Faults) -> Vec<RecipientKey> {

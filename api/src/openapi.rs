@@ -20,7 +20,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     browser_inbox, context, dead_letters, endpoints, events, failures, inbox, jobs, lanes, notification_types,
-    notifications, operations, push, recipients, sites, state::ApiState, tenants, tokens, topics,
+    notifications, operations, push, recipients, sites, state::ApiState, suppressions, tenants, tokens, topics,
+    unsubscribe,
 };
 
 const DOCS: &str = include_str!("docs.html");
@@ -47,6 +48,7 @@ pub(crate) fn changed<Given: utoipa::PartialSchema>(change: impl FnOnce(&mut Obj
 /// To be merged with other routers and put into [`crate::surrounded`].
 pub fn router(state: ApiState) -> Router {
     let (routes, document) = documented().split_for_parts();
+    let routes = routes.merge(unsubscribe::router());
     let document = Bytes::from(document.to_json().unwrap_or_default());
     let json = [(header::CONTENT_TYPE, "application/json")];
     routes
@@ -76,6 +78,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .merge(push::router())
         .merge(recipients::router())
         .merge(topics::router())
+        .merge(suppressions::router())
         .merge(notification_types::router());
     let document = router.get_openapi_mut();
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());

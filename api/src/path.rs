@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::request::Parts,
 };
-use postrider_core::domain::{Id, id::Identified, recipient::RecipientKey};
+use postrider_core::domain::{Id, email::EmailAddress, id::Identified, recipient::RecipientKey};
 
 use crate::problem::{Code, Problem};
 
@@ -25,6 +25,10 @@ pub(crate) struct TextRef(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Key<T>(pub(crate) T);
 
+/// An e-mail address in a path.
+#[derive(Debug)]
+pub(crate) struct Address(pub(crate) EmailAddress);
+
 /// The key of somebody at a place that another key names.
 #[derive(Debug)]
 pub(crate) struct RecipientAt<T>(pub(crate) T, pub(crate) RecipientKey);
@@ -39,6 +43,15 @@ impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for Key<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let TextRef(text) = TextRef::from_request_parts(parts, state).await?;
         parsed("key", &text).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let TextRef(text) = TextRef::from_request_parts(parts, state).await?;
+        parsed("address", &text).map(Self)
     }
 }
 

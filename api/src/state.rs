@@ -45,6 +45,8 @@ pub struct ApiSettings {
     pub administrator_tenant: Id<Tenant>,
     /// Where browsers reach the dashboard; `None`: where callers reach this.
     pub public_url: Option<String>,
+    /// Whether a mail server is set, so that people can be told by e-mail.
+    pub sends_mail: bool,
 }
 
 impl fmt::Debug for ApiSettings {
@@ -68,6 +70,7 @@ pub struct ApiParts {
     pub metrics: ApiMetrics,
     pub tracer: Tracer,
     pub live: Live,
+    pub notified: Notified,
     /// When the process is to end: streams end then.
     pub stop: CancellationToken,
 }
@@ -80,7 +83,6 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     parts: ApiParts,
     gatekeeper: Gatekeeper,
-    notified: Notified,
 }
 
 impl ApiState {
@@ -88,8 +90,7 @@ impl ApiState {
     pub fn new(parts: ApiParts) -> Self {
         let settings = &parts.settings;
         let gatekeeper = Gatekeeper::new(settings.admin_token.as_deref(), settings.token_rate_per_second);
-        let notified = Notified::new(parts.store.clone());
-        Self(Arc::new(Inner { parts, gatekeeper, notified }))
+        Self(Arc::new(Inner { parts, gatekeeper }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -121,7 +122,7 @@ impl ApiState {
     }
 
     pub(crate) fn notified(&self) -> &Notified {
-        &self.0.notified
+        &self.0.parts.notified
     }
 
     pub(crate) fn live(&self) -> &Live {

@@ -93,6 +93,7 @@ impl Api {
         let public = crate::PublicFiles::new(store.clone(), storage.clone());
         let live = queue.clone();
         let parts = ApiParts {
+            notified: postrider_core::notified::Notified::new(store.clone()),
             store,
             queue,
             dispatcher,
@@ -156,6 +157,7 @@ fn settings(tenant: Id<postrider_core::domain::tenant::Tenant>) -> ApiSettings {
         retry_schedule: RetrySchedule::default(),
         administrator_tenant: tenant,
         public_url: None,
+        sends_mail: true,
     }
 }
 

@@ -38,7 +38,8 @@ pub struct Settings {
     pub listen: SocketAddr,
 
     /// The address that browsers reach the dashboard at, as in `https://postrider.example.com`. With https its cookies go
-    /// over TLS only. Unset: by http at `listen`.
+    /// over TLS only. Links in mails lead there, by which people unsubscribe. Unset: by http at `listen`, and mails have no
+    /// such link.
     #[config(env = "POSTRIDER_PUBLIC_URL")]
     pub public_url: Option<String>,
 
@@ -200,12 +201,12 @@ pub struct Settings {
     #[config(env = "POSTRIDER_RETENTION_NOTIFICATION_DAYS", default = 90)]
     pub retention_notification_days: u32,
 
-    /// A mail server that alerts are sent by: `smtps://USER:PASSWORD@HOST:465`, or `smtp://HOST:587?tls=required` for
-    /// STARTTLS. Unset: alerts that ask for e-mail are not sent by it.
+    /// A mail server that notifications and alerts are sent by: `smtps://USER:PASSWORD@HOST:465`, or
+    /// `smtp://HOST:587?tls=required` for STARTTLS. Unset: nobody is told anything by e-mail.
     #[config(env = "POSTRIDER_SMTP_URL")]
     pub smtp_url: Option<String>,
 
-    /// Whom alerts by e-mail are from, as in `postrider@example.com`. Goes with `smtp_url`.
+    /// Whom e-mail is from, as in `postrider@example.com`. Goes with `smtp_url`.
     #[config(env = "POSTRIDER_SMTP_FROM")]
     pub smtp_from: Option<String>,
 

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         Id,
         notification::Notification,
-        notification_type::{Definition, Notice, NotificationType},
+        notification_type::{Definition, Mail, Notice, NotificationType},
         preferences::Channel,
         recipient::Recipient,
     },
@@ -87,7 +87,32 @@ impl Version {
     /// # Errors
     /// When a template names what is not in the data.
     pub fn notice(&self, of: &StoredNotification, recipient: &Recipient) -> Result<Notice, RenderError> {
-        let data = Data::new(object(&of.of.data));
+        Ok(match self.message(Channel::Inbox, &of.data(), recipient)? {
+            Content::Notice(notice) => notice,
+            Content::Mail(mail) => Notice { title: mail.subject, body: mail.text, url: None },
+        })
+    }
+
+    /// What is mailed to somebody.
+    ///
+    /// # Errors
+    /// As [`Self::notice`].
+    pub fn mail(&self, data: &Data, recipient: &Recipient) -> Result<Mail, RenderError> {
+        Ok(match self.message(Channel::Email, data, recipient)? {
+            Content::Mail(mail) => mail,
+            Content::Notice(notice) => Mail { subject: notice.title, text: notice.body, html: None },
+        })
+    }
+
+    /// What is pushed to somebody's browsers.
+    ///
+    /// # Errors
+    /// As [`Self::notice`].
+    pub fn push(&self, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
+        self.message(Channel::Push, data, recipient)
+    }
+
+    fn message(&self, channel: Channel, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
         let profile = &recipient.profile;
         let told = Told {
             key: recipient.key.as_str(),
@@ -95,11 +120,7 @@ impl Version {
             time_zone: profile.time_zone.as_ref(),
             attributes: &profile.attributes,
         };
-        let message = self.compiled.render(Channel::Inbox, told.locale, &data, &told)?;
-        Ok(match message.content {
-            Content::Notice(notice) => notice,
-            Content::Mail(mail) => Notice { title: mail.subject, body: mail.text, url: None },
-        })
+        self.compiled.render(channel, told.locale, data, &told).map(|message| message.content)
     }
 
     /// Whether something comes out of all templates of these channels with this data, whoever is told.
@@ -118,6 +139,10 @@ impl Version {
     }
 }
 
-fn object(data: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(data).unwrap_or_default()
+impl StoredNotification {
+    /// What its templates are filled with, ready for any number of people.
+    #[must_use]
+    pub fn data(&self) -> Data {
+        Data::new(serde_json::from_slice(&self.of.data).unwrap_or_default())
+    }
 }

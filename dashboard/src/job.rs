@@ -148,6 +148,8 @@ impl Known {
             | JobKind::SiteProbe
             | JobKind::NotificationPlan
             | JobKind::NotificationChunk
+            | JobKind::NotificationBatch
+            | JobKind::NotificationMessage
             | JobKind::Noop => None,
         }
     }

@@ -5,7 +5,6 @@ CREATE TABLE recipients (
     key TEXT COLLATE "C" NOT NULL,
     email TEXT NULL,
     email_state TEXT NULL,
-    email_reason TEXT NULL,
     locale TEXT NULL,
     time_zone TEXT NULL,
     preferences TEXT NOT NULL,
@@ -22,8 +21,7 @@ COMMENT ON COLUMN recipients.id IS 'UUIDv7';
 COMMENT ON COLUMN recipients.tenant_id IS 'owner';
 COMMENT ON COLUMN recipients.key IS 'what the product calls them';
 COMMENT ON COLUMN recipients.email IS 'e-mail address; NULL: none is known';
-COMMENT ON COLUMN recipients.email_state IS 'unverified, verified or suppressed; NULL: there is no address';
-COMMENT ON COLUMN recipients.email_reason IS 'why nothing is sent to it, in words; NULL: it is not suppressed';
+COMMENT ON COLUMN recipients.email_state IS 'unverified or verified; NULL: there is no address';
 COMMENT ON COLUMN recipients.locale IS 'language tag (BCP 47); NULL: nobody has said';
 COMMENT ON COLUMN recipients.time_zone IS 'name in the IANA database; NULL: nobody has said';
 COMMENT ON COLUMN recipients.preferences IS 'by category and channel, whether they want it, as JSON';
@@ -32,6 +30,22 @@ COMMENT ON COLUMN recipients.attributes IS 'what else the product says of them, 
 COMMENT ON COLUMN recipients.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN recipients.updated_at IS 'milliseconds since 1970 UTC';
 CREATE INDEX recipients_by_email ON recipients (tenant_id, email, key) WHERE email IS NOT NULL;
+
+CREATE TABLE email_suppressions (
+    tenant_id UUID NOT NULL,
+    address TEXT COLLATE "C" NOT NULL,
+    cause TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT email_suppressions_pk PRIMARY KEY (tenant_id, address),
+    CONSTRAINT email_suppressions_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+COMMENT ON TABLE email_suppressions IS 'Addresses that nothing is sent to, whosever they are.';
+COMMENT ON COLUMN email_suppressions.tenant_id IS 'owner';
+COMMENT ON COLUMN email_suppressions.address IS 'e-mail address';
+COMMENT ON COLUMN email_suppressions.cause IS 'bounce, complaint or manual';
+COMMENT ON COLUMN email_suppressions.reason IS 'why, in words';
+COMMENT ON COLUMN email_suppressions.created_at IS 'milliseconds since 1970 UTC';
 
 CREATE TABLE topics (
     id UUID NOT NULL,

@@ -61,7 +61,7 @@ COMMENT ON COLUMN notification_chunks.job_id IS 'the job that tells them';
 COMMENT ON COLUMN notification_chunks.first_id IS 'id of the first of them';
 COMMENT ON COLUMN notification_chunks.planned IS 'how many they are';
 COMMENT ON COLUMN notification_chunks.recipients IS 'ids, 16 bytes each, in order';
-COMMENT ON COLUMN notification_chunks.fates IS 'a byte for each recipient, channel after channel; NULL: nobody was told yet';
+COMMENT ON COLUMN notification_chunks.fates IS 'a byte for each recipient, of their inboxes; NULL: nobody was told yet';
 COMMENT ON COLUMN notification_chunks.counts IS 'how many came to what, by channel, as JSON; NULL as fates';
 COMMENT ON COLUMN notification_chunks.done_at IS 'milliseconds since 1970 UTC; NULL as fates';
 
@@ -98,3 +98,47 @@ COMMENT ON COLUMN inbox_counts.last_seq IS 'that of the newest item';
 COMMENT ON COLUMN inbox_counts.changes IS 'how often it was changed: of two counts, the later one has more';
 COMMENT ON COLUMN inbox_counts.unread IS 'items that are not read';
 COMMENT ON COLUMN inbox_counts.unseen IS 'items that are not seen';
+
+CREATE TABLE notification_batches (
+    notification_id UUID NOT NULL,
+    n BIGINT NOT NULL,
+    channel TEXT NOT NULL,
+    job_id UUID NOT NULL,
+    fates BYTEA NOT NULL,
+    counts TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    settled_at BIGINT NOT NULL,
+    done_at BIGINT NULL,
+    CONSTRAINT notification_batches_pk PRIMARY KEY (notification_id, n, channel),
+    CONSTRAINT notification_batches_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+);
+COMMENT ON TABLE notification_batches IS 'Those of a chunk on a channel that reaches one after the other, and what became of it for each. Made as the chunk is told.';
+COMMENT ON COLUMN notification_batches.notification_id IS 'the notification';
+COMMENT ON COLUMN notification_batches.n IS 'the chunk';
+COMMENT ON COLUMN notification_batches.channel IS 'push or email';
+COMMENT ON COLUMN notification_batches.job_id IS 'the job that reaches them';
+COMMENT ON COLUMN notification_batches.fates IS 'a byte for each recipient; 3: it stands in notification_messages';
+COMMENT ON COLUMN notification_batches.counts IS 'how many came to what, as JSON; without those that stand in notification_messages';
+COMMENT ON COLUMN notification_batches.version IS 'how often it was written: who writes it has read the last one';
+COMMENT ON COLUMN notification_batches.settled_at IS 'milliseconds since 1970 UTC of the last time';
+COMMENT ON COLUMN notification_batches.done_at IS 'milliseconds since 1970 UTC; NULL: some are pending';
+
+CREATE TABLE notification_messages (
+    notification_id UUID NOT NULL,
+    channel TEXT NOT NULL,
+    recipient_id UUID NOT NULL,
+    job_id UUID NOT NULL,
+    fate BIGINT NULL,
+    error TEXT NULL,
+    settled_at BIGINT NOT NULL,
+    CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),
+    CONSTRAINT notification_messages_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+);
+COMMENT ON TABLE notification_messages IS 'Those who were not reached with the others and have a job of their own.';
+COMMENT ON COLUMN notification_messages.notification_id IS 'the notification';
+COMMENT ON COLUMN notification_messages.channel IS 'push or email';
+COMMENT ON COLUMN notification_messages.recipient_id IS 'who';
+COMMENT ON COLUMN notification_messages.job_id IS 'the job that reaches them';
+COMMENT ON COLUMN notification_messages.fate IS 'as a byte of fates; NULL: as the job''s state says';
+COMMENT ON COLUMN notification_messages.error IS 'why they were not reached, in words';
+COMMENT ON COLUMN notification_messages.settled_at IS 'milliseconds since 1970 UTC of the last change';

@@ -4,8 +4,7 @@ CREATE TABLE recipients (
     tenant_id BLOB NOT NULL, -- owner
     key TEXT NOT NULL, -- what the product calls them
     email TEXT NULL, -- e-mail address; NULL: none is known
-    email_state TEXT NULL, -- unverified, verified or suppressed; NULL: there is no address
-    email_reason TEXT NULL, -- why nothing is sent to it, in words; NULL: it is not suppressed
+    email_state TEXT NULL, -- unverified or verified; NULL: there is no address
     locale TEXT NULL, -- language tag (BCP 47); NULL: nobody has said
     time_zone TEXT NULL, -- name in the IANA database; NULL: nobody has said
     preferences TEXT NOT NULL, -- by category and channel, whether they want it, as JSON
@@ -18,6 +17,17 @@ CREATE TABLE recipients (
     CONSTRAINT recipients_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX recipients_by_email ON recipients (tenant_id, email, key) WHERE email IS NOT NULL;
+
+-- Addresses that nothing is sent to, whosever they are.
+CREATE TABLE email_suppressions (
+    tenant_id BLOB NOT NULL, -- owner
+    address TEXT NOT NULL, -- e-mail address
+    cause TEXT NOT NULL, -- bounce, complaint or manual
+    reason TEXT NOT NULL, -- why, in words
+    created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT email_suppressions_pk PRIMARY KEY (tenant_id, address),
+    CONSTRAINT email_suppressions_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+) STRICT, WITHOUT ROWID;
 
 -- What people subscribe to: a member, a channel, a product.
 CREATE TABLE topics (

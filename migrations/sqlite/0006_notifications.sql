@@ -31,7 +31,7 @@ CREATE TABLE notification_chunks (
     first_id BLOB NOT NULL, -- id of the first of them
     planned INTEGER NOT NULL, -- how many they are
     recipients BLOB NOT NULL, -- ids, 16 bytes each, in order
-    fates BLOB NULL, -- a byte for each recipient, channel after channel; NULL: nobody was told yet
+    fates BLOB NULL, -- a byte for each recipient, of their inboxes; NULL: nobody was told yet
     counts TEXT NULL, -- how many came to what, by channel, as JSON; NULL as fates
     done_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL as fates
     CONSTRAINT notification_chunks_pk PRIMARY KEY (notification_id, n),
@@ -59,3 +59,31 @@ CREATE TABLE inbox_counts (
     unseen INTEGER NOT NULL, -- items that are not seen
     CONSTRAINT inbox_counts_pk PRIMARY KEY (recipient_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Those of a chunk on a channel that reaches one after the other, and what became of it for each. Made as the chunk is told.
+CREATE TABLE notification_batches (
+    notification_id BLOB NOT NULL, -- the notification
+    n INTEGER NOT NULL, -- the chunk
+    channel TEXT NOT NULL, -- push or email
+    job_id BLOB NOT NULL, -- the job that reaches them
+    fates BLOB NOT NULL, -- a byte for each recipient; 3: it stands in notification_messages
+    counts TEXT NOT NULL, -- how many came to what, as JSON; without those that stand in notification_messages
+    version INTEGER NOT NULL, -- how often it was written: who writes it has read the last one
+    settled_at INTEGER NOT NULL, -- milliseconds since 1970 UTC of the last time
+    done_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: some are pending
+    CONSTRAINT notification_batches_pk PRIMARY KEY (notification_id, n, channel),
+    CONSTRAINT notification_batches_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+) STRICT;
+
+-- Those who were not reached with the others and have a job of their own.
+CREATE TABLE notification_messages (
+    notification_id BLOB NOT NULL, -- the notification
+    channel TEXT NOT NULL, -- push or email
+    recipient_id BLOB NOT NULL, -- who
+    job_id BLOB NOT NULL, -- the job that reaches them
+    fate INTEGER NULL, -- as a byte of fates; NULL: as the job's state says
+    error TEXT NULL, -- why they were not reached, in words
+    settled_at INTEGER NOT NULL, -- milliseconds since 1970 UTC of the last change
+    CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),
+    CONSTRAINT notification_messages_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+) STRICT;

@@ -39,6 +39,8 @@ mod deliveries_in_trouble;
 mod demo;
 mod doctor;
 mod durability;
+mod emails;
+mod emails_in_trouble;
 mod endpoints;
 mod faults;
 mod idempotency;

@@ -8,7 +8,9 @@ pub mod egress;
 mod executors;
 mod heartbeat;
 mod leases;
+mod mail;
 mod metrics;
+mod notify;
 mod operations;
 mod outcomes;
 mod own_event;
@@ -29,6 +31,7 @@ use postrider_core::{
     dispatch::Dispatcher,
     domain::endpoint::FAILING_DISABLES_AFTER,
     live::Live,
+    notified::Notified,
     queue::Queue,
     site::Storage,
     store::{RetentionAges, Store},
@@ -37,7 +40,8 @@ use postrider_core::{
 
 use self::egress::EgressClient;
 pub use self::{
-    alerts::{Alerts, Mailer},
+    alerts::Alerts,
+    mail::{MailError, Mailer},
     metrics::WorkerMetrics,
     run::run,
 };
@@ -60,6 +64,10 @@ pub struct WorkerParts {
     pub tracer: Tracer,
     /// Who is told something hears of it by this.
     pub live: Live,
+    /// What notifications say.
+    pub notified: Notified,
+    /// By whom e-mail is sent; `None`: nobody has set a mail server.
+    pub mailer: Option<Mailer>,
     pub settings: WorkerSettings,
 }
 
@@ -77,6 +85,8 @@ pub struct WorkerSettings {
     pub retention: RetentionAges,
     /// An endpoint whose every attempt failed for this long is disabled.
     pub failing_disables_after: Duration,
+    /// Where people's browsers reach this server; `None`: mail has no link back.
+    pub public_url: Option<String>,
 }
 
 impl WorkerSettings {
@@ -90,6 +100,7 @@ impl WorkerSettings {
             version: version.to_owned(),
             retention,
             failing_disables_after: FAILING_DISABLES_AFTER,
+            public_url: None,
         }
     }
 }

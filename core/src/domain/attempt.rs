@@ -76,6 +76,8 @@ pub enum AttemptClass {
     Succeeded,
     /// An answer that is neither 2xx nor a redirect.
     HttpStatus,
+    /// A reply of a mail server that is neither 2yz nor 3yz (RFC 5321, section 4.2.1).
+    MailRefused,
     /// A 3xx; redirects are not followed.
     Redirect,
     Timeout,
@@ -98,9 +100,10 @@ pub enum AttemptClass {
 }
 
 impl AttemptClass {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Succeeded,
         Self::HttpStatus,
+        Self::MailRefused,
         Self::Redirect,
         Self::Timeout,
         Self::Dns,
@@ -120,6 +123,7 @@ impl AttemptClass {
         match self {
             Self::Succeeded => "succeeded",
             Self::HttpStatus => "HTTP status",
+            Self::MailRefused => "mail refused",
             Self::Redirect => "redirected",
             Self::Timeout => "timed out",
             Self::Dns => "DNS lookup failed",
@@ -139,6 +143,7 @@ impl AttemptClass {
         match self {
             Self::Succeeded => "succeeded",
             Self::HttpStatus => "http_status",
+            Self::MailRefused => "mail_refused",
             Self::Redirect => "redirect",
             Self::Timeout => "timeout",
             Self::Dns => "dns",

@@ -104,8 +104,12 @@ pub enum JobKind {
     SiteProbe,
     /// Whom a notification is for, in chunks; those whom it names are told.
     NotificationPlan,
-    /// The recipients of one chunk of a notification are told.
+    /// The recipients of one chunk of a notification are told in their inboxes.
     NotificationChunk,
+    /// The recipients of one chunk are reached on a channel, one after the other.
+    NotificationBatch,
+    /// One recipient is tried again on a channel.
+    NotificationMessage,
     /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
     Noop,
 }
@@ -113,6 +117,7 @@ named!(JobKind, "a kind of job", {
     WebhookDeliver => "webhook.deliver", WebhookTest => "webhook.test", HttpRequest => "http.request",
     SiteRegenerate => "site.regenerate", SiteAnnounce => "site.announce", SiteProbe => "site.probe",
     NotificationPlan => "notification.plan", NotificationChunk => "notification.chunk",
+    NotificationBatch => "notification.batch", NotificationMessage => "notification.message",
     Noop => "noop",
 });
 
@@ -138,6 +143,8 @@ impl JobKind {
             | Self::SiteProbe
             | Self::NotificationPlan
             | Self::NotificationChunk
+            | Self::NotificationBatch
+            | Self::NotificationMessage
             | Self::Noop => Input::Own,
         }
     }
@@ -147,13 +154,14 @@ impl JobKind {
     #[must_use]
     pub const fn lost_workers_max(self) -> u32 {
         match self {
-            Self::NotificationPlan | Self::NotificationChunk => LOST_WORKERS_OF_CHUNKS_MAX,
+            Self::NotificationPlan | Self::NotificationChunk | Self::NotificationBatch => LOST_WORKERS_OF_CHUNKS_MAX,
             Self::WebhookDeliver
             | Self::WebhookTest
             | Self::HttpRequest
             | Self::SiteRegenerate
             | Self::SiteAnnounce
             | Self::SiteProbe
+            | Self::NotificationMessage
             | Self::Noop => LOST_WORKERS_MAX,
         }
     }

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use ring::digest;
 
-use super::{Id, UnixMs, endpoint::Endpoint, notification_type::Urgency, site::settings::SiteSlug, tenant::Tenant};
+use super::{
+    Id, UnixMs, endpoint::Endpoint, notification_type::Urgency, preferences::Channel, site::settings::SiteSlug,
+    tenant::Tenant,
+};
 
 /// Bytes of a lane's name.
 pub const LANE_NAME_BYTES_MAX: usize = 200;
@@ -27,6 +30,10 @@ const PROBES_MAX: u32 = 2;
 const NOTIFICATIONS_PREFIX: &str = "notify:";
 const FAN_OUT_PREFIX: &str = "fanout:";
 const CHUNKS_MAX: u32 = 4;
+/// The same of the lanes on which they are reached on a channel: those who are named, and subscribers.
+const NAMED_ON_PREFIX: &str = "notify-";
+const SUBSCRIBERS_ON_PREFIX: &str = "fanout-";
+const BATCHES_MAX: u32 = 4;
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +81,19 @@ impl LaneName {
         Self(format!("{FAN_OUT_PREFIX}{}", urgency.as_str()))
     }
 
+    /// The lane on which those of a chunk are reached on a channel; subscribers have one of their own here too.
+    #[must_use]
+    pub fn of_batch(channel: Channel, urgency: Urgency, is_named: bool) -> Self {
+        let prefix = if is_named { NAMED_ON_PREFIX } else { SUBSCRIBERS_ON_PREFIX };
+        Self(format!("{prefix}{}:{}", channel.as_str(), urgency.as_str()))
+    }
+
+    /// The lane on which single recipients are tried again: those of one mail or push server wait for it alone.
+    #[must_use]
+    pub fn of_messages(channel: Channel, host: &str) -> Self {
+        Self::of_host(&format!("{}:", channel.as_str()), host)
+    }
+
     /// A host's lane; of the host's hash where that is too long or odd for a lane's name.
     pub(super) fn of_host(prefix: &str, host: &str) -> Self {
         let plain = host.trim_start_matches('[').trim_end_matches(']');
@@ -90,6 +110,7 @@ impl LaneName {
             name if name.starts_with(SITE_PREFIX) => Some(1),
             name if name.starts_with(PROBE_PREFIX) => Some(PROBES_MAX),
             name if name.starts_with(FAN_OUT_PREFIX) => Some(CHUNKS_MAX),
+            name if name.starts_with(SUBSCRIBERS_ON_PREFIX) => Some(BATCHES_MAX),
             _ => None,
         };
         LaneSettings { concurrency_max, ..LaneSettings::default() }

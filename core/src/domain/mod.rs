@@ -31,12 +31,14 @@ pub mod retry;
 pub mod sent;
 pub mod signature;
 pub mod site;
+pub mod suppression;
 pub mod tag;
 pub mod tenant;
 pub mod time;
 pub mod token_text;
 pub mod topic;
 pub mod trace;
+pub mod unsubscribe;
 pub mod user;
 pub mod vapid;
 

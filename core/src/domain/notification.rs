@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Id,
     id::Identified,
-    job::Job,
+    job::{Job, JobState},
     preferences::{Category, Channel, Preferences},
     recipient::{Recipient, RecipientKey},
     topic::{Topic, TopicKey},
@@ -18,6 +18,8 @@ pub const CHUNK_RECIPIENTS_MAX: usize = 1_000;
 /// Recipients and topics that one notification may name.
 pub const NAMED_RECIPIENTS_MAX: usize = 1_000;
 pub const NAMED_TOPICS_MAX: usize = 10;
+/// Stands in a fate's place where it is kept apart.
+const APART: u8 = 3;
 
 /// Something that people are told. Its receipt is what became of it for each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,14 @@ pub enum Suppression {
     Removed,
     /// Somebody cancelled the job that would have told them.
     Cancelled,
+    /// No e-mail address of theirs is known.
+    NoAddress,
+    /// Nothing is sent to their address any more: it bounced before, they complained, or somebody said so.
+    AddressSuppressed,
+    /// Their mailbox is gone, as their server has answered to this.
+    Bounced,
+    /// None of their devices takes what is pushed.
+    NoSubscription,
 }
 
 /// What became of a notification for one recipient on one channel.
@@ -64,11 +74,22 @@ pub enum Suppression {
 pub enum Fate {
     Pending,
     Delivered,
+    /// It failed too often, and lies in the dead-letter table.
+    Dead,
     Suppressed(Suppression),
 }
 
 impl Suppression {
-    pub const ALL: [Self; 4] = [Self::Preference, Self::Actor, Self::Removed, Self::Cancelled];
+    pub const ALL: [Self; 8] = [
+        Self::Preference,
+        Self::Actor,
+        Self::Removed,
+        Self::Cancelled,
+        Self::NoAddress,
+        Self::AddressSuppressed,
+        Self::Bounced,
+        Self::NoSubscription,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -77,6 +98,10 @@ impl Suppression {
             Self::Actor => "actor",
             Self::Removed => "removed",
             Self::Cancelled => "cancelled",
+            Self::NoAddress => "no_address",
+            Self::AddressSuppressed => "address_suppressed",
+            Self::Bounced => "bounced",
+            Self::NoSubscription => "no_subscription",
         }
     }
 
@@ -86,6 +111,10 @@ impl Suppression {
             Self::Actor => 17,
             Self::Removed => 18,
             Self::Cancelled => 19,
+            Self::NoAddress => 20,
+            Self::AddressSuppressed => 21,
+            Self::Bounced => 22,
+            Self::NoSubscription => 23,
         }
     }
 }
@@ -97,6 +126,7 @@ impl Fate {
         match self {
             Self::Pending => 0,
             Self::Delivered => 1,
+            Self::Dead => 2,
             Self::Suppressed(why) => why.code(),
         }
     }
@@ -106,6 +136,7 @@ impl Fate {
         match code {
             0 => Some(Self::Pending),
             1 => Some(Self::Delivered),
+            2 => Some(Self::Dead),
             code => Suppression::ALL.into_iter().find(|why| why.code() == code).map(Self::Suppressed),
         }
     }
@@ -151,9 +182,31 @@ impl FateCounts {
             match fate {
                 Fate::Pending => counts.pending += 1,
                 Fate::Delivered => counts.delivered += 1,
+                Fate::Dead => counts.dead += 1,
                 Fate::Suppressed(why) => *counts.suppressed.entry(why).or_default() += 1,
             }
         }
+        counts
+    }
+
+    /// So many came to the same.
+    #[must_use]
+    pub fn alike(fate: Fate, count: u64) -> Self {
+        let mut counts = Self::default();
+        match fate {
+            Fate::Pending => counts.pending = count,
+            Fate::Delivered => counts.delivered = count,
+            Fate::Dead => counts.dead = count,
+            Fate::Suppressed(why) => drop(counts.suppressed.insert(why, count)),
+        }
+        counts
+    }
+
+    /// The same where those that are pending came to `fate`, since what would reach them has ended.
+    #[must_use]
+    pub fn with_pending_as(self, fate: Fate) -> Self {
+        let mut counts = Self { pending: 0, ..self };
+        counts.add(&Self::alike(fate, self.pending));
         counts
     }
 
@@ -173,12 +226,33 @@ impl FateCounts {
     }
 }
 
+/// What became of those whom a job reaches and has not reached yet, by the job's state; `None`: the job is not kept any more.
+#[must_use]
+pub const fn unreached(job: Option<JobState>) -> Fate {
+    match job {
+        Some(JobState::Pending | JobState::Succeeded) => Fate::Pending,
+        Some(JobState::Cancelled) => Fate::Suppressed(Suppression::Cancelled),
+        Some(JobState::Dead) | None => Fate::Dead,
+    }
+}
+
 /// The id of a chunk's job follows from what it is of, so that one that is planned twice is one.
 #[must_use]
 pub fn chunk_job(notification: Id<Notification>, n: u32) -> Id<Job> {
+    job_of(notification, n, &[])
+}
+
+/// The id of the job that reaches a chunk's people on one channel.
+#[must_use]
+pub fn batch_job(notification: Id<Notification>, n: u32, channel: Channel) -> Id<Job> {
+    job_of(notification, n, channel.as_str().as_bytes())
+}
+
+fn job_of(notification: Id<Notification>, n: u32, of: &[u8]) -> Id<Job> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     context.update(notification.uuid().as_bytes());
     context.update(&n.to_be_bytes());
+    context.update(of);
     let hash = context.finish();
     let random = hash.as_ref().iter().take(16).fold(0u128, |bits, byte| (bits << 8) | u128::from(*byte));
     Id::at(notification.made_at(), random)
@@ -196,6 +270,18 @@ pub fn unpack(packed: &[u8]) -> Vec<Id<Recipient>> {
     ids.iter().map(|bytes| Id::from_uuid(uuid::Uuid::from_bytes(*bytes))).collect()
 }
 
+/// Fates as they are kept, a byte each; `None`: it is kept apart, with a job of its own.
+#[must_use]
+pub fn pack_fates(fates: &[Option<Fate>]) -> Vec<u8> {
+    fates.iter().map(|fate| fate.map_or(APART, Fate::code)).collect()
+}
+
+#[must_use]
+pub fn unpack_fates(packed: &[u8]) -> Vec<Option<Fate>> {
+    let fate = |code: &u8| if *code == APART { None } else { Some(Fate::of_code(*code).unwrap_or(Fate::Pending)) };
+    packed.iter().map(fate).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,10 +289,13 @@ mod tests {
     #[test]
     fn every_fate_survives_its_byte() {
         let suppressed = Suppression::ALL.into_iter().map(Fate::Suppressed);
-        for fate in [Fate::Pending, Fate::Delivered].into_iter().chain(suppressed) {
+        for fate in [Fate::Pending, Fate::Delivered, Fate::Dead].into_iter().chain(suppressed) {
             assert_eq!(Fate::of_code(fate.code()), Some(fate));
+            assert_ne!(fate.code(), APART);
         }
         assert_eq!(Fate::of_code(255), None);
+        let mixed = [Some(Fate::Dead), None, Some(Fate::Suppressed(Suppression::Bounced))];
+        assert_eq!(unpack_fates(&pack_fates(&mixed)), mixed);
     }
 
     #[test]
@@ -216,6 +305,9 @@ mod tests {
         counts.add(&FateCounts::of([Fate::Suppressed(Suppression::Actor), Fate::Suppressed(Suppression::Removed)]));
         assert_eq!((counts.planned(), counts.delivered, counts.pending), (6, 2, 1));
         assert_eq!(counts.suppressed, BTreeMap::from([(Suppression::Actor, 2), (Suppression::Removed, 1)]));
+        let cancelled = counts.with_pending_as(unreached(Some(JobState::Cancelled)));
+        assert_eq!((cancelled.planned(), cancelled.pending), (6, 0));
+        assert_eq!(cancelled.suppressed[&Suppression::Cancelled], 1);
     }
 
     #[test]
@@ -224,6 +316,8 @@ mod tests {
         assert_eq!(chunk_job(one, 3), chunk_job(one, 3));
         assert_ne!(chunk_job(one, 3), chunk_job(one, 4));
         assert_ne!(chunk_job(one, 3), chunk_job(other, 3));
+        assert_ne!(batch_job(one, 3, Channel::Email), chunk_job(one, 3));
+        assert_ne!(batch_job(one, 3, Channel::Email), batch_job(one, 3, Channel::Push));
         assert_eq!(chunk_job(one, 3).made_at(), one.made_at());
     }
 

@@ -53,6 +53,11 @@ impl Preferences {
         self.0.get(category).and_then(|channels| channels.get(&channel)).copied().unwrap_or(true)
     }
 
+    /// Decides on one channel of a category.
+    pub fn set(&mut self, category: Category, channel: Channel, wants: bool) {
+        self.0.entry(category).or_default().insert(channel, wants);
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&Category, &BTreeMap<Channel, bool>)> {
         self.0.iter()
     }
@@ -77,6 +82,13 @@ impl FromStr for Channel {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|channel| channel.as_str() == text);
         known.ok_or_else(|| format!("{text:?} is no channel: inbox, push, email or webhook"))
+    }
+}
+
+impl Category {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

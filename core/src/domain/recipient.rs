@@ -139,13 +139,20 @@ impl fmt::Display for RecipientKey {
 }
 
 impl NewEmail {
-    /// What is kept of it where `known` is what was kept before. What was found out of an address is not forgotten because somebody
-    /// hands the same one in again; of another one nothing is known.
+    /// What is kept of it where `known` is what was kept before, and nothing is sent to the address because of `suppressed`. What was
+    /// found out of an address is not forgotten because somebody hands it in again.
     #[must_use]
-    pub fn after(&self, known: Option<&Email>) -> Email {
+    pub fn after(&self, known: Option<&Email>, suppressed: Option<&str>) -> Email {
         let same = known.filter(|known| known.address == self.address).map(|known| known.state.clone());
-        let state = self.state.clone().or(same).unwrap_or(EmailState::Unverified);
+        let suppressed = suppressed.map(|reason| EmailState::Suppressed(reason.to_owned()));
+        let state = self.state.clone().or(suppressed).or(same).unwrap_or(EmailState::Unverified);
         Email { address: self.address.clone(), state }
+    }
+
+    /// What is said of the address, whosever it is: why nothing is sent to it, or that something may be.
+    #[must_use]
+    pub fn said(&self) -> Option<(&EmailAddress, Option<&str>)> {
+        self.state.as_ref().map(|state| (&self.address, state.reason()))
     }
 }
 
@@ -156,6 +163,15 @@ impl EmailState {
             Self::Unverified => "unverified",
             Self::Verified => "verified",
             Self::Suppressed(_) => "suppressed",
+        }
+    }
+
+    /// What is known of it beside that nothing is sent to it.
+    #[must_use]
+    pub const fn beside_suppression(&self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Unverified | Self::Suppressed(_) => "unverified",
         }
     }
 
@@ -242,11 +258,14 @@ mod tests {
     #[test]
     fn what_is_known_of_an_address_stays_with_it() {
         let new = |address: &str, state| NewEmail { address: address.parse().unwrap(), state };
-        let known = new("a@b.example", Some(EmailState::Suppressed("it bounced".to_owned()))).after(None);
-        assert_eq!(new("a@b.example", None).after(Some(&known)), known);
-        assert_eq!(new("c@b.example", None).after(Some(&known)).state, EmailState::Unverified);
-        assert_eq!(new("a@b.example", Some(EmailState::Verified)).after(Some(&known)).state, EmailState::Verified);
-        assert_eq!(new("a@b.example", None).after(None).state, EmailState::Unverified);
+        let known = new("a@b.example", Some(EmailState::Verified)).after(None, None);
+        assert_eq!(new("a@b.example", None).after(Some(&known), None), known);
+        assert_eq!(new("c@b.example", None).after(Some(&known), None).state, EmailState::Unverified);
+        assert_eq!(new("a@b.example", None).after(None, None).state, EmailState::Unverified);
+        let suppressed = new("a@b.example", None).after(Some(&known), Some("it bounced"));
+        assert_eq!(suppressed.state, EmailState::Suppressed("it bounced".to_owned()));
+        let lifted = new("a@b.example", Some(EmailState::Verified)).after(Some(&suppressed), Some("it bounced"));
+        assert_eq!(lifted.state, EmailState::Verified);
     }
 
     #[test]

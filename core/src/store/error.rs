@@ -50,6 +50,15 @@ const PASSING_SQLITE: [i64; 6] = [5, 6, 8, 10, 13, 14];
 const LOCKED_SQLITE: [i64; 2] = [5, 6];
 
 impl StoreError {
+    /// One that several wait for, for each of them.
+    #[must_use]
+    pub fn told_to_all(error: &Arc<Self>) -> Self {
+        match error.is_unavailable() {
+            true => Self::Unreachable(error.to_string()),
+            false => Self::unreadable("notification", error),
+        }
+    }
+
     /// Whether the caller did nothing wrong and may come back later.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {

@@ -31,6 +31,7 @@ mod job_list;
 mod jobs;
 mod lanes;
 mod metrics;
+mod notification_batches;
 mod notification_chunks;
 mod notification_retention;
 mod notification_types;
@@ -45,6 +46,7 @@ mod portal;
 mod publish;
 mod push_subscriptions;
 mod reach;
+mod receipts;
 mod recipients;
 mod recover;
 mod replays;
@@ -72,10 +74,12 @@ mod site_timers;
 mod sites;
 mod sql;
 mod stats;
+mod suppressions;
 mod tenants;
 mod tokens;
 mod topic_subscriptions;
 mod topics;
+mod unsubscribe;
 mod users;
 mod value;
 mod vapid;
@@ -113,15 +117,17 @@ pub use self::{
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
     lanes::LaneSet,
-    notification_chunks::{Chunk, ChunkArgs, Planned, chunk_schedule},
+    notification_batches::{Apart, Batch, BatchArgs, BatchProgress, Message, MessageArgs, Settled},
+    notification_chunks::{Chunk, ChunkArgs, Planned, ToldChunk, chunk_schedule},
     notification_types::{ListedType, PutType},
-    notifications::{NewNotification, NotificationContents, OneReceipt, Receipt, StoredNotification},
+    notifications::{NewNotification, NotificationContents, StoredNotification},
     operation_work::Step,
     operations::{Left, Operation, OperationKind, OperationState, Replay},
     outcomes::{Finished, Recorded},
     page::{KeyPage, Listed, Page},
     portal::NoPortal,
     publish::{Compose, Item, ItemResult, NewEvent, Publication, Published},
+    receipts::{OnChannel, OneReceipt, Receipt},
     recipients::PutRecipient,
     replays::NoReplay,
     retention::{Removed, RetentionAges},

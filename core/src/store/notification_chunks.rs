@@ -8,12 +8,11 @@ use uuid::Uuid;
 use super::{
     DueJob, NewJob, Store, StoreError,
     inbox::{CountsRow, Told},
-    jobs,
+    notification_batches::{insert_batch, insert_jobs},
     notifications::StoredNotification,
     pool::Tx,
     recipients::make_known,
     sql::{Dialect, sql},
-    stats,
     value::Value,
 };
 use crate::domain::{
@@ -49,6 +48,15 @@ pub struct Chunk {
     pub n: u32,
     recipients: Vec<Id<Recipient>>,
     is_done: bool,
+}
+
+/// What telling a chunk came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToldChunk {
+    /// Those in whose inboxes there is more since.
+    pub told: Vec<Told>,
+    /// Jobs that reach them on other channels.
+    pub jobs: Vec<DueJob>,
 }
 
 /// Its number, its recipients and the job that tells them.
@@ -100,19 +108,9 @@ impl Store {
         }
         insert_chunks(&mut tx, of, chunks.iter().zip(&new_jobs).map(|((n, ids), job)| (*n, *ids, job.id)).collect())
             .await?;
-        let dialect = tx.dialect();
-        tx.execute_all(jobs::insert(dialect, new_jobs.iter().map(|job| (of.tenant, job, now)).collect())).await?;
-        let mut counts = stats::Counts::new(&self.node);
-        counts.add(
-            now,
-            of.tenant,
-            JobKind::NotificationChunk,
-            stats::ACCEPTED,
-            i64::try_from(new_jobs.len()).unwrap_or(0),
-        );
-        tx.execute_all(counts.write(dialect)).await?;
+        let jobs = insert_jobs(&mut tx, of, &new_jobs, &self.node, now).await?;
         tx.commit().await?;
-        Ok(Planned { jobs: new_jobs.iter().map(|job| job.due(of.tenant)).collect(), more: !is_end })
+        Ok(Planned { jobs, more: !is_end })
     }
 
     /// Those who are named are one chunk, which the planning job tells by itself.
@@ -182,33 +180,30 @@ impl Store {
     }
 
     /// Tells the recipients of a chunk, and keeps what became of it for each: all of it or nothing. One that is told does nothing.
-    /// Answers with those in whose inboxes there is more since.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn tell_chunk(&self, chunk: &Chunk, now: UnixMs) -> Result<Vec<Told>, StoreError> {
+    pub async fn tell_chunk(&self, chunk: &Chunk, now: UnixMs) -> Result<ToldChunk, StoreError> {
         let Chunk { of, n, recipients, is_done } = chunk;
         if *is_done {
-            return Ok(Vec::new());
+            return Ok(ToldChunk::default());
         }
         let people = self.people(recipients).await?;
-        let (mut fates, mut counts) = (Vec::with_capacity(recipients.len() * of.of.channels.len()), BTreeMap::new());
-        for channel in &of.of.channels {
-            let on_channel: Vec<Fate> = recipients
-                .iter()
-                .map(|id| {
-                    let told = people.get(id).map(|(key, preferences)| Person { key, preferences });
-                    let why = suppression(told.as_ref(), of.audience.actor.as_ref(), &of.of.category, *channel);
-                    why.map_or(Fate::Delivered, Fate::Suppressed)
-                })
-                .collect();
-            counts.insert(*channel, FateCounts::of(on_channel.iter().copied()));
-            fates.extend(on_channel);
-        }
-        let inbox = of.of.channels.iter().position(|channel| *channel == Channel::Inbox);
-        let told = inbox.map(|at| &fates[at * recipients.len()..(at + 1) * recipients.len()]).unwrap_or_default();
+        let fates_on = |channel: Channel| -> Vec<Fate> {
+            let fate = |id| {
+                let told = people.get(id).map(|(key, preferences)| Person { key, preferences });
+                let why = suppression(told.as_ref(), of.audience.actor.as_ref(), &of.of.category, channel);
+                let else_ = if channel == Channel::Inbox { Fate::Delivered } else { Fate::Pending };
+                why.map_or(else_, Fate::Suppressed)
+            };
+            recipients.iter().map(fate).collect()
+        };
+        let has_inbox = of.of.channels.contains(&Channel::Inbox);
+        let fates = if has_inbox { fates_on(Channel::Inbox) } else { Vec::new() };
         let told =
-            recipients.iter().zip(told).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
+            recipients.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
+        let counts: BTreeMap<Channel, FateCounts> =
+            has_inbox.then(|| (Channel::Inbox, FateCounts::of(fates.iter().copied()))).into_iter().collect();
         let codes: Vec<u8> = fates.iter().map(|fate| fate.code()).collect();
         let counts = serde_json::to_string(&counts).map_err(|error| StoreError::unreadable("counts", error))?;
         let mut tx = self.pool.begin().await?;
@@ -220,11 +215,16 @@ impl Store {
             .and(" AND n = ", *n)
             .then(" AND done_at IS NULL");
         if tx.execute(claim).await? == 0 {
-            return Ok(Vec::new());
+            return Ok(ToldChunk::default());
         }
         let told = put_into_inboxes(&mut tx, of.id, told, now).await?;
+        let mut new_jobs = Vec::new();
+        for channel in of.of.channels.iter().filter(|channel| **channel != Channel::Inbox) {
+            new_jobs.extend(insert_batch(&mut tx, of, *n, *channel, &fates_on(*channel), now).await?);
+        }
+        let jobs = insert_jobs(&mut tx, of, &new_jobs, &self.node, now).await?;
         tx.commit().await?;
-        Ok(told)
+        Ok(ToldChunk { told, jobs })
     }
 
     /// What decides whether people are told, of those who are known.

@@ -24,11 +24,15 @@ impl Store {
         let select = sql("SELECT n.id FROM notifications AS n")
             .and(" WHERE n.id < ", Id::<Notification>::first_of(before))
             .and(" AND n.deliver_at < ", before)
-            // Whoever is not told yet is told first.
+            // Whoever is not told yet is told first, and what died waits for a person.
             .then(
-                " AND NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.id = n.plan_job_id AND j.state = 'pending') \
+                " AND NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.id = n.plan_job_id AND j.state IN ('pending', 'dead')) \
                 AND NOT EXISTS (SELECT 1 FROM notification_chunks AS c JOIN jobs AS j ON j.id = c.job_id \
-                WHERE c.notification_id = n.id AND c.done_at IS NULL AND j.state = 'pending') ORDER BY n.id LIMIT 1",
+                WHERE c.notification_id = n.id AND c.done_at IS NULL AND j.state IN ('pending', 'dead')) \
+                AND NOT EXISTS (SELECT 1 FROM notification_batches AS b JOIN jobs AS j ON j.id = b.job_id \
+                WHERE b.notification_id = n.id AND b.done_at IS NULL AND j.state IN ('pending', 'dead')) \
+                AND NOT EXISTS (SELECT 1 FROM notification_messages AS m JOIN jobs AS j ON j.id = m.job_id \
+                WHERE m.notification_id = n.id AND j.state IN ('pending', 'dead')) ORDER BY n.id LIMIT 1",
             );
         let Some((id,)): Option<(Uuid,)> = self.pool.fetch_one(select).await? else { return Ok(0) };
         let mut removed = 0;
@@ -48,6 +52,7 @@ impl Store {
         let lock = tx.for_update();
         let chunk: Option<(i64, Vec<u8>)> = tx.fetch_one(select.then(" ORDER BY n DESC LIMIT 1").then(lock)).await?;
         let Some((n, recipients)) = chunk else {
+            tx.execute(sql("DELETE FROM notification_messages").and(" WHERE notification_id = ", of)).await?;
             tx.execute(sql("DELETE FROM notifications").and(" WHERE id = ", of)).await?;
             tx.commit().await?;
             return Ok(false);
@@ -74,8 +79,9 @@ impl Store {
                 tx.execute(update.any(recipients)).await?;
             }
         }
-        tx.execute(sql("DELETE FROM notification_chunks").and(" WHERE notification_id = ", of).and(" AND n = ", n))
-            .await?;
+        for table in ["DELETE FROM notification_batches", "DELETE FROM notification_chunks"] {
+            tx.execute(sql(table).and(" WHERE notification_id = ", of).and(" AND n = ", n)).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }

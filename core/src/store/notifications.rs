@@ -1,7 +1,5 @@
 //! Notifications: how they are stored when they are handed in, and what is known of them by now.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::{
@@ -11,8 +9,8 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
-    job::{Job, JobState},
-    notification::{Audience, Fate, FateCounts, NamedTopic, Notification, Suppression, unpack},
+    job::Job,
+    notification::{Audience, NamedTopic, Notification},
     notification_type::{NotificationType, TypeKey, Urgency},
     preferences::{Category, Channel},
     recipient::Recipient,
@@ -59,24 +57,6 @@ pub struct StoredNotification {
     pub planned_at: Option<UnixMs>,
 }
 
-/// What became of a notification, channel by channel: each recipient counts once on each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub channels: BTreeMap<Channel, FateCounts>,
-    /// The job that plans it: more recipients may come while it is pending, and none any more where it died.
-    pub planning: Option<JobState>,
-}
-
-/// What became of a notification for one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneReceipt {
-    pub recipient: Id<Recipient>,
-    pub channels: Vec<(Channel, Fate)>,
-    /// The job that tells them, and others.
-    pub job: Id<Job>,
-    pub done_at: Option<UnixMs>,
-}
-
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: Uuid,
@@ -99,20 +79,12 @@ pub(super) struct Row {
     created_at: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct ChunkRow {
-    job_id: Uuid,
-    recipients: Vec<u8>,
-    fates: Option<Vec<u8>>,
-    done_at: Option<i64>,
-}
-
 const INSERT: &str = "INSERT INTO notifications (id, tenant_id, type_id, type_key, type_version, category, urgency, channels, data, \
     recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, created_at) ";
 const COLUMNS: &str = "SELECT id, tenant_id, type_id, type_key, type_version, category, urgency, channels, data, recipients, topics, actor, \
     plan_job_id, deliver_at, planned_to, chunks, planned_at, created_at FROM notifications";
 
-fn unreadable(error: impl std::fmt::Display) -> StoreError {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::unreadable("notification", error)
 }
 
@@ -212,85 +184,5 @@ impl Scope<'_> {
         let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
         let rows = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(rows, |row| row.id))
-    }
-
-    /// What became of a notification by now. Recipients of a chunk that nobody has told yet are as its job is.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn receipt(&self, of: &StoredNotification) -> Result<Receipt, StoreError> {
-        let state = "SELECT j.state FROM jobs AS j WHERE j.id = ";
-        let planning: Option<(String,)> = match of.planned_at {
-            Some(_) => None,
-            None => self.store.pool.fetch_one(sql(state).and("", of.plan_job)).await?,
-        };
-        let planning = planning.map(|(state,)| state.parse()).transpose().map_err(unreadable)?;
-        let select = sql("SELECT c.planned, c.counts, j.state FROM notification_chunks AS c \
-            LEFT JOIN jobs AS j ON j.id = c.job_id AND c.done_at IS NULL")
-        .and(" WHERE c.notification_id = ", of.id);
-        let rows: Vec<(i64, Option<String>, Option<String>)> = self.store.pool.fetch(select).await?;
-        let mut channels: BTreeMap<Channel, FateCounts> =
-            of.of.channels.iter().map(|channel| (*channel, FateCounts::default())).collect();
-        for (planned, counts, state) in rows {
-            let counted: BTreeMap<Channel, FateCounts> = match counts {
-                Some(counts) => serde_json::from_str(&counts).map_err(unreadable)?,
-                None => {
-                    let state = state.map(|state| state.parse()).transpose().map_err(unreadable)?;
-                    let counts = untold(u64::try_from(planned).unwrap_or(0), state);
-                    of.of.channels.iter().map(|channel| (*channel, counts.clone())).collect()
-                }
-            };
-            for (channel, counts) in counted {
-                channels.entry(channel).or_default().add(&counts);
-            }
-        }
-        Ok(Receipt { channels, planning })
-    }
-
-    /// What became of a notification for one recipient; `None` where it was not for them.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn receipt_of(
-        &self,
-        of: &StoredNotification,
-        recipient: Id<Recipient>,
-    ) -> Result<Option<OneReceipt>, StoreError> {
-        let columns = "SELECT job_id, recipients, fates, done_at FROM notification_chunks";
-        let named = sql(columns).and(" WHERE notification_id = ", of.id).then(" AND n = 0");
-        let subscribers = sql(columns)
-            .and(" WHERE notification_id = ", of.id)
-            .and(" AND n > 0 AND first_id <= ", recipient)
-            .then(" ORDER BY n DESC LIMIT 1");
-        for select in [named, subscribers] {
-            let row: Option<ChunkRow> = self.store.pool.fetch_one(select).await?;
-            let Some(ChunkRow { job_id, recipients, fates, done_at }) = row else { continue };
-            let recipients = unpack(&recipients);
-            let Ok(place) = recipients.binary_search(&recipient) else { continue };
-            let fate = |(at, channel): (usize, &Channel)| {
-                let code = fates.as_ref().and_then(|fates| fates.get(at * recipients.len() + place));
-                (*channel, code.and_then(|code| Fate::of_code(*code)).unwrap_or(Fate::Pending))
-            };
-            return Ok(Some(OneReceipt {
-                recipient,
-                channels: of.of.channels.iter().enumerate().map(fate).collect(),
-                job: Id::from_uuid(job_id),
-                done_at: done_at.map(UnixMs),
-            }));
-        }
-        Ok(None)
-    }
-}
-
-/// What so many have come to whom no job has told yet.
-fn untold(planned: u64, job: Option<JobState>) -> FateCounts {
-    match job {
-        Some(JobState::Dead) => FateCounts { dead: planned, ..FateCounts::default() },
-        Some(JobState::Cancelled) => {
-            FateCounts { suppressed: BTreeMap::from([(Suppression::Cancelled, planned)]), ..FateCounts::default() }
-        }
-        Some(JobState::Pending | JobState::Succeeded) | None => {
-            FateCounts { pending: planned, ..FateCounts::default() }
-        }
     }
 }

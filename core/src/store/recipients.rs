@@ -9,6 +9,7 @@ use super::{
     page::KeyPage,
     pool::Tx,
     sql::{Sql, sql},
+    suppressions,
     topic_subscriptions::leave_some,
     value::Value,
 };
@@ -34,7 +35,8 @@ pub(super) struct Row {
     key: String,
     email: Option<String>,
     email_state: Option<String>,
-    email_reason: Option<String>,
+    /// Why nothing is sent to the address.
+    suppressed_for: Option<String>,
     locale: Option<String>,
     time_zone: Option<String>,
     preferences: String,
@@ -44,8 +46,9 @@ pub(super) struct Row {
     updated_at: i64,
 }
 
-const COLUMNS: &str = "SELECT id, key, email, email_state, email_reason, locale, time_zone, preferences, quiet_hours, attributes, \
-    created_at, updated_at FROM recipients";
+pub(super) const COLUMNS: &str = "SELECT id, key, email, email_state, (SELECT s.reason FROM email_suppressions AS s \
+    WHERE s.tenant_id = recipients.tenant_id AND s.address = recipients.email) AS suppressed_for, locale, time_zone, preferences, \
+    quiet_hours, attributes, created_at, updated_at FROM recipients";
 /// Comes after all characters that a key may have.
 const LAST_CHAR: char = char::MAX;
 
@@ -57,7 +60,10 @@ impl Row {
         let email = match (self.email, self.email_state) {
             (Some(address), Some(state)) => Some(Email {
                 address: address.parse().map_err(unreadable)?,
-                state: EmailState::of(&state, self.email_reason).map_err(unreadable)?,
+                state: match self.suppressed_for {
+                    Some(reason) => EmailState::Suppressed(reason),
+                    None => EmailState::of(&state, None).map_err(unreadable)?,
+                },
             }),
             _ => None,
         };
@@ -95,13 +101,18 @@ impl Scope<'_> {
         let mut tx = self.store.pool.begin().await?;
         let created = make_known(&mut tx, self.tenant, &keys, now).await?;
         let (mut put, mut rows) = (BTreeMap::new(), Vec::new());
+        let addresses = given.values().filter_map(|new| new.email.as_ref()).map(|email| email.address.as_str());
+        let suppressed = suppressions::among(&mut tx, self.tenant, addresses.collect()).await?;
         for run in tx.dialect().runs(keys) {
             let lock = tx.for_update();
             let select = select(self.tenant).then(" AND key").any(run).then(" ORDER BY key").then(lock);
             for row in tx.fetch::<Row>(select).await? {
                 let before = row.read()?;
                 let Some(new) = given.get(before.key.as_str()) else { continue };
-                let email = new.email.as_ref().map(|email| email.after(before.email.as_ref()));
+                let email = new.email.as_ref().map(|email| {
+                    let reason = suppressed.get(email.address.as_str());
+                    email.after(before.email.as_ref(), reason.map(String::as_str))
+                });
                 let created = created.contains(before.key.as_str());
                 let changed = created || email != before.email || new.profile != before.profile;
                 let recipient = match changed {
@@ -114,11 +125,11 @@ impl Scope<'_> {
                 put.insert(recipient.key.clone(), PutRecipient { recipient, created, changed });
             }
         }
+        let said = given.values().filter_map(|new| new.email.as_ref()?.said());
+        suppressions::say(&mut tx, self.tenant, said.collect(), now).await?;
         for run in tx.dialect().runs(rows) {
-            let update =
-                sql("UPDATE recipients SET email = v.column2, email_state = v.column3, email_reason = v.column4, \
-                locale = v.column5, time_zone = v.column6, preferences = v.column7, quiet_hours = v.column8, \
-                attributes = v.column9");
+            let update = sql("UPDATE recipients SET email = v.column2, email_state = v.column3, locale = v.column4, \
+                time_zone = v.column5, preferences = v.column6, quiet_hours = v.column7, attributes = v.column8");
             let update = update.and(", updated_at = ", now).then(" FROM (").rows(run);
             tx.execute(update.then(") AS v WHERE recipients.id = v.column1")).await?;
         }
@@ -215,8 +226,7 @@ fn row_of(recipient: &Recipient) -> Result<Vec<Value>, StoreError> {
     Ok(vec![
         (*id).into(),
         email.as_ref().map(|email| email.address.as_str()).into(),
-        email.as_ref().map(|email| email.state.as_str()).into(),
-        email.as_ref().and_then(|email| email.state.reason()).into(),
+        email.as_ref().map(|email| email.state.beside_suppression()).into(),
         profile.locale.as_ref().map(|locale| locale.as_str()).into(),
         profile.time_zone.as_ref().map(|zone| zone.name()).into(),
         serde_json::to_string(&profile.preferences).map_err(json)?.into(),

@@ -26,6 +26,7 @@ mod receiver;
 mod redis;
 mod script;
 mod sentinel;
+mod smtp;
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,7 @@ pub(crate) use receiver::{Receiver, Recorded};
 pub(crate) use redis::{PrivateRedis, free_port};
 pub(crate) use script::Script;
 pub(crate) use sentinel::RedisBehindSentinel;
+pub(crate) use smtp::SmtpServer;
 
 /// How long a test waits for what should take moments: long enough for a busy machine with two cores.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

@@ -18,6 +18,28 @@ pub(crate) async fn a_type(client: &Client) {
     client.call(Method::PUT, "/v1/notification-types/post").json(&body).send().await.expect(201);
 }
 
+/// A type `mail` of category `social` in English and German, whose data has `who`: in inboxes and by e-mail.
+pub(crate) async fn a_mail_type(client: &Client) {
+    let notice = json!({ "title": "{{ data.who }} posted", "body": "Look." });
+    let mail = |subject: &str, hello: &str| {
+        json!({ "subject": subject, "text": format!("{hello} {{{{ recipient.key }}}}\n"),
+            "html": format!("<p>{hello} {{{{ recipient.key }}}}</p>") })
+    };
+    let body = json!({ "category": "social", "default_locale": "en", "sample": { "who": "Anna" }, "channels": {
+        "inbox": { "templates": { "en": notice } },
+        "email": { "templates": {
+            "en": mail("{{ data.who }} posted", "Hello"), "de": mail("{{ data.who }} hat geschrieben", "Grüße,"),
+        } },
+    } });
+    client.call(Method::PUT, "/v1/notification-types/mail").json(&body).send().await.expect(201);
+}
+
+/// Somebody with an address.
+pub(crate) async fn a_reader(client: &Client, key: &str, address: &str) {
+    let path = format!("/v1/recipients/{key}");
+    client.call(Method::PUT, &path).json(&json!({ "email": address })).send().await.expect(201);
+}
+
 /// A topic that `u0`, `u1` and so on follow.
 pub(crate) async fn followers(client: &Client, topic: &str, range: Range<usize>) {
     client.call(Method::PUT, &format!("/v1/topics/{topic}")).json(&json!({})).send().await;

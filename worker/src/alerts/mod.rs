@@ -1,7 +1,6 @@
 //! Tells people what is wrong with a site: each cause once, and once that it is over. Runs in every process, also where no
 //! worker does: that nothing runs is one of the causes. E-mail and Slack are called from here, since jobs may be what fails.
 
-mod mail;
 mod words;
 
 use std::time::Duration;
@@ -21,9 +20,9 @@ use postrider_core::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-pub use self::mail::Mailer;
 use crate::{
     egress::{Call, EgressClient},
+    mail::{Letter, Mailer},
     own_event::OwnEvent,
     pace::rest,
 };
@@ -127,7 +126,10 @@ impl Alerts {
                 self.send_slack(url, &text).await
             }
             AlertChannel::Email(address) => match &self.mailer {
-                Some(mailer) => mailer.send(address, &subject, &text).await.map_err(|error| error.to_string()),
+                Some(mailer) => {
+                    let letter = Letter::plain(address, &subject, &text);
+                    mailer.send(&letter).await.map_err(|error| error.to_string())
+                }
                 None => Err("no mail server is set here (smtp_url)".to_owned()),
             },
         }

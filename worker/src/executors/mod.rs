@@ -2,6 +2,8 @@
 
 mod http_request;
 mod notification;
+mod notification_batch;
+mod notification_message;
 mod site_announce;
 mod site_probe;
 mod site_regenerate;
@@ -38,6 +40,7 @@ use crate::{
     WorkerParts,
     backend::Assignment,
     egress::{Call, EgressClient, Exchange},
+    notify::Channels,
     outcomes::{Ended, Execution, health},
     site::Publisher,
 };
@@ -60,6 +63,7 @@ struct Parts {
     egress: EgressClient,
     publisher: Publisher,
     live: Live,
+    channels: Channels,
     user_agent: String,
     /// The process, as attempts name it.
     worker: String,
@@ -75,6 +79,7 @@ impl Executors {
             egress: parts.egress.clone(),
             publisher: Publisher::of(parts),
             live: parts.live.clone(),
+            channels: Channels::new(parts),
             user_agent: format!("Postrider/{}", parts.settings.version),
             worker,
             refusals: parts.metrics.refusals.clone(),
@@ -97,6 +102,8 @@ impl Executors {
             | JobKind::SiteProbe
             | JobKind::NotificationPlan
             | JobKind::NotificationChunk
+            | JobKind::NotificationBatch
+            | JobKind::NotificationMessage
             | JobKind::Noop
                 if self.is_paused(&work).await =>
             {
@@ -108,6 +115,8 @@ impl Executors {
             JobKind::SiteProbe => site_probe::run(&self, &work).await,
             JobKind::NotificationPlan => notification::plan(&self, &work).await,
             JobKind::NotificationChunk => notification::chunk(&self, &work).await,
+            JobKind::NotificationBatch => notification_batch::run(&self, &work).await,
+            JobKind::NotificationMessage => notification_message::run(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
         }
     }
@@ -165,6 +174,8 @@ impl Executors {
             JobKind::SiteAnnounce => Some(announcement_retries()),
             JobKind::SiteProbe => Some(probe_schedule()),
             JobKind::NotificationPlan | JobKind::NotificationChunk => Some(chunk_schedule()),
+            // As an endpoint that nobody has set anything for.
+            JobKind::NotificationBatch | JobKind::NotificationMessage => None,
             JobKind::SiteRegenerate | JobKind::Noop => None,
         };
         found.unwrap_or_default()

@@ -5,7 +5,7 @@ use std::time::Instant;
 use postrider_core::{
     domain::{Id, UnixMs, job::Outcome, notification::Notification},
     live::News,
-    store::{Chunk, ChunkArgs, StoreError, Work},
+    store::{Chunk, ChunkArgs, StoreError, ToldChunk, Work},
 };
 
 use super::{Executors, LOOK_AGAIN};
@@ -60,7 +60,8 @@ async fn tell(executors: &Executors, id: Id<Notification>, n: u32) -> Result<boo
 /// Those who look at their inboxes hear of it at once.
 async fn tell_now(executors: &Executors, chunk: &Chunk) -> Result<(), StoreError> {
     let at = UnixMs::now();
-    let told = executors.0.store.tell_chunk(chunk, at).await?;
+    let ToldChunk { told, jobs } = executors.0.store.tell_chunk(chunk, at).await?;
+    executors.0.dispatcher.offer(&jobs);
     executors.0.live.tell(News { notification: Some(chunk.of.id), at, told }).await;
     Ok(())
 }

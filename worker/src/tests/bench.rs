@@ -91,8 +91,10 @@ impl Bench {
         };
         let parts = WorkerParts {
             dispatcher: Dispatcher::start(store.clone(), queue.clone()).0,
+            notified: postrider_core::notified::Notified::new(store.clone()),
             store,
             live: postrider_core::live::Live::new(queue.clone()),
+            mailer: None,
             queue,
             storage: postrider_core::site::Storage::new(&std::env::temp_dir()),
             egress: EgressClient::new(policy, &EgressOptions::default()).unwrap(),

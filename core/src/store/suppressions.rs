@@ -1,0 +1,153 @@
+//! Addresses that nothing is sent to. A suppression is of an address and not of a person: whoever has it later is not written to either.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Scope, Store, StoreError, page::KeyPage, pool::Tx, sql::sql, value::Value};
+use crate::domain::{
+    Id, UnixMs,
+    email::EmailAddress,
+    suppression::{SuppressedAddress, SuppressionCause},
+    tenant::Tenant,
+};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    key: String,
+    cause: String,
+    reason: String,
+    created_at: i64,
+}
+
+const COLUMNS: &str = "SELECT key, cause, reason, created_at FROM (SELECT tenant_id, address AS key, cause, reason, created_at \
+    FROM email_suppressions) AS s";
+
+impl Row {
+    fn read(self) -> Result<SuppressedAddress, StoreError> {
+        fn unreadable(error: impl std::fmt::Display) -> StoreError {
+            StoreError::unreadable("suppressed address", error)
+        }
+        Ok(SuppressedAddress {
+            address: self.key.parse().map_err(unreadable)?,
+            cause: self.cause.parse().map_err(unreadable)?,
+            reason: self.reason,
+            created_at: UnixMs(self.created_at),
+        })
+    }
+}
+
+/// Why nothing is sent to some of these addresses.
+pub(super) async fn among(
+    tx: &mut Tx<'_>,
+    tenant: Id<Tenant>,
+    addresses: Vec<&str>,
+) -> Result<HashMap<String, String>, StoreError> {
+    let mut found = HashMap::new();
+    for run in tx.dialect().runs(addresses) {
+        let select = sql("SELECT address, reason FROM email_suppressions").and(" WHERE tenant_id = ", tenant);
+        found.extend(tx.fetch::<(String, String)>(select.then(" AND address").any(run)).await?);
+    }
+    Ok(found)
+}
+
+/// Stores what is said of addresses: why nothing is sent to them, or that something may be.
+pub(super) async fn say(
+    tx: &mut Tx<'_>,
+    tenant: Id<Tenant>,
+    said: BTreeMap<&EmailAddress, Option<&str>>,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    let (mut rows, mut lifted): (Vec<Vec<Value>>, Vec<&str>) = (Vec::new(), Vec::new());
+    for (address, reason) in said {
+        match reason {
+            Some(reason) => rows.push(row(tenant, address, SuppressionCause::Manual, reason, now)),
+            None => lifted.push(address.as_str()),
+        }
+    }
+    for run in tx.dialect().runs(lifted) {
+        let delete = sql("DELETE FROM email_suppressions").and(" WHERE tenant_id = ", tenant);
+        tx.execute(delete.then(" AND address").any(run)).await?;
+    }
+    put(tx, rows).await
+}
+
+fn row(tenant: Id<Tenant>, address: &EmailAddress, cause: SuppressionCause, reason: &str, now: UnixMs) -> Vec<Value> {
+    vec![tenant.into(), address.as_str().into(), cause.as_str().into(), reason.into(), now.into()]
+}
+
+/// What was said first of an address stays, but for its reason.
+async fn put(tx: &mut Tx<'_>, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+    for run in tx.dialect().runs(rows) {
+        let insert = sql("INSERT INTO email_suppressions (tenant_id, address, cause, reason, created_at) ").rows(run);
+        let again = " ON CONFLICT (tenant_id, address) DO UPDATE SET cause = excluded.cause, reason = excluded.reason";
+        tx.execute(insert.then(again)).await?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Nothing is sent to an address any more, since its server says that there is no such mailbox.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn suppress_address(
+        &self,
+        tenant: Id<Tenant>,
+        address: &EmailAddress,
+        reason: &str,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        self.tenant(tenant).put_suppression(address, SuppressionCause::Bounce, reason, now).await.map(drop)
+    }
+}
+
+impl Scope<'_> {
+    /// From now on nothing is sent to an address.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn put_suppression(
+        &self,
+        address: &EmailAddress,
+        cause: SuppressionCause,
+        reason: &str,
+        now: UnixMs,
+    ) -> Result<SuppressedAddress, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        put(&mut tx, vec![row(self.tenant, address, cause, reason, now)]).await?;
+        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", address.as_str());
+        let row: Option<Row> = tx.fetch_one(select).await?;
+        tx.commit().await?;
+        row.ok_or_else(|| StoreError::unreadable("suppressed address", "it is not kept"))?.read()
+    }
+
+    /// Whether there was one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lift_suppression(&self, address: &EmailAddress) -> Result<bool, StoreError> {
+        let delete = sql("DELETE FROM email_suppressions").and(" WHERE tenant_id = ", self.tenant);
+        Ok(self.store.pool.execute(delete.and(" AND address = ", address.as_str())).await? > 0)
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn suppression(&self, address: &EmailAddress) -> Result<Option<SuppressedAddress>, StoreError> {
+        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", address.as_str());
+        let row: Option<Row> = self.store.pool.fetch_one(select).await?;
+        row.map(Row::read).transpose()
+    }
+
+    /// A page of them by address, and the address after which the next one begins.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn suppressions(
+        &self,
+        page: &KeyPage,
+    ) -> Result<(Vec<SuppressedAddress>, Option<EmailAddress>), StoreError> {
+        let select = page.finish(sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant));
+        let rows: Vec<Row> = self.store.pool.fetch(select).await?;
+        let rows = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(rows, |row| row.address.clone()))
+    }
+}
