@@ -207,8 +207,8 @@ async fn serve(mut parts: Parts, roles: Roles, listener: TcpListener, signals: S
     directory_stop.cancel();
     directory.await.context("the directory panicked")?;
     signals.abort();
-    let Parts { store, queue, dispatcher, live, mut offering, .. } = parts;
-    drop((queue, dispatcher, live));
+    let Parts { store, queue, dispatcher, live, notified, mut offering, .. } = parts;
+    drop((queue, dispatcher, live, notified));
     if tokio::time::timeout(OFFER_GRACE, &mut offering).await.is_err() {
         tracing::warn!("the queue does not answer; what was stored last is offered at the next start");
         offering.abort();

@@ -87,10 +87,15 @@ impl Version {
     /// # Errors
     /// When a template names what is not in the data.
     pub fn notice(&self, of: &StoredNotification, recipient: &Recipient) -> Result<Notice, RenderError> {
-        Ok(match self.message(Channel::Inbox, &of.data(), recipient)? {
-            Content::Notice(notice) => notice,
-            Content::Mail(mail) => Notice { title: mail.subject, body: mail.text, url: None },
-        })
+        self.message(Channel::Inbox, &of.data(), recipient).map(Content::into_notice)
+    }
+
+    /// What is pushed to somebody's browsers.
+    ///
+    /// # Errors
+    /// As [`Self::notice`].
+    pub fn push(&self, data: &Data, recipient: &Recipient) -> Result<Notice, RenderError> {
+        self.message(Channel::Push, data, recipient).map(Content::into_notice)
     }
 
     /// What is mailed to somebody.
@@ -98,18 +103,7 @@ impl Version {
     /// # Errors
     /// As [`Self::notice`].
     pub fn mail(&self, data: &Data, recipient: &Recipient) -> Result<Mail, RenderError> {
-        Ok(match self.message(Channel::Email, data, recipient)? {
-            Content::Mail(mail) => mail,
-            Content::Notice(notice) => Mail { subject: notice.title, text: notice.body, html: None },
-        })
-    }
-
-    /// What is pushed to somebody's browsers.
-    ///
-    /// # Errors
-    /// As [`Self::notice`].
-    pub fn push(&self, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
-        self.message(Channel::Push, data, recipient)
+        self.message(Channel::Email, data, recipient).map(Content::into_mail)
     }
 
     fn message(&self, channel: Channel, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {

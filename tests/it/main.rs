@@ -60,6 +60,7 @@ mod order;
 mod outages;
 mod push;
 mod push_sending;
+mod pushes;
 mod queue_conformance;
 mod recipients;
 mod redis_tls;

@@ -111,9 +111,10 @@ async fn whoever_does_not_want_it_or_did_it_is_not_told_and_the_receipt_says_so(
         json!({ "planned": 3, "delivered": 1, "pending": 0, "dead": 0, "suppressed": { "actor": 1, "preference": 1 } })
     );
     let one = |key: &str| app.client.get(&format!("/v1/notifications/{id}/recipients/{key}")).send();
+    let no = one("no").await.expect(200);
     assert_eq!(
-        one("no").await.expect(200).body["channels"],
-        json!([{ "channel": "inbox", "fate": "suppressed", "reason": "preference" }])
+        no.body["channels"],
+        json!([{ "channel": "inbox", "fate": "suppressed", "reason": "preference", "job_id": no.string("/channels/0/job_id") }])
     );
     assert_eq!(one("me").await.expect(200).string("/channels/0/reason"), "actor");
     mark(&app.client, "else", &id, json!({ "read": true })).await.expect(200);

@@ -70,6 +70,25 @@ pub enum Content {
     Mail(Mail),
 }
 
+impl Content {
+    /// As what stands in an inbox or is pushed: a channel has templates of the one form or of the other.
+    #[must_use]
+    pub fn into_notice(self) -> Notice {
+        match self {
+            Self::Notice(notice) => notice,
+            Self::Mail(mail) => Notice { title: mail.subject, body: mail.text, url: None },
+        }
+    }
+
+    #[must_use]
+    pub fn into_mail(self) -> Mail {
+        match self {
+            Self::Mail(mail) => mail,
+            Self::Notice(notice) => Mail { subject: notice.title, text: notice.body, html: None },
+        }
+    }
+}
+
 /// Why nothing came out of a type's templates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {

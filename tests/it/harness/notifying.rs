@@ -34,6 +34,14 @@ pub(crate) async fn a_mail_type(client: &Client) {
     client.call(Method::PUT, "/v1/notification-types/mail").json(&body).send().await.expect(201);
 }
 
+/// A type `push` of category `social`, whose data has `who`: to browsers alone.
+pub(crate) async fn a_push_type(client: &Client) {
+    let notice = json!({ "title": "{{ data.who }} posted", "body": "For {{ recipient.key }}", "url": "/posts/1" });
+    let body = json!({ "category": "social", "default_locale": "en", "urgency": "high", "sample": { "who": "Anna" },
+        "channels": { "push": { "templates": { "en": notice } } } });
+    client.call(Method::PUT, "/v1/notification-types/push").json(&body).send().await.expect(201);
+}
+
 /// Somebody with an address.
 pub(crate) async fn a_reader(client: &Client, key: &str, address: &str) {
     let path = format!("/v1/recipients/{key}");

@@ -5,6 +5,8 @@ mod push;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use self::push::Services;
+use crate::{Mailer, WorkerParts, push::PushSender};
 use postrider_core::{
     domain::{
         Id,
@@ -18,8 +20,6 @@ use postrider_core::{
     notify::Data,
     store::{Store, StoreError, StoredNotification},
 };
-use self::push::Services;
-use crate::{Mailer, WorkerParts, push::PushSender};
 
 /// How people are reached. Clones share the connections.
 #[derive(Clone, Debug)]

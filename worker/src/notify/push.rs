@@ -6,13 +6,9 @@ use futures::future::join_all;
 use moka::sync::Cache;
 use postrider_core::{
     domain::{
-        Id, UnixMs,
-        attempt::AttemptClass,
-        notification::Suppression,
-        push::PushSubscription,
-        recipient::Recipient,
+        Id, UnixMs, attempt::AttemptClass, notification::Suppression, push::PushSubscription, recipient::Recipient,
     },
-    notify::Content,
+    notify::RenderError,
     store::StoreError,
 };
 use serde_json::json;
@@ -87,7 +83,8 @@ impl Channels {
                 return Ok(Reached::Failed(Failed { is_lasting: true, ..failed }));
             }
         };
-        let ended = join_all(browsers.into_iter().map(|browser| self.push_one(message, &text, browser, is_alone))).await;
+        let ended =
+            join_all(browsers.into_iter().map(|browser| self.push_one(message, &text, browser, is_alone))).await;
         let (mut is_accepted, mut failures) = (!only.is_empty(), Vec::new());
         for ended in ended {
             match ended? {
@@ -173,11 +170,8 @@ fn host_of(browser: &PushSubscription) -> String {
 }
 
 /// What the service worker of a page is handed.
-fn text(message: &Message, to: &Recipient) -> Result<String, postrider_core::notify::RenderError> {
-    let notice = match message.version.push(&message.data, to)? {
-        Content::Notice(notice) => notice,
-        Content::Mail(mail) => postrider_core::domain::notification_type::Notice { title: mail.subject, body: mail.text, url: None },
-    };
+fn text(message: &Message, to: &Recipient) -> Result<String, RenderError> {
+    let notice = message.version.push(&message.data, to)?;
     let of = &message.of;
     Ok(json!({ "id": of.id.to_string(), "type": of.of.key.as_str(), "title": notice.title, "body": notice.body, "url": notice.url,
         "at": UnixMs::now().0 }).to_string())
