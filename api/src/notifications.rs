@@ -6,7 +6,7 @@ use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        job::{Job, JobKind, JobState},
+        job::{Job, JobKind},
         lane::{LaneKey, LaneName},
         notification::{
             Audience, Fate, FateCounts, NAMED_RECIPIENTS_MAX, NAMED_TOPICS_MAX, NamedTopic, Notification, Suppression,
@@ -17,8 +17,8 @@ use postrider_core::{
         topic::TopicKey,
     },
     store::{
-        Item, ItemResult, NewJob, NewNotification, NotificationContents, OnChannel, OneReceipt, Receipt,
-        StoredNotification, chunk_schedule,
+        Item, ItemResult, NewJob, NewNotification, NotificationContents, OnChannel, OneReceipt, StoredNotification,
+        chunk_schedule,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -243,7 +243,7 @@ async fn get(caller: Caller<ReadPublished>, Ref(id): Ref<Notification>) -> Resul
 async fn whole<N: Needs>(caller: &Caller<N>, of: StoredNotification) -> Result<NotificationJson, Problem> {
     let receipt = caller.scope().receipt(&of).await?;
     let whole = Whole {
-        state: state(&of, &receipt, UnixMs::now()),
+        state: receipt.state(&of, UnixMs::now()).as_str(),
         receipt: receipt.channels.into_iter().map(|(channel, counts)| (channel.as_str(), counts.into())).collect(),
         data: raw(of.of.data.clone()),
     };
@@ -320,17 +320,6 @@ impl From<OnChannel> for ChannelFate {
             Fate::Pending | Fate::Delivered | Fate::Dead => None,
         };
         Self { channel: of.channel.as_str(), fate: in_a_word(of.fate), reason, job_id: of.job, error: of.error }
-    }
-}
-
-fn state(of: &StoredNotification, receipt: &Receipt, now: UnixMs) -> &'static str {
-    match receipt.planning {
-        Some(JobState::Dead) => "failed",
-        Some(JobState::Cancelled) => "cancelled",
-        _ if of.planned_at.is_none() && of.deliver_at > now => "scheduled",
-        _ if of.planned_at.is_none() => "planning",
-        _ if receipt.channels.values().any(|counts| counts.pending > 0) => "delivering",
-        _ => "done",
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{
         notification::Notification,
         notification_type::{Definition, Mail, Notice, NotificationType},
         preferences::Channel,
-        recipient::Recipient,
+        recipient::{Profile, Recipient},
     },
-    notify::{CompiledType, Content, Data, RenderError, Told},
+    notify::{CompiledType, Content, Data, Message, RenderError, Told},
     store::{Store, StoreError, StoredNotification},
 };
 
@@ -115,6 +115,22 @@ impl Version {
             attributes: &profile.attributes,
         };
         self.compiled.render(channel, told.locale, data, &told).map(|message| message.content)
+    }
+
+    /// What somebody would be told by a channel of these data.
+    ///
+    /// # Errors
+    /// When the type has no such channel, or a template names what is not there.
+    pub fn message(
+        &self,
+        channel: Channel,
+        data: Map<String, Value>,
+        key: &str,
+        profile: &Profile,
+    ) -> Result<Message, RenderError> {
+        let Profile { locale, time_zone, attributes, .. } = profile;
+        let told = Told { key, locale: locale.as_ref(), time_zone: time_zone.as_ref(), attributes };
+        self.compiled.render(channel, told.locale, &Data::new(data), &told)
     }
 
     /// Whether something comes out of all templates of these channels with this data, whoever is told.

@@ -5,11 +5,22 @@ use axum::{
     response::Response,
 };
 
-/// Nothing is loaded from elsewhere, nothing is framed, and no script runs but the one of this host.
+/// What is said where an answer brings no policy of its own: nothing is loaded from elsewhere, nothing is framed, and no script runs but
+/// the one of this host.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-const ALWAYS: [(HeaderName, HeaderValue); 4] = [
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+/// The same, for a page that frames another of this host.
+pub(crate) const FRAMING: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; frame-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+/// Of a document that somebody else wrote, in such a frame: it runs nothing, loads nothing, leads nowhere and sends nothing, but it
+/// may look as its own styles say.
+pub(crate) const FRAMED: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; sandbox; \
+    frame-ancestors 'self'",
+);
+const ALWAYS: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
@@ -20,6 +31,8 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
 pub(crate) async fn guard(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.extend(ALWAYS);
+    let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -30,6 +30,7 @@ mod filter_form;
 mod filters;
 mod headers;
 mod health;
+mod how;
 mod job;
 mod jobs;
 mod lane_label;
@@ -37,6 +38,11 @@ mod lanes;
 mod lineage;
 mod live;
 mod moment;
+mod notification;
+mod notification_preview;
+mod notification_recipient;
+mod notification_types;
+mod notifications;
 mod nowhere;
 mod once;
 mod operation_links;
@@ -50,6 +56,9 @@ mod portal_acts;
 mod portal_refusal;
 mod portal_visit;
 mod queue_now;
+mod receipt;
+mod recipient;
+mod recipients;
 mod refusal;
 mod secret_once;
 mod session;
@@ -65,6 +74,7 @@ mod spark;
 mod subject;
 mod throttle;
 mod tokens;
+mod topics;
 mod users;
 mod visit;
 mod workers;
@@ -82,6 +92,7 @@ use postrider_core::{
     config::InForce,
     dispatch::Dispatcher,
     domain::{egress::EgressPolicy, redaction::Redaction, retry::RetrySchedule},
+    notified::Notified,
     queue::Queue,
     site::Versions,
     store::{Store, StoreError},
@@ -143,6 +154,7 @@ pub(crate) struct Dashboard {
     queue: Queue,
     dispatcher: Dispatcher,
     versions: Versions,
+    notified: Notified,
     settings: Arc<DashboardSettings>,
     passwords: Passwords,
     throttle: Throttle,
@@ -158,6 +170,7 @@ pub(crate) struct Dashboard {
 pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
     let DashboardParts { store, queue, dispatcher, versions, settings, stop } = parts;
     let dashboard = Dashboard {
+        notified: Notified::new(store.clone()),
         store,
         queue,
         dispatcher,
@@ -189,6 +202,14 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(site_holds::router())
         .merge(site_media::router())
         .merge(site_quarantine::router())
+        .merge(notifications::router())
+        .merge(notification::router())
+        .merge(notification_recipient::router())
+        .merge(notification_types::router())
+        .merge(notification_preview::router())
+        .merge(recipients::router())
+        .merge(recipient::router())
+        .merge(topics::router())
         .merge(operations::router())
         .merge(events::router())
         .merge(event::router())

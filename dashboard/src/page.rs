@@ -10,6 +10,7 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use postrider_core::domain::{tenant::Tenant, user::UserRole};
+use url::form_urlencoded::byte_serialize;
 
 pub(crate) use crate::refusal::Refusal;
 use crate::{
@@ -28,6 +29,10 @@ pub(crate) enum Section {
     Workers,
     Endpoints,
     Events,
+    Notifications,
+    Recipients,
+    Topics,
+    Types,
     Sites,
     Operations,
     Audit,
@@ -37,7 +42,7 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 18] = [
         Self::Overview,
         Self::Failures,
         Self::DeadLetters,
@@ -46,6 +51,10 @@ impl Section {
         Self::Workers,
         Self::Endpoints,
         Self::Events,
+        Self::Notifications,
+        Self::Recipients,
+        Self::Topics,
+        Self::Types,
         Self::Sites,
         Self::Operations,
         Self::Audit,
@@ -65,6 +74,10 @@ impl Section {
             Self::Workers => ("Workers", "/workers", "w"),
             Self::Endpoints => ("Endpoints", "/endpoints", "e"),
             Self::Events => ("Events", "/events", "v"),
+            Self::Notifications => ("Notifications", "/notifications", "n"),
+            Self::Recipients => ("Recipients", "/recipients", "r"),
+            Self::Topics => ("Topics", "/topics", "c"),
+            Self::Types => ("Types", "/notification-types", "y"),
             Self::Sites => ("Sites", "/sites", "i"),
             Self::Operations => ("Operations", "/operations", "p"),
             Self::Audit => ("Audit", "/audit", "a"),
@@ -173,6 +186,11 @@ pub(crate) struct Link {
 /// Where a tenant's pages begin.
 pub(crate) fn base(tenant: &Tenant) -> String {
     format!("/t/{}", tenant.slug)
+}
+
+/// A text as one part of a path.
+pub(crate) fn in_path(text: &str) -> String {
+    byte_serialize(text.as_bytes()).map(|part| if part == "+" { "%20" } else { part }).collect()
 }
 
 /// A page, or what is shown in its place.

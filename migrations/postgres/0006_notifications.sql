@@ -40,6 +40,7 @@ COMMENT ON COLUMN notifications.chunks IS 'number of the next one';
 COMMENT ON COLUMN notifications.planned_at IS 'milliseconds since 1970 UTC; NULL: there may be more chunks';
 COMMENT ON COLUMN notifications.created_at IS 'milliseconds since 1970 UTC';
 CREATE INDEX notifications_by_tenant ON notifications (tenant_id, id);
+CREATE INDEX notifications_by_type ON notifications (tenant_id, type_key, id);
 
 CREATE TABLE notification_chunks (
     notification_id UUID NOT NULL,

@@ -22,6 +22,7 @@ CREATE TABLE notifications (
     CONSTRAINT notifications_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX notifications_by_tenant ON notifications (tenant_id, id);
+CREATE INDEX notifications_by_type ON notifications (tenant_id, type_key, id);
 
 -- Some of those who are told, and what became of it for each. What is counted here is the receipt.
 CREATE TABLE notification_chunks (

@@ -120,7 +120,9 @@ pub use self::{
     notification_batches::{Apart, Batch, BatchArgs, BatchProgress, Message, MessageArgs, Settled},
     notification_chunks::{Chunk, ChunkArgs, Planned, ToldChunk, chunk_schedule},
     notification_types::{ListedType, PutType},
-    notifications::{NewNotification, NotificationContents, StoredNotification},
+    notifications::{
+        NewNotification, NotificationContents, NotificationJob, NotificationState, StoredNotification,
+    },
     operation_work::Step,
     operations::{Left, Operation, OperationKind, OperationState, Replay},
     outcomes::{Finished, Recorded},

@@ -186,3 +186,143 @@ impl Scope<'_> {
         Ok(page.cut(rows, |row| row.id))
     }
 }
+
+/// How far a notification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationState {
+    /// It is told later.
+    Scheduled,
+    /// Its recipients are being found.
+    Planning,
+    /// They are known, and some are not told yet.
+    Delivering,
+    Done,
+    /// The job that plans it died.
+    Failed,
+    Cancelled,
+}
+
+impl NotificationState {
+    pub const ALL: [Self; 6] =
+        [Self::Scheduled, Self::Planning, Self::Delivering, Self::Done, Self::Failed, Self::Cancelled];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Planning => "planning",
+            Self::Delivering => "delivering",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Receipt {
+    /// How far `of`, whose receipt this is, has come.
+    #[must_use]
+    pub fn state(&self, of: &StoredNotification, now: UnixMs) -> NotificationState {
+        match self.planning {
+            Some(JobState::Dead) => NotificationState::Failed,
+            Some(JobState::Cancelled) => NotificationState::Cancelled,
+            _ if of.planned_at.is_none() && of.deliver_at > now => NotificationState::Scheduled,
+            _ if of.planned_at.is_none() => NotificationState::Planning,
+            _ if self.channels.values().any(|counts| counts.pending > 0) => NotificationState::Delivering,
+            _ => NotificationState::Done,
+        }
+    }
+}
+
+impl StoredNotification {
+    /// How many chunks its receipt is added up of, or a few more.
+    #[must_use]
+    pub fn chunks(&self) -> u32 {
+        self.chunks
+    }
+}
+
+/// A job that tells some of a notification's recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotificationJob {
+    pub id: Id<Job>,
+    /// 0 tells those who are named.
+    pub chunk: u32,
+    /// How many it tells.
+    pub recipients: u64,
+    pub told_at: Option<UnixMs>,
+    /// `None` where it is not kept any more.
+    pub state: Option<JobState>,
+}
+
+#[derive(sqlx::FromRow)]
+struct JobRow {
+    n: i64,
+    job_id: Uuid,
+    planned: i64,
+    done_at: Option<i64>,
+    state: Option<String>,
+}
+
+impl JobRow {
+    fn read(self) -> Result<NotificationJob, StoreError> {
+        Ok(NotificationJob {
+            id: Id::from_uuid(self.job_id),
+            chunk: u32::try_from(self.n).map_err(unreadable)?,
+            recipients: u64::try_from(self.planned).map_err(unreadable)?,
+            told_at: self.done_at.map(UnixMs),
+            state: self.state.map(|state| state.parse()).transpose().map_err(unreadable)?,
+        })
+    }
+}
+
+impl Scope<'_> {
+    /// Notifications of one type, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notifications_of_type(
+        &self,
+        key: &TypeKey,
+        page: &Page<Notification>,
+    ) -> Result<Listed<StoredNotification, Notification>, StoreError> {
+        let rows: Vec<Row> = self.store.pool.fetch(page.finish(of_type(self.tenant, key), "id")).await?;
+        let rows = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.cut(rows, |row| row.id))
+    }
+
+    /// The jobs that tell a notification's recipients, those that have not told them first; so many at most.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn notification_jobs(
+        &self,
+        of: &StoredNotification,
+        limit: u32,
+    ) -> Result<Vec<NotificationJob>, StoreError> {
+        let select = sql("SELECT c.n, c.job_id, c.planned, c.done_at, j.state FROM notification_chunks AS c \
+            LEFT JOIN jobs AS j ON j.id = c.job_id")
+        .and(" WHERE c.notification_id = ", of.id)
+        .and(" ORDER BY CASE WHEN c.done_at IS NULL THEN 0 ELSE 1 END, c.n LIMIT ", limit);
+        let rows: Vec<JobRow> = self.store.pool.fetch(select).await?;
+        rows.into_iter().map(JobRow::read).collect()
+    }
+}
+
+fn of_type(tenant: Id<Tenant>, key: &TypeKey) -> Sql {
+    sql(COLUMNS).and(" WHERE tenant_id = ", tenant).and(" AND type_key = ", key.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::sqlite_plan;
+
+    #[tokio::test]
+    async fn notifications_of_a_type_are_found_by_it_and_not_among_all() {
+        let select = of_type(Id::new(), &"post".parse().unwrap());
+        let page = Page::<Notification> { before: Some(Id::new()), limit: 50 };
+        let plan = sqlite_plan(page.finish(select, "id")).await;
+        assert!(plan.contains("INDEX notifications_by_type (tenant_id=? AND type_key=? AND id<?)"), "{plan}");
+    }
+}
