@@ -15,11 +15,12 @@ use postrider_core::{
         event::Event,
         http_request::HttpRequest,
         job::{Input, Job, JobKind, JobState, JobView},
+        notification::Notification,
         retry::RetrySchedule,
         tag::Tag,
     },
     running::running,
-    store::JobDetail,
+    store::{ChunkArgs, JobDetail},
 };
 
 use crate::{
@@ -61,6 +62,8 @@ struct JobPage {
     /// The endpoint is deleted, and its lane with it.
     is_gone: bool,
     endpoint: Option<(String, String)>,
+    /// The notification that it plans, or tells some recipients of.
+    notification: Option<String>,
     letter: Option<String>,
     made: Moment,
     /// When its next attempt is due, or when it ended.
@@ -192,6 +195,7 @@ fn page(visit: &Visit, detail: &JobDetail, known: Known, lineage: Vec<Kin>) -> J
             let url = known.endpoint.as_ref().map(|endpoint| visit.url(endpoint.settings.url.as_str()));
             (id.to_string(), url.unwrap_or_else(|| "deleted".to_owned()))
         }),
+        notification: notification_of(detail).map(|id| id.to_string()),
         letter: known.letter.map(|letter| letter.id.to_string()),
         made: Moment::of(job.created_at, now),
         then: Moment::of(job.finished_at.unwrap_or(job.run_at), now),
@@ -200,6 +204,18 @@ fn page(visit: &Visit, detail: &JobDetail, known: Known, lineage: Vec<Kin>) -> J
         similar: known.similar,
         attempts: attempts::lines(visit, known.history),
         lineage,
+    }
+}
+
+fn notification_of(detail: &JobDetail) -> Option<Id<Notification>> {
+    let args = detail.args.as_deref()?;
+    match detail.job.kind {
+        JobKind::NotificationPlan => std::str::from_utf8(args).ok()?.parse().ok(),
+        JobKind::NotificationChunk => {
+            let args: ChunkArgs = serde_json::from_slice(args).ok()?;
+            Some(Id::from_uuid(args.notification))
+        }
+        _ => None,
     }
 }
 

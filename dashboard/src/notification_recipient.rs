@@ -203,3 +203,24 @@ fn timeline(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>,
     steps.sort_by_key(|step| step.at.0);
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_told_yet_is_as_the_job_is_that_tells_them() {
+        let told = |fate, state| {
+            let teller = Teller { state, letter: Some("dl_1".to_owned()) };
+            let ChannelFate { fate, letter, .. } = ChannelFate::of(Channel::Inbox, fate, &teller);
+            (fate, letter.is_some())
+        };
+        assert_eq!(told(Fate::Pending, Some(JobState::Dead)), ("dead", true));
+        assert_eq!(told(Fate::Pending, Some(JobState::Cancelled)), ("suppressed", false));
+        assert_eq!(told(Fate::Pending, Some(JobState::Pending)), ("pending", false));
+        assert_eq!(told(Fate::Pending, None), ("pending", false));
+        // A replay of the dead letter told them.
+        assert_eq!(told(Fate::Delivered, Some(JobState::Dead)), ("delivered", false));
+        assert_eq!(told(Fate::Suppressed(Suppression::Actor), Some(JobState::Dead)), ("suppressed", false));
+    }
+}

@@ -2,14 +2,21 @@
 
 use postrider_core::domain::{
     Id, dead_letter::DeadLetter, endpoint::Endpoint, event::Event, fingerprint::Fingerprint, job::Job, lane::LaneName,
+    notification::Notification, notification_type::TypeKey, recipient::RecipientKey,
 };
 use postrider_core::store::Operation;
+
+use crate::page::in_path;
 
 /// The page of what an action was done to, below the tenant's own.
 pub(crate) fn subject_path(action: &str, subject: &str) -> Option<String> {
     let named = match action.split('.').next() {
         Some("failure") => subject.parse::<Fingerprint>().ok().map(|id| format!("/failures/{id}")),
         Some("lane") => subject.parse::<LaneName>().ok().map(|name| format!("/lanes/{name}")),
+        Some("recipient") => {
+            subject.parse::<RecipientKey>().ok().map(|key| format!("/recipients/{}", in_path(key.as_str())))
+        }
+        Some("notification_type") => subject.parse::<TypeKey>().ok().map(|key| format!("/notification-types/{key}")),
         _ => None,
     };
     named.or_else(|| id_path(subject))
@@ -22,6 +29,7 @@ pub(crate) fn id_path(id: &str) -> Option<String> {
         "dl" => id.parse::<Id<DeadLetter>>().ok().map(|_| "dead-letters"),
         "ep" => id.parse::<Id<Endpoint>>().ok().map(|_| "endpoints"),
         "evt" => id.parse::<Id<Event>>().ok().map(|_| "events"),
+        "ntf" => id.parse::<Id<Notification>>().ok().map(|_| "notifications"),
         "op" => id.parse::<Id<Operation>>().ok().map(|_| "operations"),
         _ => None,
     };
@@ -35,6 +43,8 @@ mod tests {
     #[test]
     fn a_subject_leads_to_its_page_where_it_has_one() {
         assert_eq!(subject_path("lane.update", "reports"), Some("/lanes/reports".to_owned()));
+        assert_eq!(subject_path("recipient.lift_suppression", "a/b c"), None);
+        assert_eq!(subject_path("recipient.lift_suppression", "a/b"), Some("/recipients/a%2Fb".to_owned()));
         let failure = "0123456789abcdef";
         assert_eq!(subject_path("failure.judge", failure), Some(format!("/failures/{failure}")));
         for (action, subject) in [("user.create", "ada"), ("job.cancel", "job_1"), ("lane.update", "A/../B")] {

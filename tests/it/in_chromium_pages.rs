@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::{
     dashboard::{PASSWORD, create_user, with_user},
+    dashboard_notifications,
     dashboard_portal::link,
     dashboard_sites,
-    harness::{App, Browser, Chromium, Receiver, Stack, View, good},
+    harness::{App, Browser, Chromium, Receiver, Stack, View, good, notifying},
     in_chromium_acts::die_together,
 };
 
@@ -92,14 +93,49 @@ async fn no_page_that_links_lead_to_breaks_rules_of_accessibility_or_overflows()
     // So that files have two versions.
     dashboard_sites::put(&app, "c", "/c").await;
     dashboard_sites::all_public(&app, &mut ada).await;
+    let notification = tell(&app).await;
     let mut eye = Eye::at(&app).await;
     eye.chromium.sign_in("ada", PASSWORD).await;
+    for (path, name) in [
+        ("notification-types/welcome?channel=email&recipient=bea", "type-mail"),
+        ("notification-types/welcome?channel=push&locale=a+b", "type-fault"),
+        (&format!("notifications/{notification}/recipient?key=u2"), "told-one"),
+        (&format!("notifications/{notification}/recipient?key=nobody"), "told-nobody"),
+        ("recipients/bea", "recipient-suppressed"),
+    ] {
+        eye.chromium.open(&format!("{START}/{path}")).await;
+        eye.see(name).await;
+    }
     let pages = walk(&eye.chromium).await;
     assert!(pages.len() >= 20, "{pages:?}");
     for page in pages {
         eye.open(&page).await;
     }
     eye.found_nothing();
+}
+
+/// Tells people of all kinds something; the notification's id.
+async fn tell(app: &App) -> String {
+    let client = &app.client;
+    notifying::a_type(client).await;
+    dashboard_notifications::a_welcome(client).await;
+    let bea = json!({ "email": "bea@example.com", "email_state": "suppressed", "email_reason": "550 5.1.1 no such user",
+        "locale": "de-AT", "time_zone": "Europe/Vienna", "quiet_hours": { "from": "22:00", "to": "07:00" },
+        "preferences": { "posts": { "push": false, "inbox": true } }, "attributes": { "name": "Bea", "plan": "gold" } });
+    dashboard_notifications::put(client, "/v1/recipients/bea", &bea).await;
+    notifying::followers(client, "fans", 0..4).await;
+    dashboard_notifications::put(
+        client,
+        "/v1/recipients/u1",
+        &json!({ "preferences": { "posts": { "inbox": false } } }),
+    )
+    .await;
+    let welcome = json!({ "type": "welcome", "recipients": ["bea"], "data": { "who": "A" }, "deliver_at": dashboard_notifications::tomorrow() });
+    notifying::notified(client, welcome).await;
+    let post = json!({ "type": "post", "recipients": ["bea"], "topics": ["fans"], "actor": "u2", "data": { "who": "Anna", "n": 2 } });
+    let id = notifying::notified(client, post).await;
+    notifying::planned(client, &id).await;
+    id
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,7 @@ mod dashboard_guards;
 mod dashboard_jobs;
 mod dashboard_lanes;
 mod dashboard_lists;
+mod dashboard_notifications;
 mod dashboard_portal;
 mod dashboard_site_files;
 mod dashboard_site_media;

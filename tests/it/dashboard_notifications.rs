@@ -1,0 +1,520 @@
+//! Notifications at the dashboard: what became of each for how many and for whom, whom there is to tell, and what they are told.
+
+use std::process::Command;
+
+use postrider_core::domain::UnixMs;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    dashboard::{PASSWORD, create_user, with_user},
+    harness::{
+        App, Browser, Client, Page, SOON, Stack, eventually, good,
+        notifying::{a_type, followers, notified, planned, receipt},
+    },
+};
+
+on_both_stacks!(
+    a_notification_is_listed_with_what_became_of_it_and_found_by_its_type_and_state,
+    one_notification_says_what_became_of_it_and_which_jobs_tell_it,
+    who_was_not_told_is_told_why_and_what_to_do_about_it,
+    what_waits_for_a_job_or_lost_it_is_told_by_its_job,
+    one_that_is_scheduled_is_ended_by_an_operator_and_by_no_viewer,
+    a_list_by_state_looks_at_a_bounded_number_and_goes_on_from_there,
+    somebody_is_found_and_seen_with_their_wishes_and_their_inbox,
+    an_address_that_was_suppressed_is_written_to_again_once_an_operator_says_so,
+    a_topic_is_shown_with_its_subscribers_page_by_page,
+    a_type_is_previewed_by_channel_language_and_recipient,
+    empty_pages_lead_on_with_commands_that_work,
+    what_is_hidden_of_payloads_is_hidden_of_people_too,
+    what_strangers_wrote_into_notifications_is_text_on_every_page,
+    there_is_nobody_and_nothing_of_another_tenant,
+);
+
+const START: &str = "/t/default";
+
+pub(crate) async fn put(client: &Client, path: &str, body: &Value) {
+    let answer = client.call(Method::PUT, path).json(body).send().await;
+    assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
+}
+
+/// A type `welcome` with all channels, whose e-mail has HTML of its own.
+pub(crate) async fn a_welcome(client: &Client) {
+    let notice = |title: &str| json!({ "title": title, "body": "{{ data.who }} is here", "url": "/members" });
+    let html = "<style>p { color: red }</style><p>Hello <b>{{ recipient.key }}</b></p><script>top.document.title = 'x'</script>\
+        <img src=\"https://tracker.example/a.png\" alt=\"\">";
+    let mail = json!({ "subject": "Welcome {{ data.who }}", "text": "Hello {{ recipient.key }}", "html": html });
+    let body = json!({ "name": "Welcome", "category": "account", "urgency": "high", "default_locale": "en",
+        "sample": { "who": "Anna" },
+        "channels": {
+            "inbox": { "templates": { "en": notice("Welcome"), "de": notice("Willkommen") } },
+            "push": { "templates": { "en": notice("Welcome, pushed") } },
+            "email": { "templates": { "en": mail } },
+        } });
+    put(client, "/v1/notification-types/welcome", &body).await;
+}
+
+async fn told(client: &Client, body: Value) -> String {
+    let id = notified(client, body).await;
+    planned(client, &id).await;
+    id
+}
+
+pub(crate) fn tomorrow() -> String {
+    UnixMs(UnixMs::now().0 + 86_400_000).to_string()
+}
+
+fn has(page: Page, words: &[&str]) -> Page {
+    words.iter().fold(page, |page, words| page.expect(200, words))
+}
+
+fn lacks(page: &Page, words: &str) {
+    assert!(!page.text.contains(words), "{words} on {}: {}", page.path, page.text);
+}
+
+async fn a_notification_is_listed_with_what_became_of_it_and_found_by_its_type_and_state(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let list = format!("{START}/notifications");
+    ada.open(&list).await.expect(200, "there is no type of notifications");
+    a_type(&app.client).await;
+    a_welcome(&app.client).await;
+    ada.open(&list).await.expect(200, "Nobody was told anything yet");
+    put(&app.client, "/v1/recipients/no", &json!({ "preferences": { "posts": { "inbox": false } } })).await;
+    followers(&app.client, "fans", 0..30).await;
+    let data = json!({ "who": "Anna", "n": 1 });
+    let post = json!({ "type": "post", "recipients": ["m1", "no"], "topics": ["fans"], "data": data });
+    let first = told(&app.client, post).await;
+    let later = json!({ "type": "welcome", "recipients": ["m1"], "data": { "who": "B" }, "deliver_at": tomorrow() });
+    let second = notified(&app.client, later).await;
+    let page = ada.open(&list).await;
+    let page = has(page, &[&first, "2 named", "/t/default/topics/fans\">fans", "31 delivered", "1 suppressed", "done"]);
+    let page = has(page, &[&second, "scheduled", "nobody yet", "high"]);
+    assert!(page.text.find(&second) < page.text.find(&first), "the newest is first: {}", page.text);
+    let page = ada.open(&format!("{list}?type=post")).await.expect(200, &first);
+    lacks(&page, &second);
+    let page = ada.open(&format!("{list}?state=scheduled")).await.expect(200, &second);
+    lacks(&page, &first);
+    ada.open(&format!("{list}?state=dead+letters")).await.expect(200, "No notification is like that");
+    ada.open(&format!("{list}?state=odd")).await.expect(422, "is no state of a notification");
+    ada.open(&format!("{list}?type=No+Type")).await.expect(422, "is no key of a notification type");
+    assert_eq!(ada.open(&format!("{list}?id={first}")).await.path, format!("{list}/{first}"));
+    ada.open(&format!("{list}?id=ntf_00000000000000000000000000")).await.expect(404, "there is no notification");
+}
+
+async fn one_notification_says_what_became_of_it_and_which_jobs_tell_it(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_type(&app.client).await;
+    followers(&app.client, "fans", 0..1_200).await;
+    put(&app.client, "/v1/recipients/u3", &json!({ "preferences": { "posts": { "inbox": false } } })).await;
+    let post = json!({ "type": "post", "recipients": ["m1"], "topics": ["fans"], "actor": "u5", "data": { "who": "Anna", "n": 7 } });
+    let id = told(&app.client, post).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&format!("{START}/notifications/{id}")).await;
+    let page = has(
+        page,
+        &[
+            "data-label=\"Planned\">1,201<",
+            "data-label=\"Delivered\">1,199<",
+            "data-label=\"Suppressed\">2<",
+            "1: they do not want this category on this channel",
+            "1: they did it themselves",
+            "There is nobody left to tell",
+            "&#34;n&#34;: 7",
+            "version 1",
+            "/t/default/recipients/u5\">u5</a> <span class=\"soft\">did it, and is not told",
+            "those who are named",
+            "subscribers, chunk 2",
+        ],
+    );
+    for kind in ["plan", "chunk"] {
+        for job in app.client.all(&format!("/v1/jobs?kind=notification.{kind}")).await {
+            let of_job = format!("{START}/jobs/{}", job["id"].as_str().unwrap());
+            assert!(page.text.contains(&of_job), "{job}");
+            ada.open(&of_job).await.expect(200, &format!("/t/default/notifications/{id}\">"));
+        }
+    }
+    lacks(&page, "Cancel it");
+    ada.open(&format!("{START}/notifications/ntf_00000000000000000000000000")).await.expect(404, "no notification");
+}
+
+async fn who_was_not_told_is_told_why_and_what_to_do_about_it(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_type(&app.client).await;
+    followers(&app.client, "fans", 0..4).await;
+    put(&app.client, "/v1/recipients/u1", &json!({ "preferences": { "posts": { "inbox": false } } })).await;
+    put(&app.client, "/v1/recipients/stranger", &json!({})).await;
+    let post = json!({ "type": "post", "topics": ["fans"], "actor": "u2", "data": { "who": "Anna", "n": 1 } });
+    let id = told(&app.client, post).await;
+    let read = json!({ "read": true });
+    app.client.patch(&format!("/v1/recipients/u0/inbox/{id}")).json(&read).send().await.expect(200);
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let of = |key: &str| format!("{START}/notifications/{id}/recipient?key={key}");
+    let page = ada.open(&of("u0")).await;
+    let page = has(
+        page,
+        &["state succeeded\">delivered", "handed in", "all of its recipients were found", "inbox: delivered"],
+    );
+    let page = has(page, &["they saw it in their inbox", "they read it", "/t/default/jobs/job_"]);
+    lacks(&page, "archived");
+    let page = ada.open(&of("u1")).await;
+    has(page, &["suppressed", "they do not want this category on this channel", "They have to want it first"]);
+    has(ada.open(&of("u2")).await, &["suppressed", "they did it themselves", "nobody is told what they did"]);
+    let page = ada.open(&of("stranger")).await.expect(404, "they subscribed to none of its topics");
+    page.expect(404, "to tell them, publish it for them by name");
+    ada.open(&of("nobody")).await.expect(404, "There is nobody with this key");
+    ada.open(&of("")).await.expect(404, "This is no key");
+}
+
+async fn what_waits_for_a_job_or_lost_it_is_told_by_its_job(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_type(&app.client).await;
+    followers(&app.client, "fans", 0..3).await;
+    app.client.post("/v1/lanes/fanout:normal/pause").send().await.expect(200);
+    let post = json!({ "type": "post", "topics": ["fans"], "data": { "who": "Anna", "n": 1 } });
+    let id = notified(&app.client, post).await;
+    eventually("all is planned", SOON, || async {
+        (receipt(&app.client, &id).await.body["state"] == "delivering").then_some(())
+    })
+    .await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let of = format!("{START}/notifications/{id}");
+    has(ada.open(&of).await, &["3 pending", "delivering", "not yet"]);
+    let page = ada.open(&format!("{of}/recipient?key=u1")).await;
+    has(page, &["state pending\">pending", "the job that tells them has not run to its end yet"]);
+    let job = app.client.all("/v1/jobs?kind=notification.chunk").await[0]["id"].as_str().unwrap().to_owned();
+    app.client.post(&format!("/v1/jobs/{job}/cancel")).send().await.expect(200);
+    has(ada.open(&of).await, &["3 suppressed", "3: somebody cancelled the job that would have told them"]);
+    let page = ada.open(&format!("{of}/recipient?key=u1")).await;
+    has(page, &["state cancelled\">suppressed", "somebody cancelled the job", "Publish it once more"]);
+}
+
+async fn one_that_is_scheduled_is_ended_by_an_operator_and_by_no_viewer(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    create_user(&app, "vic", "viewer");
+    a_type(&app.client).await;
+    let later =
+        json!({ "type": "post", "recipients": ["m1"], "data": { "who": "A", "n": 1 }, "deliver_at": tomorrow() });
+    let id = notified(&app.client, later).await;
+    let of = format!("{START}/notifications/{id}");
+    let mut vic = Browser::signed_in(&app, "vic", PASSWORD).await;
+    let page = vic.open(&of).await.expect(200, "It is told when it is due");
+    lacks(&page, "/cancel\"");
+    vic.send(&format!("{of}/cancel"), &[]).await.expect(403, "the role operator may");
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let token = ada.open(&of).await.expect(200, "Cancel it").field("token");
+    let page = ada.send(&format!("{of}/cancel"), &[("token", &token)]).await;
+    let page = page.expect(200, "state cancelled\">cancelled").expect(200, "Somebody ended it before");
+    lacks(&page, "Cancel it");
+    ada.send(&format!("{of}/cancel"), &[("token", &token)]).await.expect(409, "All of its recipients were found");
+    ada.open(&format!("{START}/audit")).await.expect(200, "job.cancel");
+    ada.open(&format!("{START}/notifications?state=cancelled")).await.expect(200, &id);
+}
+
+async fn a_list_by_state_looks_at_a_bounded_number_and_goes_on_from_there(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_type(&app.client).await;
+    let one = |deliver_at: Value| json!({ "type": "post", "recipients": ["m1"], "data": { "who": "A", "n": 1 }, "deliver_at": deliver_at });
+    let oldest = notified(&app.client, one(json!(tomorrow()))).await;
+    for _ in 0..310 {
+        notified(&app.client, one(Value::Null)).await;
+    }
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let list = format!("{START}/notifications");
+    let page = ada.open(&format!("{list}?state=scheduled")).await.expect(200, "Look further back");
+    lacks(&page, &oldest);
+    let next = page.text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let next = next.replace("&#38;", "&").replace("&amp;", "&");
+    let page = ada.open(&format!("{list}{next}")).await.expect(200, &oldest);
+    lacks(&page, "rel=\"next\"");
+    // Page after page, each is listed once.
+    let (mut seen, mut path) = (Vec::new(), list.clone());
+    loop {
+        let page = ada.open(&path).await.expect(200, "Newest first");
+        seen.extend(page.text.split("<span class=\"soft\">ntf_").skip(1).map(|rest| rest[..26].to_owned()));
+        let Some(rest) = page.text.split("rel=\"next\" href=\"").nth(1) else { break };
+        path = format!("{list}{}", rest.split('"').next().unwrap());
+    }
+    let count = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!((seen.len(), count), (311, 311));
+}
+
+async fn somebody_is_found_and_seen_with_their_wishes_and_their_inbox(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_type(&app.client).await;
+    a_welcome(&app.client).await;
+    let bea = json!({ "email": "bea@example.com", "email_state": "verified", "locale": "de-AT", "time_zone": "Europe/Vienna",
+        "quiet_hours": { "from": "22:00", "to": "07:00", "days": ["mon", "tue"] },
+        "preferences": { "posts": { "push": false, "inbox": true }, "old": { "email": false } },
+        "attributes": { "name": "Bea" } });
+    put(&app.client, "/v1/recipients/a%2Fb%3F", &bea).await;
+    followers(&app.client, "fans", 0..60).await;
+    put(&app.client, "/v1/topics/fans/subscriptions/a%2Fb%3F", &json!({})).await;
+    let data = json!({ "who": "Anna", "n": 2 });
+    let id = told(&app.client, json!({ "type": "post", "recipients": ["a/b?"], "data": data })).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let list = format!("{START}/recipients");
+    let page = ada.open(&list).await.expect(200, "a/b?").expect(200, "bea@example.com");
+    lacks(&page, ">u59<");
+    let next = page.text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    ada.open(&format!("{list}{next}")).await.expect(200, ">u9<");
+    for q in ["a%2F", "bea%40example.com"] {
+        let page = ada.open(&format!("{list}?q={q}")).await.expect(200, "/t/default/recipients/a%2Fb%3F");
+        lacks(&page, ">u1<");
+    }
+    ada.open(&format!("{list}?q=zz")).await.expect(200, "Nobody is like that");
+    let page = ada.open(&format!("{list}/a%2Fb%3F")).await;
+    let page = has(
+        page,
+        &[
+            "bea@example.com <span class=\"state succeeded\">verified",
+            "de-AT",
+            "Europe/Vienna",
+            "from 22:00 to 07:00, on mon, tue",
+            "&#34;name&#34;: &#34;Bea&#34;",
+            "Anna hat geschrieben",
+            "2 Zeilen → https://social.example/Anna",
+            "state pending\">unseen",
+            "/t/default/topics/fans",
+            "<dd>1</dd>",
+        ],
+    );
+    let row = |category: &str| {
+        let row = page.text.split(&format!("<th scope=\"row\" class=\"title\">{category}</th>")).nth(1).expect("a row");
+        row.split("</tr>").next().unwrap().to_owned()
+    };
+    assert!(
+        row("posts").contains("data-label=\"push\"><span class=\"state cancelled\">does not want it"),
+        "{}",
+        row("posts")
+    );
+    assert!(row("posts").contains("data-label=\"inbox\"><span class=\"state succeeded\">wants it"), "{}", row("posts"));
+    assert!(row("posts").contains("data-label=\"email\"><span class=\"soft\">not decided"), "{}", row("posts"));
+    assert!(row("old").contains("does not want it") && row("account").contains("not decided"));
+    ada.open(&format!("{START}/notifications/{id}/recipient?key=a/b?")).await.expect(200, "delivered");
+    ada.open(&format!("{list}/nobody")).await.expect(404, "There is no recipient");
+}
+
+async fn an_address_that_was_suppressed_is_written_to_again_once_an_operator_says_so(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    create_user(&app, "vic", "viewer");
+    let bounced = json!({ "email": "bea@example.com", "email_state": "suppressed", "email_reason": "550 no such user",
+        "attributes": { "name": "Bea" } });
+    put(&app.client, "/v1/recipients/m1", &bounced).await;
+    let of = format!("{START}/recipients/m1");
+    let mut vic = Browser::signed_in(&app, "vic", PASSWORD).await;
+    let page = vic.open(&of).await.expect(200, "Nothing is sent to their address").expect(200, "550 no such user");
+    lacks(&page, "/lift\"");
+    vic.send(&format!("{of}/lift"), &[]).await.expect(403, "the role operator may");
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&of).await.expect(200, "Write to it again");
+    let (token, address) = (page.field("token"), page.field("address"));
+    let other = [("token", token.as_str()), ("address", "ann@example.com")];
+    ada.send(&format!("{of}/lift"), &other).await.expect(409, "Somebody else has changed this address");
+    let form = [("token", token.as_str()), ("address", address.as_str())];
+    let page = ada.send(&format!("{of}/lift"), &form).await.expect(200, "unverified");
+    assert_eq!(page.path, of);
+    lacks(&page, "550 no such user");
+    ada.send(&format!("{of}/lift"), &form).await.expect(409, "Somebody else has changed this address");
+    let now = app.client.get("/v1/recipients/m1").send().await.expect(200);
+    assert_eq!((&now.body["email_state"], &now.body["email_reason"]), (&json!("unverified"), &Value::Null));
+    assert_eq!(now.body["attributes"], json!({ "name": "Bea" }));
+    has(ada.open(&format!("{START}/audit")).await, &["recipient.lift_suppression", "550 no such user"]);
+}
+
+async fn a_topic_is_shown_with_its_subscribers_page_by_page(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    put(&app.client, "/v1/topics/a%2Fb", &json!({ "name": "All of a & b" })).await;
+    followers(&app.client, "fans", 0..250).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let list = format!("{START}/topics");
+    has(ada.open(&list).await, &["/t/default/topics/a%2Fb\">a/b", "All of a &#38; b", ">250<"]);
+    ada.open(&format!("{list}/a%2Fb")).await.expect(200, "Nobody is here");
+    let first = ada.open(&format!("{list}/fans")).await.expect(200, "<dd>250</dd>");
+    let next = first.text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let second = ada.open(&format!("{list}/fans{next}")).await.expect(200, "Newest");
+    let keys = |page: &Page| page.text.matches("/t/default/recipients/u").count();
+    assert_eq!((keys(&first), keys(&second)), (200, 50));
+    ada.open(&format!("{list}/none")).await.expect(404, "There is no topic");
+}
+
+async fn a_type_is_previewed_by_channel_language_and_recipient(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_welcome(&app.client).await;
+    put(&app.client, "/v1/recipients/bea", &json!({ "locale": "de" })).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let list = format!("{START}/notification-types");
+    let page = ada.open(&list).await;
+    has(page, &["/t/default/notification-types/welcome\">welcome", "account", "high", "inbox, push, email", "de, en"]);
+    let of = format!("{list}/welcome");
+    let page = ada.open(&of).await;
+    let page = has(
+        page,
+        &["<strong>Welcome</strong>", "Anna is here", "leads to /members", "by inbox, of the templates in en"],
+    );
+    let page = has(page, &["{{ data.who }} is here", "<summary>de</summary>", "&#34;who&#34;: &#34;Anna&#34;"]);
+    lacks(&page, "<iframe");
+    ada.open(&format!("{of}?locale=de-AT")).await.expect(200, "<strong>Willkommen</strong>");
+    ada.open(&format!("{of}?recipient=bea")).await.expect(200, "<strong>Willkommen</strong>");
+    ada.open(&format!("{of}?channel=push&locale=de")).await.expect(200, "<strong>Welcome, pushed</strong>");
+    ada.open(&format!("{of}?recipient=none")).await.expect(422, "there is no recipient");
+    ada.open(&format!("{of}?locale=a+b")).await.expect(422, "is no language tag");
+    ada.open(&format!("{of}?channel=webhook")).await.expect(200, "the type has no channel webhook");
+    let page = ada.open(&format!("{of}?channel=email&recipient=bea")).await;
+    let page =
+        has(page, &["<strong>Welcome Anna</strong>", "Hello bea</pre>", "<iframe class=\"mail\" sandbox title="]);
+    let src = page.text.split("</iframe>").next().and_then(|rest| rest.rsplit("src=\"").next()).unwrap();
+    let src = src.split('"').next().unwrap().replace("&#38;", "&");
+    // What somebody else wrote is framed and nothing else: it runs nothing and loads nothing.
+    let framed = ada.stream(&src).await;
+    assert_eq!(framed.status(), 200, "{src}");
+    let policy = framed.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    for rule in ["default-src 'none'", "sandbox;", "form-action 'none'", "frame-ancestors 'self'"] {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(!policy.contains("script-src") && !policy.contains("allow-"), "{policy}");
+    let html = framed.text().await.unwrap();
+    assert!(html.contains("Hello <b>bea</b>"), "{html}");
+    ada.open(&format!("{list}/none")).await.expect(404, "There is no notification type");
+}
+
+/// The command that a page shows, as somebody copies it.
+fn command(page: &Page) -> String {
+    let code = page.text.split("<code>curl").nth(1).and_then(|rest| rest.split("</code>").next()).expect("a command");
+    let code = code.replace("&#34;", "\"").replace("&#39;", "'").replace("&#60;", "<").replace("&#62;", ">");
+    format!("curl{}", code.replace("&#38;", "&"))
+}
+
+async fn empty_pages_lead_on_with_commands_that_work(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let run = |page: &Page, role: &str| {
+        let token = good(app.shell(&["token", "create", &format!("of {}", page.path), "--role", role]));
+        let ran = Command::new("bash")
+            .args(["-c", &format!("set -e\n{}", command(page))])
+            .env("POSTRIDER_URL", app.url())
+            .env("POSTRIDER_TOKEN", token.trim())
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}: {ran:?}", command(page));
+    };
+    for (section, role, words) in [
+        ("notification-types", "operator", "user.followed"),
+        ("topics", "publisher", "followers-of-m7"),
+        ("recipients?q=", "publisher", "member-42"),
+        ("notifications", "publisher", "user.followed"),
+    ] {
+        let path = format!("{START}/{section}");
+        if section.starts_with("recipients") {
+            app.client.delete("/v1/recipients/member-42").send().await.expect(204);
+        }
+        run(&ada.open(&path).await.expect(200, role), role);
+        ada.open(&path).await.expect(200, words);
+    }
+    ada.open(&format!("{START}/recipients/member-42"))
+        .await
+        .expect(200, "bea@example.com")
+        .expect(200, "They subscribe to none");
+    run(&ada.open(&format!("{START}/topics/followers-of-m7")).await.expect(200, "Nobody is here"), "publisher");
+    ada.open(&format!("{START}/topics/followers-of-m7")).await.expect(200, "/t/default/recipients/member-42");
+    let told = || async {
+        let inbox = app.client.all("/v1/recipients/member-42/inbox").await;
+        inbox.first().map(|item| item["title"].clone())
+    };
+    assert_eq!(eventually("they are told", SOON, told).await, "Anna follows you");
+}
+
+async fn what_is_hidden_of_payloads_is_hidden_of_people_too(stack: Stack) {
+    let app = App::builder(stack).env("POSTRIDER_REDACTED_FIELDS", "/email,/attributes/name,/who").start().await;
+    create_user(&app, "vic", "viewer");
+    create_user(&app, "ada", "operator");
+    a_type(&app.client).await;
+    put(
+        &app.client,
+        "/v1/recipients/m1",
+        &json!({ "email": "b7@secret.example", "attributes": { "name": "Bea", "plan": "gold" } }),
+    )
+    .await;
+    let id =
+        told(&app.client, json!({ "type": "post", "recipients": ["m1"], "data": { "who": "Anna", "n": 1 } })).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let mut vic = Browser::signed_in(&app, "vic", PASSWORD).await;
+    let paths = ["recipients", "recipients/m1", &format!("notifications/{id}"), "notification-types/post"];
+    for path in paths.map(|path| format!("{START}/{path}")) {
+        let page = vic.open(&path).await.expect(200, "");
+        for secret in ["b7@secret.example", "Bea", "Anna"] {
+            // Templates that are previewed with the sample say what the sample says, which is nobody's.
+            assert!(path.ends_with("/post") || !page.text.contains(secret), "{secret} on {path}: {}", page.text);
+        }
+    }
+    has(vic.open(&format!("{START}/recipients/m1")).await, &["gold", "(hidden)", "hidden: it may repeat"]);
+    vic.open(&format!("{START}/recipients?q=b7%40secret.example")).await.expect(403, "the role operator may");
+    vic.open(&format!("{START}/notification-types/post?recipient=m1")).await.expect(403, "the role operator may");
+    has(ada.open(&format!("{START}/recipients?q=b7%40secret.example")).await, &["m1", "b7@secret.example"]);
+    has(ada.open(&format!("{START}/recipients/m1")).await, &["Bea", "Anna posted"]);
+}
+
+async fn what_strangers_wrote_into_notifications_is_text_on_every_page(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    let evil = "<script>alert(1)</script>";
+    let notice = json!({ "title": "{{ data.who }}", "body": evil });
+    let body = json!({ "name": evil, "category": "posts", "default_locale": "en", "sample": { "who": evil },
+        "channels": { "inbox": { "templates": { "en": notice } },
+            "email": { "templates": { "en": { "subject": "{{ data.who }}", "text": evil, "html": evil } } } } });
+    put(&app.client, "/v1/notification-types/post", &body).await;
+    let key = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let person = json!({ "attributes": { evil: evil }, "email": "a@b.example", "email_state": "suppressed", "email_reason": evil });
+    put(&app.client, &format!("/v1/recipients/{key}"), &person).await;
+    put(&app.client, &format!("/v1/topics/{key}"), &json!({ "name": evil })).await;
+    put(&app.client, &format!("/v1/topics/{key}/subscriptions/{key}"), &json!({})).await;
+    let id =
+        told(&app.client, json!({ "type": "post", "recipients": [evil], "topics": [evil], "data": { "who": evil } }))
+            .await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    for path in [
+        "notifications".to_owned(),
+        format!("notifications/{id}"),
+        format!("notifications/{id}/recipient?key={key}"),
+        "recipients".to_owned(),
+        format!("recipients/{key}"),
+        "topics".to_owned(),
+        format!("topics/{key}"),
+        "notification-types".to_owned(),
+        "notification-types/post".to_owned(),
+        "notification-types/post?channel=email".to_owned(),
+        format!("notifications?type={key}"),
+    ] {
+        let page = ada.open(&format!("{START}/{path}")).await;
+        assert!(page.status == 200 || page.status == 422, "{path}: {}", page.text);
+        assert!(!page.text.contains("<script>") && page.text.contains("&#60;script&#62;"), "{path}: {}", page.text);
+    }
+}
+
+async fn there_is_nobody_and_nothing_of_another_tenant(stack: Stack) {
+    let app = with_user(stack, "operator").await;
+    app.client.new_tenant("acme").await;
+    a_type(&app.client).await;
+    followers(&app.client, "fans", 0..2).await;
+    let id = told(&app.client, json!({ "type": "post", "topics": ["fans"], "data": { "who": "A", "n": 1 } })).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let token = ada.open(&format!("{START}/endpoints/new")).await.field("token");
+    for path in [
+        &format!("notifications/{id}"),
+        &format!("notifications/{id}/recipient?key=u1"),
+        "recipients/u1",
+        "topics/fans",
+    ] {
+        ada.open(&format!("{START}/{path}")).await.expect(200, "");
+        ada.open(&format!("/t/acme/{path}")).await.expect(404, "There is no");
+    }
+    ada.open("/t/acme/notification-types/post").await.expect(404, "There is no notification type");
+    assert_eq!(ada.stream("/t/acme/notification-types/post/mail").await.status(), 404);
+    ada.send(&format!("/t/acme/notifications/{id}/cancel"), &[("token", &token)]).await.expect(404, "notification");
+    ada.send("/t/acme/recipients/u1/lift", &[("token", &token)]).await.expect(404, "recipient");
+    for path in ["notifications", "recipients", "topics", "notification-types"] {
+        let page = ada.open(&format!("/t/acme/{path}")).await.expect(200, "");
+        assert!(!page.text.contains(&id) && !page.text.contains("recipients/u1"), "{}", page.text);
+    }
+}
