@@ -12,12 +12,12 @@ use axum::{
 };
 use postrider_core::{
     domain::{
-        Id,
+        Id, UnixMs,
         job::{Job, JobState},
         lane::{LaneKey, LaneName},
         notification::Notification,
     },
-    store::{DeliveryLetter, NotificationState, StoredNotification},
+    store::{DeliveryLetter, NotificationJob, NotificationState, StoredNotification},
 };
 
 use crate::{
@@ -63,8 +63,11 @@ struct NotificationPage {
     receipt: Vec<ChannelBar>,
     /// The job that finds its recipients.
     plan: JobLine,
-    jobs: Vec<JobLine>,
+    /// Jobs that have not told their recipients, and some that have.
+    waiting: Vec<JobLine>,
+    told: Vec<JobLine>,
     more_jobs: bool,
+    jobs_max: u32,
     data: Body,
 }
 
@@ -79,6 +82,19 @@ pub(crate) struct JobLine {
     told: Option<Moment>,
     /// Id and state of its dead letter.
     letter: Option<(String, &'static str)>,
+}
+
+impl JobLine {
+    fn of(job: &NotificationJob, letter: Option<(String, &'static str)>, now: UnixMs) -> Self {
+        Self {
+            id: job.id.to_string(),
+            chunk: job.chunk,
+            recipients: job.recipients,
+            state: job.state.map(JobState::as_str),
+            told: job.told_at.map(|at| Moment::of(at, now)),
+            letter,
+        }
+    }
 }
 
 const fn meaning(state: NotificationState) -> &'static str {
@@ -117,6 +133,8 @@ async fn notification(visit: Visit, Path((_, id)): Path<(String, String)>) -> Sh
     let letters: HashMap<Id<Job>, DeliveryLetter> = letters.into_iter().map(|letter| (letter.job_id, letter)).collect();
     let letter = |job| letters.get(&job).map(|letter| (letter.id.to_string(), letter.state.as_str()));
     let plan = scope.job(of.plan_job).await?.map(|found| found.job);
+    let (told, waiting): (Vec<JobLine>, Vec<JobLine>) =
+        jobs.into_iter().map(|job| JobLine::of(&job, letter(job.id), now)).partition(|line| line.told.is_some());
     let is_planned_later = matches!(state, NotificationState::Scheduled | NotificationState::Planning);
     show(&NotificationPage {
         frame: Frame::of(&visit, Section::Notifications, format!("Notification {}", of.id)),
@@ -143,17 +161,9 @@ async fn notification(visit: Visit, Path((_, id)): Path<(String, String)>) -> Sh
             told: None,
             letter: letter(of.plan_job),
         },
-        jobs: jobs
-            .into_iter()
-            .map(|job| JobLine {
-                id: job.id.to_string(),
-                chunk: job.chunk,
-                recipients: job.recipients,
-                state: job.state.map(JobState::as_str),
-                told: job.told_at.map(|at| Moment::of(at, now)),
-                letter: letter(job.id),
-            })
-            .collect(),
+        waiting,
+        told,
+        jobs_max: JOBS,
         more_jobs,
         data: visit.body(&of.of.data),
     })

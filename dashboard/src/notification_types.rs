@@ -104,7 +104,7 @@ async fn types(visit: Visit) -> Shown {
     show(&TypesPage {
         frame: Frame::of(&visit, Section::Types, "Types of notifications"),
         rows,
-        pager: Pager::before(&visit.query, next.map(|key| key.to_string())),
+        pager: Pager::after(&visit.query, next.map(|key| key.to_string())),
         how: How::new(&visit, "operator", &[("PUT", "/v1/notification-types/user.followed", body)]),
     })
 }

@@ -16,6 +16,8 @@ pub(crate) struct Pager {
     /// Where the page was cut off before it was full: how far was looked.
     pub(crate) looked_to: Option<Moment>,
     pub(crate) found_none: bool,
+    /// The list is in the order of keys, in which nothing is older.
+    pub(crate) is_by_key: bool,
 }
 
 impl Pager {
@@ -31,7 +33,13 @@ impl Pager {
             newest: query.text("before").map(|_| first()),
             looked_to: None,
             found_none: false,
+            is_by_key: false,
         }
+    }
+
+    /// Of a list in the order of keys, whose next part comes after `next`.
+    pub(crate) fn after(query: &Fields, next: Option<String>) -> Self {
+        Self { is_by_key: true, ..Self::before(query, next) }
     }
 
     pub(crate) fn of<R, T: Identified>(query: &Fields, listed: &Listed<R, T>) -> Self {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 const ROWS: u32 = 50;
-const Q: Named = ("q", "Beginning of the key, or a whole e-mail address");
+const Q: Named = ("q", "Key's beginning, or e-mail");
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/recipients", get(recipients))
@@ -113,7 +113,7 @@ async fn recipients(visit: Visit) -> Shown {
         frame: Frame::of(&visit, Section::Recipients, "Recipients"),
         form: of.form(vec![of.text(Q, "member-42 or bea@example.com")], visit.now),
         rows: found.iter().map(|recipient| line(&visit, recipient)).collect(),
-        pager: Pager::before(fields, next.map(|key| key.to_string())),
+        pager: Pager::after(fields, next.map(|key| key.to_string())),
         how: How::new(&visit, "publisher", &[("PUT", "/v1/recipients/member-42", body)]),
     };
     show_with(status, &page)

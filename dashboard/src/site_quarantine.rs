@@ -57,6 +57,6 @@ async fn quarantine(visit: Visit, Path((_, slug)): Path<(String, String)>) -> Sh
         frame: Frame::of(&visit, Section::Sites, format!("Quarantined of {}", site.slug)),
         slug: site.slug.to_string(),
         rows: found.into_iter().map(|one| QuarantineLine::of(one, visit.now)).collect(),
-        pager: Pager::before(&visit.query, next.map(|[key, locale]| format!("{locale} {key}"))),
+        pager: Pager::after(&visit.query, next.map(|[key, locale]| format!("{locale} {key}"))),
     })
 }

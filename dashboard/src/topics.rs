@@ -67,7 +67,7 @@ async fn topics(visit: Visit) -> Shown {
     show(&TopicsPage {
         frame: Frame::of(&visit, Section::Topics, "Topics"),
         rows: found.into_iter().map(|topic| line(&visit, topic)).collect(),
-        pager: Pager::before(&visit.query, next.map(|key| key.to_string())),
+        pager: Pager::after(&visit.query, next.map(|key| key.to_string())),
         how: How::new(&visit, "publisher", &calls),
     })
 }
