@@ -1,6 +1,8 @@
 //! What comes out of a type's templates: a message as it would be, by channel and language. An e-mail's HTML, which somebody else
 //! wrote, is a document of its own that is framed and can do nothing.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::Path,
@@ -17,6 +19,7 @@ use postrider_core::{
         user::UserRole,
     },
     notify::{Content, Message},
+    store::StoreError,
 };
 
 use crate::{
@@ -130,7 +133,10 @@ fn form(visit: &Visit, kind: &NotificationType, faults: &Faults) -> PreviewForm 
 /// What comes out, or why nothing does.
 async fn render(visit: &Visit, kind: &NotificationType, asked: Asked) -> Result<Result<Message, String>, Refusal> {
     let version = visit.dashboard.notified.version(kind.id, kind.version).await;
-    let version = version.map_err(|error| Refusal::Broken(error.to_string()))?;
+    let version = version.map_err(|error| {
+        let shared = |error: Arc<StoreError>| Refusal::Broken(error.to_string());
+        Arc::try_unwrap(error).map_or_else(shared, Refusal::Store)
+    })?;
     let sample = kind.definition.sample.clone();
     let Asked { channel, key, profile } = asked;
     let rendered = tokio::task::spawn_blocking(move || version.message(channel, sample, &key, &profile));

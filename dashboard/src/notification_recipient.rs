@@ -9,7 +9,7 @@ use postrider_core::{
         job::JobState,
         notification::{Fate, Suppression},
         preferences::Channel,
-        recipient::{Recipient, RecipientKey},
+        recipient::RecipientKey,
     },
     store::{InboxState, OneReceipt, StoredNotification},
 };
@@ -38,6 +38,8 @@ struct OnePage {
     is_known: bool,
     /// Why nothing is known of them and this notification.
     missing: Option<String>,
+    /// The job that tells them, and what it is now, where it is kept.
+    job: Option<(String, Option<&'static str>)>,
     channels: Vec<ChannelFate>,
     timeline: Vec<Step>,
 }
@@ -79,10 +81,14 @@ async fn recipient(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown
         Some(recipient) => visit.scope().receipt_of(&of, recipient.id).await?,
         None => None,
     };
-    let (mut channels, mut timeline) = (Vec::new(), Vec::new());
+    let (mut channels, mut timeline, mut job) = (Vec::new(), Vec::new(), None);
     match (&known, &one) {
         (Some(recipient), Some(one)) => {
-            (channels, timeline) = told(&visit, &of, recipient, one).await?;
+            let teller = Teller::of(&visit, one).await?;
+            let item = visit.scope().inbox_item(recipient.id, of.id).await?;
+            channels = one.channels.iter().map(|(channel, fate)| ChannelFate::of(*channel, *fate, &teller)).collect();
+            timeline = happened(&of, one, item, visit.now);
+            job = Some((one.job.to_string(), teller.state.map(JobState::as_str)));
         }
         (Some(_), None) => missing = Some(not_for(&of)),
         (None, _) if missing.is_none() => {
@@ -102,6 +108,7 @@ async fn recipient(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown
         key: text,
         is_known: known.is_some(),
         missing,
+        job,
         channels,
         timeline,
     };
@@ -124,19 +131,12 @@ fn not_for(of: &StoredNotification) -> String {
     }
 }
 
-async fn told(
-    visit: &Visit,
-    of: &StoredNotification,
-    recipient: &Recipient,
-    one: &OneReceipt,
-) -> Result<(Vec<ChannelFate>, Vec<Step>), Refusal> {
-    let scope = visit.scope();
-    let item = scope.inbox_item(recipient.id, of.id).await?;
-    let state = scope.job(one.job).await?.map(|found| found.job.state);
-    let letter = scope.dead_letter_of_job(one.job).await?.map(|letter| letter.id.to_string());
-    let teller = Teller { state, letter };
-    let channels = one.channels.iter().map(|(channel, fate)| ChannelFate::of(*channel, *fate, &teller)).collect();
-    Ok((channels, timeline(of, one, item, visit.now)))
+impl Teller {
+    async fn of(visit: &Visit, one: &OneReceipt) -> Result<Self, Refusal> {
+        let state = visit.scope().job(one.job).await?.map(|found| found.job.state);
+        let letter = visit.scope().dead_letter_of_job(one.job).await?.map(|letter| letter.id.to_string());
+        Ok(Self { state, letter })
+    }
 }
 
 impl ChannelFate {
@@ -165,13 +165,13 @@ impl ChannelFate {
                 "pending",
                 "pending",
                 "the job that tells them has not run to its end yet",
-                "Wait; if it takes long, its page has what holds it up.",
+                "Wait; if it takes long, the page of the job has what holds it up.",
             ),
         }
     }
 }
 
-fn timeline(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>, now: UnixMs) -> Vec<Step> {
+fn happened(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>, now: UnixMs) -> Vec<Step> {
     let step = |at: UnixMs, what: &str, job: Option<String>| Step {
         at,
         moment: Moment::of(at, now),

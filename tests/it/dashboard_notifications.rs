@@ -169,7 +169,7 @@ async fn who_was_not_told_is_told_why_and_what_to_do_about_it(stack: Stack) {
 async fn what_waits_for_a_job_or_lost_it_is_told_by_its_job(stack: Stack) {
     let app = with_user(stack, "viewer").await;
     a_type(&app.client).await;
-    followers(&app.client, "fans", 0..3).await;
+    followers(&app.client, "fans", 0..1_200).await;
     app.client.post("/v1/lanes/fanout:normal/pause").send().await.expect(200);
     let post = json!({ "type": "post", "topics": ["fans"], "data": { "who": "Anna", "n": 1 } });
     let id = notified(&app.client, post).await;
@@ -179,14 +179,30 @@ async fn what_waits_for_a_job_or_lost_it_is_told_by_its_job(stack: Stack) {
     .await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     let of = format!("{START}/notifications/{id}");
-    has(ada.open(&of).await, &["3 pending", "delivering", "not yet"]);
-    let page = ada.open(&format!("{of}/recipient?key=u1")).await;
-    has(page, &["state pending\">pending", "the job that tells them has not run to its end yet"]);
-    let job = app.client.all("/v1/jobs?kind=notification.chunk").await[0]["id"].as_str().unwrap().to_owned();
+    has(ada.open(&of).await, &["1,200 pending", "delivering", "not yet"]);
+    let page = ada.open(&of).await;
+    let second = page.text.split("chunk 2<").next().and_then(|before| before.rsplit("/jobs/").next()).unwrap();
+    let job = second.split('"').next().unwrap();
+    // Somebody whom the second chunk's job tells, and somebody whom the first one's does.
+    let (mut theirs, mut other) = (None, None);
+    for n in (0..1_200).rev() {
+        let path = format!("{of}/recipient?key=u{n}");
+        let page = ada.open(&path).await.expect(200, "state pending\">pending");
+        let page = page.expect(200, "the job that tells them has not run to its end yet");
+        let found = if page.text.contains(job) { &mut theirs } else { &mut other };
+        found.get_or_insert(path);
+        if theirs.is_some() && other.is_some() {
+            break;
+        }
+    }
     app.client.post(&format!("/v1/jobs/{job}/cancel")).send().await.expect(200);
-    has(ada.open(&of).await, &["3 suppressed", "3: somebody cancelled the job that would have told them"]);
-    let page = ada.open(&format!("{of}/recipient?key=u1")).await;
+    let page = ada.open(&of).await;
+    let page =
+        has(page, &["1,000 pending", "200 suppressed", "200: somebody cancelled the job that would have told them"]);
+    assert!(page.text.find("chunk 2") < page.text.find("chunk 1"), "what ended stands first: {}", page.text);
+    let page = ada.open(&theirs.unwrap()).await;
     has(page, &["state cancelled\">suppressed", "somebody cancelled the job", "Publish it once more"]);
+    ada.open(&other.unwrap()).await.expect(200, "state pending\">pending");
 }
 
 async fn one_that_is_scheduled_is_ended_by_an_operator_and_by_no_viewer(stack: Stack) {

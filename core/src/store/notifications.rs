@@ -291,7 +291,8 @@ impl Scope<'_> {
         Ok(page.cut(rows, |row| row.id))
     }
 
-    /// The jobs that tell a notification's recipients, those that have not told them first; so many at most.
+    /// The jobs that tell a notification's recipients: first those that ended without, then those that have not told them yet; so
+    /// many at most.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -303,7 +304,10 @@ impl Scope<'_> {
         let select = sql("SELECT c.n, c.job_id, c.planned, c.done_at, j.state FROM notification_chunks AS c \
             LEFT JOIN jobs AS j ON j.id = c.job_id")
         .and(" WHERE c.notification_id = ", of.id)
-        .and(" ORDER BY CASE WHEN c.done_at IS NULL THEN 0 ELSE 1 END, c.n LIMIT ", limit);
+        .and(
+            " ORDER BY CASE WHEN c.done_at IS NOT NULL THEN 2 WHEN j.state = 'pending' THEN 1 ELSE 0 END, c.n LIMIT ",
+            limit,
+        );
         let rows: Vec<JobRow> = self.store.pool.fetch(select).await?;
         rows.into_iter().map(JobRow::read).collect()
     }
