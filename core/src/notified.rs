@@ -106,31 +106,28 @@ impl Version {
         self.message(Channel::Email, data, recipient).map(Content::into_mail)
     }
 
-    fn message(&self, channel: Channel, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
-        let profile = &recipient.profile;
-        let told = Told {
-            key: recipient.key.as_str(),
-            locale: profile.locale.as_ref(),
-            time_zone: profile.time_zone.as_ref(),
-            attributes: &profile.attributes,
-        };
-        self.compiled.render(channel, told.locale, data, &told).map(|message| message.content)
-    }
-
     /// What somebody would be told by a channel of these data.
     ///
     /// # Errors
     /// When the type has no such channel, or a template names what is not there.
-    pub fn message(
+    pub fn preview(
         &self,
         channel: Channel,
         data: Map<String, Value>,
         key: &str,
         profile: &Profile,
     ) -> Result<Message, RenderError> {
+        self.render(channel, &Data::new(data), key, profile)
+    }
+
+    fn message(&self, channel: Channel, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
+        self.render(channel, data, recipient.key.as_str(), &recipient.profile).map(|message| message.content)
+    }
+
+    fn render(&self, channel: Channel, data: &Data, key: &str, profile: &Profile) -> Result<Message, RenderError> {
         let Profile { locale, time_zone, attributes, .. } = profile;
         let told = Told { key, locale: locale.as_ref(), time_zone: time_zone.as_ref(), attributes };
-        self.compiled.render(channel, told.locale, &Data::new(data), &told)
+        self.compiled.render(channel, told.locale, data, &told)
     }
 
     /// Whether something comes out of all templates of these channels with this data, whoever is told.

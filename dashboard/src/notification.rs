@@ -74,8 +74,8 @@ struct NotificationPage {
 /// A job of a notification.
 pub(crate) struct JobLine {
     id: String,
-    /// Its chunk's number.
-    chunk: u32,
+    /// Whom, and by which channel.
+    tells: String,
     recipients: u64,
     /// `None` where it is not kept any more.
     state: Option<&'static str>,
@@ -88,13 +88,22 @@ impl JobLine {
     fn of(job: &NotificationJob, letter: Option<(String, &'static str)>, now: UnixMs) -> Self {
         Self {
             id: job.id.to_string(),
-            chunk: job.chunk,
+            tells: tells(job),
             recipients: job.recipients,
             state: job.state.map(JobState::as_str),
             told: job.told_at.map(|at| Moment::of(at, now)),
             letter,
         }
     }
+}
+
+fn tells(job: &NotificationJob) -> String {
+    let whom = match job.chunk {
+        Some(0) => "those who are named".to_owned(),
+        Some(n) => format!("subscribers, chunk {n}"),
+        None => "somebody by themselves".to_owned(),
+    };
+    job.channel.map_or_else(|| whom.clone(), |channel| format!("{whom}, by {}", channel.as_str()))
 }
 
 const fn meaning(state: NotificationState) -> &'static str {
@@ -155,7 +164,7 @@ async fn notification(visit: Visit, Path((_, id)): Path<(String, String)>) -> Sh
         receipt: ChannelBar::all(&receipt),
         plan: JobLine {
             id: of.plan_job.to_string(),
-            chunk: 0,
+            tells: String::new(),
             recipients: 0,
             state: plan.map(|job| job.state.as_str()),
             told: None,

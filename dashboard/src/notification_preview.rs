@@ -139,7 +139,7 @@ async fn render(visit: &Visit, kind: &NotificationType, asked: Asked) -> Result<
     })?;
     let sample = kind.definition.sample.clone();
     let Asked { channel, key, profile } = asked;
-    let rendered = tokio::task::spawn_blocking(move || version.message(channel, sample, &key, &profile));
+    let rendered = tokio::task::spawn_blocking(move || version.preview(channel, sample, &key, &profile));
     let rendered = rendered.await.map_err(|_| Refusal::Broken("the preview ended before it was done".to_owned()))?;
     Ok(rendered.map_err(|error| error.to_string()))
 }

@@ -4,21 +4,15 @@
 use askama::Template;
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
 use postrider_core::{
-    domain::{
-        UnixMs,
-        job::JobState,
-        notification::{Fate, Suppression},
-        preferences::Channel,
-        recipient::RecipientKey,
-    },
-    store::{InboxState, OneReceipt, StoredNotification},
+    domain::{Id, UnixMs, job::Job, notification::Fate, recipient::RecipientKey},
+    store::{InboxState, OnChannel, OneReceipt, StoredNotification},
 };
 
 use crate::{
     Dashboard, filters,
     moment::Moment,
     notification::find,
-    page::{Frame, Refusal, Section, Shown, show_with},
+    page::{Frame, Section, Shown, show_with},
     receipt::reason,
     visit::Visit,
 };
@@ -38,8 +32,6 @@ struct OnePage {
     is_known: bool,
     /// Why nothing is known of them and this notification.
     missing: Option<String>,
-    /// The job that tells them, and what it is now, where it is kept.
-    job: Option<(String, Option<&'static str>)>,
     channels: Vec<ChannelFate>,
     timeline: Vec<Step>,
 }
@@ -53,6 +45,8 @@ struct ChannelFate {
     why: String,
     todo: &'static str,
     letter: Option<String>,
+    /// The job that tells them.
+    job: String,
 }
 
 /// One thing that happened.
@@ -61,12 +55,6 @@ struct Step {
     moment: Moment,
     what: String,
     job: Option<String>,
-}
-
-/// Of the job that tells them.
-struct Teller {
-    state: Option<JobState>,
-    letter: Option<String>,
 }
 
 async fn recipient(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
@@ -81,14 +69,16 @@ async fn recipient(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown
         Some(recipient) => visit.scope().receipt_of(&of, recipient.id).await?,
         None => None,
     };
-    let (mut channels, mut timeline, mut job) = (Vec::new(), Vec::new(), None);
+    let (mut channels, mut timeline) = (Vec::new(), Vec::new());
     match (&known, &one) {
         (Some(recipient), Some(one)) => {
-            let teller = Teller::of(&visit, one).await?;
             let item = visit.scope().inbox_item(recipient.id, of.id).await?;
-            channels = one.channels.iter().map(|(channel, fate)| ChannelFate::of(*channel, *fate, &teller)).collect();
+            let jobs: Vec<Id<Job>> = one.channels.iter().map(|on| on.job).collect();
+            let letters = visit.scope().letters_of(jobs.into_iter()).await?;
+            let letter = |on: &OnChannel| letters.iter().find(|letter| letter.job_id == on.job);
+            let of_channel = |on: &OnChannel| ChannelFate::of(on, letter(on).map(|letter| letter.id.to_string()));
+            channels = one.channels.iter().map(of_channel).collect();
             timeline = happened(&of, one, item, visit.now);
-            job = Some((one.job.to_string(), teller.state.map(JobState::as_str)));
         }
         (Some(_), None) => missing = Some(not_for(&of)),
         (None, _) if missing.is_none() => {
@@ -108,7 +98,6 @@ async fn recipient(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown
         key: text,
         is_known: known.is_some(),
         missing,
-        job,
         channels,
         timeline,
     };
@@ -131,43 +120,34 @@ fn not_for(of: &StoredNotification) -> String {
     }
 }
 
-impl Teller {
-    async fn of(visit: &Visit, one: &OneReceipt) -> Result<Self, Refusal> {
-        let state = visit.scope().job(one.job).await?.map(|found| found.job.state);
-        let letter = visit.scope().dead_letter_of_job(one.job).await?.map(|letter| letter.id.to_string());
-        Ok(Self { state, letter })
-    }
-}
-
 impl ChannelFate {
-    fn of(channel: Channel, fate: Fate, teller: &Teller) -> Self {
-        let channel = channel.as_str();
-        let plain =
-            |class, fate, why: &str, todo| Self { channel, class, fate, why: why.to_owned(), todo, letter: None };
-        let suppressed = |why: Suppression| {
-            let (why, todo) = reason(why);
-            Self { channel, class: "cancelled", fate: "suppressed", why, todo, letter: None }
-        };
-        match (fate, teller.state) {
-            (Fate::Delivered, _) => plain("succeeded", "delivered", "", ""),
-            (Fate::Suppressed(why), _) => suppressed(why),
-            (Fate::Pending, Some(JobState::Dead)) => Self {
-                letter: teller.letter.clone(),
-                ..plain(
-                    "dead",
-                    "dead",
-                    "the job that would have told them is a dead letter",
-                    "Look at why it died, and replay it: that tells them, and all others of the same job.",
-                )
+    fn of(on: &OnChannel, letter: Option<String>) -> Self {
+        let (class, fate, why, todo) = match on.fate {
+            Fate::Delivered => ("succeeded", "delivered", String::new(), ""),
+            Fate::Suppressed(why) => {
+                let (why, todo) = reason(why);
+                ("cancelled", "suppressed", why, todo)
+            }
+            Fate::Dead => {
+                let why =
+                    on.error.clone().unwrap_or_else(|| "the job that would have told them is a dead letter".to_owned());
+                let todo = "Look at why it died, and replay it: that tells them, and all others of the same job.";
+                ("dead", "dead", why, todo)
+            }
+            Fate::Pending => match &on.error {
+                Some(error) => {
+                    ("pending", "pending", error.clone(), "Wait: it is tried again, as the page of the job says.")
+                }
+                None => (
+                    "pending",
+                    "pending",
+                    "the job that tells them has not run to its end yet".to_owned(),
+                    "Wait; if it takes long, the page of the job has what holds it up.",
+                ),
             },
-            (Fate::Pending, Some(JobState::Cancelled)) => suppressed(Suppression::Cancelled),
-            (Fate::Pending, _) => plain(
-                "pending",
-                "pending",
-                "the job that tells them has not run to its end yet",
-                "Wait; if it takes long, the page of the job has what holds it up.",
-            ),
-        }
+        };
+        let letter = letter.filter(|_| on.fate == Fate::Dead);
+        Self { channel: on.channel.as_str(), class, fate, why, todo, letter, job: on.job.to_string() }
     }
 }
 
@@ -183,14 +163,15 @@ fn happened(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>,
         steps.push(step(of.deliver_at, "due", None));
     }
     steps.extend(of.planned_at.map(|at| step(at, "all of its recipients were found, them among these", None)));
-    let job = one.job.to_string();
-    for (channel, fate) in &one.channels {
-        let what = match fate {
-            Fate::Delivered => format!("{}: delivered", channel.as_str()),
-            Fate::Suppressed(why) => format!("{}: not told, since {}", channel.as_str(), reason(*why).0),
-            Fate::Pending => continue,
+    for on in &one.channels {
+        let channel = on.channel.as_str();
+        let what = match on.fate {
+            Fate::Delivered => format!("{channel}: delivered"),
+            Fate::Suppressed(why) => format!("{channel}: not told, since {}", reason(why).0),
+            Fate::Dead => format!("{channel}: given up"),
+            Fate::Pending => format!("{channel}: not reached, and tried again"),
         };
-        steps.extend(one.done_at.map(|at| step(at, &what, Some(job.clone()))));
+        steps.extend(on.at.map(|at| step(at, &what, Some(on.job.to_string()))));
     }
     let marks = item.into_iter().flat_map(|item| {
         [
@@ -206,21 +187,21 @@ fn happened(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>,
 
 #[cfg(test)]
 mod tests {
+    use postrider_core::domain::{notification::Suppression, preferences::Channel};
+
     use super::*;
 
     #[test]
-    fn who_is_not_told_yet_is_as_the_job_is_that_tells_them() {
-        let told = |fate, state| {
-            let teller = Teller { state, letter: Some("dl_1".to_owned()) };
-            let ChannelFate { fate, letter, .. } = ChannelFate::of(Channel::Inbox, fate, &teller);
+    fn a_dead_letter_is_named_where_it_is_why_somebody_was_not_told() {
+        let told = |fate| {
+            let on = OnChannel { channel: Channel::Inbox, fate, job: Id::new(), at: None, error: None };
+            let ChannelFate { fate, letter, .. } = ChannelFate::of(&on, Some("dl_1".to_owned()));
             (fate, letter.is_some())
         };
-        assert_eq!(told(Fate::Pending, Some(JobState::Dead)), ("dead", true));
-        assert_eq!(told(Fate::Pending, Some(JobState::Cancelled)), ("suppressed", false));
-        assert_eq!(told(Fate::Pending, Some(JobState::Pending)), ("pending", false));
-        assert_eq!(told(Fate::Pending, None), ("pending", false));
+        assert_eq!(told(Fate::Dead), ("dead", true));
+        assert_eq!(told(Fate::Pending), ("pending", false));
         // A replay of the dead letter told them.
-        assert_eq!(told(Fate::Delivered, Some(JobState::Dead)), ("delivered", false));
-        assert_eq!(told(Fate::Suppressed(Suppression::Actor), Some(JobState::Dead)), ("suppressed", false));
+        assert_eq!(told(Fate::Delivered), ("delivered", false));
+        assert_eq!(told(Fate::Suppressed(Suppression::Actor)), ("suppressed", false));
     }
 }

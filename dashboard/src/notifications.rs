@@ -258,7 +258,14 @@ async fn example(visit: &Visit) -> Result<Option<NotificationType>, Refusal> {
     Ok(example)
 }
 
+/// One that needs nothing to be set up before, where the type has it.
+fn channel_of(kind: &NotificationType) -> &'static str {
+    let channels = kind.definition.channels.locales();
+    channels.first().map_or("inbox", |(channel, _)| channel.as_str())
+}
+
 fn how(visit: &Visit, kind: &NotificationType) -> How {
-    let body = json!({ "type": kind.key.as_str(), "recipients": ["member-42"], "data": kind.definition.sample });
+    let body = json!({ "type": kind.key.as_str(), "recipients": ["member-42"], "channels": [channel_of(kind)],
+        "data": kind.definition.sample });
     How::new(visit, "publisher", &[("POST", "/v1/notifications", body)])
 }

@@ -77,26 +77,41 @@ fn reasons(suppressed: &BTreeMap<Suppression, u64>) -> Vec<(String, u64)> {
     suppressed.iter().map(|(why, count)| (reason(*why).0, *count)).collect()
 }
 
-/// Why somebody was not told, in words, and what to do about it. A reason that has no words here yet is told by its code.
+/// Why somebody was not told, in words, and what to do about it.
 pub(crate) fn reason(why: Suppression) -> (String, &'static str) {
-    let (words, todo) = match why.as_str() {
-        "preference" => (
+    let (words, todo) = match why {
+        Suppression::Preference => (
             "they do not want this category on this channel",
             "They have to want it first: their preferences say so, and the product changes these with `PUT /v1/recipients/KEY`.",
         ),
-        "actor" => (
+        Suppression::Actor => (
             "they did it themselves",
             "Nothing: the notification names them as its `actor`, and nobody is told what they did.",
         ),
-        "removed" => (
+        Suppression::Removed => (
             "they were removed before they were told",
             "Nothing, unless they should be there: then put them again, and publish it once more.",
         ),
-        "cancelled" => (
+        Suppression::Cancelled => (
             "somebody cancelled the job that would have told them",
             "Publish it once more for those who should hear of it; the audit log has who cancelled it.",
         ),
-        code => return (code.replace('_', " "), "See the reasons in `docs/NOTIFICATIONS.md`."),
+        Suppression::NoAddress => (
+            "no e-mail address of theirs is known",
+            "The product hands one in with `PUT /v1/recipients/KEY`, as `email`.",
+        ),
+        Suppression::AddressSuppressed => (
+            "nothing is sent to their e-mail address any more",
+            "Their own page says why. Once it is right again, lift it there or with `DELETE /v1/suppressions/ADDRESS`.",
+        ),
+        Suppression::Bounced => (
+            "their mail server said that there is no such mailbox",
+            "Nothing is sent to the address any more. Ask them for another, or lift it on their page if it was their server's mistake.",
+        ),
+        Suppression::NoSubscription => (
+            "none of their browsers takes pushes",
+            "They have to subscribe in a browser: `docs/NOTIFICATIONS.md` has how, under *Browsers that get pushes*.",
+        ),
     };
     (words.to_owned(), todo)
 }

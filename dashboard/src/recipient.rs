@@ -189,7 +189,7 @@ const fn in_inbox(state: &InboxState) -> (&'static str, &'static str) {
 async fn lift(Path((_, key)): Path<(String, String)>, Deed { visit, fields }: Deed) -> Shown {
     let recipient = find(&visit, &key).await?;
     let address = fields.raw("address").unwrap_or_default();
-    match visit.scope().lift_suppression(&recipient.key, address, visit.now).await? {
+    match visit.scope().lift_suppression_of(&recipient.key, address).await? {
         Changed::Done(()) => {
             let path = format!("{}/recipients/{}", base(&visit.tenant), in_path(recipient.key.as_str()));
             Ok(Redirect::to(&path).into_response())

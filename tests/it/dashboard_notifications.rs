@@ -85,7 +85,8 @@ async fn a_notification_is_listed_with_what_became_of_it_and_found_by_its_type_a
     let data = json!({ "who": "Anna", "n": 1 });
     let post = json!({ "type": "post", "recipients": ["m1", "no"], "topics": ["fans"], "data": data });
     let first = told(&app.client, post).await;
-    let later = json!({ "type": "welcome", "recipients": ["m1"], "data": { "who": "B" }, "deliver_at": tomorrow() });
+    let later = json!({ "type": "welcome", "recipients": ["m1"], "channels": ["inbox"], "data": { "who": "B" },
+        "deliver_at": tomorrow() });
     let second = notified(&app.client, later).await;
     let page = ada.open(&list).await;
     let page = has(page, &[&first, "2 named", "/t/default/topics/fans\">fans", "31 delivered", "1 suppressed", "done"]);
@@ -496,7 +497,7 @@ async fn what_strangers_wrote_into_notifications_is_text_on_every_page(stack: St
     put(&app.client, &format!("/v1/topics/{key}"), &json!({ "name": evil })).await;
     put(&app.client, &format!("/v1/topics/{key}/subscriptions/{key}"), &json!({})).await;
     let id =
-        told(&app.client, json!({ "type": "post", "recipients": [evil], "topics": [evil], "data": { "who": evil } }))
+        told(&app.client, json!({ "type": "post", "recipients": [evil], "topics": [evil], "channels": ["inbox"], "data": { "who": evil } }))
             .await;
     let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
     for path in [

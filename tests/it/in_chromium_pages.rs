@@ -130,7 +130,7 @@ async fn tell(app: &App) -> String {
         &json!({ "preferences": { "posts": { "inbox": false } } }),
     )
     .await;
-    let welcome = json!({ "type": "welcome", "recipients": ["bea"], "data": { "who": "A" }, "deliver_at": dashboard_notifications::tomorrow() });
+    let welcome = json!({ "type": "welcome", "recipients": ["bea"], "channels": ["inbox", "push"], "data": { "who": "A" }, "deliver_at": dashboard_notifications::tomorrow() });
     notifying::notified(client, welcome).await;
     let post = json!({ "type": "post", "recipients": ["bea"], "topics": ["fans"], "actor": "u2", "data": { "who": "Anna", "n": 2 } });
     let id = notifying::notified(client, post).await;

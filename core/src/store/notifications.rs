@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
-    job::Job,
+    job::{Job, JobState},
     notification::{Audience, NamedTopic, Notification},
     notification_type::{NotificationType, TypeKey, Urgency},
     preferences::{Category, Channel},
@@ -187,53 +187,6 @@ impl Scope<'_> {
     }
 }
 
-/// How far a notification has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotificationState {
-    /// It is told later.
-    Scheduled,
-    /// Its recipients are being found.
-    Planning,
-    /// They are known, and some are not told yet.
-    Delivering,
-    Done,
-    /// The job that plans it died.
-    Failed,
-    Cancelled,
-}
-
-impl NotificationState {
-    pub const ALL: [Self; 6] =
-        [Self::Scheduled, Self::Planning, Self::Delivering, Self::Done, Self::Failed, Self::Cancelled];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Planning => "planning",
-            Self::Delivering => "delivering",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl Receipt {
-    /// How far `of`, whose receipt this is, has come.
-    #[must_use]
-    pub fn state(&self, of: &StoredNotification, now: UnixMs) -> NotificationState {
-        match self.planning {
-            Some(JobState::Dead) => NotificationState::Failed,
-            Some(JobState::Cancelled) => NotificationState::Cancelled,
-            _ if of.planned_at.is_none() && of.deliver_at > now => NotificationState::Scheduled,
-            _ if of.planned_at.is_none() => NotificationState::Planning,
-            _ if self.channels.values().any(|counts| counts.pending > 0) => NotificationState::Delivering,
-            _ => NotificationState::Done,
-        }
-    }
-}
-
 impl StoredNotification {
     /// How many chunks its receipt is added up of, or a few more.
     #[must_use]
@@ -246,8 +199,10 @@ impl StoredNotification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationJob {
     pub id: Id<Job>,
-    /// 0 tells those who are named.
-    pub chunk: u32,
+    /// `None`: in their inboxes, and what follows from that.
+    pub channel: Option<Channel>,
+    /// 0 tells those who are named; `None`: somebody by themselves.
+    pub chunk: Option<u32>,
     /// How many it tells.
     pub recipients: u64,
     pub told_at: Option<UnixMs>,
@@ -257,7 +212,8 @@ pub struct NotificationJob {
 
 #[derive(sqlx::FromRow)]
 struct JobRow {
-    n: i64,
+    channel: Option<String>,
+    n: Option<i64>,
     job_id: Uuid,
     planned: i64,
     done_at: Option<i64>,
@@ -268,7 +224,8 @@ impl JobRow {
     fn read(self) -> Result<NotificationJob, StoreError> {
         Ok(NotificationJob {
             id: Id::from_uuid(self.job_id),
-            chunk: u32::try_from(self.n).map_err(unreadable)?,
+            channel: self.channel.map(|name| name.parse()).transpose().map_err(unreadable)?,
+            chunk: self.n.map(u32::try_from).transpose().map_err(unreadable)?,
             recipients: u64::try_from(self.planned).map_err(unreadable)?,
             told_at: self.done_at.map(UnixMs),
             state: self.state.map(|state| state.parse()).transpose().map_err(unreadable)?,
@@ -301,11 +258,24 @@ impl Scope<'_> {
         of: &StoredNotification,
         limit: u32,
     ) -> Result<Vec<NotificationJob>, StoreError> {
-        let select = sql("SELECT c.n, c.job_id, c.planned, c.done_at, j.state FROM notification_chunks AS c \
-            LEFT JOIN jobs AS j ON j.id = c.job_id")
+        let select = sql("SELECT channel, n, job_id, planned, done_at, state FROM ( \
+            SELECT CAST(NULL AS TEXT) AS channel, c.n AS n, c.job_id AS job_id, c.planned AS planned, c.done_at AS done_at, \
+            j.state AS state FROM notification_chunks AS c LEFT JOIN jobs AS j ON j.id = c.job_id")
         .and(" WHERE c.notification_id = ", of.id)
+        .then(
+            " UNION ALL SELECT b.channel, b.n, b.job_id, c.planned, b.done_at, j.state FROM notification_batches AS b \
+            JOIN notification_chunks AS c ON c.notification_id = b.notification_id AND c.n = b.n \
+            LEFT JOIN jobs AS j ON j.id = b.job_id",
+        )
+        .and(" WHERE b.notification_id = ", of.id)
+        .then(
+            " UNION ALL SELECT m.channel, CAST(NULL AS BIGINT), m.job_id, CAST(1 AS BIGINT), \
+            CASE WHEN m.fate IS NOT NULL THEN m.settled_at END, j.state FROM notification_messages AS m \
+            LEFT JOIN jobs AS j ON j.id = m.job_id",
+        )
+        .and(" WHERE m.notification_id = ", of.id)
         .and(
-            " ORDER BY CASE WHEN c.done_at IS NOT NULL THEN 2 WHEN j.state = 'pending' THEN 1 ELSE 0 END, c.n LIMIT ",
+            ") AS told ORDER BY CASE WHEN done_at IS NOT NULL THEN 2 WHEN state = 'pending' THEN 1 ELSE 0 END, n, channel LIMIT ",
             limit,
         );
         let rows: Vec<JobRow> = self.store.pool.fetch(select).await?;

@@ -25,6 +25,53 @@ pub struct Receipt {
     pub planning: Option<JobState>,
 }
 
+/// How far a notification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationState {
+    /// It is told later.
+    Scheduled,
+    /// Its recipients are being found.
+    Planning,
+    /// They are known, and some are not told yet.
+    Delivering,
+    Done,
+    /// The job that plans it died.
+    Failed,
+    Cancelled,
+}
+
+impl NotificationState {
+    pub const ALL: [Self; 6] =
+        [Self::Scheduled, Self::Planning, Self::Delivering, Self::Done, Self::Failed, Self::Cancelled];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Planning => "planning",
+            Self::Delivering => "delivering",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Receipt {
+    /// How far `of`, whose receipt this is, has come.
+    #[must_use]
+    pub fn state(&self, of: &StoredNotification, now: UnixMs) -> NotificationState {
+        match self.planning {
+            Some(JobState::Dead) => NotificationState::Failed,
+            Some(JobState::Cancelled) => NotificationState::Cancelled,
+            _ if of.planned_at.is_none() && of.deliver_at > now => NotificationState::Scheduled,
+            _ if of.planned_at.is_none() => NotificationState::Planning,
+            _ if self.channels.values().any(|counts| counts.pending > 0) => NotificationState::Delivering,
+            _ => NotificationState::Done,
+        }
+    }
+}
+
 /// What became of a notification for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneReceipt {

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Changed, Scope, StoreError, inbox,
+    Scope, StoreError, inbox,
     page::KeyPage,
     pool::Tx,
     sql::{Sql, sql},
@@ -164,37 +163,6 @@ impl Scope<'_> {
             }
         }
         Ok(page.cut(found.into_values().collect(), |recipient| recipient.key.clone()))
-    }
-
-    /// Lets somebody's address be written to again, if it is this one and nothing is sent to it.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn lift_suppression(
-        &self,
-        key: &RecipientKey,
-        address: &str,
-        now: UnixMs,
-    ) -> Result<Changed<()>, StoreError> {
-        let mut tx = self.store.pool.begin().await?;
-        let lock = tx.for_update();
-        let row: Option<Row> = tx.fetch_one(select(self.tenant).and(" AND key = ", key.as_str()).then(lock)).await?;
-        let Some(recipient) = row.map(Row::read).transpose()? else { return Ok(Changed::NotFound) };
-        let suppressed = recipient.email.filter(|email| email.address.as_str() == address);
-        let Some(reason) = suppressed.as_ref().and_then(|email| email.state.reason()) else {
-            return Ok(Changed::Refused);
-        };
-        let update = sql("UPDATE recipients SET")
-            .and(" email_state = ", EmailState::Unverified.as_str())
-            .then(", email_reason = NULL")
-            .and(", updated_at = ", now)
-            .and(" WHERE id = ", recipient.id);
-        tx.execute(update).await?;
-        let before = json!({ "email_state": "suppressed", "email_reason": reason });
-        let after = json!({ "email_state": EmailState::Unverified.as_str(), "email_reason": null });
-        self.note(&mut tx, "recipient.lift_suppression", key.to_string(), (Some(before), Some(after))).await?;
-        tx.commit().await?;
-        Ok(Changed::Done(()))
     }
 
     /// Removes somebody, who leaves all topics, some after the others; `false` where there is nobody. One whose removal was begun and

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Scope, Store, StoreError, page::KeyPage, pool::Tx, sql::sql, value::Value};
+use serde_json::json;
+
+use super::{Changed, Scope, Store, StoreError, page::KeyPage, pool::Tx, recipients, sql::sql, value::Value};
 use crate::domain::{
     Id, UnixMs,
     email::EmailAddress,
+    recipient::RecipientKey,
     suppression::{SuppressedAddress, SuppressionCause},
     tenant::Tenant,
 };
@@ -127,6 +130,28 @@ impl Scope<'_> {
     pub async fn lift_suppression(&self, address: &EmailAddress) -> Result<bool, StoreError> {
         let delete = sql("DELETE FROM email_suppressions").and(" WHERE tenant_id = ", self.tenant);
         Ok(self.store.pool.execute(delete.and(" AND address = ", address.as_str())).await? > 0)
+    }
+
+    /// Lets somebody's address be written to again, if it is this one and nothing is sent to it, and keeps who did.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lift_suppression_of(&self, key: &RecipientKey, address: &str) -> Result<Changed<()>, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let lock = tx.for_update();
+        let select = recipients::select(self.tenant).and(" AND key = ", key.as_str()).then(lock);
+        let row: Option<recipients::Row> = tx.fetch_one(select).await?;
+        let Some(recipient) = row.map(recipients::Row::read).transpose()? else { return Ok(Changed::NotFound) };
+        let suppressed = recipient.email.filter(|email| email.address.as_str() == address);
+        let Some(reason) = suppressed.as_ref().and_then(|email| email.state.reason()) else {
+            return Ok(Changed::Refused);
+        };
+        let delete = sql("DELETE FROM email_suppressions").and(" WHERE tenant_id = ", self.tenant);
+        tx.execute(delete.and(" AND address = ", address)).await?;
+        let before = json!({ "address": address, "reason": reason });
+        self.note(&mut tx, "recipient.lift_suppression", key.to_string(), (Some(before), None)).await?;
+        tx.commit().await?;
+        Ok(Changed::Done(()))
     }
 
     /// # Errors
