@@ -11,6 +11,7 @@ mod pages;
 mod process;
 mod publisher;
 mod receiver;
+mod sinks;
 mod site;
 mod target;
 mod webhooks;

@@ -1,17 +1,18 @@
 //! `postrider bench notify`: how long it takes until all followers of a topic have a notification in their inboxes, and somebody who
-//! is told something alone meanwhile.
+//! is told something alone meanwhile; or until all have a push or a mail, at a push service and a mail server of the bench's own.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::Args;
-use futures::stream;
+use clap::{Args, ValueEnum};
+use futures::{StreamExt, TryStreamExt, stream};
 use postrider_core::{config::Settings, domain::UnixMs};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     figures::{self, TimesMs},
+    sinks::Sink,
     target::Target,
 };
 use crate::client::text_of;
@@ -26,6 +27,13 @@ const LOOK: Duration = Duration::from_millis(20);
 const WHOLE_MAX: Duration = Duration::from_secs(1_800);
 /// How often somebody is told something alone while all are told.
 const DIRECT_EACH: Duration = Duration::from_millis(25);
+/// Recipients of one call.
+const BATCH: u32 = 1_000;
+/// Calls at once that subscribe browsers.
+const AT_ONCE: usize = 32;
+/// The keys of RFC 8291, section 5.
+const P256DH: &str = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 /// Followers whose inboxes are looked at in the end.
 const LOOKED_AT: u32 = 500;
 
@@ -37,9 +45,32 @@ pub(super) struct NotifyArgs {
     /// How often all of them are told something.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// How they are told.
+    #[arg(long, value_enum, default_value_t = By::Inbox)]
+    channel: By,
     /// Print the figures as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    Inbox,
+    Push,
+    Email,
+}
+
+/// How fast all are reached on a channel that reaches one after the other.
+#[derive(Debug, Default, Serialize)]
+struct SentFigures {
+    stack: String,
+    channel: &'static str,
+    followers: u32,
+    /// From the 202 until the receipt says that all are reached: the slowest round.
+    told_seconds: f64,
+    sent_per_second: f64,
+    cpu_seconds: f64,
+    memory_mb: f64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -57,10 +88,99 @@ struct Figures {
 }
 
 pub(super) async fn run(settings: &Settings, args: NotifyArgs) -> anyhow::Result<()> {
-    let target = Target::start(settings).await?;
-    let measured = all(&target, &args).await;
+    let sink = match args.channel {
+        By::Inbox => {
+            let target = Target::start(settings).await?;
+            let measured = all(&target, &args).await;
+            target.end().await?;
+            return figures::print(&measured?, args.json);
+        }
+        By::Push => Sink::of_pushes().await?,
+        By::Email => Sink::of_mail().await?,
+    };
+    let (url, from) = (format!("smtp://{}", sink.address), "bench@postrider.example".to_owned());
+    let settings = Settings { smtp_url: Some(url), smtp_from: Some(from), ..settings.clone() };
+    let target = Target::start(&settings).await?;
+    let measured = sent(&target, &args, &sink).await;
     target.end().await?;
     figures::print(&measured?, args.json)
+}
+
+/// Sends all followers something, again and again.
+async fn sent(target: &Target, args: &NotifyArgs, sink: &Sink) -> anyhow::Result<SentFigures> {
+    let channel = match args.channel {
+        By::Email => "email",
+        By::Inbox | By::Push => "push",
+    };
+    let template = match args.channel {
+        By::Email => {
+            json!({ "subject": "{{ data.who }} posted", "text": "{{ data.text }}", "html": "<p>{{ data.text }}</p>" })
+        }
+        By::Inbox | By::Push => json!({ "title": "{{ data.who }} posted", "body": "{{ data.text }}" }),
+    };
+    let kind = json!({ "category": "posts", "default_locale": "en", "sample": { "who": "Anna", "text": "Hello" },
+        "channels": { channel: { "templates": { "en": template } } } });
+    target.api.put(TYPE, kind.to_string()).await?;
+    target.api.put(TOPIC, "{}".to_owned()).await?;
+    import(target, args.followers).await?;
+    match args.channel {
+        By::Email => addresses(target, args.followers).await?,
+        By::Inbox | By::Push => browsers(target, args.followers, sink).await?,
+    }
+    target.forget_peak();
+    let cpu = target.cpu_seconds().unwrap_or_default();
+    let mut figures =
+        SentFigures { stack: target.stack.clone(), channel, followers: args.followers, ..SentFigures::default() };
+    for _ in 0..args.rounds {
+        let began = Instant::now();
+        let id = publish(target, json!({ "topics": ["bench"] })).await?;
+        until_done(target, &id, channel, args.followers).await?;
+        figures.told_seconds = figures.told_seconds.max(began.elapsed().as_secs_f64());
+    }
+    if sink.taken() != u64::from(args.followers) * u64::from(args.rounds) {
+        bail!("{} were taken, of {} in each of {} rounds", sink.taken(), args.followers, args.rounds);
+    }
+    figures.sent_per_second = f64::from(args.followers) / figures.told_seconds;
+    figures.cpu_seconds = (target.cpu_seconds().unwrap_or_default() - cpu) / f64::from(args.rounds.max(1));
+    figures.memory_mb = target.peak_memory_mb().unwrap_or_default();
+    Ok(figures)
+}
+
+async fn addresses(target: &Target, followers: u32) -> anyhow::Result<()> {
+    for first in (0..followers).step_by(BATCH as usize) {
+        let person = |n: u32| json!({ "key": format!("u{n}"), "email": format!("u{n}@members.example") });
+        let people: Vec<Value> = (first..followers.min(first + BATCH)).map(person).collect();
+        target.api.post("/v1/recipients/batch", json!({ "recipients": people }).to_string(), None).await?;
+    }
+    Ok(())
+}
+
+/// A browser for each, all with the same keys: each push is encrypted for itself all the same.
+async fn browsers(target: &Target, followers: u32, sink: &Sink) -> anyhow::Result<()> {
+    let subscribe = |n: u32| async move {
+        let endpoint = format!("http://{}/{n}", sink.address);
+        let body = json!({ "endpoint": endpoint, "keys": { "p256dh": P256DH, "auth": AUTH } });
+        target.api.post(&format!("/v1/recipients/u{n}/push-subscriptions"), body.to_string(), None).await.map(drop)
+    };
+    stream::iter(0..followers).map(subscribe).buffer_unordered(AT_ONCE).try_collect::<()>().await
+}
+
+/// Waits until all were reached.
+async fn until_done(target: &Target, id: &str, channel: &str, followers: u32) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let shown = target.api.get(&format!("/v1/notifications/{id}")).await?;
+        let is_done = text_of(&shown, "state") == "done";
+        let delivered = shown.pointer(&format!("/receipt/{channel}/delivered")).and_then(Value::as_u64);
+        match (is_done, delivered == Some(followers.into())) {
+            (true, true) => return Ok(()),
+            (true, false) => bail!("the receipt says {}", shown["receipt"]),
+            (false, _) if began.elapsed() > WHOLE_MAX => {
+                bail!("after {} s the receipt says {}", WHOLE_MAX.as_secs(), shown["receipt"])
+            }
+            (false, _) => tokio::time::sleep(LOOK).await,
+        }
+    }
 }
 
 async fn all(target: &Target, args: &NotifyArgs) -> anyhow::Result<Figures> {

@@ -252,7 +252,7 @@ fn stack(settings: &Settings) -> String {
 
 /// What differs for the server from the settings that the bench was called with, which it reads too.
 fn variables(settings: &Settings, token: &str) -> Vec<(&'static str, String)> {
-    vec![
+    let mut variables = vec![
         ("POSTRIDER_DATA_DIR", settings.data_dir.display().to_string()),
         ("POSTRIDER_DATABASE_URL", settings.database_url()),
         ("POSTRIDER_REDIS_PREFIX", settings.redis_prefix.clone()),
@@ -261,5 +261,8 @@ fn variables(settings: &Settings, token: &str) -> Vec<(&'static str, String)> {
         ("POSTRIDER_EGRESS_ALLOW", "127.0.0.0/8,::1/128".to_owned()),
         ("POSTRIDER_TOKEN_RATE_PER_SECOND", "1000000".to_owned()),
         ("POSTRIDER_LOG", "warn".to_owned()),
-    ]
+    ];
+    variables.extend(settings.smtp_url.clone().map(|url| ("POSTRIDER_SMTP_URL", url)));
+    variables.extend(settings.smtp_from.clone().map(|from| ("POSTRIDER_SMTP_FROM", from)));
+    variables
 }

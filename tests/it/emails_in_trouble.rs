@@ -14,6 +14,7 @@ on_both_stacks!(
     a_mail_server_that_is_away_loses_nobody,
     whoever_is_refused_for_now_is_tried_again_and_holds_up_nobody,
     a_server_that_refuses_all_says_nothing_about_people,
+    somebody_at_whom_the_server_hangs_up_holds_up_nobody,
     a_process_that_is_killed_again_and_again_mails_hardly_anybody_twice,
     whoever_is_not_mailed_yet_by_a_cancelled_job_gets_no_mail,
 );
@@ -117,6 +118,26 @@ async fn a_server_that_refuses_all_says_nothing_about_people(stack: Stack) {
     assert_eq!((&shown["pending"], &shown["dead"]), (&json!(60), &json!(0)));
     assert!(app.client.all("/v1/suppressions").await.is_empty());
     assert!(app.client.all("/v1/dead-letters").await.is_empty());
+}
+
+async fn somebody_at_whom_the_server_hangs_up_holds_up_nobody(stack: Stack) {
+    let server = SmtpServer::start();
+    let app = started(stack, &server).await;
+    readers(&app.client, 60, |n| if n == 0 { "poison@x.example".to_owned() } else { format!("r{n}@x.example") }).await;
+    let id = published(&app.client).await;
+    eventually("all others are delivered", LONG, || async {
+        (email(&app.client, &id).await["delivered"] == 59).then_some(())
+    })
+    .await;
+    let job = eventually("their own job has failed", SOON, || async {
+        let jobs = app.client.all("/v1/jobs?kind=notification.message").await;
+        jobs.into_iter().find(|job| job["attempt"].as_u64() >= Some(1))
+    })
+    .await;
+    assert_eq!((&job["state"], &job["lane"]), (&json!("retrying"), &json!("email:x.example")));
+    let batches = app.client.all("/v1/jobs?kind=notification.batch").await;
+    assert!(batches.iter().all(|job| job["state"] == "succeeded"), "{batches:?}");
+    assert_eq!(server.readers().len(), 59);
 }
 
 async fn a_process_that_is_killed_again_and_again_mails_hardly_anybody_twice(stack: Stack) {

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
+    email::EmailAddress,
     recipient::{Email, EmailState, NewRecipient, Profile, Recipient, RecipientKey},
     tenant::Tenant,
 };
@@ -156,7 +157,8 @@ impl Scope<'_> {
     ) -> Result<(Vec<Recipient>, Option<RecipientKey>), StoreError> {
         let mut found = BTreeMap::new();
         let by_key = select(self.tenant).and(" AND key >= ", q).and(" AND key < ", format!("{q}{LAST_CHAR}"));
-        let by_email = q.contains('@').then(|| select(self.tenant).and(" AND email = ", q));
+        let address = q.parse::<EmailAddress>().ok();
+        let by_email = address.map(|address| select(self.tenant).and(" AND email = ", address.as_str()));
         for select in [Some(by_key), by_email].into_iter().flatten() {
             for row in self.store.pool.fetch::<Row>(page.finish(select)).await? {
                 found.insert(row.key.clone(), row.read()?);

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::{eventually, from_test_run};
 
-/// Takes all mail but for some: whose local part begins with `gone`, `policy` or `full`, and the first to one with `later`.
+/// Takes all mail but for some: whose local part begins with `gone`, `policy` or `full`, and the first to one with `later`. Hangs up
+/// on who writes to one with `poison`.
 const SERVER: &str = r#"
 import asyncio, email, email.policy, json, sys
 from aiosmtpd.smtp import SMTP
@@ -20,6 +21,9 @@ late = set()
 class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
         name = address.split("@")[0]
+        if name.startswith("poison"):
+            server.transport.abort()
+            return "421 bye"
         if name.startswith("gone"):
             return "550 5.1.1 no such mailbox here"
         if name.startswith("policy"):

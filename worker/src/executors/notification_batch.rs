@@ -13,7 +13,7 @@ use std::{
 use futures::{StreamExt, stream};
 use postrider_core::{
     domain::{
-        Id, UnixMs, attempt::AttemptReport, job::Outcome, notification::Fate, preferences::Channel,
+        Id, UnixMs, attempt::AttemptReport, job::Outcome, lane::Health, notification::Fate, preferences::Channel,
         recipient::Recipient, retry::RetrySchedule,
     },
     store::{Apart, Batch, BatchArgs, BatchProgress, Settled, StoreError, Work},
@@ -22,7 +22,7 @@ use postrider_core::{
 use super::{Executors, LOOK_AGAIN, after_call};
 use crate::{
     notify::{Failed, Message, Reached},
-    outcomes::Execution,
+    outcomes::{Ended, Execution},
 };
 
 /// People who are read, and reached, before the next are.
@@ -31,6 +31,8 @@ const PAGE: usize = 250;
 const SETTLE: Duration = Duration::from_millis(250);
 /// Where so many are refused in a row, and nobody is taken, it is not about them.
 const REFUSED_MAX: usize = 20;
+/// The same where there was no answer, or one that names nobody: it may be what is sent to somebody that ends connections.
+const UNANSWERED_MAX: usize = 5;
 /// How long it is tried to store what became of people.
 const STORE_TRIES: u32 = 60;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -54,6 +56,10 @@ struct Run<'e> {
     message: Message,
     /// Those who were refused since somebody was taken, by their places.
     refused: VecDeque<(usize, Failed)>,
+    /// As those, of whom it is not known whether it is about them.
+    unanswered: VecDeque<(usize, Failed)>,
+    /// Somebody was taken in this run.
+    took_some: bool,
     /// Nobody else is begun with.
     stop: Arc<AtomicBool>,
     outage: Option<Failed>,
@@ -74,14 +80,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         Ok(End::Done) => executors.done(work, started_at, started.elapsed()),
         Ok(End::Cancelled) => Execution::decided(work, Outcome::Cancelled { reason: STOPPED.to_owned() }),
         Ok(End::Elsewhere) => Execution::not_now(work, LOOK_AGAIN),
-        Ok(End::Outage(failed)) => {
-            let report = executors.not_reached(&failed, started_at, started.elapsed());
-            let ended = after_call(work, report, &RetrySchedule::default(), started.elapsed());
-            Execution::Ended(Box::new(crate::outcomes::Ended {
-                health: postrider_core::domain::lane::Health::Bad,
-                ..ended
-            }))
-        }
+        Ok(End::Outage(failed)) => executors.outage(work, &failed, started_at, started.elapsed()),
         Err(error) if error.is_unavailable() => {
             tracing::warn!(%error, job = %work.job.id, "a notification's recipients cannot be reached now; its job waits");
             Execution::not_now(work, LOOK_AGAIN)
@@ -103,6 +102,13 @@ impl Executors {
             ..self.report(failed.class, &failed.error)
         }
     }
+
+    /// The end of a try after which its lane rests, as that of a receiver that does not answer.
+    pub(super) fn outage(&self, work: &Work, failed: &Failed, started_at: UnixMs, took: Duration) -> Execution {
+        let report = self.not_reached(failed, started_at, took);
+        let ended = after_call(work, report, &RetrySchedule::default(), took);
+        Execution::Ended(Box::new(Ended { health: Health::Bad, ..ended }))
+    }
 }
 
 /// People on their way at once: a mail server has few connections, a push server many streams.
@@ -119,8 +125,9 @@ impl<'e> Run<'e> {
         let Some(batch) = executors.0.store.notification_batch(args).await? else { return Ok(None) };
         let message = executors.0.channels.message(batch.of, batch.channel).await;
         let message = message.map_err(|error| StoreError::told_to_all(&error))?;
-        let (refused, stop) = (VecDeque::new(), Arc::new(AtomicBool::new(false)));
-        Ok(Some(Self { executors, batch, message, refused, stop, outage: None }))
+        let (refused, unanswered) = (VecDeque::new(), VecDeque::new());
+        let stop = Arc::new(AtomicBool::new(false));
+        Ok(Some(Self { executors, batch, message, refused, unanswered, took_some: false, stop, outage: None }))
     }
 
     async fn all(&mut self) -> Result<End, StoreError> {
@@ -136,14 +143,25 @@ impl<'e> Run<'e> {
                 return Ok(End::Outage(failed));
             }
         }
-        // So few were refused that it may be about them.
-        let refused = self.refused.drain(..).map(|(place, failed)| (place, apart(failed))).collect();
-        Ok(self.settle(refused).await?.unwrap_or(End::Done))
+        if !self.took_some
+            && let Some((_, failed)) = self.unanswered.front()
+        {
+            return Ok(End::Outage(failed.clone()));
+        }
+        // So few were not taken that it may be about them.
+        let left = self.not_taken();
+        Ok(self.settle(left).await?.unwrap_or(End::Done))
     }
 
-    /// The next who are pending, but for those who were refused in this run.
+    /// Those who were not taken are tried again by themselves.
+    fn not_taken(&mut self) -> Vec<(usize, Settled)> {
+        let all = self.refused.drain(..).chain(self.unanswered.drain(..));
+        all.map(|(place, failed)| (place, apart(failed))).collect()
+    }
+
+    /// The next who are pending, but for those who were not taken in this run.
     fn next_page(&self) -> Vec<(usize, Id<Recipient>)> {
-        let waits = |place: usize| self.refused.iter().any(|(refused, _)| *refused == place);
+        let waits = |place: usize| self.refused.iter().chain(&self.unanswered).any(|(waits, _)| *waits == place);
         self.batch.pending().filter(|(place, _)| !waits(*place)).take(PAGE).collect()
     }
 
@@ -192,8 +210,9 @@ impl<'e> Run<'e> {
     fn count(&mut self, place: usize, reached: Reached, settled: &mut Vec<(usize, Settled)>) {
         match reached {
             Reached::Delivered => {
+                self.took_some = true;
                 settled.push((place, Settled::Fate(Fate::Delivered)));
-                settled.extend(self.refused.drain(..).map(|(place, failed)| (place, apart(failed))));
+                settled.extend(self.not_taken());
             }
             Reached::Suppressed(why) => settled.push((place, Settled::Fate(Fate::Suppressed(why)))),
             Reached::Failed(failed) if failed.is_lasting => {
@@ -203,7 +222,12 @@ impl<'e> Run<'e> {
                 }
             }
             Reached::Failed(failed) => settled.push((place, apart(failed))),
-            Reached::Outage(failed) => self.end_with(failed),
+            Reached::Outage(failed) => {
+                self.unanswered.push_back((place, failed.clone()));
+                if self.unanswered.len() >= UNANSWERED_MAX {
+                    self.end_with(failed);
+                }
+            }
         }
     }
 

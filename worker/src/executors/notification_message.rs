@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use postrider_core::{
-    domain::{Id, UnixMs, dead_letter::Cause, job::Outcome, lane::Health, notification::Fate, retry::RetrySchedule},
+    domain::{Id, UnixMs, dead_letter::Cause, job::Outcome, notification::Fate, retry::RetrySchedule},
     store::{Message, MessageArgs, StoreError, Work},
 };
 
 use super::{Executors, LOOK_AGAIN, after_call};
 use crate::{
     notify::{Failed, Reached},
-    outcomes::{Ended, Execution},
+    outcomes::Execution,
 };
 
 const GONE: &str = "its notification is gone";
@@ -30,11 +30,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
             }
             Execution::Ended(Box::new(after_call(work, report, &RetrySchedule::default(), started.elapsed())))
         }
-        Ok(Some(Reached::Outage(failed))) => {
-            let report = executors.not_reached(&failed, started_at, started.elapsed());
-            let ended = after_call(work, report, &RetrySchedule::default(), started.elapsed());
-            Execution::Ended(Box::new(Ended { health: Health::Bad, ..ended }))
-        }
+        Ok(Some(Reached::Outage(failed))) => executors.outage(work, &failed, started_at, started.elapsed()),
         Ok(None) => Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() }),
         Err(error) if error.is_unavailable() => {
             tracing::warn!(%error, job = %work.job.id, "a notification's recipient cannot be reached now; its job waits");

@@ -11,6 +11,7 @@ use postrider_core::{
     domain::{
         Id,
         attempt::AttemptClass,
+        limits::ERROR_CHARS_MAX,
         notification::{Notification, Suppression},
         preferences::Channel,
         push::PushSubscription,
@@ -57,7 +58,7 @@ pub(crate) enum Reached {
     Suppressed(Suppression),
     /// They were not reached.
     Failed(Failed),
-    /// Nobody is reached by this now.
+    /// There was no answer, or one that says nothing of them: maybe nobody is reached by this now.
     Outage(Failed),
 }
 
@@ -81,7 +82,8 @@ pub(crate) struct Failed {
 
 impl Failed {
     fn new(class: AttemptClass, error: impl std::fmt::Display, host: &str) -> Self {
-        let error = error.to_string();
+        // PostgreSQL takes no NUL, and errors have a limit.
+        let error = error.to_string().chars().filter(|char| *char != '\0').take(ERROR_CHARS_MAX).collect();
         Self {
             class,
             status: None,
