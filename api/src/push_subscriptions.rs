@@ -3,11 +3,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json as Answer,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json as Answer, http::StatusCode, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
@@ -29,7 +25,7 @@ use crate::{
     problem::{Faults, Problem},
     recipients,
     state::ApiState,
-    wire::{Time, created},
+    wire::{Time, kept},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -110,10 +106,10 @@ impl SubscriptionRequest {
     /// Keeps it as this recipient's.
     pub(crate) async fn keep(self, api: &ApiState, scope: &Scope<'_>, of: Id<Recipient>) -> Result<Response, Problem> {
         let new = self.check(&api.settings().egress)?;
-        let kept = scope.put_push_subscription(of, &new, UnixMs::now()).await?;
-        let (subscription, is_new) = kept.ok_or_else(recipients::missing)?;
+        let put = scope.put_push_subscription(of, &new, UnixMs::now()).await?;
+        let (subscription, is_new) = put.ok_or_else(recipients::missing)?;
         let answer = SubscriptionJson::from(subscription);
-        Ok(if is_new { created(answer) } else { Answer(answer).into_response() })
+        Ok(kept(answer, is_new))
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     path::{ANOTHER_KEY, Key},
     problem::{Code, Faults, Problem, ProblemBody},
     state::ApiState,
-    wire::{Time, created},
+    wire::{Time, kept},
 };
 
 /// Recipients of one batch.
@@ -297,7 +297,7 @@ async fn put(
     // Who was removed in the same moment was put before.
     let PutRecipient { recipient, created: is_new, .. } = put.remove(&key).ok_or_else(missing)?;
     let answer = RecipientJson::from(recipient);
-    Ok(if is_new { created(answer) } else { axum::response::IntoResponse::into_response(Answer(answer)) })
+    Ok(kept(answer, is_new))
 }
 
 /// Shows somebody.

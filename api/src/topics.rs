@@ -1,10 +1,6 @@
 //! `/v1/topics`: what people subscribe to.
 
-use axum::{
-    Json as Answer,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Json as Answer, http::StatusCode, response::Response};
 use postrider_core::domain::{
     Id, UnixMs,
     line::judge_line,
@@ -22,7 +18,7 @@ use crate::{
     problem::{Faults, Problem},
     state::ApiState,
     topic_import, topic_subscriptions,
-    wire::{Time, created},
+    wire::{Time, kept},
 };
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -106,7 +102,7 @@ async fn put(
     faults.result()?;
     let (topic, is_new) = caller.scope().put_topic(&key, request.name.as_deref(), UnixMs::now()).await?;
     let answer = TopicJson::from(topic);
-    Ok(if is_new { created(answer) } else { Answer(answer).into_response() })
+    Ok(kept(answer, is_new))
 }
 
 /// Shows a topic.

@@ -71,6 +71,11 @@ pub(crate) fn created(body: impl Serialize) -> Response {
     (StatusCode::CREATED, Json(body)).into_response()
 }
 
+/// What was put: 201 where it was not there before.
+pub(crate) fn kept(body: impl Serialize, is_new: bool) -> Response {
+    if is_new { created(body) } else { Json(body).into_response() }
+}
+
 pub(crate) fn accepted(body: impl Serialize) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }

@@ -149,8 +149,8 @@ impl JobKind {
         }
     }
 
-    /// Lost workers after which a job is dead without running again. Those of a fan-out are many and short, bounded in what they do,
-    /// and call nobody: whatever ends their workers is hardly they, and a thousand people would be told nothing.
+    /// Lost workers after which a job is dead without running again. Those of a fan-out are of a thousand people each and bounded in
+    /// what they do, and a batch goes on where it was: whatever ends their workers is hardly they, and all of them would be told nothing.
     #[must_use]
     pub const fn lost_workers_max(self) -> u32 {
         match self {

@@ -178,14 +178,7 @@ impl FateCounts {
     #[must_use]
     pub fn of(fates: impl IntoIterator<Item = Fate>) -> Self {
         let mut counts = Self::default();
-        for fate in fates {
-            match fate {
-                Fate::Pending => counts.pending += 1,
-                Fate::Delivered => counts.delivered += 1,
-                Fate::Dead => counts.dead += 1,
-                Fate::Suppressed(why) => *counts.suppressed.entry(why).or_default() += 1,
-            }
-        }
+        fates.into_iter().for_each(|fate| *counts.count(fate) += 1);
         counts
     }
 
@@ -193,13 +186,17 @@ impl FateCounts {
     #[must_use]
     pub fn alike(fate: Fate, count: u64) -> Self {
         let mut counts = Self::default();
-        match fate {
-            Fate::Pending => counts.pending = count,
-            Fate::Delivered => counts.delivered = count,
-            Fate::Dead => counts.dead = count,
-            Fate::Suppressed(why) => drop(counts.suppressed.insert(why, count)),
-        }
+        *counts.count(fate) = count;
         counts
+    }
+
+    fn count(&mut self, fate: Fate) -> &mut u64 {
+        match fate {
+            Fate::Pending => &mut self.pending,
+            Fate::Delivered => &mut self.delivered,
+            Fate::Dead => &mut self.dead,
+            Fate::Suppressed(why) => self.suppressed.entry(why).or_default(),
+        }
     }
 
     /// The same where those that are pending came to `fate`, since what would reach them has ended.

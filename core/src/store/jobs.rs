@@ -256,6 +256,13 @@ pub(super) fn cancel(reason: &'static str, now: UnixMs) -> Sql {
     sql("UPDATE jobs SET state = 'cancelled'").and(", finished_at = ", now).and(", last_error = ", reason)
 }
 
+/// Whether somebody has cancelled a job. Until the transaction's end nobody does who has not by now.
+pub(super) async fn is_cancelled(tx: &mut Tx<'_>, job: Id<Job>) -> Result<bool, StoreError> {
+    let select = sql("SELECT state FROM jobs").and(" WHERE id = ", job).then(tx.for_share());
+    let state: Option<(String,)> = tx.fetch_one(select).await?;
+    Ok(state.is_some_and(|(state,)| state == JobState::Cancelled.as_str()))
+}
+
 /// Inserts a job that has a unique key, in place of the pending job that has the same one or, where it does not replace that, not
 /// at all: then it answers with that one.
 pub(super) async fn insert_unique(

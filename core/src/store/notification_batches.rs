@@ -9,13 +9,13 @@ use super::{
     notifications::{StoredNotification, unreadable},
     pool::Tx,
     recipients,
-    sql::{Dialect, sql},
+    sql::sql,
     stats,
     value::Value,
 };
 use crate::domain::{
     Id, UnixMs,
-    job::{Job, JobKind, JobState},
+    job::{Job, JobKind},
     lane::LaneName,
     notification::{Fate, FateCounts, Notification, batch_job, pack_fates, unpack, unpack_fates},
     preferences::Channel,
@@ -244,12 +244,7 @@ impl Store {
             };
         }
         let mut tx = self.pool.begin().await?;
-        let lock = match tx.dialect() {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => " FOR SHARE",
-        };
-        let state: Option<(String,)> =
-            tx.fetch_one(sql("SELECT state FROM jobs").and(" WHERE id = ", batch.job).then(lock)).await?;
+        let is_cancelled = jobs::is_cancelled(&mut tx, batch.job).await?;
         let update = sql("UPDATE notification_batches SET version = version + 1,")
             .and(" fates = ", pack_fates(&fates))
             .and(", counts = ", counts_of(&fates)?)
@@ -270,7 +265,6 @@ impl Store {
         tx.commit().await?;
         batch.fates = fates;
         batch.version += 1;
-        let is_cancelled = state.is_some_and(|(state,)| state == JobState::Cancelled.as_str());
         Ok(if is_cancelled { BatchProgress::Cancelled(due) } else { BatchProgress::Stored(due) })
     }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     DueJob, NewJob, Store, StoreError,
     inbox::{CountsRow, Told},
+    jobs,
     notification_batches::{insert_batch, insert_jobs},
     notifications::StoredNotification,
     pool::Tx,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
-    job::{Job, JobKind, JobState},
+    job::{Job, JobKind},
     lane::LaneName,
     notification::{
         CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Person, chunk_job, pack, suppression, unpack,
@@ -278,13 +279,7 @@ async fn advance(
     chunks: u32,
     planned_at: Option<UnixMs>,
 ) -> Result<Advanced, StoreError> {
-    let lock = match tx.dialect() {
-        Dialect::Sqlite => "",
-        Dialect::Postgres => " FOR SHARE",
-    };
-    let state: Option<(String,)> =
-        tx.fetch_one(sql("SELECT state FROM jobs").and(" WHERE id = ", of.plan_job).then(lock)).await?;
-    if state.is_some_and(|(state,)| state == JobState::Cancelled.as_str()) {
+    if jobs::is_cancelled(tx, of.plan_job).await? {
         return Ok(Advanced::Cancelled);
     }
     let update = sql("UPDATE notifications SET")

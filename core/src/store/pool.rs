@@ -341,6 +341,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// `FOR SHARE` likewise.
+    pub(super) const fn for_share(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "",
+            Self::Postgres(_) => " FOR SHARE",
+        }
+    }
+
     /// `FOR UPDATE` where rows are locked one by one; SQLite's writer is alone anyway.
     pub(super) const fn for_update(&self) -> &'static str {
         match self {

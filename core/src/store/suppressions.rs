@@ -4,7 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::json;
 
-use super::{Changed, Scope, Store, StoreError, page::KeyPage, pool::Tx, recipients, sql::sql, value::Value};
+use super::{
+    Changed, Scope, StoreError,
+    page::KeyPage,
+    pool::Tx,
+    recipients,
+    sql::{Sql, sql},
+    value::Value,
+};
 use crate::domain::{
     Id, UnixMs,
     email::EmailAddress,
@@ -87,22 +94,6 @@ async fn put(tx: &mut Tx<'_>, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
     Ok(())
 }
 
-impl Store {
-    /// Nothing is sent to an address any more, since its server says that there is no such mailbox.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn suppress_address(
-        &self,
-        tenant: Id<Tenant>,
-        address: &EmailAddress,
-        reason: &str,
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
-        self.tenant(tenant).put_suppression(address, SuppressionCause::Bounce, reason, now).await.map(drop)
-    }
-}
-
 impl Scope<'_> {
     /// From now on nothing is sent to an address.
     ///
@@ -117,10 +108,13 @@ impl Scope<'_> {
     ) -> Result<SuppressedAddress, StoreError> {
         let mut tx = self.store.pool.begin().await?;
         put(&mut tx, vec![row(self.tenant, address, cause, reason, now)]).await?;
-        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", address.as_str());
-        let row: Option<Row> = tx.fetch_one(select).await?;
+        let kept = tx.fetch_one::<Row>(self.of_address(address)).await?;
         tx.commit().await?;
-        row.ok_or_else(|| StoreError::unreadable("suppressed address", "it is not kept"))?.read()
+        kept.ok_or_else(|| StoreError::unreadable("suppressed address", "it is not kept"))?.read()
+    }
+
+    fn of_address(&self, address: &EmailAddress) -> Sql {
+        sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", address.as_str())
     }
 
     /// Whether there was one.
@@ -157,8 +151,7 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn suppression(&self, address: &EmailAddress) -> Result<Option<SuppressedAddress>, StoreError> {
-        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", address.as_str());
-        let row: Option<Row> = self.store.pool.fetch_one(select).await?;
+        let row: Option<Row> = self.store.pool.fetch_one(self.of_address(address)).await?;
         row.map(Row::read).transpose()
     }
 

@@ -30,7 +30,7 @@ use postrider_core::{
     },
     live::Live,
     queue::Next,
-    store::{Store, Work, announcement_retries, chunk_schedule, probe_schedule},
+    store::{Store, StoreError, Work, announcement_retries, chunk_schedule, probe_schedule},
     trace::{Step, Tracer},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -165,6 +165,15 @@ impl Executors {
         let report = self.report(AttemptClass::Panic, BROKE);
         let schedule = self.schedule(work).await;
         Execution::ended(work, Some(report.clone()), after_failure(work, &report, &schedule))
+    }
+
+    /// What became of a job could not be read or stored: it waits where that passes.
+    async fn not_stored(&self, work: &Work, error: StoreError) -> Execution {
+        if !error.is_unavailable() {
+            return self.broke(work, &error.into()).await;
+        }
+        tracing::warn!(%error, job = %work.job.id, kind = %work.job.kind, "the database does not answer a job, which waits");
+        Execution::not_now(work, LOOK_AGAIN)
     }
 
     async fn schedule(&self, work: &Work) -> RetrySchedule {

@@ -8,7 +8,7 @@ use postrider_core::{
     store::{Chunk, ChunkArgs, StoreError, ToldChunk, Work},
 };
 
-use super::{Executors, LOOK_AGAIN};
+use super::Executors;
 use crate::outcomes::Execution;
 
 const GONE: &str = "its notification is gone";
@@ -75,13 +75,14 @@ async fn ended(
 ) -> Execution {
     match done {
         Ok(true) => executors.done(work, started_at, started.elapsed()),
-        Ok(false) => Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() }),
-        Err(error) if error.is_unavailable() => {
-            tracing::warn!(%error, job = %work.job.id, "nobody of a notification's recipients could be told now; its job waits");
-            Execution::not_now(work, LOOK_AGAIN)
-        }
-        Err(error) => executors.broke(work, &error.into()).await,
+        Ok(false) => gone(work),
+        Err(error) => executors.not_stored(work, error).await,
     }
+}
+
+/// The end of a job that has nobody to tell any more.
+pub(super) fn gone(work: &Work) -> Execution {
+    Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() })
 }
 
 fn text(work: &Work) -> Option<&str> {

@@ -19,7 +19,7 @@ use postrider_core::{
     store::{Apart, Batch, BatchArgs, BatchProgress, Settled, StoreError, Work},
 };
 
-use super::{Executors, LOOK_AGAIN, after_call};
+use super::{Executors, LOOK_AGAIN, after_call, notification::gone};
 use crate::{
     notify::{Failed, Message, Reached},
     outcomes::{Ended, Execution},
@@ -36,7 +36,6 @@ const UNANSWERED_MAX: usize = 5;
 /// How long it is tried to store what became of people.
 const STORE_TRIES: u32 = 60;
 const STORE_PAUSE: Duration = Duration::from_millis(500);
-const GONE: &str = "its notification is gone";
 const STOPPED: &str = "somebody cancelled it";
 
 /// How a run ended.
@@ -73,7 +72,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
     let (started_at, started) = (UnixMs::now(), Instant::now());
     let end = match Run::of(executors, args).await {
         Ok(Some(mut run)) => run.all().await,
-        Ok(None) => return Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() }),
+        Ok(None) => return gone(work),
         Err(error) => Err(error),
     };
     match end {
@@ -81,11 +80,7 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
         Ok(End::Cancelled) => Execution::decided(work, Outcome::Cancelled { reason: STOPPED.to_owned() }),
         Ok(End::Elsewhere) => Execution::not_now(work, LOOK_AGAIN),
         Ok(End::Outage(failed)) => executors.outage(work, &failed, started_at, started.elapsed()),
-        Err(error) if error.is_unavailable() => {
-            tracing::warn!(%error, job = %work.job.id, "a notification's recipients cannot be reached now; its job waits");
-            Execution::not_now(work, LOOK_AGAIN)
-        }
-        Err(error) => executors.broke(work, &error.into()).await,
+        Err(error) => executors.not_stored(work, error).await,
     }
 }
 

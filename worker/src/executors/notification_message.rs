@@ -7,13 +7,11 @@ use postrider_core::{
     store::{Message, MessageArgs, StoreError, Work},
 };
 
-use super::{Executors, LOOK_AGAIN, after_call};
+use super::{Executors, after_call, notification::gone};
 use crate::{
     notify::{Failed, Reached},
     outcomes::Execution,
 };
-
-const GONE: &str = "its notification is gone";
 
 pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
     let args = work.payload.as_deref().and_then(|args| serde_json::from_slice(args).ok());
@@ -31,12 +29,8 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
             Execution::Ended(Box::new(after_call(work, report, &RetrySchedule::default(), started.elapsed())))
         }
         Ok(Some(Reached::Outage(failed))) => executors.outage(work, &failed, started_at, started.elapsed()),
-        Ok(None) => Execution::decided(work, Outcome::Cancelled { reason: GONE.to_owned() }),
-        Err(error) if error.is_unavailable() => {
-            tracing::warn!(%error, job = %work.job.id, "a notification's recipient cannot be reached now; its job waits");
-            Execution::not_now(work, LOOK_AGAIN)
-        }
-        Err(error) => executors.broke(work, &error.into()).await,
+        Ok(None) => gone(work),
+        Err(error) => executors.not_stored(work, error).await,
     }
 }
 

@@ -6,6 +6,7 @@ use postrider_core::{
         attempt::AttemptClass,
         notification::Suppression,
         recipient::{EmailState, Recipient},
+        suppression::SuppressionCause,
         unsubscribe::Unsubscribe,
     },
     store::StoreError,
@@ -52,7 +53,8 @@ impl Channels {
         let failed = Failed { status: error.status(), ..Failed::new(class(&error), &error, &host) };
         Ok(match obstacle {
             Obstacle::Mailbox => {
-                self.store.suppress_address(of.tenant, &email.address, &failed.error, UnixMs::now()).await?;
+                let scope = self.store.tenant(of.tenant);
+                scope.put_suppression(&email.address, SuppressionCause::Bounce, &failed.error, UnixMs::now()).await?;
                 Reached::Suppressed(Suppression::Bounced)
             }
             Obstacle::Passing => Reached::Failed(failed),
