@@ -102,6 +102,12 @@ impl PreviewRequest {
     async fn read<N: Needs>(self, caller: &Caller<N>) -> Result<Asked, Problem> {
         let mut faults = Faults::default();
         let channel = faults.keep("/channel", self.channel.parse());
+        let has_templates = channel != Some(Channel::Webhook);
+        faults.check(
+            "/channel",
+            has_templates,
+            "the channel webhook has no templates: its event has the data as they are",
+        );
         let locale = self.locale.and_then(|text| faults.keep("/locale", text.parse::<Locale>()));
         let key = self.recipient.and_then(|text| faults.keep("/recipient", text.parse::<RecipientKey>()));
         let data = self.data.map(|OwnObject(data)| data);

@@ -12,8 +12,8 @@ use postrider_core::{
         Id, UnixMs,
         locale::Locale,
         notification_type::{
-            ChannelSettings, Channels, Definition, Mail, Notice, NotificationType, TYPES_PER_TENANT_MAX, TypeKey,
-            Urgency,
+            ChannelSettings, Channels, Definition, Mail, Notice, NotificationType, TYPES_PER_TENANT_MAX, ToEndpoints,
+            TypeKey, Urgency,
         },
     },
     notify::CompiledType,
@@ -90,6 +90,16 @@ pub(crate) struct ChannelsJson {
     push: Option<Object<NoticeChannel>>,
     #[schema(value_type = Option<MailChannel>)]
     email: Option<Object<MailChannel>>,
+    #[schema(value_type = Option<WebhookChannel>)]
+    webhook: Option<Object<WebhookChannel>>,
+}
+
+/// An event to the endpoints that subscribe to its type, one for each notification; it has no templates.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebhookChannel {
+    /// 1 to 128 of `a-z`, `0-9`, `_`, `.` and `-`; absent: the key of the notification type.
+    event_type: Option<String>,
 }
 
 /// Templates by language, 50 at most.
@@ -231,21 +241,25 @@ impl TypeRequest {
         let category = faults.keep("/category", self.category.parse());
         let urgency = self.urgency.map_or(Some(Urgency::default()), |text| faults.keep("/urgency", text.parse()));
         let default_locale = faults.keep("/default_locale", self.default_locale.parse::<Locale>());
-        let Object(ChannelsJson { inbox, push, email }) = self.channels;
+        let Object(ChannelsJson { inbox, push, email, webhook }) = self.channels;
         let mut notices = |channel: Option<Object<NoticeChannel>>, name: &str| {
             channel.map(|Object(NoticeChannel { templates })| settings(templates, name, &mut faults))
         };
         let (inbox, push) = (notices(inbox, "inbox"), notices(push, "push"));
         let email = email.map(|Object(MailChannel { templates })| settings(templates, "email", &mut faults));
+        let named = key.map_or_else(|| UNNAMED.to_owned(), TypeKey::to_string);
+        let webhook = webhook.and_then(|Object(WebhookChannel { event_type })| {
+            let event_type = event_type.as_ref().unwrap_or(&named).parse();
+            Some(ToEndpoints { event_type: faults.keep("/channels/webhook/event_type", event_type)? })
+        });
         let OwnObject(sample) = self.sample.unwrap_or_default();
         let (Some(category), Some(urgency), Some(default_locale), true) =
             (category, urgency, default_locale, faults.is_empty())
         else {
             return Err(faults.problem());
         };
-        let named = key.map_or_else(|| UNNAMED.to_owned(), TypeKey::to_string);
         let name = self.name.or(self.key).unwrap_or(named);
-        let channels = Channels { inbox, push, email };
+        let channels = Channels { inbox, push, email, webhook };
         let definition = Definition { name, category, urgency, default_locale, channels, sample };
         // Many templates with an example each: not on a thread that answers others.
         let checked =

@@ -6,6 +6,7 @@ use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
+        event::Event,
         job::{Job, JobKind},
         lane::{LaneKey, LaneName},
         notification::{
@@ -18,7 +19,7 @@ use postrider_core::{
     },
     store::{
         Item, ItemResult, NewJob, NewNotification, NotificationContents, OnChannel, OneReceipt, StoredNotification,
-        chunk_schedule,
+        chunk_schedule, event_payload,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,8 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 pub(crate) struct NotificationRequest {
     /// Key of its notification type.
     r#type: String,
-    /// Keys of recipients, 1,000 at most. Whoever is not known is made known by it.
+    /// Keys of recipients, 1,000 at most. Whoever is not known is made known by it. Where endpoints alone are told, nobody need be
+    /// named, here or by topics.
     #[serde(default)]
     recipients: Vec<String>,
     /// Keys of topics, 10 at most: all who subscribe to any of them when it is due, each once.
@@ -66,7 +68,7 @@ pub(crate) struct NotificationRequest {
     data: Box<RawValue>,
     /// Key of whoever did what it tells of: they are not told.
     actor: Option<String>,
-    /// On which channels to tell them, of those that the type has: `inbox`, `push`, `email`. Absent: on all.
+    /// On which channels to tell them, of those that the type has: `inbox`, `push`, `email`, `webhook`. Absent: on all.
     channels: Option<Vec<String>>,
     /// What people's preferences are by; absent: the type's.
     category: Option<String>,
@@ -107,6 +109,10 @@ pub(crate) struct NotificationJson {
     deliver_at: Time,
     /// When all of its recipients were known.
     planned_at: Option<Time>,
+    /// The event that endpoints get, as `/v1/events/{id}` shows it while it is kept; null before it is due, and where the channel
+    /// `webhook` is none of its.
+    #[schema(value_type = Option<String>)]
+    event_id: Option<Id<Event>>,
     #[serde(flatten)]
     whole: Option<Whole>,
 }
@@ -117,7 +123,7 @@ pub(crate) struct Whole {
     /// `scheduled`, `planning` (its recipients are being found), `delivering`, `done`; `failed` where the job that plans it died,
     /// and `cancelled` where that was cancelled.
     state: &'static str,
-    /// What became of it, by channel.
+    /// What became of it, by channel: for how many recipients, or on `webhook` for how many endpoints.
     #[schema(value_type = BTreeMap<String, ChannelReceipt>)]
     receipt: BTreeMap<&'static str, ChannelReceipt>,
     #[schema(value_type = serde_json::Value)]
@@ -345,14 +351,18 @@ async fn check(
     };
     let recipients = recipients_of(request.recipients, &mut faults);
     let topics = topics_of(caller, request.topics, &mut faults).await?;
-    let is_for_somebody = !faults.is_empty() || !recipients.is_empty() || !topics.is_empty();
-    faults.check("/recipients", is_for_somebody, "a notification is for somebody; name recipients, topics or both");
     let actor = request.actor.and_then(|key| faults.keep("/actor", key.parse::<RecipientKey>()));
     let urgency = request.urgency.and_then(|text| faults.keep("/urgency", text.parse::<Urgency>()));
     let deliver_at = request.deliver_at.and_then(|text| faults.keep("/deliver_at", schedule(&text, now)));
+    let is_faulty = !faults.is_empty();
     let Some(kind) = kind else { return Err(faults.problem()) };
     let category = request.category.and_then(|text| faults.keep("/category", text.parse::<Category>()));
-    let channels = channels_of(caller, &kind.definition.channels, request.channels, &mut faults);
+    let mut channels = channels_of(caller, &kind.definition.channels, request.channels, &mut faults);
+    let is_for_endpoints = channels == [Channel::Webhook];
+    let is_for_somebody = is_faulty || is_for_endpoints || !recipients.is_empty() || !topics.is_empty();
+    faults.check("/recipients", is_for_somebody, "a notification is for somebody; name recipients, topics or both");
+    let to_endpoints = kind.definition.channels.webhook.filter(|_| channels.contains(&Channel::Webhook));
+    channels.retain(|channel| *channel != Channel::Webhook);
     let data = faults.keep("/data", serde_json::from_str(request.data.get()).map_err(|_| "the data is an object"));
     if let Some(data) = data {
         let version = caller.api.notified().version(kind.id, kind.version).await?;
@@ -366,6 +376,7 @@ async fn check(
         category: category.unwrap_or(kind.definition.category),
         urgency: urgency.unwrap_or(kind.definition.urgency),
         channels,
+        event_type: to_endpoints.map(|to| to.event_type),
         data: Box::<str>::from(request.data).into_string().into_bytes(),
     };
     let new = NewNotification {
@@ -375,7 +386,24 @@ async fn check(
         deliver_at: deliver_at.unwrap_or(now),
         plan_job: Id::new(),
     };
+    judge_event(&new, now, max)?;
     Ok(new)
+}
+
+/// Whether the event of a notification, where it has one, is no larger than events may be: what it names is in it beside its data.
+fn judge_event(new: &NewNotification, now: UnixMs, max: usize) -> Result<(), Problem> {
+    if new.of.event_type.is_none() {
+        return Ok(());
+    }
+    let bytes = event_payload(new.id, &new.of, &new.audience, now).len();
+    if bytes <= max {
+        return Ok(());
+    }
+    let detail = format!(
+        "the event that the channel webhook makes of it has {bytes} bytes, and may have {max}: hand in less data, name fewer \
+        recipients, or leave webhook out of channels"
+    );
+    Err(Problem::at(Code::InvalidBody, "/data", detail))
 }
 
 /// The channels to tell people on, of those that the type has.
@@ -385,7 +413,7 @@ fn channels_of(
     given: Option<Vec<String>>,
     faults: &mut Faults,
 ) -> Vec<Channel> {
-    let has: Vec<Channel> = of_type.locales().into_iter().map(|(channel, _)| channel).collect();
+    let has = of_type.all();
     let channels = match given {
         None => has,
         Some(given) => {
@@ -454,6 +482,7 @@ fn show(of: StoredNotification, whole: Option<Whole>) -> NotificationJson {
         created_at: Time(of.created_at),
         deliver_at: Time(of.deliver_at),
         planned_at: of.planned_at.map(Time),
+        event_id: of.event,
         whole,
     }
 }

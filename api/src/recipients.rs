@@ -57,7 +57,7 @@ pub(crate) struct RecipientRequest {
     locale: Option<String>,
     /// A name of the IANA database, as in `Europe/Warsaw`.
     time_zone: Option<String>,
-    /// By category (1 to 64 of `a-z`, `0-9`, `_`, `.` and `-`; 100 at most) and channel (`inbox`, `push`, `email`, `webhook`),
+    /// By category (1 to 64 of `a-z`, `0-9`, `_`, `.` and `-`; 100 at most) and channel (`inbox`, `push`, `email`),
     /// whether they want it.
     #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, bool>>>)]
     preferences: Option<OwnObject>,
@@ -271,6 +271,8 @@ fn check_preferences(given: Map<String, Value>, faults: &mut Faults) -> Preferen
         for (channel, wants) in channels {
             let place = format!("{place}/{}", escape(&channel));
             let channel = faults.keep(&place, channel.parse::<Channel>());
+            let is_of_people = channel != Some(Channel::Webhook);
+            faults.check(&place, is_of_people, "webhook tells endpoints, not people, so nobody has a preference of it");
             let wants = faults.keep(&place, wants.as_bool().ok_or("it is true or false"));
             by_channel.extend(channel.zip(wants));
         }

@@ -60,6 +60,8 @@ struct NotificationPage {
     made: Moment,
     due: Moment,
     planned: Option<Moment>,
+    /// That by which endpoints are told.
+    event: Option<EventLine>,
     receipt: Vec<ChannelBar>,
     /// The job that finds its recipients.
     plan: JobLine,
@@ -69,6 +71,14 @@ struct NotificationPage {
     more_jobs: bool,
     jobs_max: u32,
     data: Body,
+}
+
+/// The event of a notification.
+struct EventLine {
+    kind: String,
+    /// `None` before it is due.
+    id: Option<String>,
+    is_kept: bool,
 }
 
 /// A job of a notification.
@@ -130,6 +140,16 @@ pub(crate) fn path_of(visit: &Visit, id: Id<Notification>) -> String {
     format!("{}/notifications/{id}", base(&visit.tenant))
 }
 
+async fn event_line(visit: &Visit, of: &StoredNotification) -> Result<Option<EventLine>, Refusal> {
+    let Some(kind) = &of.of.event_type else { return Ok(None) };
+    let id = of.event.map(|id| id.to_string());
+    let is_kept = match &id {
+        Some(id) => visit.scope().event(id).await?.is_some(),
+        None => false,
+    };
+    Ok(Some(EventLine { kind: kind.to_string(), id, is_kept }))
+}
+
 async fn notification(visit: Visit, Path((_, id)): Path<(String, String)>) -> Shown {
     let of = find(&visit, &id).await?;
     let (scope, now) = (visit.scope(), visit.now);
@@ -161,6 +181,7 @@ async fn notification(visit: Visit, Path((_, id)): Path<(String, String)>) -> Sh
         made: Moment::of(of.created_at, now),
         due: Moment::of(of.deliver_at, now),
         planned: of.planned_at.map(|at| Moment::of(at, now)),
+        event: event_line(&visit, &of).await?,
         receipt: ChannelBar::all(&receipt),
         plan: JobLine {
             id: of.plan_job.to_string(),

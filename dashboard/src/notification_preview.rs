@@ -77,9 +77,11 @@ pub(crate) async fn preview(
     let mut faults = Faults::default();
     let asked = read(visit, kind, &mut faults).await?;
     let form = form(visit, kind, &faults);
-    let Some(asked) = asked.filter(|_| faults.is_empty()) else {
+    if !faults.is_empty() {
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, form, Preview::default()));
-    };
+    }
+    // Of a type that tells endpoints alone there is nothing to be seen.
+    let Some(asked) = asked else { return Ok((StatusCode::OK, form, Preview::default())) };
     let channel = asked.channel.as_str();
     let preview = match render(visit, kind, asked).await? {
         Ok(Message { locale, content }) => {

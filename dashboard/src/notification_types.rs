@@ -11,7 +11,10 @@ use axum::{
     routing::get,
 };
 use postrider_core::{
-    domain::notification_type::{Definition, NotificationType},
+    domain::{
+        notification_type::{Definition, NotificationType},
+        preferences::Channel,
+    },
     store::{KeyPage, ListedType},
 };
 use serde_json::json;
@@ -69,6 +72,8 @@ struct TypePage {
     version: u32,
     made: Moment,
     changed: Moment,
+    /// The event by which endpoints are told.
+    event_type: Option<String>,
     form: PreviewForm,
     preview: Preview,
     channels: Vec<ChannelTemplates>,
@@ -111,7 +116,7 @@ async fn types(visit: Visit) -> Shown {
 
 fn line(visit: &Visit, listed: ListedType, definition: &Definition) -> Line {
     let by_channel = definition.channels.locales();
-    let channels: Vec<&str> = by_channel.iter().map(|(channel, _)| channel.as_str()).collect();
+    let channels: Vec<&str> = definition.channels.all().into_iter().map(Channel::as_str).collect();
     let locales: BTreeSet<&str> = by_channel.iter().flat_map(|(_, all)| all).map(|locale| locale.as_str()).collect();
     Line {
         key: listed.key.to_string(),
@@ -147,6 +152,7 @@ async fn one_type(visit: Visit, Path((_, key)): Path<(String, String)>) -> Resul
         version,
         made: Moment::of(created_at, visit.now),
         changed: Moment::of(updated_at, visit.now),
+        event_type: definition.channels.webhook.map(|to| to.event_type.to_string()),
         form,
         preview,
         channels,

@@ -260,8 +260,7 @@ async fn example(visit: &Visit) -> Result<Option<NotificationType>, Refusal> {
 
 /// One that needs nothing to be set up before, where the type has it.
 fn channel_of(kind: &NotificationType) -> &'static str {
-    let channels = kind.definition.channels.locales();
-    channels.first().map_or("inbox", |(channel, _)| channel.as_str())
+    kind.definition.channels.all().first().map_or("inbox", |channel| channel.as_str())
 }
 
 fn how(visit: &Visit, kind: &NotificationType) -> How {

@@ -56,7 +56,7 @@ struct RecipientPage {
     attributes: Option<Body>,
     made: Moment,
     changed: Moment,
-    channels: [&'static str; Channel::ALL.len()],
+    channels: [&'static str; Channel::OF_PEOPLE.len()],
     preferences: Vec<Wishes>,
     topics: Vec<Topic>,
     pager: Pager,
@@ -121,7 +121,7 @@ async fn recipient(visit: Visit, Path((_, key)): Path<(String, String)>) -> Show
         attributes: attributes.and_then(|all| serde_json::to_string(all).ok()).map(Body::of_text),
         made: Moment::of(recipient.created_at, now),
         changed: Moment::of(recipient.updated_at, now),
-        channels: Channel::ALL.map(Channel::as_str),
+        channels: Channel::OF_PEOPLE.map(Channel::as_str),
         preferences,
         pager: Pager::of(&visit.query, &topics),
         topics: topics.rows,
@@ -151,7 +151,7 @@ async fn preferences(visit: &Visit, recipient: &Recipient) -> Result<Vec<Wishes>
         }
     };
     let wishes = |category: String| {
-        let wants = Channel::ALL.map(|channel| wish(&category, channel)).into();
+        let wants = Channel::OF_PEOPLE.map(|channel| wish(&category, channel)).into();
         Wishes { category, wants }
     };
     Ok(categories.into_iter().map(wishes).collect())

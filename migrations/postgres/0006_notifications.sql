@@ -7,6 +7,7 @@ CREATE TABLE notifications (
     category TEXT NOT NULL,
     urgency TEXT NOT NULL,
     channels TEXT NOT NULL,
+    event_type TEXT NULL,
     data BYTEA NOT NULL,
     recipients TEXT NOT NULL,
     topics TEXT NOT NULL,
@@ -16,6 +17,7 @@ CREATE TABLE notifications (
     planned_to UUID NULL,
     chunks BIGINT NOT NULL,
     planned_at BIGINT NULL,
+    event_id UUID NULL,
     created_at BIGINT NOT NULL,
     CONSTRAINT notifications_pk PRIMARY KEY (id),
     CONSTRAINT notifications_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
@@ -29,6 +31,7 @@ COMMENT ON COLUMN notifications.type_version IS 'version of the type by which it
 COMMENT ON COLUMN notifications.category IS 'by which people prefer';
 COMMENT ON COLUMN notifications.urgency IS 'high, normal or low';
 COMMENT ON COLUMN notifications.channels IS 'how people are told, as a list in JSON';
+COMMENT ON COLUMN notifications.event_type IS 'type of the event by which endpoints are told; NULL: they are not';
 COMMENT ON COLUMN notifications.data IS 'what templates are filled with: the JSON that was handed in';
 COMMENT ON COLUMN notifications.recipients IS 'keys of those who are named, as a list in JSON';
 COMMENT ON COLUMN notifications.topics IS 'topics whose subscribers are told, as a list of ids and keys in JSON';
@@ -38,9 +41,11 @@ COMMENT ON COLUMN notifications.deliver_at IS 'milliseconds since 1970 UTC; not 
 COMMENT ON COLUMN notifications.planned_to IS 'id of the last subscriber who stands in a chunk; NULL: none does';
 COMMENT ON COLUMN notifications.chunks IS 'number of the next one';
 COMMENT ON COLUMN notifications.planned_at IS 'milliseconds since 1970 UTC; NULL: there may be more chunks';
+COMMENT ON COLUMN notifications.event_id IS 'the event, which may be removed before; NULL: there is none yet, or none at all';
 COMMENT ON COLUMN notifications.created_at IS 'milliseconds since 1970 UTC';
 CREATE INDEX notifications_by_tenant ON notifications (tenant_id, id);
 CREATE INDEX notifications_by_type ON notifications (tenant_id, type_key, id);
+CREATE INDEX notifications_by_event ON notifications (event_id) WHERE event_id IS NOT NULL;
 
 CREATE TABLE notification_chunks (
     notification_id UUID NOT NULL,
@@ -143,3 +148,15 @@ COMMENT ON COLUMN notification_messages.job_id IS 'the job that reaches them';
 COMMENT ON COLUMN notification_messages.fate IS 'as a byte of fates; NULL: as the job''s state says';
 COMMENT ON COLUMN notification_messages.error IS 'why they were not reached, in words';
 COMMENT ON COLUMN notification_messages.settled_at IS 'milliseconds since 1970 UTC of the last change';
+
+CREATE TABLE notification_deliveries (
+    notification_id UUID NOT NULL,
+    endpoint_id UUID NOT NULL,
+    state TEXT NOT NULL,
+    CONSTRAINT notification_deliveries_pk PRIMARY KEY (notification_id, endpoint_id),
+    CONSTRAINT notification_deliveries_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+);
+COMMENT ON TABLE notification_deliveries IS 'What became of the event of a notification at an endpoint, once jobs that delivered it there were removed by their age.';
+COMMENT ON COLUMN notification_deliveries.notification_id IS 'the notification';
+COMMENT ON COLUMN notification_deliveries.endpoint_id IS 'where it went';
+COMMENT ON COLUMN notification_deliveries.state IS 'the best that one of these jobs came to: succeeded, dead or cancelled';

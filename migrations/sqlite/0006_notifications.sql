@@ -8,6 +8,7 @@ CREATE TABLE notifications (
     category TEXT NOT NULL, -- by which people prefer
     urgency TEXT NOT NULL, -- high, normal or low
     channels TEXT NOT NULL, -- how people are told, as a list in JSON
+    event_type TEXT NULL, -- type of the event by which endpoints are told; NULL: they are not
     data BLOB NOT NULL, -- what templates are filled with: the JSON that was handed in
     recipients TEXT NOT NULL, -- keys of those who are named, as a list in JSON
     topics TEXT NOT NULL, -- topics whose subscribers are told, as a list of ids and keys in JSON
@@ -17,12 +18,14 @@ CREATE TABLE notifications (
     planned_to BLOB NULL, -- id of the last subscriber who stands in a chunk; NULL: none does
     chunks INTEGER NOT NULL, -- number of the next one
     planned_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: there may be more chunks
+    event_id BLOB NULL, -- the event, which may be removed before; NULL: there is none yet, or none at all
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     CONSTRAINT notifications_pk PRIMARY KEY (id),
     CONSTRAINT notifications_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) STRICT;
 CREATE INDEX notifications_by_tenant ON notifications (tenant_id, id);
 CREATE INDEX notifications_by_type ON notifications (tenant_id, type_key, id);
+CREATE INDEX notifications_by_event ON notifications (event_id) WHERE event_id IS NOT NULL;
 
 -- Some of those who are told, and what became of it for each. What is counted here is the receipt.
 CREATE TABLE notification_chunks (
@@ -87,4 +90,13 @@ CREATE TABLE notification_messages (
     settled_at INTEGER NOT NULL, -- milliseconds since 1970 UTC of the last change
     CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),
     CONSTRAINT notification_messages_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
+) STRICT;
+
+-- What became of the event of a notification at an endpoint, once jobs that delivered it there were removed by their age.
+CREATE TABLE notification_deliveries (
+    notification_id BLOB NOT NULL, -- the notification
+    endpoint_id BLOB NOT NULL, -- where it went
+    state TEXT NOT NULL, -- the best that one of these jobs came to: succeeded, dead or cancelled
+    CONSTRAINT notification_deliveries_pk PRIMARY KEY (notification_id, endpoint_id),
+    CONSTRAINT notification_deliveries_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
 ) STRICT;

@@ -10,7 +10,7 @@ use crate::{
     dashboard::{PASSWORD, create_user, with_user},
     harness::{
         App, Browser, Client, Page, SOON, Stack, eventually, good,
-        notifying::{a_type, followers, notified, planned, receipt},
+        notifying::{a_type, a_webhook_type, followers, notified, planned, receipt},
     },
 };
 
@@ -25,6 +25,7 @@ on_both_stacks!(
     an_address_that_was_suppressed_is_written_to_again_once_an_operator_says_so,
     a_topic_is_shown_with_its_subscribers_page_by_page,
     a_type_is_previewed_by_channel_language_and_recipient,
+    the_event_by_which_endpoints_are_told_is_led_to,
     empty_pages_lead_on_with_commands_that_work,
     what_is_hidden_of_payloads_is_hidden_of_people_too,
     what_strangers_wrote_into_notifications_is_text_on_every_page,
@@ -137,6 +138,29 @@ async fn one_notification_says_what_became_of_it_and_which_jobs_tell_it(stack: S
     }
     lacks(&page, "Cancel it");
     ada.open(&format!("{START}/notifications/ntf_00000000000000000000000000")).await.expect(404, "no notification");
+}
+
+async fn the_event_by_which_endpoints_are_told_is_led_to(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_webhook_type(&app.client).await;
+    let alone = json!({ "category": "c", "default_locale": "en", "channels": { "webhook": {} } });
+    put(&app.client, "/v1/notification-types/alone", &alone).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let page = ada.open(&format!("{START}/notification-types/alone")).await;
+    lacks(&has(page, &["Event by webhook</dt><dd>alone", "Sample"]), "Preview, with its sample");
+    let page = ada.open(&format!("{START}/notification-types")).await;
+    has(page, &["inbox, webhook"]);
+    let id = told(&app.client, json!({ "type": "alone", "data": {} })).await;
+    let event = receipt(&app.client, &id).await.string("/event_id");
+    let page = ada.open(&format!("{START}/notifications/{id}")).await;
+    has(page, &[&format!("{START}/events/{event}\">{event}"), "each endpoint on webhook", "no endpoint"]);
+    has(ada.open(&format!("{START}/notifications")).await, &["endpoints alone"]);
+    let later = json!({ "type": "note", "recipients": ["m1"], "data": { "who": "a" }, "deliver_at": tomorrow() });
+    let later = notified(&app.client, later).await;
+    has(ada.open(&format!("{START}/notifications/{later}")).await, &["member.posted", "none is made yet"]);
+    put(&app.client, "/v1/recipients/m1", &json!({})).await;
+    let page = ada.open(&format!("{START}/recipients/m1")).await;
+    lacks(&has(page, &["<th scope=\"col\">email</th>"]), "webhook");
 }
 
 async fn who_was_not_told_is_told_why_and_what_to_do_about_it(stack: Stack) {

@@ -55,6 +55,7 @@ mod logs;
 mod metrics;
 mod notification_types;
 mod notifications;
+mod notifications_by_webhook;
 mod notifications_in_trouble;
 mod openapi;
 mod order;

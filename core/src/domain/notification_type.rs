@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Id, UnixMs,
+    event::EventType,
     id::Identified,
     locale::Locale,
     preferences::{Category, Channel},
@@ -84,6 +85,15 @@ pub struct Channels {
     pub push: Option<ChannelSettings<Notice>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<ChannelSettings<Mail>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<ToEndpoints>,
+}
+
+/// What is set for the channel that tells endpoints, not people: an event has data, and no templates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToEndpoints {
+    /// What endpoints subscribe to.
+    pub event_type: EventType,
 }
 
 /// What is set for one channel of a type.
@@ -224,7 +234,14 @@ impl Mail {
 }
 
 impl Channels {
-    /// In which languages each channel that is there has templates.
+    /// Those that are there.
+    #[must_use]
+    pub fn all(&self) -> Vec<Channel> {
+        let of_people = self.locales().into_iter().map(|(channel, _)| channel);
+        of_people.chain(self.webhook.as_ref().map(|_| Channel::Webhook)).collect()
+    }
+
+    /// In which languages each channel of people that is there has templates.
     #[must_use]
     pub fn locales(&self) -> Vec<(Channel, Vec<&Locale>)> {
         let notices = [(Channel::Inbox, &self.inbox), (Channel::Push, &self.push)].into_iter();

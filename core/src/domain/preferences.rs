@@ -18,13 +18,14 @@ pub struct Category(String);
 #[error("a category is 1 to {CATEGORY_CHARS_MAX} characters of a-z, 0-9, _ . and -")]
 pub struct CategoryError;
 
-/// How something reaches a person.
+/// How something reaches a person, or endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
     Inbox,
     Push,
     Email,
+    /// An event to endpoints, which are the product's and nobody's: people have no preferences of it.
     Webhook,
 }
 
@@ -65,6 +66,8 @@ impl Preferences {
 
 impl Channel {
     pub const ALL: [Self; 4] = [Self::Inbox, Self::Push, Self::Email, Self::Webhook];
+    /// Those by which people are told, each for themselves.
+    pub const OF_PEOPLE: [Self; 3] = [Self::Inbox, Self::Push, Self::Email];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -294,8 +294,8 @@ fn judge_shape(definition: &Definition) -> Vec<Fault> {
         fault("/sample".to_owned(), format!("the sample has {bytes} bytes as JSON; it may have {SAMPLE_BYTES_MAX}"));
     }
     let channels = definition.channels.locales();
-    if channels.is_empty() {
-        fault("/channels".to_owned(), "a type has a channel at least: inbox, push or email".to_owned());
+    if definition.channels.all().is_empty() {
+        fault("/channels".to_owned(), "a type has a channel at least: inbox, push, email or webhook".to_owned());
     }
     for (channel, locales) in channels {
         let pointer = format!("/channels/{}/templates", channel.as_str());

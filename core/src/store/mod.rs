@@ -33,6 +33,7 @@ mod lanes;
 mod metrics;
 mod notification_batches;
 mod notification_chunks;
+mod notification_events;
 mod notification_retention;
 mod notification_types;
 mod notifications;
@@ -119,6 +120,7 @@ pub use self::{
     lanes::LaneSet,
     notification_batches::{Apart, Batch, BatchArgs, BatchProgress, Message, MessageArgs, Settled},
     notification_chunks::{Chunk, ChunkArgs, Planned, ToldChunk, chunk_schedule},
+    notification_events::event_payload,
     notification_types::{ListedType, PutType},
     notifications::{NewNotification, NotificationContents, NotificationJob, StoredNotification},
     operation_work::Step,

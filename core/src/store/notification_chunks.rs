@@ -10,6 +10,7 @@ use super::{
     inbox::{CountsRow, Told},
     jobs,
     notification_batches::{insert_batch, insert_jobs},
+    notification_events::{PlannedEvent, insert_event},
     notifications::StoredNotification,
     pool::Tx,
     recipients::make_known,
@@ -36,7 +37,7 @@ const RETRIES_S: [f64; 5] = [1.0, 5.0, 30.0, 120.0, 600.0];
 /// What a step of planning came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Planned {
-    /// Jobs that tell those who were found.
+    /// Jobs that tell those who were found, and endpoints.
     pub jobs: Vec<DueJob>,
     /// Whether it is to be gone on with, from what is stored by now.
     pub more: bool,
@@ -77,7 +78,7 @@ pub fn chunk_schedule() -> RetrySchedule {
 }
 
 impl Store {
-    /// One step of planning: those who are named, or the next of the topics' subscribers.
+    /// One step of planning: those who are named, or the next of the topics' subscribers. The first one makes the event too.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -86,8 +87,12 @@ impl Store {
             return Ok(Planned::default());
         }
         let is_first = of.chunks == 0;
+        let event = if is_first { self.planned_event(of, now).await? } else { None };
+        if of.of.channels.is_empty() {
+            return self.plan_event_alone(of, event, now).await;
+        }
         if is_first && !of.audience.recipients.is_empty() {
-            return self.plan_named(of, now).await;
+            return self.plan_named(of, event, now).await;
         }
         let named = self.chunk_recipients(of.id, 0).await?.filter(|_| !of.audience.recipients.is_empty());
         let named: BTreeSet<Id<Recipient>> = named.unwrap_or_default().into_iter().collect();
@@ -109,13 +114,35 @@ impl Store {
         }
         insert_chunks(&mut tx, of, chunks.iter().zip(&new_jobs).map(|((n, ids), job)| (*n, *ids, job.id)).collect())
             .await?;
-        let jobs = insert_jobs(&mut tx, of, &new_jobs, &self.node, now).await?;
+        let mut jobs = insert_jobs(&mut tx, of, &new_jobs, &self.node, now).await?;
+        jobs.extend(insert_event(&mut tx, of, event, &self.node, now).await?);
         tx.commit().await?;
         Ok(Planned { jobs, more: !is_end })
     }
 
+    /// Where endpoints alone are told, nobody is looked for.
+    async fn plan_event_alone(
+        &self,
+        of: &StoredNotification,
+        event: Option<PlannedEvent>,
+        now: UnixMs,
+    ) -> Result<Planned, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        if let Some(planned) = advance(&mut tx, of, None, 0, Some(now)).await?.unless_done() {
+            return Ok(planned);
+        }
+        let jobs = insert_event(&mut tx, of, event, &self.node, now).await?;
+        tx.commit().await?;
+        Ok(Planned { jobs, more: false })
+    }
+
     /// Those who are named are one chunk, which the planning job tells by itself.
-    async fn plan_named(&self, of: &StoredNotification, now: UnixMs) -> Result<Planned, StoreError> {
+    async fn plan_named(
+        &self,
+        of: &StoredNotification,
+        event: Option<PlannedEvent>,
+        now: UnixMs,
+    ) -> Result<Planned, StoreError> {
         let mut keys: Vec<&str> = of.audience.recipients.iter().map(RecipientKey::as_str).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -133,8 +160,9 @@ impl Store {
             return Ok(planned);
         }
         insert_chunks(&mut tx, of, vec![(0, &ids, of.plan_job)]).await?;
+        let jobs = insert_event(&mut tx, of, event, &self.node, now).await?;
         tx.commit().await?;
-        Ok(Planned { jobs: Vec::new(), more: !is_all })
+        Ok(Planned { jobs, more: !is_all })
     }
 
     /// The next subscribers of topics by id, each once, and whether they are the last.

@@ -32,7 +32,9 @@ impl Store {
                 AND NOT EXISTS (SELECT 1 FROM notification_batches AS b JOIN jobs AS j ON j.id = b.job_id \
                 WHERE b.notification_id = n.id AND b.done_at IS NULL AND j.state IN ('pending', 'dead')) \
                 AND NOT EXISTS (SELECT 1 FROM notification_messages AS m JOIN jobs AS j ON j.id = m.job_id \
-                WHERE m.notification_id = n.id AND j.state IN ('pending', 'dead')) ORDER BY n.id LIMIT 1",
+                WHERE m.notification_id = n.id AND j.state IN ('pending', 'dead')) \
+                AND NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.event_id = n.event_id AND j.state = 'pending') \
+                ORDER BY n.id LIMIT 1",
             );
         let Some((id,)): Option<(Uuid,)> = self.pool.fetch_one(select).await? else { return Ok(0) };
         let mut removed = 0;
@@ -52,7 +54,9 @@ impl Store {
         let lock = tx.for_update();
         let chunk: Option<(i64, Vec<u8>)> = tx.fetch_one(select.then(" ORDER BY n DESC LIMIT 1").then(lock)).await?;
         let Some((n, recipients)) = chunk else {
-            tx.execute(sql("DELETE FROM notification_messages").and(" WHERE notification_id = ", of)).await?;
+            for table in ["DELETE FROM notification_messages", "DELETE FROM notification_deliveries"] {
+                tx.execute(sql(table).and(" WHERE notification_id = ", of)).await?;
+            }
             tx.execute(sql("DELETE FROM notifications").and(" WHERE id = ", of)).await?;
             tx.commit().await?;
             return Ok(false);

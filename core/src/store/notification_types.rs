@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     Id, UnixMs,
     notification_type::{Definition, NotificationType, TYPES_PER_TENANT_MAX, TypeKey},
+    preferences::Channel,
 };
 
 #[derive(sqlx::FromRow)]
@@ -247,7 +248,7 @@ async fn keep_version(tx: &mut Tx<'_>, of: &NotificationType, definition: String
 /// What the audit log has of a type: its versions have the rest.
 fn noted(of: &NotificationType) -> Json {
     let Definition { name, category, urgency, default_locale, channels, .. } = &of.definition;
-    let channels: Vec<&str> = channels.locales().into_iter().map(|(channel, _)| channel.as_str()).collect();
+    let channels: Vec<&str> = channels.all().into_iter().map(Channel::as_str).collect();
     json!({ "version": of.version, "name": name, "category": category, "urgency": urgency,
         "default_locale": default_locale, "channels": channels })
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
+    event::{Event, EventType},
     job::{Job, JobState},
     notification::{Audience, NamedTopic, Notification},
     notification_type::{NotificationType, TypeKey, Urgency},
@@ -36,7 +37,10 @@ pub struct NotificationContents {
     pub version: u32,
     pub category: Category,
     pub urgency: Urgency,
+    /// How people are told.
     pub channels: Vec<Channel>,
+    /// Of the event by which endpoints are told; `None`: they are not.
+    pub event_type: Option<EventType>,
     /// JSON.
     pub data: Vec<u8>,
 }
@@ -55,6 +59,8 @@ pub struct StoredNotification {
     pub(super) chunks: u32,
     /// When all of its recipients were known.
     pub planned_at: Option<UnixMs>,
+    /// The event by which endpoints are told, which retention may have removed since. `None` before it is due.
+    pub event: Option<Id<Event>>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -67,6 +73,7 @@ pub(super) struct Row {
     category: String,
     urgency: String,
     channels: String,
+    event_type: Option<String>,
     data: Vec<u8>,
     recipients: String,
     topics: String,
@@ -76,13 +83,14 @@ pub(super) struct Row {
     planned_to: Option<Uuid>,
     chunks: i64,
     planned_at: Option<i64>,
+    event_id: Option<Uuid>,
     created_at: i64,
 }
 
-const INSERT: &str = "INSERT INTO notifications (id, tenant_id, type_id, type_key, type_version, category, urgency, channels, data, \
-    recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, created_at) ";
-const COLUMNS: &str = "SELECT id, tenant_id, type_id, type_key, type_version, category, urgency, channels, data, recipients, topics, actor, \
-    plan_job_id, deliver_at, planned_to, chunks, planned_at, created_at FROM notifications";
+const INSERT: &str = "INSERT INTO notifications (id, tenant_id, type_id, type_key, type_version, category, urgency, channels, event_type, \
+    data, recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, event_id, created_at) ";
+const COLUMNS: &str = "SELECT id, tenant_id, type_id, type_key, type_version, category, urgency, channels, event_type, data, recipients, \
+    topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, event_id, created_at FROM notifications";
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::unreadable("notification", error)
@@ -105,6 +113,7 @@ impl Row {
                 category: self.category.parse().map_err(unreadable)?,
                 urgency: self.urgency.parse().map_err(unreadable)?,
                 channels,
+                event_type: self.event_type.map(|text| text.parse()).transpose().map_err(unreadable)?,
                 data: self.data,
             },
             audience: Audience {
@@ -118,6 +127,7 @@ impl Row {
             planned_to: self.planned_to.map(Id::from_uuid),
             chunks: u32::try_from(self.chunks).map_err(unreadable)?,
             planned_at: self.planned_at.map(UnixMs),
+            event: self.event_id.map(Id::from_uuid),
         })
     }
 }
@@ -139,6 +149,7 @@ pub(super) fn row(tenant: Id<Tenant>, new: &NewNotification, now: UnixMs) -> Vec
         String::from(of.category.clone()).into(),
         of.urgency.as_str().into(),
         json(&of.channels).into(),
+        of.event_type.as_ref().map(EventType::as_str).into(),
         of.data.as_slice().into(),
         json(&keys).into(),
         json(&topics).into(),
@@ -148,6 +159,7 @@ pub(super) fn row(tenant: Id<Tenant>, new: &NewNotification, now: UnixMs) -> Vec
         Value::Uuid(None),
         0i64.into(),
         Value::Int(None),
+        Value::Uuid(None),
         now.into(),
     ]
 }
@@ -184,6 +196,13 @@ impl Scope<'_> {
         let rows: Vec<Row> = self.store.pool.fetch(page.finish(select, "id")).await?;
         let rows = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(rows, |row| row.id))
+    }
+}
+
+impl NotificationContents {
+    /// Those of people, and that of endpoints.
+    pub fn all_channels(&self) -> impl Iterator<Item = Channel> {
+        self.channels.iter().copied().chain(self.event_type.as_ref().map(|_| Channel::Webhook))
     }
 }
 

@@ -24,6 +24,10 @@ use crate::domain::{
     user::Actor,
 };
 
+/// What [`event_row`] has the values of.
+pub(super) const INSERT_EVENTS: &str =
+    "INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) ";
+
 /// An event to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
@@ -277,24 +281,23 @@ async fn claim_items(
 
 fn insert_events(dialect: Dialect, stored: &[(&Publication, &Item)]) -> Vec<Sql> {
     let events = stored.iter().filter_map(|(one, item)| item.event.as_ref().map(|event| (*one, event)));
-    let row = |(one, event): (&Publication, &NewEvent)| -> Vec<Value> {
-        vec![
-            event.id.into(),
-            one.tenant().into(),
-            event.own_id.as_ref().map(OwnId::as_str).into(),
-            event.kind.as_str().into(),
-            channels_text(&event.channels).into(),
-            event.payload.as_slice().into(),
-            event.deliver_at.into(),
-            one.now.into(),
-            event.trace.as_ref().map(ToString::to_string).into(),
-        ]
-    };
-    let insert = |run: Vec<_>| {
-        sql("INSERT INTO events (id, tenant_id, own_id, kind, channels, payload, deliver_at, created_at, trace) ")
-            .rows(run.into_iter().map(row).collect())
-    };
+    let row = |(one, event): (&Publication, &NewEvent)| event_row(one.tenant(), event, one.now);
+    let insert = |run: Vec<_>| sql(INSERT_EVENTS).rows(run.into_iter().map(row).collect());
     dialect.runs(events.collect()).map(insert).collect()
+}
+
+pub(super) fn event_row(tenant: Id<Tenant>, event: &NewEvent, now: UnixMs) -> Vec<Value> {
+    vec![
+        event.id.into(),
+        tenant.into(),
+        event.own_id.as_ref().map(OwnId::as_str).into(),
+        event.kind.as_str().into(),
+        channels_text(&event.channels).into(),
+        event.payload.as_slice().into(),
+        event.deliver_at.into(),
+        now.into(),
+        event.trace.as_ref().map(ToString::to_string).into(),
+    ]
 }
 
 fn insert_notifications(dialect: Dialect, stored: &[(&Publication, &Item)]) -> Vec<Sql> {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Scope, StoreError,
+    notification_events::deliveries,
     notifications::{StoredNotification, unreadable},
     sql::{Sql, sql},
 };
@@ -17,7 +18,7 @@ use crate::domain::{
     recipient::Recipient,
 };
 
-/// What became of a notification, channel by channel: each recipient counts once on each.
+/// What became of a notification, channel by channel: each recipient counts once on each, and each endpoint on `webhook`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub channels: BTreeMap<Channel, FateCounts>,
@@ -170,7 +171,8 @@ fn parts(of: Id<Notification>) -> Sql {
         LEFT JOIN jobs AS j ON j.id = m.job_id AND m.fate IS NULL",
     )
     .and(" WHERE m.notification_id = ", of)
-    .then(" GROUP BY m.channel, m.fate, j.state")
+    .then(" GROUP BY m.channel, m.fate, j.state UNION ALL ")
+    .append(deliveries(of))
 }
 
 impl Part {
@@ -212,7 +214,7 @@ impl Scope<'_> {
         };
         let planning = job_state(planning.map(|(state,)| state))?;
         let mut channels: BTreeMap<Channel, FateCounts> =
-            of.of.channels.iter().map(|channel| (*channel, FateCounts::default())).collect();
+            of.of.all_channels().map(|channel| (channel, FateCounts::default())).collect();
         for part in self.store.pool.fetch::<Part>(parts(of.id)).await? {
             part.add_to(&mut channels, &of.of.channels)?;
         }

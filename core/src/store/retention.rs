@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, sql::sql};
+use super::{Store, StoreError, notification_events::keep_deliveries, sql::sql};
 use crate::domain::{Id, UnixMs, event::Event};
 
 /// Rows removed in one transaction.
@@ -101,6 +101,7 @@ impl Store {
         }
         let these = || ids.iter().map(|(id,)| *id);
         let mut tx = self.pool.begin().await?;
+        tx.execute(keep_deliveries(these())).await?;
         let attempts = tx.execute(sql("DELETE FROM attempts WHERE job_id").any(these())).await?;
         let jobs = tx.execute(sql("DELETE FROM jobs WHERE id").any(these())).await?;
         tx.commit().await?;

@@ -42,6 +42,15 @@ pub(crate) async fn a_push_type(client: &Client) {
     client.call(Method::PUT, "/v1/notification-types/push").json(&body).send().await.expect(201);
 }
 
+/// A type `note` of category `social`, whose data has `who`: in inboxes, and to endpoints as an event `member.posted`.
+pub(crate) async fn a_webhook_type(client: &Client) {
+    let notice = json!({ "title": "{{ data.who }} posted", "body": "Look." });
+    let body = json!({ "category": "social", "default_locale": "en", "sample": { "who": "Anna" }, "channels": {
+        "inbox": { "templates": { "en": notice } }, "webhook": { "event_type": "member.posted" },
+    } });
+    client.call(Method::PUT, "/v1/notification-types/note").json(&body).send().await.expect(201);
+}
+
 /// Somebody with an address.
 pub(crate) async fn a_reader(client: &Client, key: &str, address: &str) {
     let path = format!("/v1/recipients/{key}");

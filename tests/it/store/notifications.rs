@@ -5,16 +5,19 @@ use std::time::Duration;
 use postrider_core::{
     domain::{
         Id, UnixMs,
-        job::{JobKind, JobState},
+        dead_letter::Cause,
+        endpoint::Endpoint,
+        event::EventType,
+        job::{JobKind, JobState, Outcome},
         lane::LaneName,
-        notification::{Audience, NamedTopic, Notification},
+        notification::{Audience, FateCounts, NamedTopic, Notification, Suppression},
         notification_type::{Definition, Urgency},
         preferences::Channel,
         recipient::{Recipient, RecipientKey},
     },
     store::{
-        InboxCounts, InboxFilter, Item, Mark, NewJob, NewNotification, NotificationContents, Page, PutType,
-        RetentionAges, Store, StoredNotification,
+        DeadLetterFilter, EventFilter, Finished, InboxCounts, InboxFilter, Item, Mark, NewJob, NewNotification,
+        NotificationContents, Page, PutType, Recorded, Resolved, RetentionAges, Store, StoredNotification,
     },
 };
 use serde_json::json;
@@ -24,6 +27,8 @@ use crate::harness::Stack;
 
 on_both_stacks!(
     a_plan_that_runs_in_two_processes_at_once_makes_each_chunk_once,
+    a_plan_that_runs_in_two_processes_at_once_makes_one_event,
+    what_became_of_an_event_is_in_the_receipt_after_its_deliveries_are_removed,
     a_chunk_that_is_told_twice_at_once_is_told_once,
     whoever_is_removed_takes_their_inbox_along,
     an_old_notification_leaves_the_inboxes_and_their_counts,
@@ -40,6 +45,16 @@ fn keys(count: usize) -> Vec<RecipientKey> {
 
 /// A notification that is stored and not planned.
 async fn stored(at: &Fixture, recipients: Vec<RecipientKey>, topics: Vec<NamedTopic>) -> Id<Notification> {
+    stored_with(at, recipients, topics, None).await
+}
+
+/// The same, of which endpoints are told by an event of this type.
+async fn stored_with(
+    at: &Fixture,
+    recipients: Vec<RecipientKey>,
+    topics: Vec<NamedTopic>,
+    event_type: Option<EventType>,
+) -> Id<Notification> {
     let scope = at.store.tenant(at.tenant.id);
     let definition: Definition = serde_json::from_value(json!({ "name": "T", "category": "c", "urgency": "normal",
         "default_locale": "en", "sample": {},
@@ -54,6 +69,7 @@ async fn stored(at: &Fixture, recipients: Vec<RecipientKey>, topics: Vec<NamedTo
         category: definition.category,
         urgency: Urgency::Normal,
         channels: vec![Channel::Inbox],
+        event_type,
         data: b"{}".to_vec(),
     };
     let id = Id::new();
@@ -120,6 +136,72 @@ async fn a_plan_that_runs_in_two_processes_at_once_makes_each_chunk_once(stack: 
     let counts = &receipt.channels[&Channel::Inbox];
     assert_eq!((counts.planned(), counts.pending, receipt.planning), (2_500, 2_500, None));
     assert_eq!(scope.job(of.plan_job).await.unwrap().unwrap().job.state, JobState::Pending);
+}
+
+async fn a_plan_that_runs_in_two_processes_at_once_makes_one_event(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let endpoints = [at.endpoint().await, at.endpoint().await];
+    let topic = a_topic(&at, "a", &keys(1_500)).await;
+    let other = at.second_process([7; 32]).await;
+    let kind: EventType = "a.b".parse().unwrap();
+    for (named, topics) in [(2, vec![topic.clone()]), (2, Vec::new()), (0, vec![topic])] {
+        let id = stored_with(&at, keys(named), topics, Some(kind.clone())).await;
+        tokio::join!(plan(&at.store, id, at.now), plan(&other, id, at.now));
+        plan(&at.store, id, at.now).await;
+        let of = at.store.notification(id).await.unwrap().unwrap();
+        let webhook = &at.store.tenant(at.tenant.id).receipt(&of).await.unwrap().channels[&Channel::Webhook];
+        assert_eq!((webhook.planned(), webhook.pending), (endpoints.len() as u64, endpoints.len() as u64));
+    }
+    let scope = at.store.tenant(at.tenant.id);
+    let events = scope.events(&EventFilter::default(), &Page { before: None, limit: 10 }).await.unwrap();
+    assert_eq!(events.rows.len(), 3, "one for each notification");
+    assert!(events.rows.iter().all(|summary| summary.deliveries.len() == endpoints.len()));
+}
+
+async fn what_became_of_an_event_is_in_the_receipt_after_its_deliveries_are_removed(stack: Stack) {
+    let at = Fixture::make(stack).await;
+    let [good, bad, gone] = [at.endpoint().await, at.endpoint().await, at.endpoint().await];
+    let id = stored_with(&at, keys(1), Vec::new(), Some("a.b".parse().unwrap())).await;
+    let of = told(&at, id).await;
+    let scope = at.store.tenant(at.tenant.id);
+    scope.cancel_job(of.plan_job, at.now).await.unwrap();
+    let event = of.event.unwrap();
+    let deliveries = scope.event(&event.to_string()).await.unwrap().unwrap().deliveries;
+    let job_at = |endpoint: &Endpoint| deliveries.iter().find(|one| one.endpoint_id == endpoint.id).unwrap().job_id;
+    let record = async |finished: Finished| assert_eq!(at.store.record(finished).await.unwrap(), Recorded::Applied);
+    record(at.finished(job_at(&good), &good, 0, Outcome::Succeeded)).await;
+    let dies = Outcome::Dead { cause: Cause::AttemptsSpent };
+    record(at.finished(job_at(&bad), &bad, 0, dies)).await;
+    let ages = RetentionAges { notifications: 52 * WEEK, ..AGES };
+    let counts = |delivered: u64, pending: u64, dead: u64, cancelled: u64| {
+        let suppressed = (cancelled > 0).then_some((Suppression::Cancelled, cancelled)).into_iter().collect();
+        FateCounts { pending, delivered, dead, suppressed }
+    };
+    let receipt = async || scope.receipt(&of).await.unwrap().channels.remove(&Channel::Webhook).unwrap();
+    assert_eq!(receipt().await, counts(1, 1, 1, 0));
+    // Two are removed while the third is pending, and that one later.
+    let later = at.now + 2 * WEEK;
+    assert!(at.store.remove_old(&ages, later).await.unwrap().jobs >= 2);
+    assert_eq!(receipt().await, counts(1, 1, 1, 0));
+    let young = RetentionAges { notifications: WEEK, ..ages };
+    at.store.remove_old(&young, later).await.unwrap();
+    assert!(at.store.notification(id).await.unwrap().is_some(), "a delivery of it is pending");
+    scope.cancel_job(job_at(&gone), at.now).await.unwrap();
+    assert!(at.store.remove_old(&ages, later).await.unwrap().jobs >= 1);
+    assert_eq!(receipt().await, counts(1, 0, 1, 1));
+    assert_eq!(scope.event(&event.to_string()).await.unwrap(), None);
+    // What is replayed then counts instead of what died, also when that is removed too.
+    let page = Page { before: None, limit: 10 };
+    let letter = scope.dead_letters(&DeadLetterFilter::default(), &page).await.unwrap().rows.remove(0);
+    let replayed = scope.replay_dead_letter(letter.id, None, at.now).await.unwrap();
+    let Resolved::Done(due) = replayed else { panic!("{replayed:?}") };
+    assert_eq!(receipt().await, counts(1, 1, 0, 1));
+    record(at.finished(due.id, &bad, 0, Outcome::Succeeded)).await;
+    assert_eq!(receipt().await, counts(2, 0, 0, 1));
+    assert!(at.store.remove_old(&ages, later).await.unwrap().jobs >= 1);
+    assert_eq!(receipt().await, counts(2, 0, 0, 1));
+    assert!(at.store.remove_old(&young, later).await.unwrap().notifications > 0);
+    assert_eq!(at.store.notification(id).await.unwrap(), None);
 }
 
 async fn a_chunk_that_is_told_twice_at_once_is_told_once(stack: Stack) {
