@@ -1,13 +1,16 @@
-//! The queue, the store of public files and the way out, as the settings name them.
+//! The queue, the store of public files, the mail server and the way out, as the settings name them.
 
 use anyhow::Context;
 use postrider_core::{
     config::Settings,
-    domain::site::place::SitesPlace,
+    domain::{email::EmailAddress, site::place::SitesPlace},
     queue::{EmbeddedOptions, Queue, QueueLimits, RedisOptions, RedisUrl},
     site::Storage,
 };
-use postrider_worker::egress::{EgressClient, EgressOptions};
+use postrider_worker::{
+    Mailer, Signer,
+    egress::{EgressClient, EgressOptions},
+};
 
 use crate::bucket_http::Connector;
 
@@ -45,6 +48,18 @@ pub(crate) fn storage(settings: &Settings) -> anyhow::Result<Storage> {
         SitesPlace::Folder(folder) => Ok(Storage::new(&folder)),
         place => Storage::at(&place, Connector::from_env()?)
             .with_context(|| format!("the bucket {place} (setting sites_url) cannot be used")),
+    }
+}
+
+/// By whom e-mail is sent, where that is set.
+pub(crate) fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
+    let Some((url, from)) = settings.smtp_url.as_ref().zip(settings.smtp_from.as_ref()) else { return Ok(None) };
+    let from: EmailAddress = from.parse()?;
+    let domain = settings.dkim_domain.clone().unwrap_or_else(|| from.host().to_owned());
+    let mailer = Mailer::new(url, from).context("smtp_url cannot be used")?;
+    match settings.dkim_key_file.as_ref().zip(settings.dkim_selector.as_ref()) {
+        Some((key, selector)) => Ok(Some(mailer.signed_by(Signer::open(&domain, selector, key)?))),
+        None => Ok(Some(mailer)),
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         Finding { what: "sites", state: check_sites(&settings).await },
         Finding { what: "clock", state: check_clock() },
     ];
+    findings.extend(check_mail(&settings).await);
     findings.extend(check_egress(&settings));
     let bad = findings.iter().filter(|finding| finding.state.is_err()).count();
     for finding in findings {
@@ -200,6 +201,29 @@ fn check_clock() -> Result<String, String> {
         return Err(format!("it says {now}; signatures carry the time, so set it and keep it with NTP"));
     }
     Ok(format!("{now}; receivers refuse signatures that are more than minutes off, so keep it with NTP"))
+}
+
+/// Connects to the mail server, and sends nothing.
+async fn check_mail(settings: &Settings) -> Vec<Finding> {
+    let mailer = match connections::mailer(settings) {
+        Ok(Some(mailer)) => mailer,
+        Ok(None) => {
+            let words = "nobody is told anything by it; smtp_url and smtp_from change that".to_owned();
+            return vec![Finding { what: "e-mail", state: Ok(words) }];
+        }
+        Err(error) => return vec![Finding { what: "e-mail", state: Err(format!("{error:#}")) }],
+    };
+    let place = mailer.place();
+    let server = match tokio::time::timeout(DEADLINE, mailer.greet()).await {
+        Ok(Ok(())) => Ok(format!("{place} answers and lets us in")),
+        Ok(Err(error)) => Err(format!("{place}: {error}; check the setting smtp_url")),
+        Err(_) => Err(format!("{place} does not answer within 10 s; is it up, and does smtp_url name it?")),
+    };
+    let signed = match mailer.signer() {
+        Some(signer) => format!("signed for {}, whose DNS has to have: {}", signer.domain(), signer.record()),
+        None => "e-mail is not signed here; dkim_key_file and dkim_selector change that".to_owned(),
+    };
+    vec![Finding { what: "e-mail", state: server }, Finding { what: "DKIM", state: Ok(signed) }]
 }
 
 fn check_egress(settings: &Settings) -> Vec<Finding> {

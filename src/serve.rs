@@ -101,7 +101,7 @@ async fn run_with(settings: Settings, in_force: Vec<InForce>, roles: Roles, demo
     check_storage(&storage, roles).await;
     let (dispatcher, offering) = Dispatcher::start(store.clone(), queue.clone());
     let (live, notified) = (Live::new(queue.clone()), Notified::new(store.clone()));
-    let mailer = mailer(&settings)?;
+    let mailer = connections::mailer(&settings)?;
     let parts = Parts {
         settings,
         in_force,
@@ -338,13 +338,6 @@ fn worker(parts: &Parts, metrics: WorkerMetrics, tracer: Tracer) -> anyhow::Resu
             },
         },
     })
-}
-
-fn mailer(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
-    match settings.smtp_url.as_ref().zip(settings.smtp_from.as_ref()) {
-        Some((url, from)) => Mailer::new(url, from.parse()?).context("smtp_url cannot be used").map(Some),
-        None => Ok(None),
-    }
 }
 
 /// Every process tells what is wrong, since that no worker runs is one thing that may be.

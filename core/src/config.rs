@@ -210,6 +210,20 @@ pub struct Settings {
     #[config(env = "POSTRIDER_SMTP_FROM")]
     pub smtp_from: Option<String>,
 
+    /// A PEM file with the private key that e-mail is signed with (DKIM): RSA of 2048 to 4096 bits, or Ed25519, as
+    /// `openssl genrsa -out dkim.pem 2048` makes one. `postrider doctor` says what has to stand in DNS. Goes with
+    /// `dkim_selector`. Unset: mail is not signed here.
+    #[config(env = "POSTRIDER_DKIM_KEY_FILE")]
+    pub dkim_key_file: Option<PathBuf>,
+
+    /// Under which name the key's public half stands in DNS: `postrider` is `postrider._domainkey.example.com`.
+    #[config(env = "POSTRIDER_DKIM_SELECTOR")]
+    pub dkim_selector: Option<String>,
+
+    /// The domain that e-mail is signed for. Unset: that of `smtp_from`.
+    #[config(env = "POSTRIDER_DKIM_DOMAIN")]
+    pub dkim_domain: Option<String>,
+
     /// Where traces are sent: an OpenTelemetry collector that takes OTLP over HTTP, as in `http://127.0.0.1:4318`;
     /// `/v1/traces` is added where the URL has no path. Unset: no traces are recorded.
     #[config(env = "POSTRIDER_OTLP_URL")]

@@ -42,6 +42,7 @@ mod doctor;
 mod durability;
 mod emails;
 mod emails_in_trouble;
+mod emails_signed;
 mod endpoints;
 mod faults;
 mod idempotency;

@@ -41,7 +41,7 @@ use postrider_core::{
 use self::egress::EgressClient;
 pub use self::{
     alerts::Alerts,
-    mail::{MailError, Mailer},
+    mail::{MailError, Mailer, Signer, SignerError},
     metrics::WorkerMetrics,
     run::run,
 };

@@ -69,13 +69,20 @@ mod tests {
     #[test]
     fn a_setting_says_where_it_is_set_and_hides_what_is_secret() {
         let file = std::env::temp_dir().join(format!("postrider-{}.toml", uuid::Uuid::now_v7()));
-        std::fs::write(&file, "redis_shards = 4\ndatabase_url = \"postgres://user:password@host/db\"\n").unwrap();
+        std::fs::write(
+            &file,
+            "redis_shards = 4\ndatabase_url = \"postgres://user:password@host/db\"\n\
+            smtp_url = \"smtps://user:password@host\"\n",
+        )
+        .unwrap();
         let all = Settings::in_force(Some(&file));
         std::fs::remove_file(&file).unwrap();
         let of = |key: &str| all.iter().find(|setting| setting.key == key).unwrap();
         let path = From::File(file.display().to_string());
         assert_eq!((of("redis_shards").value.as_str(), &of("redis_shards").from), ("4", &path));
-        assert_eq!((of("database_url").value.as_str(), &of("database_url").from), ("(hidden)", &path));
+        for secret in ["database_url", "smtp_url"] {
+            assert_eq!((of(secret).value.as_str(), &of(secret).from), ("(hidden)", &path));
+        }
         assert_eq!((of("idempotency_hours").value.as_str(), &of("idempotency_hours").from), ("24", &From::Default));
         assert_eq!(of("otlp_url").value, "not set");
         assert!(of("listen").doc.starts_with("Address and port"));

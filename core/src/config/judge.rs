@@ -31,6 +31,7 @@ impl Settings {
         self.retry_schedule()?;
         self.sites_place()?;
         self.judge_words()?;
+        self.judge_signing()?;
         self.judge_redis()
     }
 
@@ -86,6 +87,27 @@ impl Settings {
         Ok(())
     }
 
+    fn judge_signing(&self) -> Result<(), SettingsError> {
+        for (key, name, example) in [
+            ("dkim_selector", &self.dkim_selector, "letters, digits, - and dots, as in postrider"),
+            ("dkim_domain", &self.dkim_domain, "a domain as DNS has it, as in example.com"),
+        ] {
+            if let Some(name) = name.as_ref().filter(|name| !is_dns_name(name)) {
+                return refused(key, name, example);
+            }
+        }
+        if self.dkim_key_file.is_some() != self.dkim_selector.is_some() {
+            return refused("dkim_key_file", "(alone)", "dkim_key_file and dkim_selector together, or neither");
+        }
+        if self.dkim_domain.is_some() && self.dkim_key_file.is_none() {
+            return refused("dkim_domain", "(set)", "it goes with dkim_key_file and dkim_selector");
+        }
+        if self.dkim_key_file.is_some() && self.smtp_url.is_none() {
+            return refused("dkim_key_file", "(set)", "it goes with smtp_url, by which mail is sent");
+        }
+        Ok(())
+    }
+
     fn judge_redis(&self) -> Result<(), SettingsError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
         if self.redis_prefix.is_empty() || !self.redis_prefix.bytes().all(plain) {
@@ -117,6 +139,12 @@ fn is_web_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
 
+/// Whether it is labels with dots between them (RFC 1035, section 2.3.1), or with underscores, as names of keys may have.
+fn is_dns_name(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    text.len() <= 253 && text.split('.').all(|label| (1..=63).contains(&label.len()) && label.bytes().all(known))
+}
+
 /// Whether each part is a level, or a module with a level. A lone word that is neither would be taken for a module by
 /// the logs, and silence all others.
 fn is_log_filter(text: &str) -> bool {
@@ -133,6 +161,16 @@ fn is_log_filter(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_domain_is_one_that_stands_in_dns() {
+        for text in ["postrider", "example.com", "a_1.xn--exmple-cua.org"] {
+            assert!(is_dns_name(text), "{text}");
+        }
+        for text in ["", "a..b", ".a", "a.", "exämple.org", "a b", "a;d=b", &"a".repeat(64)] {
+            assert!(!is_dns_name(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_filter_of_logs_is_levels_and_modules_with_levels() {

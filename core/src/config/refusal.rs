@@ -6,7 +6,8 @@ use super::PREFIX;
 use crate::domain::limits::PAYLOAD_BYTES_MAX;
 
 /// Settings whose values are never shown.
-pub(super) const SECRET_KEYS: [&str; 5] = ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url"];
+pub(super) const SECRET_KEYS: [&str; 6] =
+    ["admin_token", "encryption_key", "database_url", "redis_url", "otlp_url", "smtp_url"];
 /// Bounds of the settings that are numbers.
 const NUMBERS: [(&str, RangeInclusive<u64>); 14] = [
     ("connections_max", 16..=100_000),
@@ -55,7 +56,7 @@ const FORMS: [(&str, &str, &str); 7] = [
     ),
 ];
 /// Settings that take any text of their form.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 11] = [
     "redis_ca_file",
     "redis_prefix",
     "data_dir",
@@ -64,6 +65,9 @@ const TEXTS: [&str; 8] = [
     "log",
     "public_url",
     "proxy_user_header",
+    "dkim_key_file",
+    "dkim_selector",
+    "dkim_domain",
 ];
 
 /// Why the settings were refused.

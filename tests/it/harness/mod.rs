@@ -51,7 +51,7 @@ pub(crate) use receiver::{Receiver, Recorded};
 pub(crate) use redis::{PrivateRedis, free_port};
 pub(crate) use script::Script;
 pub(crate) use sentinel::RedisBehindSentinel;
-pub(crate) use smtp::SmtpServer;
+pub(crate) use smtp::{SmtpServer, is_signed, private_keys};
 
 /// How long a test waits for what should take moments: long enough for a busy machine with two cores.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

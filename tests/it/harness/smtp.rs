@@ -1,12 +1,14 @@
 //! A mail server of others (aiosmtpd of PyPI), and what Python's own parser reads in what it took.
 
 use std::{
+    io::Write,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{eventually, from_test_run};
 
@@ -45,7 +47,7 @@ class Handler:
             "to": envelope.rcpt_tos, "from": mail["From"], "header_to": mail["To"], "subject": mail["Subject"],
             "id": mail["Message-ID"], "date": mail["Date"], "unsubscribe": mail["List-Unsubscribe"],
             "unsubscribe_post": mail["List-Unsubscribe-Post"], "text": part("plain"), "html": part("html"),
-            "defects": [repr(defect) for defect in mail.defects],
+            "defects": [repr(defect) for defect in mail.defects], "raw": envelope.content.decode(),
         }), flush=True)
         return "250 taken"
 
@@ -57,6 +59,56 @@ async def main():
 
 asyncio.run(main())
 "#;
+
+/// Reads `{name, text, mail}` from stdin, and prints whether the mail is signed with the key that DNS has in `text` under `name`.
+const VERIFIER: &str = r#"
+import json, sys
+import dkim
+
+given = json.load(sys.stdin)
+def dns(name, timeout=5):
+    return given["text"].encode() if name == given["name"].encode() else None
+json.dump(dkim.verify(given["mail"].encode(), dnsfunc=dns), sys.stdout)
+"#;
+
+/// Makes a private key in each of these files, as OpenSSL writes them: RSA in both of its forms, and Ed25519.
+const KEYS: &str = r#"
+import sys
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+formats = serialization.PrivateFormat
+for path, key, form in [
+    (sys.argv[1], rsa.generate_private_key(65537, 2048), formats.PKCS8),
+    (sys.argv[2], rsa.generate_private_key(65537, 2048), formats.TraditionalOpenSSL),
+    (sys.argv[3], ed25519.Ed25519PrivateKey.generate(), formats.PKCS8),
+    (sys.argv[4], rsa.generate_private_key(65537, 1024), formats.PKCS8),
+]:
+    with open(path, "wb") as file:
+        file.write(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+"#;
+
+/// Private keys for signatures: RSA of 2048 bits twice, Ed25519, and RSA of 1024 bits, which is too short.
+pub(crate) fn private_keys(folder: &Path) -> [PathBuf; 4] {
+    let files = ["rsa.pem", "rsa1.pem", "ed25519.pem", "short.pem"].map(|name| folder.join(name));
+    let status = Command::new(from_test_run("POSTRIDER_TEST_PYTHON")).args(["-c", KEYS]).args(&files).status();
+    assert!(status.expect("Python starts").success());
+    files
+}
+
+/// Whether dkimpy of PyPI finds a mail signed, where DNS has a text under a name.
+pub(crate) fn is_signed(mail: &str, name: &str, text: &str) -> bool {
+    let mut process = Command::new(from_test_run("POSTRIDER_TEST_PYTHON"))
+        .args(["-c", VERIFIER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python starts");
+    let given = json!({ "name": name, "text": text, "mail": mail }).to_string();
+    process.stdin.take().expect("its input").write_all(given.as_bytes()).expect("it reads");
+    let output = process.wait_with_output().expect("it ends");
+    serde_json::from_slice(&output.stdout).expect("true or false")
+}
 
 /// A running mail server; it stops when dropped.
 pub(crate) struct SmtpServer {

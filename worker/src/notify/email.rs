@@ -66,10 +66,11 @@ impl Channels {
 
 fn class(error: &MailError) -> AttemptClass {
     match error {
-        MailError::Address(_) | MailError::Content(_) => AttemptClass::Invalid,
+        MailError::Address(_) | MailError::Content(_) | MailError::Extension(_) => AttemptClass::Invalid,
         MailError::Slow(_) => AttemptClass::Timeout,
         MailError::Server(error) if error.status().is_some() => AttemptClass::MailRefused,
         MailError::Server(error) if error.is_tls() => AttemptClass::Tls,
-        MailError::Server(_) => AttemptClass::Connect,
+        MailError::Server(_) | MailError::Connection(_) => AttemptClass::Connect,
+        MailError::Signature | MailError::Url(_) => AttemptClass::Invalid,
     }
 }

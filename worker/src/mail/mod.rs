@@ -1,23 +1,25 @@
 //! E-mail by the operator's own mail server (SMTP, RFC 5321).
 
-use std::{fmt, time::Duration};
+mod dkim;
+mod pool;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    Message,
     address::AddressError,
     message::{
         Mailbox, MultiPart, SinglePart,
         header::{ContentType, Header, HeaderName, HeaderValue},
     },
-    transport::smtp::PoolConfig,
+    transport::smtp::extension::Extension,
 };
 use postrider_core::domain::email::EmailAddress;
 
+pub use self::dkim::{Signer, SignerError};
+use self::pool::Pool;
+
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Connections to the mail server.
-const CONNECTIONS_MAX: u32 = 32;
-/// A connection that nothing was sent on for so long is closed: servers close theirs after some minutes.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// Enhanced status codes by which a mailbox is not there, and will not be (RFC 3463, section 3.2): no such mailbox, no such
 /// system, no such address, a mailbox that has moved, a system that takes no mail (RFC 7505), one that is disabled.
@@ -27,7 +29,8 @@ const GONE: [&str; 6] = ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"];
 #[derive(Clone)]
 pub struct Mailer {
     from: EmailAddress,
-    server: AsyncSmtpTransport<Tokio1Executor>,
+    pool: Arc<Pool>,
+    signer: Option<Arc<Signer>>,
 }
 
 /// A mail to one person.
@@ -52,8 +55,16 @@ pub enum MailError {
     Content(#[from] lettre::error::Error),
     #[error("the mail server did not take it: {0}")]
     Server(#[from] lettre::transport::smtp::Error),
+    #[error("the mail server did not take it: Connection error: {0}")]
+    Connection(std::io::Error),
     #[error("the mail server did not take it within {} s", TIMEOUT.as_secs())]
     Slow(#[from] tokio::time::error::Elapsed),
+    #[error("an address that is not ASCII needs a mail server with {0}, which yours is not")]
+    Extension(Extension),
+    #[error("the mail cannot be signed; look at the setting dkim_key_file")]
+    Signature,
+    #[error("it is no URL of a mail server: {0}")]
+    Url(String),
 }
 
 /// What keeps a mail from being handed over.
@@ -114,8 +125,8 @@ impl fmt::Debug for Mailer {
 impl MailError {
     pub(crate) fn obstacle(&self) -> Obstacle {
         match self {
-            Self::Address(_) | Self::Content(_) => Obstacle::Lasting,
-            Self::Slow(_) => Obstacle::Server,
+            Self::Address(_) | Self::Content(_) | Self::Extension(_) => Obstacle::Lasting,
+            Self::Connection(_) | Self::Slow(_) | Self::Signature | Self::Url(_) => Obstacle::Server,
             Self::Server(error) => match error.status().map(u16::from) {
                 // Service not available, and who we are is not accepted (RFC 5321, section 4.2.3; RFC 4954, section 6).
                 None | Some(421 | 454 | 530 | 534 | 535 | 538) => Obstacle::Server,
@@ -130,7 +141,7 @@ impl MailError {
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Server(error) => error.status().map(u16::from),
-            Self::Address(_) | Self::Content(_) | Self::Slow(_) => None,
+            _ => None,
         }
     }
 }
@@ -147,11 +158,9 @@ impl<'a> Letter<'a> {
 
     fn write(&self, from: &EmailAddress) -> Result<Message, MailError> {
         let address: Mailbox = from.as_str().parse()?;
+        let id = self.id.map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned);
         let mut message = Message::builder().from(address).to(self.to.as_str().parse()?).subject(self.subject);
-        if let Some(id) = self.id {
-            let host = from.as_str().rsplit_once('@').map_or("localhost", |(_, host)| host);
-            message = message.message_id(Some(format!("<{id}@{host}>")));
-        }
+        message = message.message_id(Some(format!("<{id}@{}>", from.host())));
         if let Some(link) = self.unsubscribe {
             message = message.header(ListUnsubscribe(format!("<{link}>"))).header(ListUnsubscribePost);
         }
@@ -169,18 +178,43 @@ impl Mailer {
     /// # Errors
     /// When the URL is none that mail servers have.
     pub fn new(url: &str, from: EmailAddress) -> Result<Self, MailError> {
-        let pool = PoolConfig::new().max_size(CONNECTIONS_MAX).idle_timeout(IDLE);
-        let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)?.timeout(Some(TIMEOUT)).pool_config(pool);
-        Ok(Self { from, server: server.build() })
+        Ok(Self { from, pool: Arc::new(Pool::new(url)?), signer: None })
+    }
+
+    /// Has what is sent signed.
+    #[must_use]
+    pub fn signed_by(self, signer: Signer) -> Self {
+        Self { signer: Some(Arc::new(signer)), ..self }
+    }
+
+    /// The mail server's host and port.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.pool.place()
+    }
+
+    #[must_use]
+    pub fn signer(&self) -> Option<&Signer> {
+        self.signer.as_deref()
+    }
+
+    /// Connects, signs in, and sends nothing.
+    ///
+    /// # Errors
+    /// When the server does not take us.
+    pub async fn greet(&self) -> Result<(), MailError> {
+        self.pool.greet().await
     }
 
     /// # Errors
     /// When the server does not take it.
     pub(crate) async fn send(&self, letter: &Letter<'_>) -> Result<(), MailError> {
-        let mail = letter.write(&self.from)?;
-        // The transport's own limit is of connecting alone: a server that then says nothing would be waited for without end.
-        tokio::time::timeout(TIMEOUT, self.server.send(mail)).await??;
-        Ok(())
+        let message = letter.write(&self.from)?;
+        let mail = match &self.signer {
+            Some(signer) => Arc::clone(signer).sign(message.formatted()).await?,
+            None => message.formatted(),
+        };
+        self.pool.send(message.envelope(), &mail).await
     }
 }
 
