@@ -7,7 +7,7 @@ use postrider_core::{
     domain::{
         Id, UnixMs,
         event::Event,
-        job::{Job, JobKind},
+        job::Job,
         lane::{LaneKey, LaneName},
         notification::{
             Audience, Fate, FateCounts, NAMED_RECIPIENTS_MAX, NAMED_TOPICS_MAX, NamedTopic, Notification, Suppression,
@@ -18,8 +18,8 @@ use postrider_core::{
         topic::TopicKey,
     },
     store::{
-        Item, ItemResult, NewJob, NewNotification, NotificationContents, OnChannel, OneReceipt, StoredNotification,
-        chunk_schedule, event_payload,
+        Item, ItemResult, NewNotification, NotificationContents, OnChannel, OneReceipt, StoredNotification,
+        event_payload,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -210,18 +210,7 @@ async fn publish(
         deliver_at: Time(new.deliver_at),
     };
     let answer = serde_json::to_string(&accepted).map_err(|error| Problem::new(Code::Internal, error))?;
-    let job = NewJob {
-        id: new.plan_job,
-        max_attempts: chunk_schedule().max_attempts(),
-        trace: traced.context(),
-        ..NewJob::plain(
-            JobKind::NotificationPlan,
-            LaneName::of_notifications(new.of.urgency),
-            new.id.to_string().into_bytes(),
-            new.deliver_at,
-        )
-    };
-    let item = Item { notification: Some(new), ..Item::jobs(vec![job]) };
+    let item = Item::notification(new, traced.context());
     let answer = Arc::new(move |_: &[ItemResult]| Some(answer.clone()));
     Submission { gate, items: vec![item], answer, now, step: Some(traced.0) }.submit(&caller).await
 }

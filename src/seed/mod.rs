@@ -1,11 +1,12 @@
 //! `postrider seed`: a past that never was, as large as it is asked for, to see how the dashboard and the database bear it.
-//! Or a site with as many pages. Owns what can be asked for and how it is written; the other files make it up.
+//! Or a site with as many pages, or a social platform with as many people. Owns what can be asked for and how it is written; the other files make it up.
 
 mod failures;
 pub(crate) mod news;
 mod pages;
 pub(crate) mod payloads;
 mod rows;
+mod social;
 mod story;
 mod timeline;
 mod world;
@@ -48,6 +49,9 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 ///
 /// With `--scenario news` it is a site of a news platform instead, with pages of five years in 17 languages, each on a host of
 /// its own; a server that runs on the same database makes its sitemaps and feeds.
+///
+/// With `--scenario social` it is a social platform's people and whom they follow, with notifications that a server that runs on the
+/// same database tells them in their inboxes. Nothing is sent by e-mail, and nobody has a browser that takes pushes.
 #[derive(Args)]
 pub(crate) struct SeedArgs {
     /// What is made up.
@@ -66,6 +70,9 @@ pub(crate) struct SeedArgs {
     /// The site's slug in the scenario news.
     #[arg(long, value_name = "SLUG", default_value = "news")]
     site: String,
+    /// People of the scenario social.
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    people: u32,
     /// Tenants, the tenant `default` included, which gets about a third of all.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     tenants: u16,
@@ -75,7 +82,7 @@ pub(crate) struct SeedArgs {
     /// What the dice begin with: the same number makes the same past, but for its times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Add to a database that has jobs already, or to a site that is there.
+    /// Add to a database that has jobs already, to a site that is there, or to people, who are told once more.
     #[arg(long)]
     add: bool,
 }
@@ -86,6 +93,8 @@ enum Scenario {
     Past,
     /// A news platform's pages.
     News,
+    /// A social platform's people, topics and notifications.
+    Social,
 }
 
 pub(crate) async fn run(settings: Settings, args: SeedArgs) -> anyhow::Result<()> {
@@ -101,6 +110,7 @@ pub(crate) async fn run(settings: Settings, args: SeedArgs) -> anyhow::Result<()
     let seeded = match args.scenario {
         Scenario::Past => seed(&store, &settings, &args).await,
         Scenario::News => pages::run(&store, &settings, &args).await,
+        Scenario::Social => social::run(&store, &settings, &args).await,
     };
     store.close().await;
     seeded
@@ -168,7 +178,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Of so many jobs or pages.
+    /// Of so many jobs, pages or people.
     fn start(count: u64, of: &str) -> anyhow::Result<Self> {
         let terminal = std::io::stderr().is_terminal();
         let bar = if terminal { ProgressBar::new(count) } else { ProgressBar::hidden() };

@@ -1,13 +1,15 @@
 //! A made-up past: as much as was asked for, in agreement with itself, and nothing of it is ever delivered.
 
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::harness::{App, Browser, LONG, Stack, bad, eventually, good};
+use crate::harness::{App, Browser, LONG, Stack, bad, eventually, good, notifying::receipt};
 
 on_both_stacks!(
     a_seeded_past_agrees_with_itself_and_its_pages_open,
     a_database_with_jobs_is_seeded_only_where_that_is_meant,
-    a_seeded_news_platform_is_public_in_all_its_languages
+    a_seeded_news_platform_is_public_in_all_its_languages,
+    a_seeded_social_platform_tells_its_people
 );
 
 const PAST: [&str; 8] = ["seed", "--jobs", "1500", "--dead", "300", "--tenants", "5", "--days"];
@@ -100,6 +102,54 @@ async fn a_seeded_news_platform_is_public_in_all_its_languages(stack: Stack) {
     let sitemaps = files.iter().filter(|file| file["url"].as_str().unwrap().contains("/sitemap-20"));
     assert_eq!(sitemaps.map(|file| file["urls"].as_u64().unwrap()).sum::<u64>(), 300 * 17);
     assert_eq!(number(&app, "SELECT COUNT(*) FROM site_quarantine").await, 0);
+}
+
+async fn a_seeded_social_platform_tells_its_people(stack: Stack) {
+    let app = App::start(stack).await;
+    let few = ["seed", "--scenario", "social", "--people", "2000"];
+    let said = good(app.shell(&few));
+    assert!(said.starts_with("2000 people, 125 topics and "), "{said}");
+    assert!(bad(app.shell(&few)).contains("--add"));
+    let posts = app.client.all("/v1/notifications").await;
+    let to = |topic: &str| posts.iter().find(|post| post["topics"] == json!([topic])).unwrap()["id"].as_str().unwrap();
+    let told = || async {
+        let state = "SELECT COUNT(*) FROM jobs WHERE kind LIKE 'notification.%' AND state <> 'succeeded'";
+        let planned = "SELECT COUNT(*) FROM notifications WHERE planned_at IS NULL";
+        (number(&app, state).await == 1 && number(&app, planned).await == 1).then_some(())
+    };
+    eventually("everybody is told but those of tomorrow", LONG, told).await;
+    assert_eq!(receipt(&app.client, to("followers-of-m3")).await.body["state"], "scheduled");
+    // Half as many follow the second as the first, and neither themselves.
+    let followers = async |key: &str| {
+        app.client.get(&format!("/v1/topics/{key}")).send().await.expect(200).body["subscribers"].as_u64()
+    };
+    let [first, second, last] =
+        [followers("followers-of-m1").await, followers("followers-of-m2").await, followers("followers-of-m125").await];
+    assert!(matches!((first, second), (Some(1_199..=1_200), Some(599..=600))), "{first:?}, {second:?}");
+    assert!(last <= Some(10), "{last:?}");
+    let big = receipt(&app.client, to("followers-of-m1")).await;
+    let on = |channel: &str, of: &str| big.body.pointer(&format!("/receipt/{channel}/{of}")).and_then(Value::as_u64);
+    assert_eq!((on("inbox", "planned"), on("push", "planned")), (first, first));
+    assert!(on("inbox", "suppressed/preference") > Some(0) && on("inbox", "delivered") > Some(1_000), "{:?}", big.body);
+    assert!(on("push", "suppressed/no_subscription") > Some(0), "{:?}", big.body);
+    let rows = "SELECT COUNT(*) FROM topics t WHERE subscribers <> (SELECT COUNT(*) FROM topic_subscriptions s WHERE s.topic_id = t.id)";
+    assert_eq!(number(&app, rows).await, 0, "each topic's count is that of its rows");
+    let suppressed = "SELECT COUNT(*) FROM email_suppressions s JOIN recipients r ON r.email = s.address";
+    assert!(number(&app, suppressed).await > 0);
+    assert_eq!(number(&app, "SELECT COUNT(*) FROM recipients").await, 2_000);
+    // The same again makes nobody new, and takes nothing back.
+    let counts = || async {
+        let of = async |table: &str| number(&app, &format!("SELECT COUNT(*) FROM {table}")).await;
+        (
+            of("recipients").await,
+            of("topic_subscriptions").await,
+            of("email_suppressions").await,
+            of("notification_type_versions").await,
+        )
+    };
+    let before = counts().await;
+    good(app.shell(&[&few[..], &["--add"]].concat()));
+    assert_eq!(counts().await, before);
 }
 
 async fn number(app: &App, select: &str) -> i64 {

@@ -9,6 +9,7 @@ use super::{
     connect::soon,
     gates::{self, Claims, Gate, Verdict, Wanted},
     jobs,
+    notification_chunks::chunk_schedule,
     notifications::{self, NewNotification},
     pool::Tx,
     sql::{Dialect, Part, Sql, sql},
@@ -19,6 +20,7 @@ use crate::domain::{
     Id, UnixMs,
     event::{Channel, Event, EventType, OwnId},
     job::{Job, JobKind},
+    lane::LaneName,
     tenant::Tenant,
     trace::TraceContext,
     user::Actor,
@@ -59,6 +61,23 @@ impl Item {
     #[must_use]
     pub const fn jobs(jobs: Vec<NewJob>) -> Self {
         Self { gate: None, answer: String::new(), event: None, notification: None, jobs }
+    }
+
+    /// A notification with the job that finds its recipients, without a claim.
+    #[must_use]
+    pub fn notification(new: NewNotification, trace: Option<TraceContext>) -> Self {
+        let job = NewJob {
+            id: new.plan_job,
+            max_attempts: chunk_schedule().max_attempts(),
+            trace,
+            ..NewJob::plain(
+                JobKind::NotificationPlan,
+                LaneName::of_notifications(new.of.urgency),
+                new.id.to_string().into_bytes(),
+                new.deliver_at,
+            )
+        };
+        Self { notification: Some(new), ..Self::jobs(vec![job]) }
     }
 
     /// An event with its deliveries, without a claim.
