@@ -48,6 +48,7 @@ mod faults;
 mod idempotency;
 mod in_chromium;
 mod in_chromium_acts;
+mod in_chromium_bell;
 mod in_chromium_pages;
 mod inbox_stream;
 mod jobs;

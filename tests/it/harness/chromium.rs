@@ -64,6 +64,11 @@ impl Chromium {
         Self::start_with(&app.url(), &json!({})).await
     }
 
+    /// At a page that is not the application's.
+    pub(crate) async fn at(url: &str) -> Self {
+        Self::start_with(url, &json!({})).await
+    }
+
     /// With JavaScript switched off, as people do.
     pub(crate) async fn without_scripts(app: &App) -> Self {
         let blocked = json!({ "profile.managed_default_content_settings.javascript": 2 });
@@ -109,6 +114,19 @@ impl Chromium {
 
     pub(crate) async fn open(&self, path: &str) {
         self.call("url", json!({ "url": format!("{}{path}", self.base) })).await;
+    }
+
+    /// Opens another tab, in which all goes on; its handle.
+    pub(crate) async fn new_tab(&self) -> String {
+        let made = self.call("window/new", json!({ "type": "tab" })).await;
+        let tab = made["handle"].as_str().expect("a tab's handle").to_owned();
+        self.switch_to(&tab).await;
+        tab
+    }
+
+    /// Goes on in this tab.
+    pub(crate) async fn switch_to(&self, tab: &str) {
+        self.call("window", json!({ "handle": tab })).await;
     }
 
     /// Clicks the first element that a selector finds.
