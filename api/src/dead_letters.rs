@@ -307,7 +307,8 @@ fn judge_payload(api: &ApiState, kind: JobKind, payload: &RawValue) -> Result<Ve
         JobKind::NotificationPlan
         | JobKind::NotificationChunk
         | JobKind::NotificationBatch
-        | JobKind::NotificationMessage => {
+        | JobKind::NotificationMessage
+        | JobKind::NotificationDigest => {
             let detail = "a notification's job has nothing to edit; replay it as it is";
             Err(Problem::at(Code::InvalidBody, "/payload", detail))
         }

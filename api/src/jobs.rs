@@ -227,7 +227,8 @@ fn read(settings: &ApiSettings, request: JobRequest, now: UnixMs) -> Result<NewJ
         JobKind::NotificationPlan
         | JobKind::NotificationChunk
         | JobKind::NotificationBatch
-        | JobKind::NotificationMessage => {
+        | JobKind::NotificationMessage
+        | JobKind::NotificationDigest => {
             let detail = "people are told by notifications; publish one with POST /v1/notifications";
             return Err(Problem::at(Code::InvalidBody, "/kind", detail));
         }

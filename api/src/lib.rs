@@ -25,6 +25,7 @@ mod metrics;
 mod ndjson;
 mod notification_preview;
 mod notification_types;
+mod notification_workflow;
 mod notifications;
 mod openapi;
 mod operations;

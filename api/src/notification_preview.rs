@@ -4,7 +4,7 @@ use axum::Json as Answer;
 use postrider_core::{
     domain::{
         locale::Locale,
-        notification_type::{Definition, SAMPLE_BYTES_MAX, TypeKey},
+        notification_type::{Definition, Form, SAMPLE_BYTES_MAX, TypeKey},
         preferences::Channel,
         recipient::{Attributes, Profile, RecipientKey},
     },
@@ -38,6 +38,9 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 pub(crate) struct PreviewRequest {
     /// `inbox`, `push` or `email`.
     channel: String,
+    /// Whether it is the channel's digest, of the data twice; absent: it is not.
+    #[serde(default)]
+    digest: bool,
     /// As if it were the recipient's; absent: theirs.
     locale: Option<String>,
     /// Absent: the type's sample.
@@ -55,6 +58,9 @@ pub(crate) struct NewTypePreviewRequest {
     r#type: Object<TypeRequest>,
     /// `inbox`, `push` or `email`.
     channel: String,
+    /// Whether it is the channel's digest, of the data twice; absent: it is not.
+    #[serde(default)]
+    digest: bool,
     /// As if it were the recipient's; absent: theirs.
     locale: Option<String>,
     /// Absent: the type's sample.
@@ -93,6 +99,7 @@ impl From<(Channel, Message)> for Preview {
 /// A request whose texts were read.
 struct Asked {
     channel: Channel,
+    form: Form,
     key: String,
     profile: Profile,
     data: Option<Data>,
@@ -124,7 +131,8 @@ impl PreviewRequest {
             }
         };
         let profile = Profile { locale: locale.or(profile.locale), ..profile };
-        Ok(Asked { channel, key, profile, data: data.map(Data::new) })
+        let form = if self.digest { Form::Digest } else { Form::Single };
+        Ok(Asked { channel, form, key, profile, data: data.map(Data::new) })
     }
 }
 
@@ -155,8 +163,8 @@ async fn preview_new(
     caller: Caller<Operate>,
     Json(request): Json<NewTypePreviewRequest>,
 ) -> Result<Answer<Preview>, Problem> {
-    let NewTypePreviewRequest { r#type: Object(given), channel, locale, data, recipient } = request;
-    let asked = PreviewRequest { channel, locale, data, recipient }.read(&caller).await?;
+    let NewTypePreviewRequest { r#type: Object(given), channel, digest, locale, data, recipient } = request;
+    let asked = PreviewRequest { channel, digest, locale, data, recipient }.read(&caller).await?;
     let (definition, compiled) = given.check(None, "/type").await?;
     blocking(move || show(&definition, &compiled, asked)).await.map(Answer)
 }
@@ -167,15 +175,20 @@ async fn blocking(show: impl FnOnce() -> Result<Preview, Problem> + Send + 'stat
 }
 
 fn show(definition: &Definition, compiled: &CompiledType, asked: Asked) -> Result<Preview, Problem> {
-    let Asked { channel, key, profile, data } = asked;
+    let Asked { channel, form, key, profile, data } = asked;
     let Profile { locale, time_zone, attributes, .. } = profile;
     let attributes: &Attributes = &attributes;
     let told = Told { key: &key, locale: locale.as_ref(), time_zone: time_zone.as_ref(), attributes };
     let place = if data.is_some() { "/data" } else { "/recipient" };
     let data = data.unwrap_or_else(|| Data::new(definition.sample.clone()));
-    let rendered = compiled.render(channel, locale.as_ref(), &data, &told);
+    let data = if form == Form::Digest { data.as_digest() } else { data };
+    let rendered = compiled.render((channel, form), locale.as_ref(), &data, &told);
     let message = rendered.map_err(|error| {
-        let place = if matches!(error, RenderError::NoChannel(_)) { "/channel" } else { place };
+        let place = match error {
+            RenderError::NoChannel(_) => "/channel",
+            RenderError::NoDigest(_) => "/digest",
+            RenderError::Template { .. } => place,
+        };
         Problem::at(Code::InvalidBody, place, error)
     })?;
     Ok(Preview::from((channel, message)))

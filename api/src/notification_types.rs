@@ -12,9 +12,9 @@ use postrider_core::{
         Id, UnixMs,
         locale::Locale,
         notification_type::{
-            ChannelSettings, Channels, Definition, Mail, Notice, NotificationType, TYPES_PER_TENANT_MAX, ToEndpoints,
-            TypeKey, Urgency,
+            Channels, Definition, Mail, Notice, NotificationType, TYPES_PER_TENANT_MAX, ToEndpoints, TypeKey, Urgency,
         },
+        preferences::Channel,
     },
     notify::CompiledType,
     store::{ListedType, PutType},
@@ -28,6 +28,7 @@ use crate::{
     auth::{Caller, Operate, ReadPublished},
     json::{Ignored, Json, Object, escape},
     notification_preview,
+    notification_workflow::{MailDigest, NoticeDigest, ThrottleJson, mails, notices},
     own_object::{Named, OwnObject},
     page::{Listing, Paging, Params, write_keys_cursor},
     path::{ANOTHER_KEY, Key},
@@ -102,20 +103,34 @@ pub(crate) struct WebhookChannel {
     event_type: Option<String>,
 }
 
-/// Templates by language, 50 at most.
+/// Templates by language, 50 at most, and how it tells people.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoticeChannel {
     #[schema(value_type = BTreeMap<String, NoticeJson>)]
-    templates: Named<NoticeJson>,
+    pub(crate) templates: Named<NoticeJson>,
+    /// Seconds that people have to see it in their inbox before this channel reaches them; who has seen it by then is suppressed as
+    /// `seen`. Where a notification goes without the inbox it is not waited. Absent: they are reached at once.
+    pub(crate) only_if_unseen_for_s: Option<u32>,
+    #[schema(value_type = Option<ThrottleJson>)]
+    pub(crate) throttle: Option<Object<ThrottleJson>>,
+    #[schema(value_type = Option<NoticeDigest>)]
+    pub(crate) digest: Option<Object<NoticeDigest>>,
 }
 
-/// Templates by language, 50 at most.
+/// Templates by language, 50 at most, and how it tells people.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MailChannel {
     #[schema(value_type = BTreeMap<String, MailJson>)]
-    templates: Named<MailJson>,
+    pub(crate) templates: Named<MailJson>,
+    /// Seconds that people have to see it in their inbox before this channel reaches them; who has seen it by then is suppressed as
+    /// `seen`. Where a notification goes without the inbox it is not waited. Absent: they are reached at once.
+    pub(crate) only_if_unseen_for_s: Option<u32>,
+    #[schema(value_type = Option<ThrottleJson>)]
+    pub(crate) throttle: Option<Object<ThrottleJson>>,
+    #[schema(value_type = Option<MailDigest>)]
+    pub(crate) digest: Option<Object<MailDigest>>,
 }
 
 /// What stands in an inbox or is pushed: as templates of 64 KiB at most, or as it comes out of them.
@@ -242,11 +257,9 @@ impl TypeRequest {
         let urgency = self.urgency.map_or(Some(Urgency::default()), |text| faults.keep("/urgency", text.parse()));
         let default_locale = faults.keep("/default_locale", self.default_locale.parse::<Locale>());
         let Object(ChannelsJson { inbox, push, email, webhook }) = self.channels;
-        let mut notices = |channel: Option<Object<NoticeChannel>>, name: &str| {
-            channel.map(|Object(NoticeChannel { templates })| settings(templates, name, &mut faults))
-        };
-        let (inbox, push) = (notices(inbox, "inbox"), notices(push, "push"));
-        let email = email.map(|Object(MailChannel { templates })| settings(templates, "email", &mut faults));
+        let inbox = inbox.map(|Object(of)| notices(of, Channel::Inbox, &mut faults));
+        let push = push.map(|Object(of)| notices(of, Channel::Push, &mut faults));
+        let email = email.map(|Object(of)| mails(of, &mut faults));
         let named = key.map_or_else(|| UNNAMED.to_owned(), TypeKey::to_string);
         let webhook = webhook.and_then(|Object(WebhookChannel { event_type })| {
             let event_type = event_type.as_ref().unwrap_or(&named).parse();
@@ -272,10 +285,11 @@ impl TypeRequest {
     }
 }
 
-fn settings<J, T: From<J>>(Named(given): Named<J>, channel: &str, faults: &mut Faults) -> ChannelSettings<T> {
+/// Templates by language, of what stands at `at` in a type.
+pub(crate) fn templates<J, T: From<J>>(Named(given): Named<J>, at: &str, faults: &mut Faults) -> BTreeMap<Locale, T> {
     let mut templates = BTreeMap::new();
     for (tag, template) in given {
-        let place = format!("/channels/{channel}/templates/{}", escape(&tag));
+        let place = format!("{at}/templates/{}", escape(&tag));
         let Some(locale) = faults.keep(&place, tag.parse::<Locale>()) else { continue };
         // Else two could be of one language, and faults of templates would have other places than the body.
         faults.check(
@@ -285,7 +299,7 @@ fn settings<J, T: From<J>>(Named(given): Named<J>, channel: &str, faults: &mut F
         );
         templates.insert(locale, template.into());
     }
-    ChannelSettings { templates }
+    templates
 }
 
 pub(crate) fn missing() -> Problem {

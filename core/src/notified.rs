@@ -1,6 +1,6 @@
 //! What notifications say to whom: the versions of types by which they were handed in, compiled once for as long as they are used.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use moka::future::Cache;
 use serde_json::{Map, Value};
@@ -8,10 +8,12 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{
         Id,
+        locale::Locale,
         notification::Notification,
-        notification_type::{Definition, Mail, Notice, NotificationType},
+        notification_type::{Definition, Form, Mail, Notice, NotificationType},
         preferences::Channel,
         recipient::{Profile, Recipient},
+        workflow::Workflow,
     },
     notify::{CompiledType, Content, Data, Message, RenderError, Told},
     store::{Store, StoreError, StoredNotification},
@@ -36,6 +38,7 @@ pub struct Notified {
 pub struct Version {
     definition: Definition,
     compiled: CompiledType,
+    workflows: BTreeMap<Channel, Workflow>,
     /// Of its templates.
     bytes: u32,
 }
@@ -71,7 +74,8 @@ impl Notified {
             let definition = found.ok_or_else(|| unreadable("it is not kept"))?;
             let compiled = CompiledType::new(&definition).map_err(|fault| unreadable(&fault.detail))?;
             let bytes: usize = definition.channels.templates().iter().map(|at| at.source.len()).sum();
-            Ok(Arc::new(Version { definition, compiled, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }))
+            let workflows = definition.channels.workflows();
+            Ok(Arc::new(Version { definition, compiled, workflows, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }))
         };
         self.compiled.try_get_with((of, version), read).await
     }
@@ -82,28 +86,34 @@ fn unreadable(why: &str) -> StoreError {
 }
 
 impl Version {
+    /// How its channels tell people; a channel of which nothing is set is not there.
+    #[must_use]
+    pub const fn workflows(&self) -> &BTreeMap<Channel, Workflow> {
+        &self.workflows
+    }
+
     /// What stands in somebody's inbox.
     ///
     /// # Errors
     /// When a template names what is not in the data.
     pub fn notice(&self, of: &StoredNotification, recipient: &Recipient) -> Result<Notice, RenderError> {
-        self.message(Channel::Inbox, &of.data(), recipient).map(Content::into_notice)
+        self.message((Channel::Inbox, Form::Single), &of.data(), recipient).map(Content::into_notice)
     }
 
     /// What is pushed to somebody's browsers.
     ///
     /// # Errors
     /// As [`Self::notice`].
-    pub fn push(&self, data: &Data, recipient: &Recipient) -> Result<Notice, RenderError> {
-        self.message(Channel::Push, data, recipient).map(Content::into_notice)
+    pub fn push(&self, form: Form, data: &Data, recipient: &Recipient) -> Result<Notice, RenderError> {
+        self.message((Channel::Push, form), data, recipient).map(Content::into_notice)
     }
 
     /// What is mailed to somebody.
     ///
     /// # Errors
     /// As [`Self::notice`].
-    pub fn mail(&self, data: &Data, recipient: &Recipient) -> Result<Mail, RenderError> {
-        self.message(Channel::Email, data, recipient).map(Content::into_mail)
+    pub fn mail(&self, form: Form, data: &Data, recipient: &Recipient) -> Result<Mail, RenderError> {
+        self.message((Channel::Email, form), data, recipient).map(Content::into_mail)
     }
 
     /// What somebody would be told by a channel of these data.
@@ -117,17 +127,17 @@ impl Version {
         key: &str,
         profile: &Profile,
     ) -> Result<Message, RenderError> {
-        self.render(channel, &Data::new(data), key, profile)
+        self.render((channel, Form::Single), &Data::new(data), key, profile)
     }
 
-    fn message(&self, channel: Channel, data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
-        self.render(channel, data, recipient.key.as_str(), &recipient.profile).map(|message| message.content)
+    fn message(&self, of: (Channel, Form), data: &Data, recipient: &Recipient) -> Result<Content, RenderError> {
+        self.render(of, data, recipient.key.as_str(), &recipient.profile).map(|message| message.content)
     }
 
-    fn render(&self, channel: Channel, data: &Data, key: &str, profile: &Profile) -> Result<Message, RenderError> {
+    fn render(&self, of: (Channel, Form), data: &Data, key: &str, profile: &Profile) -> Result<Message, RenderError> {
         let Profile { locale, time_zone, attributes, .. } = profile;
         let told = Told { key, locale: locale.as_ref(), time_zone: time_zone.as_ref(), attributes };
-        self.compiled.render(channel, told.locale, data, &told)
+        self.compiled.render(of, told.locale, data, &told)
     }
 
     /// Whether something comes out of all templates of these channels with this data, whoever is told.
@@ -136,13 +146,19 @@ impl Version {
     /// What is missing.
     pub fn judge(&self, data: Map<String, Value>, channels: &[Channel]) -> Result<(), RenderError> {
         let (data, attributes) = (Data::new(data), Default::default());
-        for (channel, locales) in self.definition.channels.locales() {
-            for locale in locales.into_iter().filter(|_| channels.contains(&channel)) {
-                let told = Told { key: "somebody", locale: Some(locale), time_zone: None, attributes: &attributes };
-                self.compiled.render(channel, Some(locale), &data, &told)?;
+        let judge = |form: Form, data: &Data, all: Vec<(Channel, Vec<&Locale>)>| -> Result<(), RenderError> {
+            for (channel, locales) in all.into_iter().filter(|(channel, _)| channels.contains(channel)) {
+                for locale in locales {
+                    let told = Told { key: "somebody", locale: Some(locale), time_zone: None, attributes: &attributes };
+                    self.compiled.render((channel, form), Some(locale), data, &told)?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        let of = &self.definition.channels;
+        judge(Form::Single, &data, of.locales())?;
+        let digests = of.digest_locales();
+        if digests.is_empty() { Ok(()) } else { judge(Form::Digest, &data.as_digest(), digests) }
     }
 }
 

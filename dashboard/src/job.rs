@@ -153,6 +153,7 @@ impl Known {
             | JobKind::NotificationChunk
             | JobKind::NotificationBatch
             | JobKind::NotificationMessage
+            | JobKind::NotificationDigest
             | JobKind::Noop => None,
         }
     }

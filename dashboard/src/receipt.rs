@@ -108,6 +108,14 @@ pub(crate) fn reason(why: Suppression) -> (String, &'static str) {
             "their mail server said that there is no such mailbox",
             "Nothing is sent to the address any more. Ask them for another, or lift it on their page if it was their server's mistake.",
         ),
+        Suppression::Seen => (
+            "they saw it in their inbox before",
+            "Nothing: the type reaches by this channel only those who have not seen it.",
+        ),
+        Suppression::Throttled => (
+            "they were told often enough of this type by this channel",
+            "Nothing, unless the limit is too low: the type has it as `throttle` of the channel.",
+        ),
         Suppression::NoSubscription => (
             "none of their browsers takes pushes",
             "They have to subscribe in a browser: `docs/NOTIFICATIONS.md` has how, under *Browsers that get pushes*.",

@@ -137,10 +137,11 @@ CREATE TABLE notification_messages (
     fate BIGINT NULL,
     error TEXT NULL,
     settled_at BIGINT NOT NULL,
+    digest_id UUID NULL,
     CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),
     CONSTRAINT notification_messages_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
 );
-COMMENT ON TABLE notification_messages IS 'Those who were not reached with the others and have a job of their own.';
+COMMENT ON TABLE notification_messages IS 'Those who were not reached with the others and have a job of their own, or stand in a digest.';
 COMMENT ON COLUMN notification_messages.notification_id IS 'the notification';
 COMMENT ON COLUMN notification_messages.channel IS 'push or email';
 COMMENT ON COLUMN notification_messages.recipient_id IS 'who';
@@ -148,6 +149,54 @@ COMMENT ON COLUMN notification_messages.job_id IS 'the job that reaches them';
 COMMENT ON COLUMN notification_messages.fate IS 'as a byte of fates; NULL: as the job''s state says';
 COMMENT ON COLUMN notification_messages.error IS 'why they were not reached, in words';
 COMMENT ON COLUMN notification_messages.settled_at IS 'milliseconds since 1970 UTC of the last change';
+COMMENT ON COLUMN notification_messages.digest_id IS 'the digest that it is in; NULL: it is sent by itself';
+CREATE INDEX notification_messages_by_digest ON notification_messages (digest_id) WHERE digest_id IS NOT NULL;
+
+CREATE TABLE digests (
+    id UUID NOT NULL,
+    tenant_id UUID NOT NULL,
+    recipient_id UUID NOT NULL,
+    type_id UUID NOT NULL,
+    channel TEXT NOT NULL,
+    digest_key TEXT NOT NULL,
+    notification_id UUID NOT NULL,
+    job_id UUID NOT NULL,
+    opened_at BIGINT NOT NULL,
+    closes_at BIGINT NOT NULL,
+    closed_at BIGINT NULL,
+    CONSTRAINT digests_pk PRIMARY KEY (id),
+    CONSTRAINT digests_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+COMMENT ON TABLE digests IS 'What is gathered for one person on a channel. What is in it stands in notification_messages.';
+COMMENT ON COLUMN digests.id IS 'UUIDv7';
+COMMENT ON COLUMN digests.tenant_id IS 'owner';
+COMMENT ON COLUMN digests.recipient_id IS 'whose';
+COMMENT ON COLUMN digests.type_id IS 'notification type';
+COMMENT ON COLUMN digests.channel IS 'push or email';
+COMMENT ON COLUMN digests.digest_key IS 'what all in it have in common';
+COMMENT ON COLUMN digests.notification_id IS 'the newest in it';
+COMMENT ON COLUMN digests.job_id IS 'the job that sends it';
+COMMENT ON COLUMN digests.opened_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN digests.closes_at IS 'milliseconds since 1970 UTC';
+COMMENT ON COLUMN digests.closed_at IS 'milliseconds since 1970 UTC; NULL: it is open';
+CREATE UNIQUE INDEX digests_open_unique ON digests (recipient_id, type_id, channel, digest_key) WHERE closed_at IS NULL;
+CREATE INDEX digests_by_closing ON digests (closed_at) WHERE closed_at IS NOT NULL;
+
+CREATE TABLE notification_throttles (
+    recipient_id UUID NOT NULL,
+    type_id UUID NOT NULL,
+    channel TEXT NOT NULL,
+    ends_at BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    CONSTRAINT notification_throttles_pk PRIMARY KEY (recipient_id, type_id, channel)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE notification_throttles IS 'How often people were told of a type by a channel that may tell them only so often.';
+COMMENT ON COLUMN notification_throttles.recipient_id IS 'who';
+COMMENT ON COLUMN notification_throttles.type_id IS 'notification type';
+COMMENT ON COLUMN notification_throttles.channel IS 'inbox, push or email';
+COMMENT ON COLUMN notification_throttles.ends_at IS 'milliseconds since 1970 UTC; from then on it is counted anew';
+COMMENT ON COLUMN notification_throttles.count IS 'how often, in this window';
+CREATE INDEX notification_throttles_by_end ON notification_throttles (ends_at);
 
 CREATE TABLE notification_deliveries (
     notification_id UUID NOT NULL,

@@ -79,7 +79,7 @@ CREATE TABLE notification_batches (
     CONSTRAINT notification_batches_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
 ) STRICT;
 
--- Those who were not reached with the others and have a job of their own.
+-- Those who were not reached with the others and have a job of their own, or stand in a digest.
 CREATE TABLE notification_messages (
     notification_id BLOB NOT NULL, -- the notification
     channel TEXT NOT NULL, -- push or email
@@ -88,9 +88,41 @@ CREATE TABLE notification_messages (
     fate INTEGER NULL, -- as a byte of fates; NULL: as the job's state says
     error TEXT NULL, -- why they were not reached, in words
     settled_at INTEGER NOT NULL, -- milliseconds since 1970 UTC of the last change
+    digest_id BLOB NULL, -- the digest that it is in; NULL: it is sent by itself
     CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),
     CONSTRAINT notification_messages_notification FOREIGN KEY (notification_id) REFERENCES notifications (id)
 ) STRICT;
+CREATE INDEX notification_messages_by_digest ON notification_messages (digest_id) WHERE digest_id IS NOT NULL;
+
+-- What is gathered for one person on a channel. What is in it stands in notification_messages.
+CREATE TABLE digests (
+    id BLOB NOT NULL, -- UUIDv7
+    tenant_id BLOB NOT NULL, -- owner
+    recipient_id BLOB NOT NULL, -- whose
+    type_id BLOB NOT NULL, -- notification type
+    channel TEXT NOT NULL, -- push or email
+    digest_key TEXT NOT NULL, -- what all in it have in common
+    notification_id BLOB NOT NULL, -- the newest in it
+    job_id BLOB NOT NULL, -- the job that sends it
+    opened_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    closes_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    closed_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: it is open
+    CONSTRAINT digests_pk PRIMARY KEY (id),
+    CONSTRAINT digests_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+) STRICT;
+CREATE UNIQUE INDEX digests_open_unique ON digests (recipient_id, type_id, channel, digest_key) WHERE closed_at IS NULL;
+CREATE INDEX digests_by_closing ON digests (closed_at) WHERE closed_at IS NOT NULL;
+
+-- How often people were told of a type by a channel that may tell them only so often.
+CREATE TABLE notification_throttles (
+    recipient_id BLOB NOT NULL, -- who
+    type_id BLOB NOT NULL, -- notification type
+    channel TEXT NOT NULL, -- inbox, push or email
+    ends_at INTEGER NOT NULL, -- milliseconds since 1970 UTC; from then on it is counted anew
+    count INTEGER NOT NULL, -- how often, in this window
+    CONSTRAINT notification_throttles_pk PRIMARY KEY (recipient_id, type_id, channel)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX notification_throttles_by_end ON notification_throttles (ends_at);
 
 -- What became of the event of a notification at an endpoint, once jobs that delivered it there were removed by their age.
 CREATE TABLE notification_deliveries (

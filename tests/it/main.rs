@@ -100,3 +100,4 @@ mod the_harness;
 mod topics;
 mod topics_import;
 mod traces;
+mod workflows;

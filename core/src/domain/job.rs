@@ -110,6 +110,8 @@ pub enum JobKind {
     NotificationBatch,
     /// One recipient is tried again on a channel.
     NotificationMessage,
+    /// What was gathered for one recipient is sent to them.
+    NotificationDigest,
     /// Nothing: accepted, queued and recorded as others are, to measure all of it but the work.
     Noop,
 }
@@ -118,6 +120,7 @@ named!(JobKind, "a kind of job", {
     SiteRegenerate => "site.regenerate", SiteAnnounce => "site.announce", SiteProbe => "site.probe",
     NotificationPlan => "notification.plan", NotificationChunk => "notification.chunk",
     NotificationBatch => "notification.batch", NotificationMessage => "notification.message",
+    NotificationDigest => "notification.digest",
     Noop => "noop",
 });
 
@@ -145,6 +148,7 @@ impl JobKind {
             | Self::NotificationChunk
             | Self::NotificationBatch
             | Self::NotificationMessage
+            | Self::NotificationDigest
             | Self::Noop => Input::Own,
         }
     }
@@ -162,6 +166,7 @@ impl JobKind {
             | Self::SiteAnnounce
             | Self::SiteProbe
             | Self::NotificationMessage
+            | Self::NotificationDigest
             | Self::Noop => LOST_WORKERS_MAX,
         }
     }

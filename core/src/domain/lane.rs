@@ -34,6 +34,9 @@ const CHUNKS_MAX: u32 = 4;
 const NAMED_ON_PREFIX: &str = "notify-";
 const SUBSCRIBERS_ON_PREFIX: &str = "fanout-";
 const BATCHES_MAX: u32 = 4;
+/// The same of what was gathered for people, and how many are sent at once.
+const DIGESTS_PREFIX: &str = "digest:";
+const DIGESTS_MAX: u32 = 16;
 
 /// A lane's name within its tenant: an endpoint's id, a host, or what the caller of a job chose.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +97,12 @@ impl LaneName {
         Self::of_host(&format!("{}:", channel.as_str()), host)
     }
 
+    /// The lane on which what was gathered is sent by a channel.
+    #[must_use]
+    pub fn of_digests(channel: Channel) -> Self {
+        Self(format!("{DIGESTS_PREFIX}{}", channel.as_str()))
+    }
+
     /// A host's lane; of the host's hash where that is too long or odd for a lane's name.
     pub(super) fn of_host(prefix: &str, host: &str) -> Self {
         let plain = host.trim_start_matches('[').trim_end_matches(']');
@@ -111,6 +120,7 @@ impl LaneName {
             name if name.starts_with(PROBE_PREFIX) => Some(PROBES_MAX),
             name if name.starts_with(FAN_OUT_PREFIX) => Some(CHUNKS_MAX),
             name if name.starts_with(SUBSCRIBERS_ON_PREFIX) => Some(BATCHES_MAX),
+            name if name.starts_with(DIGESTS_PREFIX) => Some(DIGESTS_MAX),
             _ => None,
         };
         LaneSettings { concurrency_max, ..LaneSettings::default() }

@@ -41,6 +41,7 @@ pub mod trace;
 pub mod unsubscribe;
 pub mod user;
 pub mod vapid;
+pub mod workflow;
 
 pub use id::Id;
 pub use time::UnixMs;

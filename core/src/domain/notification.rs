@@ -67,6 +67,10 @@ pub enum Suppression {
     Bounced,
     /// None of their devices takes what is pushed.
     NoSubscription,
+    /// They saw it in their inbox before.
+    Seen,
+    /// They were told often enough of this type by this channel.
+    Throttled,
 }
 
 /// What became of a notification for one recipient on one channel.
@@ -80,7 +84,7 @@ pub enum Fate {
 }
 
 impl Suppression {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Preference,
         Self::Actor,
         Self::Removed,
@@ -89,6 +93,8 @@ impl Suppression {
         Self::AddressSuppressed,
         Self::Bounced,
         Self::NoSubscription,
+        Self::Seen,
+        Self::Throttled,
     ];
 
     #[must_use]
@@ -102,6 +108,8 @@ impl Suppression {
             Self::AddressSuppressed => "address_suppressed",
             Self::Bounced => "bounced",
             Self::NoSubscription => "no_subscription",
+            Self::Seen => "seen",
+            Self::Throttled => "throttled",
         }
     }
 
@@ -115,6 +123,8 @@ impl Suppression {
             Self::AddressSuppressed => 21,
             Self::Bounced => 22,
             Self::NoSubscription => 23,
+            Self::Seen => 24,
+            Self::Throttled => 25,
         }
     }
 }

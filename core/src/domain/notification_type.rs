@@ -12,6 +12,7 @@ use super::{
     id::Identified,
     locale::Locale,
     preferences::{Category, Channel},
+    workflow::{Gathering, Throttle, Workflow},
 };
 
 /// Characters of a key.
@@ -98,8 +99,31 @@ pub struct ToEndpoints {
 
 /// What is set for one channel of a type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct ChannelSettings<T> {
     pub templates: BTreeMap<Locale, T>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_if_unseen_for_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<DigestSettings<T>>,
+}
+
+/// How a channel gathers what there is, and what it says of more than one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestSettings<T> {
+    #[serde(flatten)]
+    pub gathering: Gathering,
+    pub templates: BTreeMap<Locale, T>,
+}
+
+/// Whether a message is of one notification, or of those that were gathered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    #[default]
+    Single,
+    Digest,
 }
 
 /// What stands in an inbox or is pushed to a device: as templates, or as it comes out of them.
@@ -136,6 +160,7 @@ pub enum Part {
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateAt<'a> {
     pub channel: Channel,
+    pub form: Form,
     pub locale: &'a Locale,
     pub part: Part,
     pub source: &'a str,
@@ -250,20 +275,76 @@ impl Channels {
         notices.chain(mails).collect()
     }
 
+    /// As [`Self::locales`], of what channels say of more than one.
+    #[must_use]
+    pub fn digest_locales(&self) -> Vec<(Channel, Vec<&Locale>)> {
+        let notices = [(Channel::Inbox, &self.inbox), (Channel::Push, &self.push)].into_iter();
+        let notices = notices
+            .filter_map(|(channel, set)| Some((channel, set.as_ref()?.digest.as_ref()?.templates.keys().collect())));
+        let mails =
+            self.email.iter().filter_map(|set| Some((Channel::Email, set.digest.as_ref()?.templates.keys().collect())));
+        notices.chain(mails).collect()
+    }
+
+    /// How its channels tell people; a channel of which nothing is set is not there.
+    #[must_use]
+    pub fn workflows(&self) -> BTreeMap<Channel, Workflow> {
+        let all = [
+            (Channel::Inbox, self.inbox.as_ref().map(ChannelSettings::workflow)),
+            (Channel::Push, self.push.as_ref().map(ChannelSettings::workflow)),
+            (Channel::Email, self.email.as_ref().map(ChannelSettings::workflow)),
+        ];
+        let set = all.into_iter().filter_map(|(channel, workflow)| Some((channel, workflow?)));
+        set.filter(|(_, workflow)| *workflow != Workflow::default()).collect()
+    }
+
     /// All templates.
     #[must_use]
     pub fn templates(&self) -> Vec<TemplateAt<'_>> {
         let mut all = Vec::new();
         for (channel, set) in [(Channel::Inbox, &self.inbox), (Channel::Push, &self.push)] {
-            for (locale, notice) in set.iter().flat_map(|set| &set.templates) {
-                all.extend(notice.parts().map(|(part, source)| TemplateAt { channel, locale, part, source }));
+            for (form, locale, notice) in set.iter().flat_map(ChannelSettings::forms) {
+                all.extend(notice.parts().map(|(part, source)| TemplateAt { channel, form, locale, part, source }));
             }
         }
-        for (locale, mail) in self.email.iter().flat_map(|set| &set.templates) {
-            let at = |(part, source)| TemplateAt { channel: Channel::Email, locale, part, source };
+        for (form, locale, mail) in self.email.iter().flat_map(ChannelSettings::forms) {
+            let at = |(part, source)| TemplateAt { channel: Channel::Email, form, locale, part, source };
             all.extend(mail.parts().map(at));
         }
         all
+    }
+}
+
+impl<T> ChannelSettings<T> {
+    fn workflow(&self) -> Workflow {
+        let digest = self.digest.as_ref().map(|digest| digest.gathering.clone());
+        Workflow { only_if_unseen_for_s: self.only_if_unseen_for_s, throttle: self.throttle, digest }
+    }
+
+    fn forms(&self) -> impl Iterator<Item = (Form, &Locale, &T)> {
+        let single = self.templates.iter().map(|(locale, of)| (Form::Single, locale, of));
+        let digest = self.digest.iter().flat_map(|digest| &digest.templates);
+        single.chain(digest.map(|(locale, of)| (Form::Digest, locale, of)))
+    }
+}
+
+impl TemplateAt<'_> {
+    /// Where it stands in its type's definition, as a JSON pointer (RFC 6901).
+    #[must_use]
+    pub fn pointer(&self) -> String {
+        let Self { channel, form, locale, part, .. } = self;
+        format!("/channels/{}{}/templates/{locale}/{}", channel.as_str(), form.place(), part.as_str())
+    }
+}
+
+impl Form {
+    /// Where its templates stand within a channel, as a JSON pointer.
+    #[must_use]
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Single => "",
+            Self::Digest => "/digest",
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::{UnixMs, site::zone::Zone};
+
 const MINUTES_OF_DAY: u16 = 24 * 60;
 
 /// A time of day to the minute, as in `22:30`.
@@ -66,6 +68,19 @@ impl QuietHours {
     pub const fn days(&self) -> &BTreeSet<Day> {
         &self.days
     }
+
+    /// When they end for somebody in this zone; `None`: they are not now.
+    #[must_use]
+    pub fn until(&self, now: UnixMs, zone: &Zone) -> Option<UnixMs> {
+        let ends_later = if self.to > self.from { 0 } else { 1 };
+        // Those of yesterday may not be over.
+        [0, -1].into_iter().find_map(|day| {
+            let (begin, weekday) = zone.on_day(day, self.from, now)?;
+            let (end, _) = zone.on_day(day + ends_later, self.to, now)?;
+            let begins = self.days.is_empty() || self.days.contains(&weekday);
+            (begins && (begin..end).contains(&now)).then_some(end)
+        })
+    }
 }
 
 impl Day {
@@ -82,6 +97,14 @@ impl Day {
             Self::Sat => "sat",
             Self::Sun => "sun",
         }
+    }
+}
+
+impl ClockTime {
+    #[must_use]
+    pub(super) fn hour_and_minute(self) -> (i8, i8) {
+        let part = |minutes: u16| i8::try_from(minutes).unwrap_or(0);
+        (part(self.minutes / 60), part(self.minutes % 60))
     }
 }
 
@@ -150,5 +173,34 @@ mod tests {
         assert_eq!(text, r#"{"from":"22:00","to":"07:00","days":["fri","sat"]}"#);
         assert_eq!(serde_json::from_str::<QuietHours>(&text).unwrap(), night);
         assert_eq!(QuietHours::new(at("22:00"), at("22:00"), BTreeSet::new()), Err(EmptyQuietHours));
+    }
+
+    #[test]
+    fn quiet_hours_end_as_clocks_of_their_zone_show_it() {
+        let at = |text: &str| UnixMs::parse(text).unwrap();
+        let hours = |json: &str| serde_json::from_str::<QuietHours>(json).unwrap();
+        let warsaw: Zone = "Europe/Warsaw".parse().unwrap();
+        let night = hours(r#"{"from":"22:00","to":"07:00"}"#);
+        let weekend = hours(r#"{"from":"22:00","to":"07:00","days":["fri"]}"#);
+        let noon = hours(r#"{"from":"12:00","to":"13:00"}"#);
+        for (quiet, now, until) in [
+            (&night, "2026-11-23T20:59:59Z", None),
+            (&night, "2026-11-23T21:00:00Z", Some("2026-11-24T06:00:00Z")),
+            (&night, "2026-11-24T05:59:59Z", Some("2026-11-24T06:00:00Z")),
+            (&night, "2026-11-24T06:00:00Z", None),
+            // Clocks are put forward, and back, in that night.
+            (&night, "2026-03-28T22:00:00Z", Some("2026-03-29T05:00:00Z")),
+            (&night, "2026-10-24T22:00:00Z", Some("2026-10-25T06:00:00Z")),
+            // From Friday to Saturday, and in no other night.
+            (&weekend, "2026-11-27T22:00:00Z", Some("2026-11-28T06:00:00Z")),
+            (&weekend, "2026-11-28T05:00:00Z", Some("2026-11-28T06:00:00Z")),
+            (&weekend, "2026-11-28T22:00:00Z", None),
+            (&weekend, "2026-11-27T05:00:00Z", None),
+            (&noon, "2026-11-23T11:30:00Z", Some("2026-11-23T12:00:00Z")),
+            (&noon, "2026-11-23T12:00:00Z", None),
+        ] {
+            assert_eq!(quiet.until(at(now), &warsaw), until.map(at), "{now}");
+        }
+        assert_eq!(night.until(at("2026-11-23T21:30:00Z"), &Zone::default()), None);
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use minijinja::{Environment, ErrorKind, context, value::Serde};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
@@ -14,11 +15,12 @@ use crate::domain::{
     line::judge_line,
     locale::Locale,
     notification_type::{
-        Definition, LOCALES_MAX, Mail, Notice, Part, SAMPLE_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateAt,
+        Definition, Form, LOCALES_MAX, Mail, Notice, Part, SAMPLE_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateAt,
     },
     preferences::Channel,
     recipient::Attributes,
     site::zone::Zone,
+    workflow::DIGEST_SHOWN_MAX,
 };
 
 /// Faults of one type that are told.
@@ -29,6 +31,8 @@ const SCHEMES_REFUSED: [&str; 5] = ["javascript", "data", "vbscript", "blob", "f
 const ZONE_UNKNOWN: &str = "UTC";
 /// Who a sample is rendered for.
 const SAMPLE_KEY: &str = "somebody";
+/// When a sample was handed in.
+const SAMPLE_TIME: &str = "2026-01-31T12:00:00.000Z";
 
 /// Something that keeps a type from being stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,14 @@ pub struct Fault {
 pub struct Data {
     json: Map<String, Value>,
     value: minijinja::Value,
+}
+
+/// One of those that were gathered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gathered {
+    pub data: Map<String, Value>,
+    /// In RFC 3339.
+    pub created_at: String,
 }
 
 /// What templates know of whoever is told.
@@ -94,8 +106,10 @@ impl Content {
 pub enum RenderError {
     #[error("the type has no channel {}", .0.as_str())]
     NoChannel(Channel),
-    #[error("the template /channels/{}/templates/{locale}/{} failed: {detail}", channel.as_str(), part.as_str())]
-    Template { channel: Channel, locale: Locale, part: Part, detail: String },
+    #[error("the type's channel {} has no digest", .0.as_str())]
+    NoDigest(Channel),
+    #[error("the template /channels/{}{}/templates/{locale}/{} failed: {detail}", channel.as_str(), form.place(), part.as_str())]
+    Template { channel: Channel, form: Form, locale: Locale, part: Part, detail: String },
 }
 
 /// A type that was compiled. To be kept for as long as its version is used.
@@ -103,7 +117,7 @@ pub enum RenderError {
 pub struct CompiledType {
     environment: Environment<'static>,
     default_locale: Locale,
-    channels: BTreeMap<Channel, BTreeMap<String, Templates>>,
+    channels: BTreeMap<(Channel, Form), BTreeMap<String, Templates>>,
 }
 
 /// Of one channel in one language: each part's name in the environment.
@@ -118,6 +132,23 @@ impl Data {
     pub fn new(json: Map<String, Value>) -> Self {
         let value = minijinja::Value::from(Serde(&json));
         Self { json, value }
+    }
+
+    /// What templates of digests are filled with: the last of those that were gathered, oldest first, and how many they are.
+    #[must_use]
+    pub fn gathered(items: &[Gathered], count: u64) -> Self {
+        let shown = items.len().saturating_sub(usize::try_from(DIGEST_SHOWN_MAX).unwrap_or(usize::MAX));
+        let items = items.get(shown..).unwrap_or_default();
+        let more = count.saturating_sub(u64::try_from(items.len()).unwrap_or(count));
+        let data = json!({ "items": items, "count": count, "more": more });
+        Self::new(data.as_object().cloned().unwrap_or_default())
+    }
+
+    /// As a digest would have them if it were of these, once more.
+    #[must_use]
+    pub fn as_digest(&self) -> Self {
+        let one = Gathered { data: self.json.clone(), created_at: SAMPLE_TIME.to_owned() };
+        Self::gathered(&[one.clone(), one], 2)
     }
 }
 
@@ -144,7 +175,8 @@ impl CompiledType {
     /// What is wrong, each with its place.
     pub fn check(definition: &Definition) -> Result<Self, Vec<Fault>> {
         let mut faults = judge_shape(definition);
-        if definition.channels.locales().iter().any(|(_, locales)| locales.len() > LOCALES_MAX) {
+        let (single, digests) = (definition.channels.locales(), definition.channels.digest_locales());
+        if single.iter().chain(&digests).any(|(_, locales)| locales.len() > LOCALES_MAX) {
             return Err(faults);
         }
         let mut compiled = Self {
@@ -152,12 +184,14 @@ impl CompiledType {
             default_locale: definition.default_locale.clone(),
             channels: BTreeMap::new(),
         };
-        let data = Data::new(definition.sample.clone());
+        let single = Data::new(definition.sample.clone());
+        let digest = single.as_digest();
         for at in definition.channels.templates() {
             if faults.len() >= FAULTS_MAX {
                 break;
             }
-            faults.extend(compiled.judge(&at, &data).iter().map(|fault| told(&at, fault)));
+            let data = if at.form == Form::Digest { &digest } else { &single };
+            faults.extend(compiled.judge(&at, data).iter().map(|fault| told(&at, fault)));
         }
         if faults.is_empty() { Ok(compiled) } else { Err(faults) }
     }
@@ -168,18 +202,22 @@ impl CompiledType {
     /// When the type has no such channel, or a template names what is not there, takes too much work, or comes out too long.
     pub fn render(
         &self,
-        channel: Channel,
+        (channel, form): (Channel, Form),
         locale: Option<&Locale>,
         data: &Data,
         told: &Told<'_>,
     ) -> Result<Message, RenderError> {
-        let templates = self.templates(channel, locale).ok_or(RenderError::NoChannel(channel))?;
+        let none = match form {
+            Form::Single => RenderError::NoChannel(channel),
+            Form::Digest => RenderError::NoDigest(channel),
+        };
+        let templates = self.templates((channel, form), locale).ok_or(none)?;
         let context = self.context(data, told);
         let part = |part: Part| -> Result<Option<String>, RenderError> {
             let Some(name) = templates.names.get(&part) else { return Ok(None) };
             let rendered = self.run(name, part, &context, data).map(Some);
             let locale = templates.locale.clone();
-            rendered.map_err(|fault| RenderError::Template { channel, locale, part, detail: in_words(&fault) })
+            rendered.map_err(|fault| RenderError::Template { channel, form, locale, part, detail: in_words(&fault) })
         };
         let content = match channel {
             Channel::Email => Content::Mail(Mail {
@@ -197,8 +235,8 @@ impl CompiledType {
     }
 
     /// Those of the tag itself, of what it is a kind of (`de` for `de-AT`; RFC 4647, section 3.4), or of the default.
-    fn templates(&self, channel: Channel, locale: Option<&Locale>) -> Option<&Templates> {
-        let locales = self.channels.get(&channel)?;
+    fn templates(&self, of: (Channel, Form), locale: Option<&Locale>) -> Option<&Templates> {
+        let locales = self.channels.get(&of)?;
         let mut tag = locale.map_or("", Locale::as_str);
         while !tag.is_empty() {
             if let Some(found) = locales.get(tag) {
@@ -223,10 +261,11 @@ impl CompiledType {
 
     fn add(&mut self, at: &TemplateAt<'_>) -> Result<String, TemplateFault> {
         judge_nesting(at.source)?;
-        let name = format!("{}/{}/{}", at.channel.as_str(), at.locale, at.part.as_str());
+        // What its name ends in decides what is escaped.
+        let name = at.pointer();
         let added = self.environment.add_template_owned(name.clone(), at.source.to_owned());
         added.map_err(|error| TemplateFault::of(&error))?;
-        let locales = self.channels.entry(at.channel).or_default();
+        let locales = self.channels.entry((at.channel, at.form)).or_default();
         let templates = locales
             .entry(at.locale.to_string())
             .or_insert_with(|| Templates { locale: at.locale.clone(), names: BTreeMap::new() });
@@ -297,8 +336,11 @@ fn judge_shape(definition: &Definition) -> Vec<Fault> {
     if definition.channels.all().is_empty() {
         fault("/channels".to_owned(), "a type has a channel at least: inbox, push, email or webhook".to_owned());
     }
-    for (channel, locales) in channels {
-        let pointer = format!("/channels/{}/templates", channel.as_str());
+    let single = channels.into_iter().map(|(channel, locales)| (channel, Form::Single, locales));
+    let digests = definition.channels.digest_locales();
+    let digests = digests.into_iter().map(|(channel, locales)| (channel, Form::Digest, locales));
+    for (channel, form, locales) in single.chain(digests) {
+        let pointer = format!("/channels/{}{}/templates", channel.as_str(), form.place());
         if locales.len() > LOCALES_MAX {
             let detail =
                 format!("there are templates in {} languages; a channel has at most {LOCALES_MAX}", locales.len());
@@ -313,8 +355,7 @@ fn judge_shape(definition: &Definition) -> Vec<Fault> {
 }
 
 fn told(at: &TemplateAt<'_>, fault: &TemplateFault) -> Fault {
-    let pointer = format!("/channels/{}/templates/{}/{}", at.channel.as_str(), at.locale, at.part.as_str());
-    Fault { pointer, detail: in_words(fault) }
+    Fault { pointer: at.pointer(), detail: in_words(fault) }
 }
 
 fn in_words(TemplateFault { line, detail }: &TemplateFault) -> String {
@@ -342,8 +383,6 @@ fn judge_url(text: &str) -> Result<(), TemplateFault> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn definition(channels: &Value, sample: &Value) -> Definition {
@@ -364,7 +403,7 @@ mod tests {
         let compiled = CompiledType::check(&definition(channels, sample)).unwrap();
         let locale = locale.map(|tag| tag.parse().unwrap());
         let data = Data::new(object(sample));
-        compiled.render(channel, locale.as_ref(), &data, &told(&Attributes::default())).unwrap()
+        compiled.render((channel, Form::Single), locale.as_ref(), &data, &told(&Attributes::default())).unwrap()
     }
 
     #[test]
@@ -442,11 +481,12 @@ mod tests {
             (json!({ "post": { "title": null } }), "line 2: invalid operation: null would be written"),
             (json!({ "post": { "title": "x".repeat(20_000) } }), "20002 bytes come out of it; it may be 16384"),
         ] {
-            let refused =
-                compiled.render(Channel::Inbox, None, &Data::new(object(&data)), &told(&attributes)).unwrap_err();
+            let refused = compiled
+                .render((Channel::Inbox, Form::Single), None, &Data::new(object(&data)), &told(&attributes))
+                .unwrap_err();
             assert!(refused.to_string().contains(says), "{refused}");
         }
-        let none = compiled.render(Channel::Email, None, &Data::new(Map::new()), &told(&attributes));
+        let none = compiled.render((Channel::Email, Form::Single), None, &Data::new(Map::new()), &told(&attributes));
         assert_eq!(none, Err(RenderError::NoChannel(Channel::Email)));
     }
 

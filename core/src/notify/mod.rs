@@ -5,4 +5,4 @@ mod compiled;
 mod engine;
 mod names;
 
-pub use compiled::{CompiledType, Content, Data, Fault, Message, RenderError, Told};
+pub use compiled::{CompiledType, Content, Data, Fault, Gathered, Message, RenderError, Told};

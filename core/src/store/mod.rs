@@ -11,6 +11,7 @@ mod connect;
 mod dead_letter_filter;
 mod dead_letters;
 mod deaths;
+mod digests;
 mod directory;
 mod drain;
 mod due;
@@ -103,6 +104,7 @@ pub use self::{
     cipher::{Cipher, KeyError},
     dead_letter_filter::DeadLetterFilter,
     dead_letters::{OpenCount, Resolved},
+    digests::{DigestArgs, DigestContents, StoredDigest},
     directory::{Directory, LiveEndpoint, TenantEndpoints},
     drain::{Deleted, ENDPOINT_DELETED},
     due::DueJob,

@@ -1,6 +1,8 @@
 //! The recipients of a chunk on a channel that reaches one after the other: who of them was reached, and those who are tried again by
 //! themselves. What is settled is never tried again; whoever goes on after a crash begins with those who are pending.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -124,24 +126,25 @@ impl Batch {
     }
 }
 
-/// Stores those of a chunk on a channel, and the job that reaches them; `None` where nobody is to be reached.
+/// Stores those of a chunk on a channel, and the job that reaches them from `run_at` on; `None` where nobody is to be reached. Who
+/// has no fate stands in a digest.
 pub(super) async fn insert_batch(
     tx: &mut Tx<'_>,
     of: &StoredNotification,
     n: u32,
     channel: Channel,
-    fates: &[Fate],
+    fates: &[Option<Fate>],
+    run_at: UnixMs,
     now: UnixMs,
 ) -> Result<Option<NewJob>, StoreError> {
-    let fates: Vec<Option<Fate>> = fates.iter().copied().map(Some).collect();
-    let job = is_pending(&fates).then(|| job_of(of, n, channel, now));
+    let job = is_pending(fates).then(|| job_of(of, n, channel, run_at));
     let row: Vec<Value> = vec![
         of.id.into(),
         n.into(),
         channel.as_str().into(),
         batch_job(of.id, n, channel).into(),
-        pack_fates(&fates).into(),
-        counts_of(&fates)?.into(),
+        pack_fates(fates).into(),
+        counts_of(fates)?.into(),
         0i64.into(),
         now.into(),
         job.is_none().then_some(now).into(),
@@ -151,13 +154,13 @@ pub(super) async fn insert_batch(
     Ok(job)
 }
 
-fn job_of(of: &StoredNotification, n: u32, channel: Channel, now: UnixMs) -> NewJob {
+fn job_of(of: &StoredNotification, n: u32, channel: Channel, run_at: UnixMs) -> NewJob {
     let args = BatchArgs { notification: of.id.uuid(), n, channel };
     let lane = LaneName::of_batch(channel, of.of.urgency, n == 0);
     NewJob {
         id: batch_job(of.id, n, channel),
         max_attempts: RetrySchedule::default().max_attempts(),
-        ..NewJob::plain(JobKind::NotificationBatch, lane, serde_json::to_vec(&args).unwrap_or_default(), now)
+        ..NewJob::plain(JobKind::NotificationBatch, lane, serde_json::to_vec(&args).unwrap_or_default(), run_at)
     }
 }
 
@@ -216,6 +219,25 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Those of them who have seen it in their inbox.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn seen_by(
+        &self,
+        of: Id<Notification>,
+        recipients: &[Id<Recipient>],
+    ) -> Result<HashSet<Id<Recipient>>, StoreError> {
+        let mut seen = HashSet::new();
+        for run in self.pool.dialect().runs(recipients.to_vec()) {
+            let select = sql("SELECT recipient_id FROM inbox_items").and(" WHERE notification_id = ", of);
+            let rows: Vec<(Uuid,)> =
+                self.pool.fetch(select.then(" AND seen_at IS NOT NULL AND recipient_id").any(run)).await?;
+            seen.extend(rows.into_iter().map(|(id,)| Id::<Recipient>::from_uuid(id)));
+        }
+        Ok(seen)
     }
 
     /// Stores what became of some of a batch, by their places, and of whom jobs of their own are made.

@@ -1,12 +1,15 @@
 //! Fan-out: a notification's recipients in chunks of a thousand, and telling those of one of them. A chunk is stored once and told
 //! once, whatever runs twice: it is told in the transaction that says so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
 use super::{
-    DueJob, NewJob, Store, StoreError,
+    DueJob, NewJob, Store, StoreError, digests,
     inbox::{CountsRow, Told},
     jobs,
     notification_batches::{insert_batch, insert_jobs},
@@ -22,11 +25,13 @@ use crate::domain::{
     job::{Job, JobKind},
     lane::LaneName,
     notification::{
-        CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Person, chunk_job, pack, suppression, unpack,
+        CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Person, Suppression, chunk_job, pack,
+        suppression, unpack,
     },
     preferences::{Channel, Preferences},
     recipient::{Recipient, RecipientKey},
     retry::RetrySchedule,
+    workflow::{Throttle, Workflow},
 };
 
 /// Subscribers of one topic that one step of planning reads.
@@ -63,6 +68,15 @@ pub struct ToldChunk {
 
 /// Its number, its recipients and the job that tells them.
 type NewChunk<'c> = (u32, &'c [Id<Recipient>], Id<Job>);
+
+/// What is known of somebody who is to be told.
+struct Known {
+    key: RecipientKey,
+    preferences: Preferences,
+    time_zone: Option<String>,
+}
+
+type KnownRow = (Uuid, String, String, Option<String>);
 
 /// What a job of kind `notification.chunk` tells: those of chunk `n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -208,34 +222,50 @@ impl Store {
         Ok(row.map(|(packed, done_at)| Chunk { of, n, recipients: unpack(&packed), is_done: done_at.is_some() }))
     }
 
-    /// Tells the recipients of a chunk, and keeps what became of it for each: all of it or nothing. One that is told does nothing.
+    /// Tells the recipients of a chunk as its type's channels are set, and keeps what became of it for each: all of it or nothing. One
+    /// that is told does nothing.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn tell_chunk(&self, chunk: &Chunk, now: UnixMs) -> Result<ToldChunk, StoreError> {
+    pub async fn tell_chunk(
+        &self,
+        chunk: &Chunk,
+        workflows: &BTreeMap<Channel, Workflow>,
+        now: UnixMs,
+    ) -> Result<ToldChunk, StoreError> {
         let Chunk { of, n, recipients, is_done } = chunk;
         if *is_done {
             return Ok(ToldChunk::default());
         }
         let people = self.people(recipients).await?;
-        let fates_on = |channel: Channel| -> Vec<Fate> {
-            let fate = |id| {
-                let told = people.get(id).map(|(key, preferences)| Person { key, preferences });
-                let why = suppression(told.as_ref(), of.audience.actor.as_ref(), &of.of.category, channel);
-                let else_ = if channel == Channel::Inbox { Fate::Delivered } else { Fate::Pending };
-                why.map_or(else_, Fate::Suppressed)
-            };
-            recipients.iter().map(fate).collect()
+        let fate_on = |channel: Channel, id: &Id<Recipient>| {
+            let told = people.get(id).map(|known| Person { key: &known.key, preferences: &known.preferences });
+            let why = suppression(told.as_ref(), of.audience.actor.as_ref(), &of.of.category, channel);
+            let else_ = if channel == Channel::Inbox { Fate::Delivered } else { Fate::Pending };
+            why.map_or(else_, Fate::Suppressed)
         };
-        let has_inbox = of.of.channels.contains(&Channel::Inbox);
-        let fates = if has_inbox { fates_on(Channel::Inbox) } else { Vec::new() };
-        let told =
-            recipients.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
-        let counts: BTreeMap<Channel, FateCounts> =
-            has_inbox.then(|| (Channel::Inbox, FateCounts::of(fates.iter().copied()))).into_iter().collect();
-        let codes: Vec<u8> = fates.iter().map(|fate| fate.code()).collect();
-        let counts = serde_json::to_string(&counts).map_err(|error| StoreError::unreadable("counts", error))?;
+        // In the channels' own order: two who count the same people's messages wait for each other and not in a ring.
+        let mut fates: BTreeMap<Channel, Vec<Fate>> = BTreeMap::new();
+        for channel in &of.of.channels {
+            fates.insert(*channel, recipients.iter().map(|id| fate_on(*channel, id)).collect());
+        }
+        let none = Workflow::default();
+        let set = |channel: &Channel| workflows.get(channel).unwrap_or(&none);
         let mut tx = self.pool.begin().await?;
+        for (channel, fates) in &mut fates {
+            if let Some(throttle) = set(channel).throttle {
+                count_down(&mut tx, of, *channel, throttle, recipients, fates, now).await?;
+            }
+        }
+        let inbox = fates.remove(&Channel::Inbox);
+        let has_inbox = inbox.is_some();
+        let inbox = inbox.unwrap_or_default();
+        let told =
+            recipients.iter().zip(&inbox).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
+        let counts: BTreeMap<Channel, FateCounts> =
+            has_inbox.then(|| (Channel::Inbox, FateCounts::of(inbox.iter().copied()))).into_iter().collect();
+        let codes: Vec<u8> = inbox.iter().map(|fate| fate.code()).collect();
+        let counts = serde_json::to_string(&counts).map_err(|error| StoreError::unreadable("counts", error))?;
         let claim = sql("UPDATE notification_chunks SET")
             .and(" fates = ", codes)
             .and(", counts = ", counts)
@@ -248,8 +278,22 @@ impl Store {
         }
         let told = put_into_inboxes(&mut tx, of.id, told, now).await?;
         let mut new_jobs = Vec::new();
-        for channel in of.of.channels.iter().filter(|channel| **channel != Channel::Inbox) {
-            new_jobs.extend(insert_batch(&mut tx, of, *n, *channel, &fates_on(*channel), now).await?);
+        for (channel, fates) in fates {
+            let mut fates: Vec<Option<Fate>> = fates.into_iter().map(Some).collect();
+            if let Some(gathering) = &set(&channel).digest {
+                let key = gathering.key(&serde_json::from_slice(&of.of.data).unwrap_or_default());
+                let places = recipients.iter().zip(&mut fates).filter(|(_, fate)| **fate == Some(Fate::Pending));
+                let gathered = places.map(|(id, fate)| {
+                    *fate = None;
+                    let zone = people.get(id).and_then(|known| known.time_zone.as_deref()?.parse().ok());
+                    (*id, gathering.window.end(now, &zone.unwrap_or_default()))
+                });
+                let gathered = gathered.collect();
+                new_jobs.extend(digests::gather(&mut tx, of, channel, &key, gathered, now).await?);
+            }
+            let unseen_for = set(&channel).only_if_unseen_for_s.filter(|_| has_inbox).unwrap_or(0);
+            let run_at = now + Duration::from_secs(u64::from(unseen_for));
+            new_jobs.extend(insert_batch(&mut tx, of, *n, channel, &fates, run_at, now).await?);
         }
         let jobs = insert_jobs(&mut tx, of, &new_jobs, &self.node, now).await?;
         tx.commit().await?;
@@ -257,25 +301,66 @@ impl Store {
     }
 
     /// What decides whether people are told, of those who are known.
-    async fn people(
-        &self,
-        recipients: &[Id<Recipient>],
-    ) -> Result<HashMap<Id<Recipient>, (RecipientKey, Preferences)>, StoreError> {
+    async fn people(&self, recipients: &[Id<Recipient>]) -> Result<HashMap<Id<Recipient>, Known>, StoreError> {
         let unreadable = |error: &dyn std::fmt::Display| StoreError::unreadable("recipient", error);
         let mut people = HashMap::with_capacity(recipients.len());
         for run in self.pool.dialect().runs(recipients.to_vec()) {
-            let select = sql("SELECT id, key, preferences FROM recipients WHERE id").any(run);
-            for (id, key, preferences) in self.pool.fetch::<(Uuid, String, String)>(select).await? {
+            let select = sql("SELECT id, key, preferences, time_zone FROM recipients WHERE id").any(run);
+            for (id, key, preferences, time_zone) in self.pool.fetch::<KnownRow>(select).await? {
                 let key = key.parse().map_err(|error| unreadable(&error))?;
                 let preferences = match preferences.as_str() {
                     "{}" => Preferences::default(),
                     text => serde_json::from_str(text).map_err(|error| unreadable(&error))?,
                 };
-                people.insert(Id::from_uuid(id), (key, preferences));
+                people.insert(Id::from_uuid(id), Known { key, preferences, time_zone });
             }
         }
         Ok(people)
     }
+}
+
+/// Counts those who are told by a channel; whoever was told often enough is throttled. `recipients` are in order: so two that do this
+/// at once wait for each other and not in a ring.
+async fn count_down(
+    tx: &mut Tx<'_>,
+    of: &StoredNotification,
+    channel: Channel,
+    throttle: Throttle,
+    recipients: &[Id<Recipient>],
+    fates: &mut [Fate],
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    let is_told = |fate: Fate| matches!(fate, Fate::Delivered | Fate::Pending);
+    let told: Vec<Id<Recipient>> =
+        recipients.iter().zip(fates.iter()).filter(|(_, fate)| is_told(**fate)).map(|(id, _)| *id).collect();
+    let ends_at = now + Duration::from_secs(u64::from(throttle.window_s));
+    let row = |id: &Id<Recipient>| -> Vec<Value> {
+        vec![(*id).into(), of.of.kind.into(), channel.as_str().into(), ends_at.into(), 1i64.into()]
+    };
+    let mut let_through: HashSet<Id<Recipient>> = HashSet::with_capacity(told.len());
+    for run in tx.dialect().runs(told) {
+        let count = sql("INSERT INTO notification_throttles (recipient_id, type_id, channel, ends_at, count) ")
+            .rows(run.iter().map(row).collect())
+            .and(
+                " ON CONFLICT (recipient_id, type_id, channel) DO UPDATE SET \
+                count = CASE WHEN notification_throttles.ends_at <= ",
+                now,
+            )
+            .and(" THEN 1 ELSE notification_throttles.count + 1 END, ends_at = CASE WHEN notification_throttles.ends_at <= ", now)
+            .and(
+                " THEN excluded.ends_at ELSE notification_throttles.ends_at END WHERE notification_throttles.ends_at <= ",
+                now,
+            )
+            .and(" OR notification_throttles.count < ", i64::from(throttle.limit))
+            .then(" RETURNING recipient_id");
+        let_through.extend(tx.fetch::<(Uuid,)>(count).await?.into_iter().map(|(id,)| Id::<Recipient>::from_uuid(id)));
+    }
+    for (id, fate) in recipients.iter().zip(fates) {
+        if is_told(*fate) && !let_through.contains(id) {
+            *fate = Fate::Suppressed(Suppression::Throttled);
+        }
+    }
+    Ok(())
 }
 
 /// What came of storing how far planning is.

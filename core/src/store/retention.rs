@@ -86,7 +86,8 @@ impl Store {
             .then(")");
         removed.dead_letters = self.pool.execute(letters).await?;
         removed.notifications = self.remove_old_notifications(now - ages.notifications).await?;
-        removed.others = self.remove_others(ages, now).await?;
+        removed.others += self.remove_old_digests(now - ages.notifications).await?;
+        removed.others += self.remove_others(ages, now).await?;
         Ok(removed)
     }
 
@@ -115,6 +116,7 @@ impl Store {
         removed += self.pool.execute(sql("DELETE FROM failure_groups").and(" WHERE last_seen_at < ", before)).await?;
         removed +=
             self.pool.execute(sql("DELETE FROM failure_hours").and(" WHERE hour < ", before.0 / HOUR_MS)).await?;
+        removed += self.pool.execute(sql("DELETE FROM notification_throttles").and(" WHERE ends_at < ", now)).await?;
         removed += self.pool.execute(sql("DELETE FROM idempotency_keys").and(" WHERE expires_at < ", now)).await?;
         let operations =
             sql("DELETE FROM operations WHERE state <> 'running'").and(" AND finished_at < ", now - ages.jobs);

@@ -103,6 +103,7 @@ impl Tiding {
             category: kind.definition.category.clone(),
             urgency: kind.definition.urgency,
             channels: channels.collect(),
+            event_type: None,
             data: serde_json::to_vec(&self.data)?,
         };
         let actor: Option<RecipientKey> = self.actor.map(|number| people.key(number)).transpose()?;

@@ -1,6 +1,6 @@
 //! Fan-out by the store alone: plans and chunks that run twice, people who are removed, and what is removed by its age.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use postrider_core::{
     domain::{
@@ -102,7 +102,7 @@ async fn told(at: &Fixture, id: Id<Notification>) -> StoredNotification {
     plan(&at.store, id, at.now).await;
     let mut n = 0;
     while let Some(chunk) = at.store.notification_chunk(id, n).await.unwrap() {
-        at.store.tell_chunk(&chunk, at.now).await.unwrap();
+        at.store.tell_chunk(&chunk, &BTreeMap::new(), at.now).await.unwrap();
         n += 1;
     }
     at.store.notification(id).await.unwrap().unwrap()
@@ -210,7 +210,9 @@ async fn a_chunk_that_is_told_twice_at_once_is_told_once(stack: Stack) {
     plan(&at.store, id, at.now).await;
     let chunk = at.store.notification_chunk(id, 0).await.unwrap().unwrap();
     let other = at.second_process([7; 32]).await;
-    let (one, two) = tokio::join!(at.store.tell_chunk(&chunk, at.now), other.tell_chunk(&chunk, at.now));
+    let plain = BTreeMap::new();
+    let (one, two) =
+        tokio::join!(at.store.tell_chunk(&chunk, &plain, at.now), other.tell_chunk(&chunk, &plain, at.now));
     one.unwrap();
     two.unwrap();
     let scope = at.store.tenant(at.tenant.id);

@@ -3,6 +3,7 @@
 mod http_request;
 mod notification;
 mod notification_batch;
+mod notification_digest;
 mod notification_message;
 mod site_announce;
 mod site_probe;
@@ -104,6 +105,7 @@ impl Executors {
             | JobKind::NotificationChunk
             | JobKind::NotificationBatch
             | JobKind::NotificationMessage
+            | JobKind::NotificationDigest
             | JobKind::Noop
                 if self.is_paused(&work).await =>
             {
@@ -117,6 +119,7 @@ impl Executors {
             JobKind::NotificationChunk => notification::chunk(&self, &work).await,
             JobKind::NotificationBatch => notification_batch::run(&self, &work).await,
             JobKind::NotificationMessage => notification_message::run(&self, &work).await,
+            JobKind::NotificationDigest => notification_digest::run(&self, &work).await,
             JobKind::Noop => self.nothing(&work),
         }
     }
@@ -184,7 +187,7 @@ impl Executors {
             JobKind::SiteProbe => Some(probe_schedule()),
             JobKind::NotificationPlan | JobKind::NotificationChunk => Some(chunk_schedule()),
             // As an endpoint that nobody has set anything for.
-            JobKind::NotificationBatch | JobKind::NotificationMessage => None,
+            JobKind::NotificationBatch | JobKind::NotificationMessage | JobKind::NotificationDigest => None,
             JobKind::SiteRegenerate | JobKind::Noop => None,
         };
         found.unwrap_or_default()

@@ -60,7 +60,8 @@ async fn tell(executors: &Executors, id: Id<Notification>, n: u32) -> Result<boo
 /// Those who look at their inboxes hear of it at once.
 async fn tell_now(executors: &Executors, chunk: &Chunk) -> Result<(), StoreError> {
     let at = UnixMs::now();
-    let ToldChunk { told, jobs } = executors.0.store.tell_chunk(chunk, at).await?;
+    let version = executors.0.channels.version(&chunk.of).await.map_err(|error| StoreError::told_to_all(&error))?;
+    let ToldChunk { told, jobs } = executors.0.store.tell_chunk(chunk, version.workflows(), at).await?;
     executors.0.dispatcher.offer(&jobs);
     executors.0.live.tell(News { notification: Some(chunk.of.id), at, told }).await;
     Ok(())

@@ -21,7 +21,7 @@ use postrider_core::{
 
 use super::{Executors, LOOK_AGAIN, after_call, notification::gone};
 use crate::{
-    notify::{Failed, Message, Reached},
+    notify::{Failed, Message, Quiet, Reached},
     outcomes::{Ended, Execution},
 };
 
@@ -164,7 +164,7 @@ impl<'e> Run<'e> {
     async fn reach(&mut self, page: Vec<(usize, Id<Recipient>)>) -> Result<Option<End>, StoreError> {
         let channels = self.executors.0.channels.clone();
         let ids: Vec<Id<Recipient>> = page.iter().map(|(_, id)| *id).collect();
-        let people = Arc::new(channels.people(self.batch.channel, &ids).await?);
+        let people = Arc::new(channels.people(&self.message, &ids).await?);
         let (message, stop) = (self.message.clone(), Arc::clone(&self.stop));
         let reached = stream::iter(page)
             .take_while(move |_| std::future::ready(!stop.load(Ordering::Relaxed)))
@@ -210,6 +210,10 @@ impl<'e> Run<'e> {
                 settled.extend(self.not_taken());
             }
             Reached::Suppressed(why) => settled.push((place, Settled::Fate(Fate::Suppressed(why)))),
+            Reached::Quiet(Quiet { until, why, host }) => {
+                let apart = Apart { host, run_at: until, error: why, subscriptions: Vec::new() };
+                settled.push((place, Settled::Apart(apart)));
+            }
             Reached::Failed(failed) if failed.is_lasting => {
                 self.refused.push_back((place, failed.clone()));
                 if self.refused.len() >= REFUSED_MAX {

@@ -1,15 +1,15 @@
 //! Kind `notification.message`: one recipient is tried again on a channel.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postrider_core::{
-    domain::{Id, UnixMs, dead_letter::Cause, job::Outcome, notification::Fate, retry::RetrySchedule},
-    store::{Message, MessageArgs, StoreError, Work},
+    domain::{Id, UnixMs, dead_letter::Cause, job::Outcome, retry::RetrySchedule},
+    store::{MessageArgs, StoreError, Work},
 };
 
 use super::{Executors, after_call, notification::gone};
 use crate::{
-    notify::{Failed, Reached},
+    notify::{Quiet, Reached},
     outcomes::Execution,
 };
 
@@ -20,17 +20,27 @@ pub(super) async fn run(executors: &Executors, work: &Work) -> Execution {
     };
     let (started_at, started) = (UnixMs::now(), Instant::now());
     match reach(executors, work, &args).await {
-        Ok(Some(Reached::Delivered | Reached::Suppressed(_))) => executors.done(work, started_at, started.elapsed()),
-        Ok(Some(Reached::Failed(failed))) => {
-            let report = executors.not_reached(&failed, started_at, started.elapsed());
-            if failed.is_lasting {
-                return Execution::ended(work, Some(report), Outcome::Dead { cause: Cause::Invalid });
-            }
-            Execution::Ended(Box::new(after_call(work, report, &RetrySchedule::default(), started.elapsed())))
-        }
-        Ok(Some(Reached::Outage(failed))) => executors.outage(work, &failed, started_at, started.elapsed()),
+        Ok(Some(reached)) => executors.tried(work, reached, started_at, started.elapsed()),
         Ok(None) => gone(work),
         Err(error) => executors.not_stored(work, error).await,
+    }
+}
+
+impl Executors {
+    /// The end of a job that tried to reach one recipient.
+    pub(super) fn tried(&self, work: &Work, reached: Reached, started_at: UnixMs, took: Duration) -> Execution {
+        match reached {
+            Reached::Delivered | Reached::Suppressed(_) => self.done(work, started_at, took),
+            Reached::Quiet(Quiet { until, .. }) => Execution::decided(work, Outcome::Retry { at: until }),
+            Reached::Failed(failed) => {
+                let report = self.not_reached(&failed, started_at, took);
+                if failed.is_lasting {
+                    return Execution::ended(work, Some(report), Outcome::Dead { cause: Cause::Invalid });
+                }
+                Execution::Ended(Box::new(after_call(work, report, &RetrySchedule::default(), took)))
+            }
+            Reached::Outage(failed) => self.outage(work, &failed, started_at, took),
+        }
     }
 }
 
@@ -44,18 +54,8 @@ async fn reach(executors: &Executors, work: &Work, args: &MessageArgs) -> Result
     let channels = &executors.0.channels;
     let sent = channels.message(message.of, message.channel).await.map_err(|error| StoreError::told_to_all(&error))?;
     let id = Id::from_uuid(args.recipient);
-    let people = channels.people(message.channel, &[id]).await?;
+    let people = channels.people(&sent, &[id]).await?;
     let reached = channels.reach_alone(&sent, people.get(&id), &args.subscriptions).await?;
-    match &reached {
-        Reached::Delivered => settle(executors, &message, Ok(Fate::Delivered)).await?,
-        Reached::Suppressed(why) => settle(executors, &message, Ok(Fate::Suppressed(*why))).await?,
-        Reached::Failed(Failed { error, .. }) | Reached::Outage(Failed { error, .. }) => {
-            settle(executors, &message, Err(error)).await?;
-        }
-    }
+    store.settle_message(&message, reached.settled(), UnixMs::now()).await?;
     Ok(Some(reached))
-}
-
-async fn settle(executors: &Executors, message: &Message, settled: Result<Fate, &str>) -> Result<(), StoreError> {
-    executors.0.store.settle_message(message, settled, UnixMs::now()).await
 }

@@ -28,7 +28,7 @@ impl Channels {
             return Ok(Reached::Outage(Failed::new(AttemptClass::Connect, error, &host)));
         };
         let of = &message.of;
-        let mail = match message.version.mail(&message.data, to) {
+        let mail = match message.version.mail(message.form, &message.data, to) {
             Ok(mail) => mail,
             Err(error) => {
                 let failed = Failed::new(AttemptClass::Invalid, error, &host);
@@ -39,7 +39,7 @@ impl Channels {
             let from = Unsubscribe { tenant: of.tenant, recipient: to.id, category: of.of.category.clone() };
             format!("{base}/unsubscribe/{}", self.store.sign_unsubscribe(&from))
         });
-        let id = format!("{}.{}", of.id, to.id);
+        let id = format!("{}.{}", message.id, to.id);
         let letter = Letter {
             to: &email.address,
             subject: &mail.subject,

@@ -3,23 +3,28 @@
 mod email;
 mod push;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use self::push::Services;
 use crate::{Mailer, WorkerParts, push::PushSender};
 use postrider_core::{
     domain::{
-        Id,
+        Id, UnixMs,
         attempt::AttemptClass,
         limits::ERROR_CHARS_MAX,
-        notification::{Notification, Suppression},
+        notification::{Fate, Notification, Suppression},
+        notification_type::{Form, Urgency},
         preferences::Channel,
         push::PushSubscription,
         recipient::Recipient,
     },
     notified::{Notified, Version},
     notify::Data,
-    store::{Store, StoreError, StoredNotification},
+    store::{DigestContents, Store, StoreError, StoredDigest, StoredNotification},
 };
 
 /// How people are reached. Clones share the connections.
@@ -40,13 +45,18 @@ pub(crate) struct Message {
     pub(crate) of: Arc<StoredNotification>,
     channel: Channel,
     version: Arc<Version>,
+    form: Form,
     data: Arc<Data>,
+    /// What no other message to one person has.
+    id: String,
 }
 
 /// Somebody who is to be reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     recipient: Recipient,
+    /// They saw it in their inbox, and are to be reached only if they did not.
+    has_seen: bool,
     /// Their browsers, where they are reached by push.
     subscriptions: Vec<PushSubscription>,
 }
@@ -56,10 +66,22 @@ pub(crate) struct Person {
 pub(crate) enum Reached {
     Delivered,
     Suppressed(Suppression),
+    /// They are left alone until then.
+    Quiet(Quiet),
     /// They were not reached.
     Failed(Failed),
     /// There was no answer, or one that says nothing of them: maybe nobody is reached by this now.
     Outage(Failed),
+}
+
+/// Until when somebody is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quiet {
+    pub(crate) until: UnixMs,
+    /// In words.
+    pub(crate) why: String,
+    /// Of the mail or push server that they are reached by.
+    pub(crate) host: String,
 }
 
 /// Why somebody was not reached.
@@ -80,6 +102,19 @@ pub(crate) struct Failed {
     pub(crate) address: Option<String>,
 }
 
+impl Reached {
+    /// What became of them, or why they were not reached.
+    pub(crate) fn settled(&self) -> Result<Fate, &str> {
+        match self {
+            Self::Delivered => Ok(Fate::Delivered),
+            Self::Suppressed(why) => Ok(Fate::Suppressed(*why)),
+            Self::Quiet(Quiet { why: error, .. })
+            | Self::Failed(Failed { error, .. })
+            | Self::Outage(Failed { error, .. }) => Err(error),
+        }
+    }
+}
+
 impl Failed {
     fn new(class: AttemptClass, error: impl std::fmt::Display, host: &str) -> Self {
         // PostgreSQL takes no NUL, and errors have a limit.
@@ -95,6 +130,42 @@ impl Failed {
             response_body: None,
             address: None,
         }
+    }
+}
+
+impl Message {
+    /// Whether only those are reached who have not seen it.
+    fn is_for_the_unseeing(&self) -> bool {
+        let set = self.version.workflows().get(&self.channel);
+        self.form == Form::Single && set.is_some_and(|set| set.only_if_unseen_for_s.is_some())
+    }
+
+    /// Until when somebody is left alone, if they are now. What is urgent reaches them at any hour.
+    pub(crate) fn quiet(&self, to: &Person, now: UnixMs) -> Option<Quiet> {
+        if self.of.of.urgency == Urgency::High {
+            return None;
+        }
+        let zone = to.recipient.profile.time_zone.clone().unwrap_or_default();
+        let until = to.recipient.profile.quiet_hours.as_ref()?.until(now, &zone)?;
+        let host = to.host(self.channel)?;
+        let why = format!("it is quiet hours for them until {} ({zone})", zone.shown(until));
+        Some(Quiet { until, why, host })
+    }
+}
+
+impl Person {
+    /// Of the server that they are reached by; `None`: they are not.
+    fn host(&self, channel: Channel) -> Option<String> {
+        match channel {
+            Channel::Email => Some(self.recipient.email.as_ref()?.address.host().to_owned()),
+            Channel::Push => Some(push::host_of(self.subscriptions.first()?)),
+            Channel::Inbox | Channel::Webhook => None,
+        }
+    }
+
+    /// Whether they want what is of this category.
+    pub(crate) fn wants(&self, message: &Message) -> bool {
+        self.recipient.profile.preferences.wants(&message.of.of.category, message.channel)
     }
 }
 
@@ -117,27 +188,59 @@ impl Channels {
     pub(crate) async fn message(&self, id: Id<Notification>, channel: Channel) -> Result<Message, Arc<StoreError>> {
         let of = self.notified.notification(id).await?;
         let version = self.notified.version(of.of.kind, of.of.version).await?;
-        let data = Arc::new(of.data());
-        Ok(Message { of, channel, version, data })
+        let (data, id) = (Arc::new(of.data()), of.id.to_string());
+        Ok(Message { of, channel, version, form: Form::Single, data, id })
     }
 
-    /// Those who are to be reached on a channel, as far as they are known still.
+    /// What was gathered, as it is sent: one alone as if it had come by itself.
+    ///
+    /// # Errors
+    /// When the database does not answer, or has its newest no more.
+    pub(crate) async fn digest(&self, of: &StoredDigest, has: &DigestContents) -> Result<Message, Arc<StoreError>> {
+        let single = self.message(of.newest, of.channel).await?;
+        let id = of.id.to_string();
+        let gathers = single.version.workflows().get(&of.channel).is_some_and(|set| set.digest.is_some());
+        Ok(match has.items.as_slice() {
+            // The newest may have been seen, and an older one is left.
+            [one] => Message { data: Arc::new(Data::new(one.data.clone())), id, ..single },
+            items if gathers => {
+                let data = Arc::new(Data::gathered(items, has.count));
+                Message { form: Form::Digest, data, id, ..single }
+            }
+            _ => Message { id, ..single },
+        })
+    }
+
+    /// How the channels of a notification's type tell people.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn version(&self, of: &StoredNotification) -> Result<Arc<Version>, Arc<StoreError>> {
+        self.notified.version(of.of.kind, of.of.version).await
+    }
+
+    /// Those who are to be reached by a message, as far as they are known still.
     ///
     /// # Errors
     /// When the database does not answer.
     pub(crate) async fn people(
         &self,
-        channel: Channel,
+        message: &Message,
         ids: &[Id<Recipient>],
     ) -> Result<HashMap<Id<Recipient>, Person>, StoreError> {
-        let mut subscriptions = match channel {
+        let seen = match message.is_for_the_unseeing() {
+            true => self.store.seen_by(message.of.id, ids).await?,
+            false => HashSet::new(),
+        };
+        let mut subscriptions = match message.channel {
             Channel::Push => self.store.push_subscriptions(ids).await?,
             Channel::Inbox | Channel::Email | Channel::Webhook => HashMap::new(),
         };
         let found = self.store.recipients_by_ids(ids.to_vec()).await?;
         let person = |recipient: Recipient| {
             let subscriptions = subscriptions.remove(&recipient.id).unwrap_or_default();
-            (recipient.id, Person { recipient, subscriptions })
+            let has_seen = seen.contains(&recipient.id);
+            (recipient.id, Person { recipient, has_seen, subscriptions })
         };
         Ok(found.into_iter().map(person).collect())
     }
@@ -171,6 +274,12 @@ impl Channels {
         is_alone: bool,
     ) -> Result<Reached, StoreError> {
         let Some(to) = to else { return Ok(Reached::Suppressed(Suppression::Removed)) };
+        if to.has_seen {
+            return Ok(Reached::Suppressed(Suppression::Seen));
+        }
+        if let Some(quiet) = message.quiet(to, UnixMs::now()) {
+            return Ok(Reached::Quiet(quiet));
+        }
         match message.channel {
             Channel::Email => self.mail(message, &to.recipient).await,
             Channel::Push => self.push(message, to, only, is_alone).await,

@@ -164,14 +164,14 @@ fn failed(report: PushReport, host: &str) -> Failed {
     }
 }
 
-fn host_of(browser: &PushSubscription) -> String {
+pub(super) fn host_of(browser: &PushSubscription) -> String {
     let url = Url::parse(browser.endpoint.as_str()).ok();
     url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// What the service worker of a page is handed.
 fn text(message: &Message, to: &Recipient) -> Result<String, RenderError> {
-    let notice = message.version.push(&message.data, to)?;
+    let notice = message.version.push(message.form, &message.data, to)?;
     let of = &message.of;
     Ok(json!({ "id": of.id.to_string(), "type": of.of.key.as_str(), "title": notice.title, "body": notice.body, "url": notice.url,
         "at": UnixMs::now().0 }).to_string())

@@ -1,7 +1,7 @@
 //! The time zone of a locale: in which a time is read that its publisher wrote without an offset, and in which people of that
 //! locale read the clock. What is published says its times in UTC, so that no file depends on it.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use jiff::{
     Timestamp,
@@ -10,7 +10,10 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::domain::UnixMs;
+use crate::domain::{
+    UnixMs,
+    quiet_hours::{ClockTime, Day},
+};
 
 /// A time zone of the IANA database, UTC where nobody says. The database is the program's own, not the system's, so that all
 /// processes read a time alike.
@@ -55,6 +58,24 @@ impl Zone {
             let time = self.0.to_ambiguous_timestamp(local).compatible().map_err(|_| refused())?;
             Ok(UnixMs(time.as_millisecond()))
         })
+    }
+
+    /// When clocks of this zone show `at`, on the day that is so many after today, and which day of the week that is.
+    pub(in crate::domain) fn on_day(&self, day: i64, at: ClockTime, now: UnixMs) -> Option<(UnixMs, Day)> {
+        let today = Timestamp::from_millisecond(now.0).ok()?.to_zoned(self.0.clone()).date();
+        let date = today.checked_add(jiff::Span::new().days(day)).ok()?;
+        let (hour, minute) = at.hour_and_minute();
+        let time = self.0.to_ambiguous_timestamp(date.at(hour, minute, 0, 0)).compatible().ok()?;
+        let weekday = usize::try_from(date.weekday().to_monday_zero_offset()).ok()?;
+        Some((UnixMs(time.as_millisecond()), *Day::ALL.get(weekday)?))
+    }
+
+    /// The next time after now that clocks of this zone show `at`, on one of these days; none: on any.
+    #[must_use]
+    pub fn next(&self, at: ClockTime, days: &BTreeSet<Day>, now: UnixMs) -> UnixMs {
+        let found = (0..=8).filter_map(|day| self.on_day(day, at, now));
+        let mut found = found.filter(|(time, day)| *time > now && (days.is_empty() || days.contains(day)));
+        found.next().map_or(now, |(time, _)| time)
     }
 
     /// The time that clocks of this zone show, as in `22 Nov, 21:49`.
