@@ -3,7 +3,7 @@
 use axum::{Json as Answer, http::StatusCode};
 use postrider_core::domain::{
     UnixMs,
-    suppression::{SuppressedAddress, SuppressionCause},
+    suppression::{SuppressedAddress, SuppressionCause, judge_reason},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,9 +18,6 @@ use crate::{
     state::ApiState,
     wire::Time,
 };
-
-/// Characters of a reason.
-const REASON_CHARS_MAX: usize = 500;
 
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, put, delete))
@@ -55,14 +52,6 @@ impl From<SuppressedAddress> for SuppressionJson {
     }
 }
 
-const fn usual_reason(cause: SuppressionCause) -> &'static str {
-    match cause {
-        SuppressionCause::Bounce => "mail to it came back",
-        SuppressionCause::Complaint => "its owner has called a mail unwanted",
-        SuppressionCause::Manual => "somebody said so",
-    }
-}
-
 fn missing() -> Problem {
     Problem::not_found("suppression of this address")
 }
@@ -71,7 +60,7 @@ fn missing() -> Problem {
 #[utoipa::path(get, path = "/v1/suppressions", tag = "suppressions", params(Paging),
     responses((status = 200, body = Listing<SuppressionJson>)))]
 async fn list(caller: Caller<ReadPublished>, params: Params) -> Result<Answer<Listing<SuppressionJson>>, Problem> {
-    let (found, next) = caller.scope().suppressions(&params.key_page()?).await?;
+    let (found, next) = caller.scope().suppressions("", &params.key_page()?).await?;
     let next_cursor = next.map(|address| write_keys_cursor([address.as_str()]));
     Ok(Answer(Listing { data: found.into_iter().map(SuppressionJson::from).collect(), next_cursor }))
 }
@@ -95,12 +84,10 @@ async fn put(
     let mut faults = Faults::default();
     let cause = request.cause.map_or(Some(SuppressionCause::Manual), |text| faults.keep("/cause", text.parse()));
     if let Some(reason) = &request.reason {
-        let fits = (1..=REASON_CHARS_MAX).contains(&reason.chars().count()) && !reason.contains(char::is_control);
-        let detail = format!("a reason has 1 to {REASON_CHARS_MAX} characters and no control characters");
-        faults.check("/reason", fits, detail);
+        faults.keep("/reason", judge_reason(reason));
     }
     let Some(cause) = cause.filter(|_| faults.is_empty()) else { return Err(faults.problem()) };
-    let reason = request.reason.unwrap_or_else(|| usual_reason(cause).to_owned());
+    let reason = request.reason.unwrap_or_else(|| cause.usual_reason().to_owned());
     let put = caller.scope().put_suppression(&address, cause, &reason, UnixMs::now()).await?;
     Ok(Answer(put.into()))
 }

@@ -17,13 +17,16 @@ use crate::{
     faults::{Faults, Named},
     filter_form::{FieldsOf, FilterForm},
     moment::Moment,
-    page::{Frame, Section, Shown, show_with},
+    page::{Frame, Refusal, Section, Shown, show_with},
     pager::Pager,
+    recipients::hides_addresses,
     subject::subject_path,
     visit::Visit,
 };
 
 const ROWS: u32 = 50;
+/// Stands where an address is.
+const HIDDEN: &str = "(hidden)";
 
 pub(crate) fn router() -> Router<Dashboard> {
     Router::new().route("/audit", get(audit))
@@ -64,6 +67,10 @@ async fn audit(visit: Visit) -> Shown {
     let of_installation = sees_installation && fields.text("of") == Some("installation");
     let text = |(name, _): Named| fields.text(name).map(str::to_owned);
     let filter = AuditFilter { actor: text(ACTOR), action: text(ACTION), subject: text(SUBJECT) };
+    // What is hidden is not to be found out by searching either.
+    if filter.subject.as_ref().is_some_and(|subject| subject.contains('@')) && hides_addresses(&visit) {
+        return Err(Refusal::Role(UserRole::Operator));
+    }
     let mut faults = Faults::default();
     faults.read(fields.only(&[ACTOR.0, ACTION.0, SUBJECT.0, "of", "before"], &[]).map(Some));
     let listed = match of_installation {
@@ -86,7 +93,8 @@ async fn audit(visit: Visit) -> Shown {
     show_with(status, &page)
 }
 
-fn line(visit: &Visit, entry: AuditEntry) -> Line {
+fn line(visit: &Visit, mut entry: AuditEntry) -> Line {
+    hide_addresses(visit, &mut entry);
     let [before, after] = with_urls_seen(visit, [entry.before, entry.after]);
     Line {
         at: Moment::of(entry.created_at, visit.now),
@@ -96,6 +104,21 @@ fn line(visit: &Visit, entry: AuditEntry) -> Line {
         address: entry.address,
         action: entry.action,
         subject: entry.subject,
+    }
+}
+
+/// People's addresses, from whoever does not see them of people either.
+fn hide_addresses(visit: &Visit, entry: &mut AuditEntry) {
+    if !hides_addresses(visit) {
+        return;
+    }
+    if entry.action.starts_with("suppression.") {
+        HIDDEN.clone_into(&mut entry.subject);
+    }
+    if entry.action == "recipient.lift_suppression"
+        && let Some(Value::Object(members)) = &mut entry.before
+    {
+        members.insert("address".to_owned(), HIDDEN.into());
     }
 }
 

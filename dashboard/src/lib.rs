@@ -72,6 +72,7 @@ mod site_quarantine;
 mod sites;
 mod spark;
 mod subject;
+mod suppressions;
 mod throttle;
 mod tokens;
 mod topics;
@@ -209,6 +210,7 @@ pub fn router(parts: DashboardParts) -> Result<Router, HashError> {
         .merge(notification_preview::router())
         .merge(recipients::router())
         .merge(recipient::router())
+        .merge(suppressions::router())
         .merge(topics::router())
         .merge(operations::router())
         .merge(events::router())

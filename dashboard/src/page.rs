@@ -31,6 +31,7 @@ pub(crate) enum Section {
     Events,
     Notifications,
     Recipients,
+    Suppressions,
     Topics,
     Types,
     Sites,
@@ -42,7 +43,7 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Overview,
         Self::Failures,
         Self::DeadLetters,
@@ -53,6 +54,7 @@ impl Section {
         Self::Events,
         Self::Notifications,
         Self::Recipients,
+        Self::Suppressions,
         Self::Topics,
         Self::Types,
         Self::Sites,
@@ -76,6 +78,7 @@ impl Section {
             Self::Events => ("Events", "/events", "v"),
             Self::Notifications => ("Notifications", "/notifications", "n"),
             Self::Recipients => ("Recipients", "/recipients", "r"),
+            Self::Suppressions => ("Suppressions", "/suppressions", "x"),
             Self::Topics => ("Topics", "/topics", "c"),
             Self::Types => ("Types", "/notification-types", "y"),
             Self::Sites => ("Sites", "/sites", "i"),

@@ -84,7 +84,7 @@ pub(crate) fn shown(visit: &Visit, recipient: &Recipient) -> Value {
 }
 
 /// Whether addresses are hidden from whoever looks.
-fn hides_addresses(visit: &Visit) -> bool {
+pub(crate) fn hides_addresses(visit: &Visit) -> bool {
     let example = json!({ "email": "a@b.example" });
     serde_json::from_str::<Value>(&visit.body(example.to_string().as_bytes()).raw).ok() != Some(example)
 }

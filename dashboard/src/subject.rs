@@ -1,8 +1,8 @@
 //! Where an id leads: the page of what it names.
 
 use postrider_core::domain::{
-    Id, dead_letter::DeadLetter, endpoint::Endpoint, event::Event, fingerprint::Fingerprint, job::Job, lane::LaneName,
-    notification::Notification, notification_type::TypeKey, recipient::RecipientKey,
+    Id, dead_letter::DeadLetter, email::EmailAddress, endpoint::Endpoint, event::Event, fingerprint::Fingerprint,
+    job::Job, lane::LaneName, notification::Notification, notification_type::TypeKey, recipient::RecipientKey,
 };
 use postrider_core::store::Operation;
 
@@ -15,6 +15,10 @@ pub(crate) fn subject_path(action: &str, subject: &str) -> Option<String> {
         Some("lane") => subject.parse::<LaneName>().ok().map(|name| format!("/lanes/{name}")),
         Some("recipient") => {
             subject.parse::<RecipientKey>().ok().map(|key| format!("/recipients/{}", in_path(key.as_str())))
+        }
+        Some("suppression") => {
+            let address = subject.parse::<EmailAddress>().ok();
+            address.map(|address| format!("/suppressions?q={}", in_path(address.as_str())))
         }
         Some("notification_type") => subject.parse::<TypeKey>().ok().map(|key| format!("/notification-types/{key}")),
         _ => None,
@@ -45,6 +49,11 @@ mod tests {
         assert_eq!(subject_path("lane.update", "reports"), Some("/lanes/reports".to_owned()));
         assert_eq!(subject_path("recipient.lift_suppression", "a/b c"), None);
         assert_eq!(subject_path("recipient.lift_suppression", "a/b"), Some("/recipients/a%2Fb".to_owned()));
+        assert_eq!(
+            subject_path("suppression.put", "a+b@c.example"),
+            Some("/suppressions?q=a%2Bb%40c.example".to_owned())
+        );
+        assert_eq!(subject_path("suppression.put", "(hidden)"), None);
         let failure = "0123456789abcdef";
         assert_eq!(subject_path("failure.judge", failure), Some(format!("/failures/{failure}")));
         for (action, subject) in [("user.create", "ada"), ("job.cancel", "job_1"), ("lane.update", "A/../B")] {

@@ -23,6 +23,8 @@ on_both_stacks!(
     a_list_by_state_looks_at_a_bounded_number_and_goes_on_from_there,
     somebody_is_found_and_seen_with_their_wishes_and_their_inbox,
     an_address_that_was_suppressed_is_written_to_again_once_an_operator_says_so,
+    addresses_that_nothing_is_sent_to_are_listed_and_found,
+    an_operator_has_nothing_sent_to_an_address_and_lifts_that_again,
     a_topic_is_shown_with_its_subscribers_page_by_page,
     a_type_is_previewed_by_channel_language_and_recipient,
     the_event_by_which_endpoints_are_told_is_led_to,
@@ -375,6 +377,112 @@ async fn an_address_that_was_suppressed_is_written_to_again_once_an_operator_say
     has(ada.open(&format!("{START}/audit")).await, &["recipient.lift_suppression", "550 no such user"]);
 }
 
+/// A server with people whose addresses are suppressed, of whom one has none any more.
+async fn with_suppressions(stack: Stack) -> App {
+    let app = with_user(stack, "operator").await;
+    for (key, address) in [("m1", "bea@example.com"), ("a/b", "bea@example.com"), ("m3", "carl@example.com")] {
+        let path = format!("/v1/recipients/{}", key.replace('/', "%2F"));
+        put(&app.client, &path, &json!({ "email": address })).await;
+    }
+    for key in ["w1", "w2", "w3", "w4"] {
+        put(&app.client, &format!("/v1/recipients/{key}"), &json!({ "email": "we@example.com" })).await;
+    }
+    put(&app.client, "/v1/suppressions/bea@example.com", &json!({ "cause": "bounce", "reason": "550 <no> such user" }))
+        .await;
+    put(&app.client, "/v1/suppressions/gone@example.com", &json!({ "cause": "complaint" })).await;
+    put(&app.client, "/v1/suppressions/we@example.com", &json!({})).await;
+    app
+}
+
+async fn addresses_that_nothing_is_sent_to_are_listed_and_found(stack: Stack) {
+    let app = with_suppressions(stack).await;
+    create_user(&app, "vic", "viewer");
+    let list = format!("{START}/suppressions");
+    let mut vic = Browser::signed_in(&app, "vic", PASSWORD).await;
+    let page = vic.open(&list).await;
+    let row = |page: &Page, address: &str| {
+        let row = page.text.split("<tr>").find(|row| row.contains(&format!("title\">{address}<")));
+        row.unwrap_or_else(|| panic!("no row of {address}: {}", page.text)).to_owned()
+    };
+    let bea = row(&page, "bea@example.com");
+    for words in [
+        "state dead\">bounce",
+        "550 &#60;no&#62; such user",
+        "/recipients/a%2Fb\">a/b</a>, ",
+        "/recipients/m1\">m1",
+        "<time ",
+    ] {
+        assert!(bea.contains(words), "{words}: {bea}");
+    }
+    assert!(row(&page, "gone@example.com").contains("nobody's now"));
+    let ours = row(&page, "we@example.com");
+    assert!(
+        ours.contains(">w3<") && !ours.contains(">w4<") && ours.contains("recipients?q=we%40example.com\">others"),
+        "{ours}"
+    );
+    lacks(&page, "/lift\"");
+    lacks(&page, "Send nothing to it");
+    for (q, words) in [("bea", "bea@example.com"), ("bea%40EXAMPLE", "bea@example.com"), ("dora", "none begins so")] {
+        let page = vic.open(&format!("{list}?q={q}")).await.expect(200, words);
+        lacks(&page, "gone@example.com");
+    }
+    vic.open(&format!("{list}?cause=bounce")).await.expect(422, "it has no field");
+    vic.send(&list, &[("address", "carl@example.com"), ("cause", "manual")]).await.expect(403, "the role operator may");
+    vic.send(&format!("{list}/lift"), &[("address", "bea@example.com")]).await.expect(403, "the role operator may");
+    vic.open(&format!("{START}/recipients")).await.expect(200, &format!("href=\"{list}\""));
+}
+
+async fn an_operator_has_nothing_sent_to_an_address_and_lifts_that_again(stack: Stack) {
+    let app = with_suppressions(stack).await;
+    let list = format!("{START}/suppressions");
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    ada.send(&list, &[("address", "carl@example.com"), ("cause", "manual")]).await.expect(403, "");
+    let token = ada.open(&list).await.field("token");
+    let add = |address: &'static str, cause: &'static str, reason: &'static str| {
+        [
+            ("token", token.clone()),
+            ("address", address.to_owned()),
+            ("cause", cause.to_owned()),
+            ("reason", reason.to_owned()),
+        ]
+    };
+    for (form, words) in [
+        (add("carl", "manual", ""), "Address: an e-mail address has something before and after one @"),
+        (add("carl@example.com", "odd", ""), "is no cause: bounce, complaint or manual"),
+        (add("carl@example.com", "manual", "a\u{7}b"), "Reason: a reason has 1 to 500 characters"),
+    ] {
+        ada.send(&list, &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await.expect(422, words);
+    }
+    let form = add("carl@Example.com", "manual", "asked by phone");
+    let form = form.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let page = ada.send(&list, &form).await.expect(200, "asked by phone").expect(200, ">m3<");
+    assert_eq!(page.path, format!("{list}?q=carl%40example.com"));
+    ada.send(&list, &form).await.expect(200, "asked by phone");
+    let carl = app.client.get("/v1/recipients/m3").send().await.expect(200);
+    assert_eq!(
+        (&carl.body["email_state"], &carl.body["email_reason"]),
+        (&json!("suppressed"), &json!("asked by phone"))
+    );
+    let lift = [("token", token.as_str()), ("address", "bea@example.com")];
+    let page = ada.send(&format!("{list}/lift"), &lift).await.expect(200, "carl@example.com");
+    assert_eq!(page.path, list);
+    lacks(&page, "title\">bea@example.com");
+    ada.send(&format!("{list}/lift"), &lift).await.expect(404, "suppression");
+    let bea = app.client.get("/v1/recipients/m1").send().await.expect(200);
+    assert_eq!(bea.body["email_state"], "unverified");
+    let page = ada.open(&format!("{START}/audit?action=suppression")).await;
+    has(
+        page,
+        &[
+            "suppression.put",
+            "asked by phone",
+            "suppression.lift",
+            "550 &#60;no&#62; such user",
+            "/suppressions?q=carl%40example.com",
+        ],
+    );
+}
+
 async fn a_topic_is_shown_with_its_subscribers_page_by_page(stack: Stack) {
     let app = with_user(stack, "viewer").await;
     put(&app.client, "/v1/topics/a%2Fb", &json!({ "name": "All of a & b" })).await;
@@ -456,6 +564,7 @@ async fn empty_pages_lead_on_with_commands_that_work(stack: Stack) {
         ("topics", "publisher", "followers-of-m7"),
         ("recipients?q=", "publisher", "member-42"),
         ("notifications", "publisher", "user.followed"),
+        ("suppressions", "publisher", "angry@member.example"),
     ] {
         let path = format!("{START}/{section}");
         if section.starts_with("recipients") {
@@ -502,6 +611,21 @@ async fn what_is_hidden_of_payloads_is_hidden_of_people_too(stack: Stack) {
     }
     has(vic.open(&format!("{START}/recipients/m1")).await, &["gold", "(hidden)", "hidden: it may repeat"]);
     vic.open(&format!("{START}/recipients?q=b7%40secret.example")).await.expect(403, "the role operator may");
+    let token = ada.open(&format!("{START}/suppressions")).await.field("token");
+    let form = [("token", token.as_str()), ("address", "b7@secret.example"), ("cause", "manual")];
+    ada.send(&format!("{START}/suppressions"), &form).await.expect(200, "b7@secret.example");
+    let token = ada.open(&format!("{START}/recipients/m1")).await.field("token");
+    let form = [("token", token.as_str()), ("address", "b7@secret.example")];
+    ada.send(&format!("{START}/recipients/m1/lift"), &form).await.expect(200, "unverified");
+    vic.open(&format!("{START}/suppressions")).await.expect(403, "the role operator may");
+    let page = vic
+        .open(&format!("{START}/audit"))
+        .await
+        .expect(200, "suppression.put")
+        .expect(200, "recipient.lift_suppression");
+    lacks(&page, "b7@secret.example");
+    vic.open(&format!("{START}/audit?subject=b7%40secret.example")).await.expect(403, "the role operator may");
+    ada.open(&format!("{START}/audit")).await.expect(200, "b7@secret.example");
     vic.open(&format!("{START}/notification-types/post?recipient=m1")).await.expect(403, "the role operator may");
     has(ada.open(&format!("{START}/recipients?q=b7%40secret.example")).await, &["m1", "b7@secret.example"]);
     has(ada.open(&format!("{START}/recipients/m1")).await, &["Bea", "Anna posted"]);

@@ -102,6 +102,7 @@ async fn no_page_that_links_lead_to_breaks_rules_of_accessibility_or_overflows()
         (&format!("notifications/{notification}/recipient?key=u2"), "told-one"),
         (&format!("notifications/{notification}/recipient?key=nobody"), "told-nobody"),
         ("recipients/bea", "recipient-suppressed"),
+        ("suppressions?q=b", "suppressions-found"),
     ] {
         eye.chromium.open(&format!("{START}/{path}")).await;
         eye.see(name).await;

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use super::{UnixMs, email::EmailAddress};
 
+/// Characters of a reason.
+const REASON_CHARS_MAX: usize = 500;
+
 /// An address that nothing is sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuppressedAddress {
@@ -12,6 +15,17 @@ pub struct SuppressedAddress {
     /// In words.
     pub reason: String,
     pub created_at: UnixMs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a reason has 1 to {REASON_CHARS_MAX} characters and no control characters")]
+pub struct ReasonError;
+
+/// # Errors
+/// When a text is no reason.
+pub fn judge_reason(text: &str) -> Result<(), ReasonError> {
+    let fits = (1..=REASON_CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
+    if fits { Ok(()) } else { Err(ReasonError) }
 }
 
 /// How it came that nothing is sent to an address.
@@ -34,6 +48,16 @@ impl SuppressionCause {
             Self::Bounce => "bounce",
             Self::Complaint => "complaint",
             Self::Manual => "manual",
+        }
+    }
+
+    /// The reason where nobody gives another.
+    #[must_use]
+    pub const fn usual_reason(self) -> &'static str {
+        match self {
+            Self::Bounce => "mail to it came back",
+            Self::Complaint => "its owner has called a mail unwanted",
+            Self::Manual => "somebody said so",
         }
     }
 }

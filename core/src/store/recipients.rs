@@ -51,7 +51,7 @@ pub(super) const COLUMNS: &str = "SELECT id, key, email, email_state, (SELECT s.
     WHERE s.tenant_id = recipients.tenant_id AND s.address = recipients.email) AS suppressed_for, locale, time_zone, preferences, \
     quiet_hours, attributes, created_at, updated_at FROM recipients";
 /// Comes after all characters that a key may have.
-const LAST_CHAR: char = char::MAX;
+pub(super) const LAST_CHAR: char = char::MAX;
 
 impl Row {
     pub(super) fn read(self) -> Result<Recipient, StoreError> {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{
     Changed, Scope, StoreError,
     page::KeyPage,
     pool::Tx,
-    recipients,
+    recipients::{self, LAST_CHAR},
     sql::{Sql, sql},
     value::Value,
 };
@@ -43,6 +43,16 @@ impl Row {
             created_at: UnixMs(self.created_at),
         })
     }
+}
+
+fn noted(of: &SuppressedAddress) -> Json {
+    json!({ "cause": of.cause.as_str(), "reason": of.reason })
+}
+
+/// Of those that begin with `q`.
+fn beginning_with(tenant: Id<Tenant>, q: &str) -> Sql {
+    let select = sql(COLUMNS).and(" WHERE tenant_id = ", tenant);
+    select.and(" AND key >= ", q).and(" AND key < ", format!("{q}{LAST_CHAR}"))
 }
 
 /// Why nothing is sent to some of these addresses.
@@ -107,10 +117,14 @@ impl Scope<'_> {
         now: UnixMs,
     ) -> Result<SuppressedAddress, StoreError> {
         let mut tx = self.store.pool.begin().await?;
+        let before = tx.fetch_one::<Row>(self.of_address(address)).await?.map(Row::read).transpose()?;
         put(&mut tx, vec![row(self.tenant, address, cause, reason, now)]).await?;
         let kept = tx.fetch_one::<Row>(self.of_address(address)).await?;
+        let kept = kept.ok_or_else(|| StoreError::unreadable("suppressed address", "it is not kept"))?.read()?;
+        let change = (before.as_ref().map(noted), Some(noted(&kept)));
+        self.note(&mut tx, "suppression.put", address.as_str().to_owned(), change).await?;
         tx.commit().await?;
-        kept.ok_or_else(|| StoreError::unreadable("suppressed address", "it is not kept"))?.read()
+        Ok(kept)
     }
 
     fn of_address(&self, address: &EmailAddress) -> Sql {
@@ -122,8 +136,16 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn lift_suppression(&self, address: &EmailAddress) -> Result<bool, StoreError> {
+        let mut tx = self.store.pool.begin().await?;
+        let Some(row) = tx.fetch_one::<Row>(self.of_address(address)).await? else { return Ok(false) };
+        let before = noted(&row.read()?);
         let delete = sql("DELETE FROM email_suppressions").and(" WHERE tenant_id = ", self.tenant);
-        Ok(self.store.pool.execute(delete.and(" AND address = ", address.as_str())).await? > 0)
+        if tx.execute(delete.and(" AND address = ", address.as_str())).await? == 0 {
+            return Ok(false);
+        }
+        self.note(&mut tx, "suppression.lift", address.as_str().to_owned(), (Some(before), None)).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Lets somebody's address be written to again, if it is this one and nothing is sent to it, and keeps who did.
@@ -155,17 +177,62 @@ impl Scope<'_> {
         row.map(Row::read).transpose()
     }
 
-    /// A page of them by address, and the address after which the next one begins.
+    /// A page of those that begin with `q`, by address, and the address after which the next one begins.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn suppressions(
         &self,
+        q: &str,
         page: &KeyPage,
     ) -> Result<(Vec<SuppressedAddress>, Option<EmailAddress>), StoreError> {
-        let select = page.finish(sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant));
+        let select = page.finish(beginning_with(self.tenant, q));
         let rows: Vec<Row> = self.store.pool.fetch(select).await?;
         let rows = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(rows, |row| row.address.clone()))
+    }
+
+    /// The keys of those who have one of these addresses, in order, `each_max` of each address at most.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn recipients_at(
+        &self,
+        addresses: &[EmailAddress],
+        each_max: u32,
+    ) -> Result<BTreeMap<EmailAddress, Vec<RecipientKey>>, StoreError> {
+        let mut found: BTreeMap<EmailAddress, Vec<RecipientKey>> = BTreeMap::new();
+        let addresses: Vec<&str> = addresses.iter().map(EmailAddress::as_str).collect();
+        for run in self.store.pool.dialect().runs(addresses) {
+            let select = sql("SELECT email, key FROM (SELECT email, key, ROW_NUMBER() OVER (PARTITION BY email ORDER BY key) AS place \
+                FROM recipients")
+            .and(" WHERE tenant_id = ", self.tenant)
+            .then(" AND email")
+            .any(run)
+            .and(") AS r WHERE place <= ", i64::from(each_max))
+            .then(" ORDER BY email, key");
+            for (email, key) in self.store.pool.fetch::<(String, String)>(select).await? {
+                let email = email.parse().map_err(|error| StoreError::unreadable("recipient's address", error))?;
+                let key = key.parse().map_err(|error| StoreError::unreadable("recipient's key", error))?;
+                found.entry(email).or_default().push(key);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::sqlite_plan;
+
+    #[tokio::test]
+    async fn addresses_are_found_by_their_beginning_and_not_among_all() {
+        let page = KeyPage { after: Some("bea@a.example".to_owned()), limit: 50 };
+        let plan = sqlite_plan(page.finish(beginning_with(Id::new(), "bea"))).await;
+        assert!(
+            plan.contains("SEARCH email_suppressions") && plan.contains("(tenant_id=? AND address>? AND address<?)"),
+            "{plan}"
+        );
     }
 }
