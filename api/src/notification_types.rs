@@ -260,6 +260,14 @@ impl TypeRequest {
         let inbox = inbox.map(|Object(of)| notices(of, Channel::Inbox, &mut faults));
         let push = push.map(|Object(of)| notices(of, Channel::Push, &mut faults));
         let email = email.map(|Object(of)| mails(of, &mut faults));
+        let waits = [
+            ("push", push.as_ref().is_some_and(|of| of.only_if_unseen_for_s.is_some())),
+            ("email", email.as_ref().is_some_and(|of| of.only_if_unseen_for_s.is_some())),
+        ];
+        for (name, waits) in waits {
+            let at = format!("/channels/{name}/only_if_unseen_for_s");
+            faults.check(&at, !waits || inbox.is_some(), "the type has no channel inbox, in which people could see it");
+        }
         let named = key.map_or_else(|| UNNAMED.to_owned(), TypeKey::to_string);
         let webhook = webhook.and_then(|Object(WebhookChannel { event_type })| {
             let event_type = event_type.as_ref().unwrap_or(&named).parse();

@@ -136,6 +136,7 @@ CREATE TABLE notification_messages (
     job_id UUID NOT NULL,
     fate BIGINT NULL,
     error TEXT NULL,
+    subscriptions TEXT NULL,
     settled_at BIGINT NOT NULL,
     digest_id UUID NULL,
     CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),
@@ -148,6 +149,7 @@ COMMENT ON COLUMN notification_messages.recipient_id IS 'who';
 COMMENT ON COLUMN notification_messages.job_id IS 'the job that reaches them';
 COMMENT ON COLUMN notification_messages.fate IS 'as a byte of fates; NULL: as the job''s state says';
 COMMENT ON COLUMN notification_messages.error IS 'why they were not reached, in words';
+COMMENT ON COLUMN notification_messages.subscriptions IS 'push subscriptions that are tried again, as a list of ids in JSON; NULL: whatever they have';
 COMMENT ON COLUMN notification_messages.settled_at IS 'milliseconds since 1970 UTC of the last change';
 COMMENT ON COLUMN notification_messages.digest_id IS 'the digest that it is in; NULL: it is sent by itself';
 CREATE INDEX notification_messages_by_digest ON notification_messages (digest_id) WHERE digest_id IS NOT NULL;

@@ -87,6 +87,7 @@ CREATE TABLE notification_messages (
     job_id BLOB NOT NULL, -- the job that reaches them
     fate INTEGER NULL, -- as a byte of fates; NULL: as the job's state says
     error TEXT NULL, -- why they were not reached, in words
+    subscriptions TEXT NULL, -- push subscriptions that are tried again, as a list of ids in JSON; NULL: whatever they have
     settled_at INTEGER NOT NULL, -- milliseconds since 1970 UTC of the last change
     digest_id BLOB NULL, -- the digest that it is in; NULL: it is sent by itself
     CONSTRAINT notification_messages_pk PRIMARY KEY (notification_id, channel, recipient_id),

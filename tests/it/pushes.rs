@@ -14,6 +14,7 @@ on_both_stacks!(
     all_browsers_of_somebody_get_it_and_read_it_alone,
     a_browser_that_is_gone_is_forgotten,
     a_browser_whose_service_fails_is_tried_again_and_no_other,
+    a_browser_that_took_it_when_it_was_tried_again_is_not_pushed_to_for_another,
     a_push_service_that_fails_holds_up_nobody_of_another,
     what_is_refused_is_a_dead_letter_that_says_what_to_do,
 );
@@ -105,6 +106,23 @@ async fn a_browser_whose_service_fails_is_tried_again_and_no_other(stack: Stack)
     })
     .await;
     assert_eq!(service.requests("/fine").len(), 1, "who has it is not pushed to again");
+}
+
+async fn a_browser_that_took_it_when_it_was_tried_again_is_not_pushed_to_for_another(stack: Stack) {
+    let (app, service) = (App::start(stack).await, Receiver::start().await);
+    a_push_type(&app.client).await;
+    let busy = Script::status(429).with_header("retry-after", "1");
+    service.first("/late", [busy.clone()], Script::status(201));
+    service.first("/later", [busy.clone(), busy], Script::status(201));
+    with_browsers(&app.client, "anna", &["/late", "/later"].map(|path| service.url(path))).await;
+    let id = pushed(&app.client, &["anna"]).await;
+    service.wait_for("/later", 3, SOON).await;
+    assert_eq!(planned(&app.client, &id).await["push"]["delivered"], 1);
+    eventually("its job is done", SOON, || async {
+        app.client.all("/v1/jobs?kind=notification.message&state=succeeded").await.pop()
+    })
+    .await;
+    assert_eq!(["/late", "/later"].map(|path| service.requests(path).len()), [2, 3]);
 }
 
 async fn a_push_service_that_fails_holds_up_nobody_of_another(stack: Stack) {

@@ -294,6 +294,7 @@ async fn what_is_wrong_with_a_workflow_is_said_at_its_place(stack: Stack) {
     };
     for (channels, pointer, says) in [
         (push(json!({ "only_if_unseen_for_s": 0 })), "/channels/push/only_if_unseen_for_s", "1 to 2592000 seconds"),
+        (push(json!({ "only_if_unseen_for_s": 60 })), "/channels/push/only_if_unseen_for_s", "no channel inbox"),
         (push(json!({ "throttle": { "limit": 0, "window_s": 60 } })), "/channels/push/throttle/limit", "1 to 10000"),
         (
             push(json!({ "throttle": { "limit": 1, "window_s": 2_592_001 } })),

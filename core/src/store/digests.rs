@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     NewJob, Store, StoreError,
+    notification_batches::Tried,
     notifications::{StoredNotification, unreadable},
     pool::Tx,
     sql::sql,
@@ -226,20 +227,14 @@ impl Store {
         Ok(DigestContents { items: items.into_iter().map(item).collect(), count })
     }
 
-    /// Stores what became of all that a closed digest has not told yet: `fate`, or why it was not sent.
+    /// Stores what became of all that a closed digest has not told yet.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn settle_digest(
-        &self,
-        id: Id<Digest>,
-        settled: Result<Fate, &str>,
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
-        let (fate, error) = (settled.ok().map(|fate| i64::from(fate.code())), settled.err());
+    pub async fn settle_digest(&self, id: Id<Digest>, tried: Tried<'_>, now: UnixMs) -> Result<(), StoreError> {
         let update = sql("UPDATE notification_messages SET")
-            .and(" fate = ", fate)
-            .and(", error = ", error)
+            .and(" fate = ", tried.fate.map(|fate| i64::from(fate.code())))
+            .and(", error = ", tried.error)
             .and(", settled_at = ", now)
             .and(" WHERE digest_id = ", id)
             .then(" AND fate IS NULL");

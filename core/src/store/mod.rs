@@ -120,7 +120,7 @@ pub use self::{
     job_list::JobFilter,
     jobs::{JobDetail, NewJob},
     lanes::LaneSet,
-    notification_batches::{Apart, Batch, BatchArgs, BatchProgress, Message, MessageArgs, Settled},
+    notification_batches::{Apart, Batch, BatchArgs, BatchProgress, Message, MessageArgs, Settled, Tried},
     notification_chunks::{Chunk, ChunkArgs, Planned, ToldChunk, chunk_schedule},
     notification_events::event_payload,
     notification_types::{ListedType, PutType},

@@ -35,14 +35,11 @@ pub struct BatchArgs {
 }
 
 /// What a job of kind `notification.message` reaches: one recipient on a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageArgs {
     pub notification: Uuid,
     pub channel: Channel,
     pub recipient: Uuid,
-    /// The push subscriptions that are tried again; none: whatever they have.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subscriptions: Vec<Id<PushSubscription>>,
 }
 
 /// Some of a notification's recipients on one channel.
@@ -95,6 +92,19 @@ pub struct Message {
     pub recipient: Id<Recipient>,
     /// `None`: not reached yet.
     pub fate: Option<Fate>,
+    /// The push subscriptions that are tried again, where others took it; none: whatever they have.
+    pub subscriptions: Vec<Id<PushSubscription>>,
+}
+
+/// What came of trying to reach somebody by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried<'t> {
+    /// `None`: they are not reached yet.
+    pub fate: Option<Fate>,
+    /// Why they were not reached, or not by all of their devices, in words.
+    pub error: Option<&'t str>,
+    /// The push subscriptions that are tried again, where others took it.
+    pub subscriptions: &'t [Id<PushSubscription>],
 }
 
 #[derive(sqlx::FromRow)]
@@ -279,7 +289,8 @@ impl Store {
         if tx.execute(update).await? == 0 {
             return Ok(BatchProgress::Elsewhere);
         }
-        let insert = "INSERT INTO notification_messages (notification_id, channel, recipient_id, job_id, fate, error, settled_at) ";
+        let insert = "INSERT INTO notification_messages (notification_id, channel, recipient_id, job_id, fate, error, subscriptions, \
+            settled_at) ";
         for run in tx.dialect().runs(messages) {
             tx.execute(sql(insert).rows(run)).await?;
         }
@@ -300,40 +311,42 @@ impl Store {
             .and(" WHERE notification_id = ", args.notification)
             .and(" AND channel = ", args.channel.as_str())
             .and(" AND recipient_id = ", args.recipient)
-            .then(" RETURNING fate");
+            .then(" RETURNING fate, subscriptions");
         let mut tx = self.pool.begin().await?;
-        let row: Option<(Option<i64>,)> = tx.fetch_one(update).await?;
+        let row: Option<(Option<i64>, Option<String>)> = tx.fetch_one(update).await?;
         tx.commit().await?;
-        Ok(row.map(|(fate,)| Message {
+        let Some((fate, subscriptions)) = row else { return Ok(None) };
+        let subscriptions = subscriptions.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
+        Ok(Some(Message {
             of: Id::from_uuid(args.notification),
             channel: args.channel,
             recipient: Id::from_uuid(args.recipient),
             fate: fate.and_then(|code| Fate::of_code(u8::try_from(code).ok()?)),
+            subscriptions: subscriptions.unwrap_or_default(),
         }))
     }
 
-    /// Stores what became of somebody who was tried again: `fate`, or why they were not reached. Whoever was reached stays so.
+    /// Stores what became of somebody who was tried again. Whoever was reached stays so.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn settle_message(
-        &self,
-        message: &Message,
-        settled: Result<Fate, &str>,
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
-        let (fate, error) = (settled.ok().map(|fate| i64::from(fate.code())), settled.err());
+    pub async fn settle_message(&self, message: &Message, tried: Tried<'_>, now: UnixMs) -> Result<(), StoreError> {
         let update = sql("UPDATE notification_messages SET")
-            .and(" fate = ", fate)
-            .and(", error = ", error)
+            .and(" fate = CASE WHEN fate = ", i64::from(Fate::Delivered.code()))
+            .and(" THEN fate ELSE ", tried.fate.map(|fate| i64::from(fate.code())))
+            .and(" END, error = ", tried.error)
+            .and(", subscriptions = ", as_json(tried.subscriptions))
             .and(", settled_at = ", now)
             .and(" WHERE notification_id = ", message.of)
             .and(" AND channel = ", message.channel.as_str())
-            .and(" AND recipient_id = ", message.recipient)
-            .and(" AND (fate IS NULL OR fate <> ", i64::from(Fate::Delivered.code()))
-            .then(")");
+            .and(" AND recipient_id = ", message.recipient);
         self.pool.execute(update).await.map(drop)
     }
+}
+
+/// Push subscriptions as they are kept; `None`: there are none.
+fn as_json(subscriptions: &[Id<PushSubscription>]) -> Option<String> {
+    (!subscriptions.is_empty()).then(|| serde_json::to_string(subscriptions).unwrap_or_default())
 }
 
 impl Apart {
@@ -341,12 +354,7 @@ impl Apart {
     fn message(self, batch: &Batch, recipient: Id<Recipient>, now: UnixMs) -> (NewJob, Vec<Value>) {
         // Where a device took it they are reached, whatever comes of the others.
         let fate = (!self.subscriptions.is_empty()).then(|| i64::from(Fate::Delivered.code()));
-        let args = MessageArgs {
-            notification: batch.of.uuid(),
-            channel: batch.channel,
-            recipient: recipient.uuid(),
-            subscriptions: self.subscriptions,
-        };
+        let args = MessageArgs { notification: batch.of.uuid(), channel: batch.channel, recipient: recipient.uuid() };
         let job = NewJob {
             max_attempts: RetrySchedule::default().max_attempts(),
             ..NewJob::plain(
@@ -363,6 +371,7 @@ impl Apart {
             job.id.into(),
             fate.into(),
             self.error.into(),
+            as_json(&self.subscriptions).into(),
             now.into(),
         ];
         (job, row)

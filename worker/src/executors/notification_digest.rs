@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use postrider_core::{
-    domain::{Id, UnixMs, notification::Suppression},
+    domain::{
+        Id, UnixMs,
+        notification::{Fate, Suppression},
+    },
     store::{DigestArgs, StoreError, StoredDigest, Work},
 };
 
@@ -47,6 +50,8 @@ async fn send(executors: &Executors, work: &Work, of: &StoredDigest) -> Result<R
         Some(person) if !person.wants(&message) => Reached::Suppressed(Suppression::Preference),
         person => channels.reach_alone(&message, person, &[]).await?,
     };
-    store.settle_digest(of.id, reached.settled(), UnixMs::now()).await?;
-    Ok(reached)
+    let tried = reached.tried();
+    store.settle_digest(of.id, tried, UnixMs::now()).await?;
+    // Whoever has it on one of their browsers is not told once more for the others.
+    Ok(if tried.fate == Some(Fate::Delivered) { Reached::Delivered } else { reached })
 }

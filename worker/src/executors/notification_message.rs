@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postrider_core::{
     domain::{Id, UnixMs, dead_letter::Cause, job::Outcome, retry::RetrySchedule},
-    store::{MessageArgs, StoreError, Work},
+    store::{MessageArgs, StoreError, Tried, Work},
 };
 
 use super::{Executors, after_call, notification::gone};
@@ -48,14 +48,19 @@ impl Executors {
 async fn reach(executors: &Executors, work: &Work, args: &MessageArgs) -> Result<Option<Reached>, StoreError> {
     let store = &executors.0.store;
     let Some(message) = store.notification_message(args, work.job.id).await? else { return Ok(None) };
-    if message.fate.is_some() && args.subscriptions.is_empty() {
+    if message.fate.is_some() && message.subscriptions.is_empty() {
         return Ok(Some(Reached::Delivered));
     }
     let channels = &executors.0.channels;
     let sent = channels.message(message.of, message.channel).await.map_err(|error| StoreError::told_to_all(&error))?;
     let id = Id::from_uuid(args.recipient);
     let people = channels.people(&sent, &[id]).await?;
-    let reached = channels.reach_alone(&sent, people.get(&id), &args.subscriptions).await?;
-    store.settle_message(&message, reached.settled(), UnixMs::now()).await?;
+    let reached = channels.reach_alone(&sent, people.get(&id), &message.subscriptions).await?;
+    let tried = match &reached {
+        // Nothing was tried, so it stays with those of their browsers.
+        Reached::Quiet(_) => Tried { subscriptions: &message.subscriptions, ..reached.tried() },
+        _ => reached.tried(),
+    };
+    store.settle_message(&message, tried, UnixMs::now()).await?;
     Ok(Some(reached))
 }

@@ -24,7 +24,7 @@ use postrider_core::{
     },
     notified::{Notified, Version},
     notify::Data,
-    store::{DigestContents, Store, StoreError, StoredDigest, StoredNotification},
+    store::{DigestContents, Store, StoreError, StoredDigest, StoredNotification, Tried},
 };
 
 /// How people are reached. Clones share the connections.
@@ -103,14 +103,17 @@ pub(crate) struct Failed {
 }
 
 impl Reached {
-    /// What became of them, or why they were not reached.
-    pub(crate) fn settled(&self) -> Result<Fate, &str> {
+    /// As it is kept.
+    pub(crate) fn tried(&self) -> Tried<'_> {
         match self {
-            Self::Delivered => Ok(Fate::Delivered),
-            Self::Suppressed(why) => Ok(Fate::Suppressed(*why)),
-            Self::Quiet(Quiet { why: error, .. })
-            | Self::Failed(Failed { error, .. })
-            | Self::Outage(Failed { error, .. }) => Err(error),
+            Self::Delivered => Tried { fate: Some(Fate::Delivered), ..Tried::default() },
+            Self::Suppressed(why) => Tried { fate: Some(Fate::Suppressed(*why)), ..Tried::default() },
+            Self::Quiet(Quiet { why, .. }) => Tried { error: Some(why), ..Tried::default() },
+            Self::Failed(Failed { error, subscriptions, .. }) | Self::Outage(Failed { error, subscriptions, .. }) => {
+                // Where one of their browsers took it they are reached, whatever comes of the others.
+                let fate = (!subscriptions.is_empty()).then_some(Fate::Delivered);
+                Tried { fate, error: Some(error), subscriptions }
+            }
         }
     }
 }
