@@ -1,10 +1,13 @@
 //! `/v1/topics`: what people subscribe to.
 
 use axum::{Json as Answer, http::StatusCode, response::Response};
-use postrider_core::domain::{
-    Id, UnixMs,
-    line::judge_line,
-    topic::{Topic, TopicKey},
+use postrider_core::{
+    domain::{
+        Id, UnixMs,
+        line::judge_line,
+        topic::{Topic, TopicKey},
+    },
+    notify::Condition,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     auth::{Caller, Needs, Publish, ReadPublished},
-    json::{Ignored, OptionalJson},
+    json::{Ignored, OptionalJson, present},
     page::{Listing, Paging, Params, write_keys_cursor},
     path::{ANOTHER_KEY, Key},
     problem::{Faults, Problem},
@@ -38,6 +41,11 @@ pub(crate) struct TopicRequest {
     key: Option<String>,
     /// For people; absent: the one that it has, and that of a new one is its key.
     name: Option<String>,
+    /// For whom of its subscribers notifications are: an expression as templates have them, of 1,024 bytes at most, which knows
+    /// `recipient` (`key`, `locale`, `time_zone`, `attributes`) and the notification's `data`, as in
+    /// `recipient.attributes.plan == 'pro'`. Where it names what is not there, it does not hold. null: for all; absent: as it is.
+    #[serde(default, deserialize_with = "present")]
+    condition: Option<Option<String>>,
     #[serde(default)]
     #[schema(value_type = Option<String>, read_only)]
     id: Ignored,
@@ -60,6 +68,8 @@ pub(crate) struct TopicJson {
     id: Id<Topic>,
     key: String,
     name: String,
+    /// For whom of its subscribers notifications are; null: for all.
+    condition: Option<String>,
     subscribers: u64,
     created_at: Time,
     updated_at: Time,
@@ -67,9 +77,9 @@ pub(crate) struct TopicJson {
 
 impl From<Topic> for TopicJson {
     fn from(topic: Topic) -> Self {
-        let Topic { id, key, name, subscribers, created_at, updated_at } = topic;
+        let Topic { id, key, name, condition, subscribers, created_at, updated_at } = topic;
         let (created_at, updated_at) = (Time(created_at), Time(updated_at));
-        Self { id, key: key.to_string(), name, subscribers, created_at, updated_at }
+        Self { id, key: key.to_string(), name, condition, subscribers, created_at, updated_at }
     }
 }
 
@@ -99,8 +109,12 @@ async fn put(
     if let Some(fault) = request.name.as_deref().and_then(|name| judge_line(name).err()) {
         faults.add("/name", format_args!("a name {fault}"));
     }
+    if let Some(condition) = request.condition.as_ref().and_then(Option::as_deref) {
+        faults.keep("/condition", Condition::new(condition));
+    }
     faults.result()?;
-    let (topic, is_new) = caller.scope().put_topic(&key, request.name.as_deref(), UnixMs::now()).await?;
+    let condition = request.condition.as_ref().map(Option::as_deref);
+    let (topic, is_new) = caller.scope().put_topic(&key, request.name.as_deref(), condition, UnixMs::now()).await?;
     let answer = TopicJson::from(topic);
     Ok(kept(answer, is_new))
 }

@@ -47,6 +47,8 @@ struct TopicPage {
     frame: Frame,
     line: Line,
     id: String,
+    /// For whom of its subscribers notifications are.
+    condition: Option<String>,
     keys: Vec<String>,
     pager: Pager,
     how: How,
@@ -81,6 +83,7 @@ async fn topic(visit: Visit, Path((_, key)): Path<(String, String)>) -> Shown {
     show(&TopicPage {
         frame: Frame::of(&visit, Section::Topics, format!("Topic {}", topic.key)),
         id: topic.id.to_string(),
+        condition: topic.condition.clone(),
         keys: subscribers.rows.iter().map(|one| one.key.to_string()).collect(),
         pager: Pager::of(&visit.query, &subscribers),
         how: How::new(&visit, "publisher", &[("PUT", &path, json!({}))]),

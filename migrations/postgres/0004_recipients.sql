@@ -52,6 +52,7 @@ CREATE TABLE topics (
     tenant_id UUID NOT NULL,
     key TEXT COLLATE "C" NOT NULL,
     name TEXT NOT NULL,
+    condition TEXT NULL,
     subscribers BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
@@ -64,6 +65,7 @@ COMMENT ON COLUMN topics.id IS 'UUIDv7';
 COMMENT ON COLUMN topics.tenant_id IS 'owner';
 COMMENT ON COLUMN topics.key IS 'what the product calls it';
 COMMENT ON COLUMN topics.name IS 'for people';
+COMMENT ON COLUMN topics.condition IS 'for whom of its subscribers notifications are, as an expression; NULL: for all';
 COMMENT ON COLUMN topics.subscribers IS 'how many subscriptions it has';
 COMMENT ON COLUMN topics.created_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN topics.updated_at IS 'milliseconds since 1970 UTC';

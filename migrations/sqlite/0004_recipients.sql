@@ -35,6 +35,7 @@ CREATE TABLE topics (
     tenant_id BLOB NOT NULL, -- owner
     key TEXT NOT NULL, -- what the product calls it
     name TEXT NOT NULL, -- for people
+    condition TEXT NULL, -- for whom of its subscribers notifications are, as an expression; NULL: for all
     subscribers INTEGER NOT NULL, -- how many subscriptions it has
     created_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     updated_at INTEGER NOT NULL, -- milliseconds since 1970 UTC

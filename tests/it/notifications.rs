@@ -11,6 +11,7 @@ use crate::harness::{
 on_both_stacks!(
     whoever_is_named_is_told_once_and_reads_it_in_their_language,
     subscribers_of_overlapping_topics_are_told_once,
+    a_topic_s_condition_says_for_whom_of_its_subscribers_it_is,
     whoever_does_not_want_it_or_did_it_is_not_told_and_the_receipt_says_so,
     a_notification_in_the_future_waits_and_can_be_cancelled,
     what_is_wrong_with_a_notification_is_said_at_its_place,
@@ -91,6 +92,48 @@ async fn subscribers_of_overlapping_topics_are_told_once(stack: Stack) {
     }
     app.client.call(Method::PUT, "/v1/recipients/late").json(&json!({})).send().await.expect(201);
     app.client.get(&path("late")).send().await.expect_problem(404, "not_found");
+}
+
+async fn a_topic_s_condition_says_for_whom_of_its_subscribers_it_is(stack: Stack) {
+    let app = App::start(stack).await;
+    a_type(&app.client).await;
+    followers(&app.client, "some", 0..2_300).await;
+    followers(&app.client, "all", 2_299..2_302).await;
+    let put = async |path: &str, body: Value| app.client.call(Method::PUT, path).json(&body).send().await;
+    for n in [0, 1_500, 2_299] {
+        put(&format!("/v1/recipients/u{n}"), json!({ "attributes": { "plan": "pro", "age": n } })).await.expect(200);
+    }
+    put("/v1/recipients/u7", json!({ "attributes": { "plan": "free", "age": 9_000 } })).await.expect(200);
+    let condition = "recipient.attributes.plan == 'pro' and recipient.attributes.age >= data.n";
+    let made = put("/v1/topics/some", json!({ "condition": condition })).await.expect(200);
+    assert_eq!(made.body["condition"], condition);
+    // To put what is shown, or nothing, changes nothing of it.
+    assert_eq!(put("/v1/topics/some", made.body.clone()).await.expect(200).body, made.body);
+    assert_eq!(put("/v1/topics/some", json!({})).await.expect(200).body, made.body);
+    let told = async |n: usize, topics: &[&str]| {
+        let body = json!({ "type": "post", "topics": topics, "data": { "who": "Zoë", "n": n } });
+        let id = notified(&app.client, body).await;
+        (planned(&app.client, &id).await["inbox"]["delivered"].clone(), id)
+    };
+    let (count, id) = told(1_000, &["some"]).await;
+    assert_eq!(count, 2);
+    for (key, status) in [("u1500", 200), ("u2299", 200), ("u0", 404), ("u7", 404)] {
+        app.client.get(&format!("/v1/notifications/{id}/recipients/{key}")).send().await.expect(status);
+    }
+    // Whoever follows another too is told by that one.
+    assert_eq!(told(2_299, &["some", "all"]).await.0, 3);
+    assert_eq!(told(9_999, &["some"]).await.0, 0);
+    put("/v1/topics/some", json!({ "condition": null })).await.expect(200);
+    assert_eq!(told(9_999, &["some"]).await.0, 2_300);
+    for (bad, says) in [
+        ("user.plan == 'pro'", "a condition knows `recipient` and `data`"),
+        ("recipient.key ==", "it is no expression"),
+        ("", "1 to 1024"),
+    ] {
+        let refused = put("/v1/topics/some", json!({ "condition": bad })).await.expect_problem(422, "invalid_body");
+        let fault = refused.body["errors"][0].clone();
+        assert!(fault["pointer"] == "/condition" && fault["detail"].as_str().unwrap().contains(says), "{refused:?}");
+    }
 }
 
 async fn whoever_does_not_want_it_or_did_it_is_not_told_and_the_receipt_says_so(stack: Stack) {

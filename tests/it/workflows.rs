@@ -280,8 +280,7 @@ async fn what_is_gathered_survives_a_kill_and_a_cancelled_digest_takes_nothing_m
 }
 
 async fn what_is_wrong_with_a_workflow_is_said_at_its_place(stack: Stack) {
-    let app = App::start(stack).await;
-    let notice = json!({ "en": { "title": "t", "body": "b" } });
+    let (app, notice) = (App::start(stack).await, json!({ "en": { "title": "t", "body": "b" } }));
     let digest = |set: Value| {
         let mut digest = json!({ "templates": notice });
         digest.as_object_mut().unwrap().extend(set.as_object().unwrap().clone());
@@ -331,9 +330,9 @@ async fn what_is_wrong_with_a_workflow_is_said_at_its_place(stack: Stack) {
         ),
     ] {
         let body = json!({ "category": "c", "default_locale": "en", "channels": channels, "sample": { "n": 1 } });
-        let refused = app.client.call(Method::PUT, "/v1/notification-types/bad").json(&body).send().await;
-        let refused = refused.expect_problem(422, "invalid_body");
-        let fault = refused.body["errors"][0].clone();
+        let put = app.client.call(Method::PUT, "/v1/notification-types/bad").json(&body);
+        let refused = put.send().await.expect_problem(422, "invalid_body");
+        let fault = &refused.body["errors"][0];
         assert!(
             fault["pointer"] == pointer && fault["detail"].as_str().unwrap().contains(says),
             "{pointer}: {refused:?}"
@@ -347,7 +346,7 @@ async fn what_is_wrong_with_a_workflow_is_said_at_its_place(stack: Stack) {
     assert_eq!(made.body["channels"], body["channels"]);
     let again = app.client.call(Method::PUT, "/v1/notification-types/good").json(&made.body).send().await.expect(200);
     assert_eq!(again.body, made.body);
-    let asked = json!({ "channel": "push", "digest": true });
-    let shown = app.client.post("/v1/notification-types/good/preview").json(&asked).send().await.expect(200);
+    let preview = app.client.post("/v1/notification-types/good/preview");
+    let shown = preview.json(&json!({ "channel": "push", "digest": true })).send().await.expect(200);
     assert_eq!(shown.body["message"]["title"], "2");
 }

@@ -19,6 +19,8 @@ pub struct Topic {
     pub key: TopicKey,
     /// For people.
     pub name: String,
+    /// For whom of its subscribers notifications are, as [`crate::notify::Condition`] reads it; `None`: for all.
+    pub condition: Option<String>,
     pub subscribers: u64,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,

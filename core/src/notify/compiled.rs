@@ -68,6 +68,18 @@ pub struct Told<'a> {
     pub attributes: &'a Attributes,
 }
 
+impl Told<'_> {
+    /// As templates and conditions know them; whoever has said no language has the other one.
+    pub(super) fn value(&self, default_locale: Option<&Locale>) -> minijinja::Value {
+        context! {
+            key => self.key,
+            locale => self.locale.or(default_locale).map(Locale::as_str),
+            time_zone => self.time_zone.map_or(ZONE_UNKNOWN, Zone::name),
+            attributes => minijinja::Value::from(Serde(self.attributes)),
+        }
+    }
+}
+
 /// What one recipient is told by one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -142,6 +154,10 @@ impl Data {
         let more = count.saturating_sub(u64::try_from(items.len()).unwrap_or(count));
         let data = json!({ "items": items, "count": count, "more": more });
         Self::new(data.as_object().cloned().unwrap_or_default())
+    }
+
+    pub(super) fn value(&self) -> minijinja::Value {
+        self.value.clone()
     }
 
     /// As a digest would have them if it were of these, once more.
@@ -250,12 +266,7 @@ impl CompiledType {
     fn context(&self, data: &Data, told: &Told<'_>) -> minijinja::Value {
         context! {
             data => data.value.clone(),
-            recipient => context! {
-                key => told.key,
-                locale => told.locale.unwrap_or(&self.default_locale).as_str(),
-                time_zone => told.time_zone.map_or(ZONE_UNKNOWN, Zone::name),
-                attributes => minijinja::Value::from(Serde(told.attributes)),
-            },
+            recipient => told.value(Some(&self.default_locale)),
         }
     }
 

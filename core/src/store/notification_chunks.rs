@@ -20,18 +20,22 @@ use super::{
     sql::{Dialect, sql},
     value::Value,
 };
-use crate::domain::{
-    Id, UnixMs,
-    job::{Job, JobKind},
-    lane::LaneName,
-    notification::{
-        CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Person, Suppression, chunk_job, pack,
-        suppression, unpack,
+use crate::{
+    domain::{
+        Id, UnixMs,
+        job::{Job, JobKind},
+        lane::LaneName,
+        notification::{
+            CHUNK_RECIPIENTS_MAX, Fate, FateCounts, NamedTopic, Notification, Person, Suppression, chunk_job, pack,
+            suppression, unpack,
+        },
+        preferences::{Channel, Preferences},
+        recipient::{Profile, Recipient, RecipientKey},
+        retry::RetrySchedule,
+        topic::Topic,
+        workflow::{Throttle, Workflow},
     },
-    preferences::{Channel, Preferences},
-    recipient::{Recipient, RecipientKey},
-    retry::RetrySchedule,
-    workflow::{Throttle, Workflow},
+    notify::{self, Condition, Data},
 };
 
 /// Subscribers of one topic that one step of planning reads.
@@ -68,6 +72,15 @@ pub struct ToldChunk {
 
 /// Its number, its recipients and the job that tells them.
 type NewChunk<'c> = (u32, &'c [Id<Recipient>], Id<Job>);
+
+/// Those of a step of planning.
+#[derive(Debug, Default)]
+struct Subscribers {
+    ids: BTreeSet<Id<Recipient>>,
+    /// The last who was looked at.
+    last: Option<Id<Recipient>>,
+    is_end: bool,
+}
 
 /// What is known of somebody who is to be told.
 struct Known {
@@ -110,13 +123,16 @@ impl Store {
         }
         let named = self.chunk_recipients(of.id, 0).await?.filter(|_| !of.audience.recipients.is_empty());
         let named: BTreeSet<Id<Recipient>> = named.unwrap_or_default().into_iter().collect();
-        let (found, is_end) = self.subscribers_after(&of.audience.topics, of.planned_to).await?;
-        let mut found: Vec<Id<Recipient>> = found.into_iter().collect();
-        if !is_end {
-            // What fills no chunk is left to the next step.
-            found.truncate(found.len() - found.len() % CHUNK_RECIPIENTS_MAX);
-        }
-        let planned_to = found.last().copied().or(of.planned_to);
+        let Subscribers { ids, last, is_end } = self.subscribers_after(of).await?;
+        let mut found: Vec<Id<Recipient>> = ids.into_iter().collect();
+        // What fills no chunk is left to the next step.
+        let full = found.len() - found.len() % CHUNK_RECIPIENTS_MAX;
+        let planned_to = if is_end || full == 0 {
+            last.or(of.planned_to)
+        } else {
+            found.truncate(full);
+            found.last().copied()
+        };
         found.retain(|id| !named.contains(id));
         let first = of.chunks.max(1);
         let chunks: Vec<(u32, &[Id<Recipient>])> = (first..).zip(found.chunks(CHUNK_RECIPIENTS_MAX)).collect();
@@ -179,29 +195,68 @@ impl Store {
         Ok(Planned { jobs, more: !is_all })
     }
 
-    /// The next subscribers of topics by id, each once, and whether they are the last.
-    async fn subscribers_after(
-        &self,
-        topics: &[NamedTopic],
-        after: Option<Id<Recipient>>,
-    ) -> Result<(BTreeSet<Id<Recipient>>, bool), StoreError> {
-        let after = after.map_or(Uuid::nil(), Id::uuid);
-        let (mut found, mut until) = (BTreeSet::new(), None::<Id<Recipient>>);
-        for topic in topics {
+    /// The next subscribers of a notification's topics by id, each once, as far as a topic's condition holds for them; the last that was
+    /// looked at, and whether there are no more.
+    async fn subscribers_after(&self, of: &StoredNotification) -> Result<Subscribers, StoreError> {
+        let after = of.planned_to.map_or(Uuid::nil(), Id::uuid);
+        let conditions = self.conditions(&of.audience.topics).await?;
+        let mut walked: Vec<(Id<Topic>, Vec<Id<Recipient>>)> = Vec::new();
+        let mut until = None::<Id<Recipient>>;
+        for topic in &of.audience.topics {
             let select = sql("SELECT recipient_id FROM topic_subscriptions")
                 .and(" WHERE topic_id = ", topic.id)
                 .and(" AND recipient_id > ", after)
                 .and(" ORDER BY recipient_id LIMIT ", i64::try_from(STEP_RECIPIENTS).unwrap_or(i64::MAX));
             let rows: Vec<(Uuid,)> = self.pool.fetch(select).await?;
+            let ids: Vec<Id<Recipient>> = rows.into_iter().map(|(id,)| Id::from_uuid(id)).collect();
             // Beyond the last of a full page this topic may have more, so the others are not looked at either.
-            let last = rows.last().filter(|_| rows.len() == STEP_RECIPIENTS).map(|(id,)| Id::from_uuid(*id));
-            until = until.into_iter().chain(last).min();
-            found.extend(rows.into_iter().map(|(id,)| Id::<Recipient>::from_uuid(id)));
+            until = until.into_iter().chain(ids.last().copied().filter(|_| ids.len() == STEP_RECIPIENTS)).min();
+            walked.push((topic.id, ids));
         }
-        if let Some(until) = until {
-            found.retain(|id| *id <= until);
+        let mut found = Subscribers { is_end: until.is_none(), ..Subscribers::default() };
+        for (topic, mut ids) in walked {
+            ids.retain(|id| until.is_none_or(|until| *id <= until));
+            found.last = found.last.into_iter().chain(ids.last().copied()).max();
+            match conditions.get(&topic) {
+                None => found.ids.extend(ids),
+                Some(condition) => found.ids.extend(self.who_meets(condition, &of.data(), ids).await?),
+            }
         }
-        Ok((found, until.is_none()))
+        Ok(found)
+    }
+
+    /// The conditions of those topics that have one.
+    async fn conditions(&self, topics: &[NamedTopic]) -> Result<HashMap<Id<Topic>, Condition>, StoreError> {
+        let select = sql("SELECT id, condition FROM topics WHERE condition IS NOT NULL AND id");
+        if topics.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(Uuid, String)> = self.pool.fetch(select.any(topics.iter().map(|topic| topic.id))).await?;
+        let read = |(id, condition): (Uuid, String)| {
+            let condition = Condition::new(&condition);
+            Ok((Id::from_uuid(id), condition.map_err(|error| StoreError::unreadable("topic's condition", error))?))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    async fn who_meets(
+        &self,
+        condition: &Condition,
+        data: &Data,
+        ids: Vec<Id<Recipient>>,
+    ) -> Result<Vec<Id<Recipient>>, StoreError> {
+        let people = self.recipients_by_ids(ids).await?;
+        let meets = |of: &Recipient| {
+            let Profile { locale, time_zone, attributes, .. } = &of.profile;
+            let told = notify::Told {
+                key: of.key.as_str(),
+                locale: locale.as_ref(),
+                time_zone: time_zone.as_ref(),
+                attributes,
+            };
+            condition.holds(data, &told)
+        };
+        Ok(people.iter().filter(|of| meets(of)).map(|of| of.id).collect())
     }
 
     async fn chunk_recipients(&self, of: Id<Notification>, n: u32) -> Result<Option<Vec<Id<Recipient>>>, StoreError> {

@@ -145,7 +145,7 @@ impl Scope<'_> {
         recipient: &Recipient,
         page: &Page<Topic>,
     ) -> Result<Listed<Topic, Topic>, StoreError> {
-        let select = sql("SELECT t.id, t.key, t.name, t.subscribers, t.created_at, t.updated_at \
+        let select = sql("SELECT t.id, t.key, t.name, t.condition, t.subscribers, t.created_at, t.updated_at \
             FROM topic_subscriptions AS s JOIN topics AS t ON t.id = s.topic_id")
         .and(" WHERE s.recipient_id = ", recipient.id);
         let rows: Vec<topics::Row> = self.store.pool.fetch(page.finish(select, "s.topic_id")).await?;

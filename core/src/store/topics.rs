@@ -16,12 +16,13 @@ pub(super) struct Row {
     id: Uuid,
     key: String,
     name: String,
+    condition: Option<String>,
     subscribers: i64,
     created_at: i64,
     updated_at: i64,
 }
 
-const COLUMNS: &str = "SELECT id, key, name, subscribers, created_at, updated_at FROM topics";
+const COLUMNS: &str = "SELECT id, key, name, condition, subscribers, created_at, updated_at FROM topics";
 
 impl Row {
     pub(super) fn read(self) -> Result<Topic, StoreError> {
@@ -29,6 +30,7 @@ impl Row {
             id: Id::from_uuid(self.id),
             key: self.key.parse().map_err(|error| StoreError::unreadable("topic's key", error))?,
             name: self.name,
+            condition: self.condition,
             subscribers: u64::try_from(self.subscribers).unwrap_or(0),
             created_at: UnixMs(self.created_at),
             updated_at: UnixMs(self.updated_at),
@@ -37,7 +39,8 @@ impl Row {
 }
 
 impl Scope<'_> {
-    /// Names a topic, or makes it; whether it is new. Without a name it keeps the one it has, which at first is its key.
+    /// Names a topic, or makes it; whether it is new. Without a name it keeps the one it has, which at first is its key; without a word
+    /// of its condition it keeps that too.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -45,24 +48,28 @@ impl Scope<'_> {
         &self,
         key: &TopicKey,
         name: Option<&str>,
+        condition: Option<Option<&str>>,
         now: UnixMs,
     ) -> Result<(Topic, bool), StoreError> {
         let id = Id::<Topic>::new();
         let new_name = if name.is_some() { "excluded.name" } else { "topics.name" };
-        let upsert = sql("INSERT INTO topics (id, tenant_id, key, name, subscribers, created_at, updated_at) VALUES (")
+        let new_condition = if condition.is_some() { "excluded.condition" } else { "topics.condition" };
+        let upsert = sql("INSERT INTO topics (id, tenant_id, key, name, condition, subscribers, created_at, updated_at) VALUES (")
             .list(vec![
                 id.into(),
                 self.tenant.into(),
                 key.as_str().into(),
                 name.unwrap_or(key.as_str()).into(),
+                condition.flatten().into(),
                 0i64.into(),
                 now.into(),
                 now.into(),
             ])
             .then(format!(
-                ") ON CONFLICT (tenant_id, key) DO UPDATE SET name = {new_name}, updated_at = CASE \
-                WHEN topics.name = {new_name} THEN topics.updated_at ELSE excluded.updated_at END \
-                RETURNING id, key, name, subscribers, created_at, updated_at"
+                ") ON CONFLICT (tenant_id, key) DO UPDATE SET name = {new_name}, condition = {new_condition}, updated_at = CASE \
+                WHEN topics.name = {new_name} AND topics.condition IS NOT DISTINCT FROM {new_condition} \
+                THEN topics.updated_at ELSE excluded.updated_at END \
+                RETURNING id, key, name, condition, subscribers, created_at, updated_at"
             ));
         let mut tx = self.store.pool.begin().await?;
         let row: Option<Row> = tx.fetch_one(upsert).await?;

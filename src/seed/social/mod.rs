@@ -112,7 +112,7 @@ async fn put_topics(scope: &Scope<'_>, people: &People, progress: &mut Progress)
 async fn put_topic(scope: &Scope<'_>, people: &People, rank: u32) -> anyhow::Result<(Topic, u64)> {
     let key: TopicKey = format!("followers-of-m{rank}").parse()?;
     let name = format!("Followers of {}", people.name(rank));
-    let (topic, _) = scope.put_topic(&key, Some(&name), UnixMs::now()).await?;
+    let (topic, _) = scope.put_topic(&key, Some(&name), None, UnixMs::now()).await?;
     let (followers, mut subscribers) = (people.followers(rank)?, topic.subscribers);
     for group in followers.chunks(GROUP) {
         let changes: SubscriptionChanges = group.iter().map(|key| (key.clone(), true)).collect();

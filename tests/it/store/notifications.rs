@@ -114,7 +114,7 @@ async fn person(at: &Fixture, key: &RecipientKey) -> Id<Recipient> {
 
 async fn a_topic(at: &Fixture, key: &str, followers: &[RecipientKey]) -> NamedTopic {
     let scope = at.store.tenant(at.tenant.id);
-    let (topic, _) = scope.put_topic(&key.parse().unwrap(), None, at.now).await.unwrap();
+    let (topic, _) = scope.put_topic(&key.parse().unwrap(), None, None, at.now).await.unwrap();
     for some in followers.chunks(1_000) {
         let changes = some.iter().map(|key| (key.clone(), true)).collect();
         scope.change_subscriptions(&topic, &changes, at.now).await.unwrap();

@@ -30,7 +30,7 @@ async fn whoever_is_removed_leaves_some_topics_after_the_others(stack: Stack) {
     let ada = "ada".parse().unwrap();
     let key = |n: usize| format!("t{n:03}").parse().unwrap();
     for n in 0..TOPICS {
-        let (topic, _) = scope.put_topic(&key(n), Some("T"), at.now).await.unwrap();
+        let (topic, _) = scope.put_topic(&key(n), Some("T"), None, at.now).await.unwrap();
         scope.change_subscriptions(&topic, &[("ada".parse().unwrap(), true)].into(), at.now).await.unwrap();
     }
     let subscribers = async |n| scope.topic(&key(n)).await.unwrap().unwrap().subscribers;
