@@ -18,6 +18,8 @@ use super::{App, SOON, eventually, from_test_run, install_tls_provider};
 
 /// The key of an element's reference (section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// How often a chromedriver is started that finds no port.
+const DRIVERS_MAX: usize = 5;
 /// What keeps Chromium from doing anything by itself.
 const FLAGS: [&str; 10] = [
     "--headless=new",
@@ -82,10 +84,7 @@ impl Chromium {
     async fn start_with(base: &str, prefs: &Value) -> Self {
         install_tls_provider();
         let axe = std::fs::read_to_string(from_test_run("POSTRIDER_TEST_AXE")).expect("axe-core's file");
-        let mut command = Command::new("chromedriver");
-        let spawned = command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut driver = spawned.expect("chromedriver, which tests/run installs");
-        let port = port_of(&mut driver);
+        let (driver, port) = driver();
         let profile = tempfile::Builder::new().prefix("postrider-chromium-").tempdir().expect("a profile's folder");
         let mut flags: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
         flags.push(format!("--user-data-dir={}", profile.path().display()));
@@ -273,12 +272,25 @@ impl Drop for Chromium {
     }
 }
 
-/// The port that it chose, which it says before anything else.
-fn port_of(driver: &mut Child) -> u16 {
+/// A chromedriver and the port that it chose. It wants the same one of IPv4 and of IPv6, and ends where the other is somebody's.
+fn driver() -> (Child, u16) {
+    for _ in 0..DRIVERS_MAX {
+        let mut command = Command::new("chromedriver");
+        let spawned = command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut driver = spawned.expect("chromedriver, which tests/run installs");
+        if let Some(port) = port_of(&mut driver) {
+            return (driver, port);
+        }
+        drop(driver.wait());
+    }
+    panic!("chromedriver started {DRIVERS_MAX} times and never said its port");
+}
+
+/// What it says before anything else.
+fn port_of(driver: &mut Child) -> Option<u16> {
     let out = BufReader::new(driver.stdout.take().expect("a pipe"));
     let mut lines = out.lines().map_while(Result::ok);
-    let said = |line: String| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok();
-    lines.find_map(said).expect("chromedriver says its port")
+    lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
 }
 
 fn texts(list: &Value) -> Vec<String> {
