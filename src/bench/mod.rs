@@ -10,6 +10,7 @@ mod notify;
 mod pages;
 mod process;
 mod publisher;
+mod readers;
 mod receiver;
 mod sinks;
 mod site;
@@ -48,6 +49,8 @@ enum Case {
     Site(site::SiteArgs),
     /// Tell all followers of a topic something, and somebody else meanwhile.
     Notify(notify::NotifyArgs),
+    /// Open many inboxes, and tell all of them something.
+    Readers(readers::ReadersArgs),
 }
 
 #[derive(Args, Clone)]
@@ -76,5 +79,6 @@ pub(crate) async fn run(settings: Settings, args: BenchArgs) -> anyhow::Result<(
         Case::Pages(args) => pages::run(&settings, args).await,
         Case::Site(args) => site::run(&settings, args).await,
         Case::Notify(args) => notify::run(&settings, args).await,
+        Case::Readers(args) => readers::run(&settings, args).await,
     }
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::client::text_of;
 
+pub(super) const TOPIC_KEY: &str = "bench";
 const TOPIC: &str = "/v1/topics/bench";
 const TYPE: &str = "/v1/notification-types/bench";
 /// Lines of one part of the import's body.
@@ -133,7 +134,7 @@ async fn sent(target: &Target, args: &NotifyArgs, sink: &Sink) -> anyhow::Result
         SentFigures { stack: target.stack.clone(), channel, followers: args.followers, ..SentFigures::default() };
     for _ in 0..args.rounds {
         let began = Instant::now();
-        let id = publish(target, json!({ "topics": ["bench"] })).await?;
+        let id = publish(target, json!({ "topics": [TOPIC_KEY] })).await?;
         until_done(target, &id, channel, args.followers).await?;
         figures.told_seconds = figures.told_seconds.max(began.elapsed().as_secs_f64());
     }
@@ -185,13 +186,8 @@ async fn until_done(target: &Target, id: &str, channel: &str, followers: u32) ->
 
 async fn all(target: &Target, args: &NotifyArgs) -> anyhow::Result<Figures> {
     let mut figures = Figures { stack: target.stack.clone(), followers: args.followers, ..Figures::default() };
-    let notice = json!({ "title": "{{ data.who }} posted", "body": "{{ data.text }}" });
-    let kind = json!({ "category": "posts", "default_locale": "en", "sample": { "who": "Anna", "text": "Hello" },
-        "channels": { "inbox": { "templates": { "en": notice } } } });
-    target.api.put(TYPE, kind.to_string()).await?;
-    target.api.put(TOPIC, "{}".to_owned()).await?;
     let began = Instant::now();
-    import(target, args.followers).await?;
+    followers(target, args.followers).await?;
     figures.import_seconds = began.elapsed().as_secs_f64();
     target.forget_peak();
     let cpu = target.cpu_seconds().unwrap_or_default();
@@ -214,6 +210,21 @@ async fn all(target: &Target, args: &NotifyArgs) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
+/// Makes a topic's followers, who are told in their inboxes.
+pub(super) async fn followers(target: &Target, followers: u32) -> anyhow::Result<()> {
+    let notice = json!({ "title": "{{ data.who }} posted", "body": "{{ data.text }}" });
+    let kind = json!({ "category": "posts", "default_locale": "en", "sample": { "who": "Anna", "text": "Hello" },
+        "channels": { "inbox": { "templates": { "en": notice } } } });
+    target.api.put(TYPE, kind.to_string()).await?;
+    target.api.put(TOPIC, "{}".to_owned()).await?;
+    import(target, followers).await
+}
+
+/// Where a follower's inbox is followed.
+pub(super) fn inbox(n: u32) -> String {
+    format!("/v1/recipients/u{n}/inbox/stream")
+}
+
 async fn import(target: &Target, followers: u32) -> anyhow::Result<()> {
     let parts = (0..followers).step_by(PART_LINES as usize).map(move |first| {
         let lines = (first..followers.min(first + PART_LINES)).map(|n| format!("{{\"recipient\":\"u{n}\"}}\n"));
@@ -227,7 +238,8 @@ async fn import(target: &Target, followers: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish(target: &Target, to: Value) -> anyhow::Result<String> {
+/// Tells them something; the notification's id.
+pub(super) async fn publish(target: &Target, to: Value) -> anyhow::Result<String> {
     let mut body = json!({ "type": "bench", "data": { "who": "Zoë", "text": "What a day" } });
     body.as_object_mut().context("an object")?.extend(to.as_object().cloned().context("an object")?);
     let accepted = target.api.post("/v1/notifications", body.to_string(), None).await?;
@@ -237,7 +249,7 @@ async fn publish(target: &Target, to: Value) -> anyhow::Result<String> {
 /// Tells all followers something, and meanwhile somebody else again and again; how long that took, and what those others are told.
 async fn round(target: &Target, followers: u32) -> anyhow::Result<(Duration, Vec<String>)> {
     let began = Instant::now();
-    let id = publish(target, json!({ "topics": ["bench"] })).await?;
+    let id = publish(target, json!({ "topics": [TOPIC_KEY] })).await?;
     let mut directs = Vec::new();
     let mut next = began;
     loop {

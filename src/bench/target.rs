@@ -199,6 +199,11 @@ impl Caller {
             .body(Full::new(body))
             .unwrap_or_default()
     }
+
+    /// A request as it is written (RFC 9112, section 3), for what reads its answer without an end.
+    pub(super) fn get(&self, path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\n\r\n", self.host, self.authorization)
+    }
 }
 
 impl Own {
@@ -260,6 +265,7 @@ fn variables(settings: &Settings, token: &str) -> Vec<(&'static str, String)> {
         ("POSTRIDER_ADMIN_TOKEN", token.to_owned()),
         ("POSTRIDER_EGRESS_ALLOW", "127.0.0.0/8,::1/128".to_owned()),
         ("POSTRIDER_TOKEN_RATE_PER_SECOND", "1000000".to_owned()),
+        ("POSTRIDER_CONNECTIONS_MAX", settings.connections_max.to_string()),
         ("POSTRIDER_LOG", "warn".to_owned()),
     ];
     variables.extend(settings.smtp_url.clone().map(|url| ("POSTRIDER_SMTP_URL", url)));

@@ -37,6 +37,8 @@ async fn each_case_prints_its_figures_and_leaves_nothing(stack: Stack) {
     for page in ["/t/default", "/t/default/dead-letters", "/t/default/dead-letters/*", "/t/default/failures"] {
         assert!(pages.contains(&page), "{page} in {pages:?}");
     }
+    let readers = figures(&["readers", "--readers", "40", "--rounds", "2"]);
+    assert!(readers["item_ms"]["max"].as_f64().is_some_and(|ms| ms > 0.0), "{readers}");
     let running = figures(&["webhooks", "--events", "10", "--url", &app.url()]);
     assert_eq!((&running["delivered"], &running["server_peak_memory_mb"]), (&10.into(), &Value::Null));
     let refused = bad(app.shell(&["bench", "webhooks", "--url", "https://example.com", "--events", "1"]));
