@@ -102,7 +102,8 @@ impl Following {
                 return Some(event);
             }
             let look = match self.behind {
-                true => match self.catch_up().await {
+                // Each by itself: they are large, and most streams wait most of the time.
+                true => match Box::pin(self.catch_up()).await {
                     Ok(()) => {
                         self.behind = false;
                         continue;
@@ -122,7 +123,7 @@ impl Following {
                 word = self.reader.next() => Some(word),
             };
             match word {
-                Some(word) => self.hear(word).await,
+                Some(word) => Box::pin(self.hear(word)).await,
                 None => self.behind = true,
             }
         }

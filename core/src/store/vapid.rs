@@ -71,8 +71,12 @@ impl Store {
     /// # Errors
     /// When the database does not answer, or the encryption key does not open what is stored.
     pub async fn vapid(&self, tenant: Id<Tenant>) -> Result<Arc<Vapid>, Arc<StoreError>> {
+        if let Some(vapid) = self.vapids.get(&tenant).await {
+            return Ok(vapid);
+        }
         let load = async { self.tenant(tenant).vapid(UnixMs::now()).await.map(Arc::new) };
-        self.vapids.try_get_with(tenant, load).await
+        // By itself, since it is large: a push that has the key at hand is none the larger for it.
+        Box::pin(self.vapids.try_get_with(tenant, load)).await
     }
 }
 

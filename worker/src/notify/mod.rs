@@ -284,7 +284,8 @@ impl Channels {
             return Ok(Reached::Quiet(quiet));
         }
         match message.channel {
-            Channel::Email => self.mail(message, &to.recipient).await,
+            // By itself, so that a push is not as large as a mail.
+            Channel::Email => Box::pin(self.mail(message, &to.recipient)).await,
             Channel::Push => self.push(message, to, only, is_alone).await,
             Channel::Inbox | Channel::Webhook => {
                 let error = format!("nothing is sent one by one on the channel {}", message.channel.as_str());
