@@ -13,10 +13,11 @@ use axum::{
 };
 use futures::{Stream, stream};
 use postrider_core::{
-    domain::UnixMs,
-    live::{Reader, Word},
+    domain::{Id, UnixMs, notification::Notification},
+    live::{Newest, Reader, Word},
     store::{InboxCounts, InboxItem, InboxState},
 };
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
@@ -138,11 +139,12 @@ impl Following {
         self.changes = self.changes.max(word.changes);
         match word.newest {
             _ if nothing_missed && word.seq <= self.seq => self.count(word.counts),
-            Some((id, at)) if nothing_missed && word.seq == self.seq + 1 => {
+            Some(Newest { id, at, gone }) if nothing_missed && word.seq == self.seq + 1 => {
                 let state =
                     InboxState { seq: word.seq, delivered_at: at, seen_at: None, read_at: None, archived_at: None };
                 match self.inbox.api.notified().notification(id).await {
                     Ok(of) => {
+                        gone.into_iter().for_each(|id| self.gone(id));
                         self.item(InboxItem { of: of.as_ref().clone(), state }).await;
                         self.count(word.counts);
                     }
@@ -157,14 +159,20 @@ impl Following {
     async fn catch_up(&mut self) -> Result<(), Problem> {
         let turn = self.inbox.api.live().turn().await;
         let state = self.inbox.scope().inbox_state(self.inbox.recipient.id).await?;
-        let (items, is_more) = match state.seq > self.seq {
-            true => self.inbox.scope().inbox_after(self.inbox.recipient.id, self.seq, MISSED_MAX).await?,
-            false => Default::default(),
-        };
+        let (mut items, mut gone, mut is_more) = (Vec::new(), Vec::new(), false);
+        if state.seq > self.seq {
+            let (scope, of) = (self.inbox.scope(), self.inbox.recipient.id);
+            let after = scope.inbox_after(of, self.seq, MISSED_MAX).await?;
+            // After the items: what left since they were read has an item that comes next.
+            let left = scope.inbox_gone_after(of, self.seq, MISSED_MAX).await?;
+            is_more = after.1 || left.1;
+            (items, gone) = (after.0, left.0);
+        }
         drop(turn);
         if is_more {
             self.waiting.push_back(Event::default().event("reload").id(state.seq.to_string()).data("{}"));
         } else {
+            gone.into_iter().for_each(|id| self.gone(id));
             for item in items {
                 self.item(item).await;
             }
@@ -187,6 +195,11 @@ impl Following {
             }
         };
         self.waiting.extend(event);
+    }
+
+    /// An item left the inbox. Without an id: whoever loses the connection before the item that took its place hears of both again.
+    fn gone(&mut self, id: Id<Notification>) {
+        self.waiting.extend(Event::default().event("gone").json_data(json!({ "id": id.to_string() })).ok());
     }
 
     /// Counts that the client has are not sent again.

@@ -6,6 +6,7 @@ use axum::{Json as Answer, response::Response};
 use postrider_core::{
     domain::{
         Id, UnixMs,
+        collapse::CollapseKey,
         event::Event,
         job::Job,
         lane::{LaneKey, LaneName},
@@ -74,6 +75,9 @@ pub(crate) struct NotificationRequest {
     category: Option<String>,
     /// `high`, `normal` or `low`; absent: the type's.
     urgency: Option<String>,
+    /// 1 to 64 visible characters. Of notifications with the same key, of whatever types, only the one that was handed in last stands before
+    /// a person: it takes the place of those that they have not read, and of those that wait to be sent to them.
+    collapse_key: Option<String>,
     /// When to tell them; absent: now.
     #[schema(value_type = Option<Time>)]
     deliver_at: Option<String>,
@@ -105,6 +109,7 @@ pub(crate) struct NotificationJson {
     actor: Option<String>,
     recipients: Vec<String>,
     topics: Vec<String>,
+    collapse_key: Option<String>,
     created_at: Time,
     deliver_at: Time,
     /// When all of its recipients were known.
@@ -138,7 +143,8 @@ pub(crate) struct ChannelReceipt {
     pending: u64,
     /// They stand in the dead-letter table; replay them there.
     dead: u64,
-    /// By reason: `preference`, `actor`, `removed`, `cancelled`, `no_address`, `address_suppressed`, `bounced`, `no_subscription`.
+    /// By reason: `preference`, `actor`, `removed`, `cancelled`, `no_address`, `address_suppressed`, `bounced`, `no_subscription`,
+    /// `seen`, `throttled`, `collapsed`.
     #[schema(value_type = BTreeMap<String, u64>)]
     suppressed: BTreeMap<Suppression, u64>,
 }
@@ -174,10 +180,15 @@ pub(crate) struct ChannelFate {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Moment {
     at: Time,
-    /// `accepted`, `delivered`, `suppressed`, `failed` (and it is tried again), `dead`, `seen`, `read` or `archived`.
+    /// `accepted`, `delivered`, `suppressed`, `failed` (and it is tried again), `dead`, `seen`, `read`, `archived`, or `replaced`: by a
+    /// newer one with the same collapse key it left their inbox.
     what: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'static str>,
+    /// The newer one with the same collapse key, where it was replaced or collapsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    replaced_by: Option<Id<Notification>>,
 }
 
 impl From<FateCounts> for ChannelReceipt {
@@ -276,12 +287,17 @@ async fn get_for_recipient(
     let nothing = || Problem::new(Code::NotFound, "the notification was not for this recipient");
     let one = scope.receipt_of(&of, recipient.id).await?.ok_or_else(nothing)?;
     let item = scope.inbox_item(recipient.id, of.id).await?;
-    let mut timeline = vec![Moment { at: Time(of.created_at), what: "accepted", channel: None }];
+    let mut timeline = vec![Moment { at: Time(of.created_at), what: "accepted", channel: None, replaced_by: None }];
     timeline.extend(told(&one));
     for (at, what) in
         item.iter().flat_map(|item| [(item.seen_at, "seen"), (item.read_at, "read"), (item.archived_at, "archived")])
     {
-        timeline.extend(at.map(|at| Moment { at: Time(at), what, channel: Some(Channel::Inbox.as_str()) }));
+        timeline.extend(at.map(|at| in_inbox(at, what)));
+    }
+    if let Some(replaced) = one.replaced.get(&Channel::Inbox) {
+        timeline.extend(replaced.seen_at.map(|at| in_inbox(at, "seen")));
+        let left = |at| Moment { replaced_by: Some(replaced.by), ..in_inbox(at, "replaced") };
+        timeline.extend(replaced.at.map(left));
     }
     timeline.sort_by_key(|moment| moment.at.0);
     let channels = one.channels.into_iter().map(ChannelFate::from).collect();
@@ -295,8 +311,14 @@ fn told(one: &OneReceipt) -> impl Iterator<Item = Moment> {
             "pending" => "failed",
             word => word,
         };
-        on.at.map(|at| Moment { at: Time(at), what, channel: Some(on.channel.as_str()) })
+        let newer = || one.replaced.get(&on.channel).map(|replaced| replaced.by);
+        let replaced_by = (on.fate == Fate::Suppressed(Suppression::Collapsed)).then(newer).flatten();
+        on.at.map(|at| Moment { at: Time(at), what, channel: Some(on.channel.as_str()), replaced_by })
     })
+}
+
+const fn in_inbox(at: UnixMs, what: &'static str) -> Moment {
+    Moment { at: Time(at), what, channel: Some(Channel::Inbox.as_str()), replaced_by: None }
 }
 
 const fn in_a_word(fate: Fate) -> &'static str {
@@ -343,6 +365,7 @@ async fn check(
     let actor = request.actor.and_then(|key| faults.keep("/actor", key.parse::<RecipientKey>()));
     let urgency = request.urgency.and_then(|text| faults.keep("/urgency", text.parse::<Urgency>()));
     let deliver_at = request.deliver_at.and_then(|text| faults.keep("/deliver_at", schedule(&text, now)));
+    let collapse_key = request.collapse_key.and_then(|text| faults.keep("/collapse_key", text.parse::<CollapseKey>()));
     let is_faulty = !faults.is_empty();
     let Some(kind) = kind else { return Err(faults.problem()) };
     let category = request.category.and_then(|text| faults.keep("/category", text.parse::<Category>()));
@@ -366,6 +389,7 @@ async fn check(
         urgency: urgency.unwrap_or(kind.definition.urgency),
         channels,
         event_type: to_endpoints.map(|to| to.event_type),
+        collapse_key,
         data: Box::<str>::from(request.data).into_string().into_bytes(),
     };
     let new = NewNotification {
@@ -468,6 +492,7 @@ fn show(of: StoredNotification, whole: Option<Whole>) -> NotificationJson {
         actor: of.audience.actor.map(|key| key.to_string()),
         recipients: of.audience.recipients.iter().map(ToString::to_string).collect(),
         topics: of.audience.topics.iter().map(|topic| topic.key.to_string()).collect(),
+        collapse_key: of.of.collapse_key.map(|key| key.to_string()),
         created_at: Time(of.created_at),
         deliver_at: Time(of.deliver_at),
         planned_at: of.planned_at.map(Time),

@@ -13,15 +13,15 @@ use uuid::Uuid;
 use crate::{
     domain::{Id, UnixMs, notification::Notification, recipient::Recipient},
     queue::{Heard, Queue},
-    store::{InboxCounts, Told},
+    store::{Gone, InboxCounts, Told},
 };
 
 /// Readers that look into SQL at once: where all of them missed something, requests go in between.
 const TURNS: usize = 4;
 /// Readers of one process.
 pub const READERS_MAX: usize = 20_000;
-/// Bytes of one person in what is told: id, place, changes, unread and unseen.
-const TOLD_BYTES: usize = 16 + 8 + 8 + 8 + 8;
+/// Bytes of one person in what is told: id, what is gone, place, changes, unread and unseen.
+const TOLD_BYTES: usize = 16 + 16 + 8 + 8 + 8 + 8;
 /// Bytes before the people: the notification and when they were told.
 const HEAD_BYTES: usize = 16 + 8;
 
@@ -40,10 +40,19 @@ pub struct Word {
     pub seq: u64,
     pub changes: u64,
     pub counts: InboxCounts,
-    /// What the item at `seq` is, and when it came; `None` where it was not heard.
-    pub newest: Option<(Id<Notification>, UnixMs)>,
+    /// The item at `seq`; `None` where it was not heard.
+    pub newest: Option<Newest>,
     /// How often something was missed: then SQL is to be asked.
     pub missed: u64,
+}
+
+/// An item that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    pub id: Id<Notification>,
+    pub at: UnixMs,
+    /// What it took the place of.
+    pub gone: Option<Id<Notification>>,
 }
 
 /// All readers of this process. Clones share them.
@@ -67,8 +76,9 @@ impl News {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + self.told.len() * TOLD_BYTES);
         bytes.extend(self.notification.map_or(Uuid::nil(), Id::uuid).as_bytes());
         bytes.extend(self.at.0.to_be_bytes());
-        for Told { recipient, seq, changes, counts } in &self.told {
+        for Told { recipient, seq, changes, counts, gone } in &self.told {
             bytes.extend(recipient.uuid().as_bytes());
+            bytes.extend(gone_id(*gone).as_bytes());
             [*seq, *changes, counts.unread, counts.unseen].iter().for_each(|count| bytes.extend(count.to_be_bytes()));
         }
         bytes
@@ -80,12 +90,14 @@ impl News {
         let (at, rest) = rest.split_first_chunk::<8>()?;
         let (people, rest) = rest.as_chunks::<TOLD_BYTES>();
         let told = people.iter().map(|person| {
-            let (id, counts) = person.split_first_chunk::<16>()?;
+            let (id, rest) = person.split_first_chunk::<16>()?;
+            let (gone, counts) = rest.split_first_chunk::<16>()?;
             let (counts, _) = counts.as_chunks::<8>();
             let [seq, changes, unread, unseen] = counts else { return None };
             let [seq, changes, unread, unseen] = [seq, changes, unread, unseen].map(|count| u64::from_be_bytes(*count));
             let recipient = Id::from_uuid(Uuid::from_bytes(*id));
-            Some(Told { recipient, seq, changes, counts: InboxCounts { unread, unseen } })
+            let gone = gone_of(Uuid::from_bytes(*gone));
+            Some(Told { recipient, seq, changes, counts: InboxCounts { unread, unseen }, gone })
         });
         let notification = Uuid::from_bytes(*notification);
         let told = told.collect::<Option<Vec<_>>>().filter(|_| rest.is_empty())?;
@@ -94,12 +106,35 @@ impl News {
     }
 }
 
+/// What is gone, as it is told.
+fn gone_id(gone: Gone) -> Uuid {
+    match gone {
+        Gone::Nothing => Uuid::nil(),
+        Gone::One(id) => id.uuid(),
+        Gone::Several => Uuid::max(),
+    }
+}
+
+fn gone_of(id: Uuid) -> Gone {
+    match id {
+        id if id.is_nil() => Gone::Nothing,
+        id if id.is_max() => Gone::Several,
+        id => Gone::One(Id::from_uuid(id)),
+    }
+}
+
 impl Word {
-    /// What is heard after `told`; `None` where it is no news.
-    fn after(self, told: &Told, newest: Option<(Id<Notification>, UnixMs)>) -> Option<Self> {
+    /// What is heard after `told`, by the item that came at this time, if any; `None` where it is no news.
+    fn after(self, told: &Told, item: Option<(Id<Notification>, UnixMs)>) -> Option<Self> {
         if told.changes <= self.changes {
             return None;
         }
+        let newest = match told.gone {
+            Gone::Nothing => item.map(|(id, at)| Newest { id, at, gone: None }),
+            Gone::One(gone) => item.map(|(id, at)| Newest { id, at, gone: Some(gone) }),
+            // There is no room for them in what is told: SQL has them.
+            Gone::Several => None,
+        };
         let newest = if told.seq > self.seq { newest } else { self.newest };
         Some(Self { seq: told.seq.max(self.seq), changes: told.changes, counts: told.counts, newest, ..self })
     }
@@ -162,11 +197,11 @@ impl Live {
         if readers.is_empty() {
             return;
         }
-        let newest = news.notification.map(|id| (id, news.at));
+        let item = news.notification.map(|id| (id, news.at));
         for told in &news.told {
             let Some(reader) = readers.get(&told.recipient) else { continue };
             reader.send_if_modified(|word| {
-                let after = word.after(told, newest);
+                let after = word.after(told, item);
                 after.is_some_and(|after| {
                     *word = after;
                     true
@@ -219,14 +254,15 @@ mod tests {
     use crate::queue::EmbeddedOptions;
 
     fn told(recipient: Id<Recipient>, seq: u64, changes: u64, unread: u64) -> Told {
-        Told { recipient, seq, changes, counts: InboxCounts { unread, unseen: unread } }
+        Told { recipient, seq, changes, counts: InboxCounts { unread, unseen: unread }, gone: Gone::Nothing }
     }
 
     #[test]
     fn news_survive_being_written() {
         for notification in [None, Some(Id::new())] {
-            let news =
-                News { notification, at: UnixMs(7), told: vec![told(Id::new(), 1, 2, 3), told(Id::new(), 4, 5, 6)] };
+            let all = [Gone::Nothing, Gone::One(Id::new()), Gone::Several];
+            let told = all.map(|gone| Told { gone, ..told(Id::new(), 1, 2, 3) }).to_vec();
+            let news = News { notification, at: UnixMs(7), told };
             assert_eq!(News::read(&news.write()), Some(news.clone()));
             assert_eq!(News::read(&news.write()[1..]), None);
         }
@@ -234,11 +270,17 @@ mod tests {
 
     #[test]
     fn what_comes_late_changes_nothing() {
-        let (of, newest) = (Id::new(), Some((Id::new(), UnixMs(1))));
-        let word = Word::default().after(&told(of, 2, 5, 2), newest).unwrap();
+        let (of, id, gone) = (Id::new(), Id::new(), Id::new());
+        let item = Some((id, UnixMs(1)));
+        let news = Told { gone: Gone::One(gone), ..told(of, 2, 5, 2) };
+        let word = Word::default().after(&news, item).unwrap();
         assert_eq!(word.after(&told(of, 1, 4, 1), None), None);
         let read = word.after(&told(of, 2, 6, 0), None).unwrap();
-        assert_eq!((read.counts.unread, read.seq, read.newest), (0, 2, newest));
+        let newest = Newest { id, at: UnixMs(1), gone: Some(gone) };
+        assert_eq!((read.counts.unread, read.seq, read.newest), (0, 2, Some(newest)));
+        // Of more than are told of, SQL is asked.
+        let several = Told { gone: Gone::Several, ..told(of, 3, 7, 1) };
+        assert_eq!(word.after(&several, item).unwrap().newest, None);
     }
 
     #[tokio::test]
@@ -253,7 +295,8 @@ mod tests {
         live.tell(News { notification, at: UnixMs(1), told: vec![told(other, 9, 9, 9), told(mine, 1, 1, 1)] }).await;
         for reader in [&mut one, &mut two] {
             let word = reader.next().await;
-            assert_eq!((word.seq, word.counts.unread, word.newest), (1, 1, notification.map(|id| (id, UnixMs(1)))));
+            let newest = notification.map(|id| Newest { id, at: UnixMs(1), gone: None });
+            assert_eq!((word.seq, word.counts.unread, word.newest), (1, 1, newest));
         }
         live.missed();
         assert_eq!(one.next().await.missed, 1);

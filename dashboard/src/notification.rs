@@ -50,6 +50,7 @@ struct NotificationPage {
     category: String,
     urgency: &'static str,
     actor: Option<String>,
+    collapse_key: Option<String>,
     audience: AudienceLine,
     /// The first of those who are named.
     named: Vec<String>,
@@ -173,6 +174,7 @@ async fn notification(visit: Visit, Path((_, id)): Path<(String, String)>) -> Sh
         category: of.of.category.to_string(),
         urgency: of.of.urgency.as_str(),
         actor: of.audience.actor.as_ref().map(ToString::to_string),
+        collapse_key: of.of.collapse_key.as_ref().map(ToString::to_string),
         audience: AudienceLine::of(&of),
         named: of.audience.recipients.iter().take(NAMED).map(ToString::to_string).collect(),
         state: state.into(),

@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
 use postrider_core::{
-    domain::{Id, UnixMs, job::Job, notification::Fate, recipient::RecipientKey},
+    domain::{Id, UnixMs, job::Job, notification::Fate, preferences::Channel, recipient::RecipientKey},
     store::{InboxState, OnChannel, OneReceipt, StoredNotification},
 };
 
@@ -167,11 +167,19 @@ fn happened(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>,
         let channel = on.channel.as_str();
         let what = match on.fate {
             Fate::Delivered => format!("{channel}: delivered"),
-            Fate::Suppressed(why) => format!("{channel}: not told, since {}", reason(why).0),
+            Fate::Suppressed(why) => {
+                let newer = one.replaced.get(&on.channel).map(|replaced| format!(": {}", replaced.by));
+                format!("{channel}: not told, since {}{}", reason(why).0, newer.unwrap_or_default())
+            }
             Fate::Dead => format!("{channel}: given up"),
             Fate::Pending => format!("{channel}: not reached, and tried again"),
         };
         steps.extend(on.at.map(|at| step(at, &what, Some(on.job.to_string()))));
+    }
+    if let Some(replaced) = one.replaced.get(&Channel::Inbox) {
+        steps.extend(replaced.seen_at.map(|at| step(at, "they saw it in their inbox", None)));
+        let left = format!("inbox: {} took its place, which is newer and has the same collapse key", replaced.by);
+        steps.extend(replaced.at.map(|at| step(at, &left, None)));
     }
     let marks = item.into_iter().flat_map(|item| {
         [
@@ -187,7 +195,7 @@ fn happened(of: &StoredNotification, one: &OneReceipt, item: Option<InboxState>,
 
 #[cfg(test)]
 mod tests {
-    use postrider_core::domain::{notification::Suppression, preferences::Channel};
+    use postrider_core::domain::notification::Suppression;
 
     use super::*;
 

@@ -116,6 +116,10 @@ pub(crate) fn reason(why: Suppression) -> (String, &'static str) {
             "they were told often enough of this type by this channel",
             "Nothing, unless the limit is too low: the type has it as `throttle` of the channel.",
         ),
+        Suppression::Collapsed => (
+            "a newer one with the same collapse key took its place",
+            "Nothing: only the newest of a `collapse_key` stands before a person.",
+        ),
         Suppression::NoSubscription => (
             "none of their browsers takes pushes",
             "They have to subscribe in a browser: `docs/NOTIFICATIONS.md` has how, under *Browsers that get pushes*.",

@@ -8,6 +8,7 @@ CREATE TABLE notifications (
     urgency TEXT NOT NULL,
     channels TEXT NOT NULL,
     event_type TEXT NULL,
+    collapse_key TEXT NULL,
     data BYTEA NOT NULL,
     recipients TEXT NOT NULL,
     topics TEXT NOT NULL,
@@ -32,6 +33,7 @@ COMMENT ON COLUMN notifications.category IS 'by which people prefer';
 COMMENT ON COLUMN notifications.urgency IS 'high, normal or low';
 COMMENT ON COLUMN notifications.channels IS 'how people are told, as a list in JSON';
 COMMENT ON COLUMN notifications.event_type IS 'type of the event by which endpoints are told; NULL: they are not';
+COMMENT ON COLUMN notifications.collapse_key IS 'of those with the same one only the newest stands before a person; NULL: it takes no other''s place';
 COMMENT ON COLUMN notifications.data IS 'what templates are filled with: the JSON that was handed in';
 COMMENT ON COLUMN notifications.recipients IS 'keys of those who are named, as a list in JSON';
 COMMENT ON COLUMN notifications.topics IS 'topics whose subscribers are told, as a list of ids and keys in JSON';
@@ -74,6 +76,7 @@ COMMENT ON COLUMN notification_chunks.done_at IS 'milliseconds since 1970 UTC; N
 CREATE TABLE inbox_items (
     recipient_id UUID NOT NULL,
     notification_id UUID NOT NULL,
+    collapse_key TEXT NULL,
     seq BIGINT NOT NULL,
     delivered_at BIGINT NOT NULL,
     seen_at BIGINT NULL,
@@ -84,11 +87,32 @@ CREATE TABLE inbox_items (
 COMMENT ON TABLE inbox_items IS 'What somebody has in their inbox. Whoever writes this writes their counts first.';
 COMMENT ON COLUMN inbox_items.recipient_id IS 'whose; without a foreign key, which would write to them at each item';
 COMMENT ON COLUMN inbox_items.notification_id IS 'what it tells';
+COMMENT ON COLUMN inbox_items.collapse_key IS 'that of the notification; NULL: it has none';
 COMMENT ON COLUMN inbox_items.seq IS 'place in the order in which they were told';
 COMMENT ON COLUMN inbox_items.delivered_at IS 'milliseconds since 1970 UTC';
 COMMENT ON COLUMN inbox_items.seen_at IS 'milliseconds since 1970 UTC; NULL: not seen';
 COMMENT ON COLUMN inbox_items.read_at IS 'milliseconds since 1970 UTC; NULL: not read';
 COMMENT ON COLUMN inbox_items.archived_at IS 'milliseconds since 1970 UTC; NULL: not put away';
+CREATE INDEX inbox_items_by_collapse_key ON inbox_items (recipient_id, collapse_key) WHERE collapse_key IS NOT NULL;
+
+CREATE TABLE inbox_replaced (
+    recipient_id UUID NOT NULL,
+    notification_id UUID NOT NULL,
+    seq BIGINT NOT NULL,
+    seen_at BIGINT NULL,
+    replaced_by UUID NOT NULL,
+    replaced_seq BIGINT NOT NULL,
+    replaced_at BIGINT NOT NULL,
+    CONSTRAINT inbox_replaced_pk PRIMARY KEY (recipient_id, notification_id)
+);
+COMMENT ON TABLE inbox_replaced IS 'What somebody had in their inbox unread until a newer notification with the same collapse key took its place.';
+COMMENT ON COLUMN inbox_replaced.recipient_id IS 'whose';
+COMMENT ON COLUMN inbox_replaced.notification_id IS 'what it told';
+COMMENT ON COLUMN inbox_replaced.seq IS 'its place in the order in which they were told';
+COMMENT ON COLUMN inbox_replaced.seen_at IS 'milliseconds since 1970 UTC; NULL: not seen';
+COMMENT ON COLUMN inbox_replaced.replaced_by IS 'the newer notification, which may be removed before';
+COMMENT ON COLUMN inbox_replaced.replaced_seq IS 'the place of that';
+COMMENT ON COLUMN inbox_replaced.replaced_at IS 'milliseconds since 1970 UTC';
 
 CREATE TABLE inbox_counts (
     recipient_id UUID NOT NULL,
@@ -199,6 +223,21 @@ COMMENT ON COLUMN notification_throttles.channel IS 'inbox, push or email';
 COMMENT ON COLUMN notification_throttles.ends_at IS 'milliseconds since 1970 UTC; from then on it is counted anew';
 COMMENT ON COLUMN notification_throttles.count IS 'how often, in this window';
 CREATE INDEX notification_throttles_by_end ON notification_throttles (ends_at);
+
+CREATE TABLE notification_newest (
+    recipient_id UUID NOT NULL,
+    channel TEXT NOT NULL,
+    collapse_key TEXT NOT NULL,
+    notification_id UUID NOT NULL,
+    former_id UUID NULL,
+    CONSTRAINT notification_newest_pk PRIMARY KEY (recipient_id, channel, collapse_key)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE notification_newest IS 'Of notifications with a collapse key, the newest that somebody is told of by a channel. What they have in their inbox says so itself.';
+COMMENT ON COLUMN notification_newest.recipient_id IS 'who';
+COMMENT ON COLUMN notification_newest.channel IS 'push or email';
+COMMENT ON COLUMN notification_newest.collapse_key IS 'what they have in common';
+COMMENT ON COLUMN notification_newest.notification_id IS 'the newest';
+COMMENT ON COLUMN notification_newest.former_id IS 'the one whose place that took; NULL: none''s';
 
 CREATE TABLE notification_deliveries (
     notification_id UUID NOT NULL,

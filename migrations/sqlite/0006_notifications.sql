@@ -9,6 +9,7 @@ CREATE TABLE notifications (
     urgency TEXT NOT NULL, -- high, normal or low
     channels TEXT NOT NULL, -- how people are told, as a list in JSON
     event_type TEXT NULL, -- type of the event by which endpoints are told; NULL: they are not
+    collapse_key TEXT NULL, -- of those with the same one only the newest stands before a person; NULL: it takes no other's place
     data BLOB NOT NULL, -- what templates are filled with: the JSON that was handed in
     recipients TEXT NOT NULL, -- keys of those who are named, as a list in JSON
     topics TEXT NOT NULL, -- topics whose subscribers are told, as a list of ids and keys in JSON
@@ -46,12 +47,26 @@ CREATE TABLE notification_chunks (
 CREATE TABLE inbox_items (
     recipient_id BLOB NOT NULL, -- whose; without a foreign key, which would write to them at each item
     notification_id BLOB NOT NULL, -- what it tells
+    collapse_key TEXT NULL, -- that of the notification; NULL: it has none
     seq INTEGER NOT NULL, -- place in the order in which they were told
     delivered_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
     seen_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not seen
     read_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not read
     archived_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not put away
     CONSTRAINT inbox_items_pk PRIMARY KEY (recipient_id, notification_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX inbox_items_by_collapse_key ON inbox_items (recipient_id, collapse_key) WHERE collapse_key IS NOT NULL;
+
+-- What somebody had in their inbox unread until a newer notification with the same collapse key took its place.
+CREATE TABLE inbox_replaced (
+    recipient_id BLOB NOT NULL, -- whose
+    notification_id BLOB NOT NULL, -- what it told
+    seq INTEGER NOT NULL, -- its place in the order in which they were told
+    seen_at INTEGER NULL, -- milliseconds since 1970 UTC; NULL: not seen
+    replaced_by BLOB NOT NULL, -- the newer notification, which may be removed before
+    replaced_seq INTEGER NOT NULL, -- the place of that
+    replaced_at INTEGER NOT NULL, -- milliseconds since 1970 UTC
+    CONSTRAINT inbox_replaced_pk PRIMARY KEY (recipient_id, notification_id)
 ) STRICT, WITHOUT ROWID;
 
 -- How many of them are new to them.
@@ -124,6 +139,16 @@ CREATE TABLE notification_throttles (
     CONSTRAINT notification_throttles_pk PRIMARY KEY (recipient_id, type_id, channel)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX notification_throttles_by_end ON notification_throttles (ends_at);
+
+-- Of notifications with a collapse key, the newest that somebody is told of by a channel. What they have in their inbox says so itself.
+CREATE TABLE notification_newest (
+    recipient_id BLOB NOT NULL, -- who
+    channel TEXT NOT NULL, -- push or email
+    collapse_key TEXT NOT NULL, -- what they have in common
+    notification_id BLOB NOT NULL, -- the newest
+    former_id BLOB NULL, -- the one whose place that took; NULL: none's
+    CONSTRAINT notification_newest_pk PRIMARY KEY (recipient_id, channel, collapse_key)
+) STRICT, WITHOUT ROWID;
 
 -- What became of the event of a notification at an endpoint, once jobs that delivered it there were removed by their age.
 CREATE TABLE notification_deliveries (

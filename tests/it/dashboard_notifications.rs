@@ -18,6 +18,7 @@ on_both_stacks!(
     a_notification_is_listed_with_what_became_of_it_and_found_by_its_type_and_state,
     one_notification_says_what_became_of_it_and_which_jobs_tell_it,
     who_was_not_told_is_told_why_and_what_to_do_about_it,
+    what_a_newer_one_took_the_place_of_says_so,
     what_waits_for_a_job_or_lost_it_is_told_by_its_job,
     one_that_is_scheduled_is_ended_by_an_operator_and_by_no_viewer,
     a_list_by_state_looks_at_a_bounded_number_and_goes_on_from_there,
@@ -191,6 +192,29 @@ async fn who_was_not_told_is_told_why_and_what_to_do_about_it(stack: Stack) {
     page.expect(404, "to tell them, publish it for them by name");
     ada.open(&of("nobody")).await.expect(404, "There is nobody with this key");
     ada.open(&of("")).await.expect(404, "This is no key");
+}
+
+async fn what_a_newer_one_took_the_place_of_says_so(stack: Stack) {
+    let app = with_user(stack, "viewer").await;
+    a_type(&app.client).await;
+    let post = |at: Option<String>| {
+        json!({ "type": "post", "recipients": ["m1"], "data": { "who": "A", "n": 1 }, "collapse_key": "match:<7>",
+            "deliver_at": at })
+    };
+    let late = notified(&app.client, post(Some(tomorrow()))).await;
+    let older = told(&app.client, post(None)).await;
+    let newer = told(&app.client, post(None)).await;
+    let waiting = app.client.all("/v1/jobs?kind=notification.plan&state=scheduled").await;
+    app.client.post(&format!("/v1/jobs/{}/run-now", waiting[0]["id"].as_str().unwrap())).send().await.expect(202);
+    planned(&app.client, &late).await;
+    let mut ada = Browser::signed_in(&app, "ada", PASSWORD).await;
+    let of = |id: &str| format!("{START}/notifications/{id}");
+    ada.open(&of(&newer)).await.expect(200, "match:&#60;7&#62;");
+    has(ada.open(&of(&late)).await, &["1: a newer one with the same collapse key took its place"]);
+    let page = ada.open(&format!("{}/recipient?key=m1", of(&older))).await;
+    has(page, &["inbox: delivered", &format!("inbox: {newer} took its place")]);
+    let page = ada.open(&format!("{}/recipient?key=m1", of(&late))).await;
+    has(page, &["only the newest of a <code>collapse_key</code>", &format!("took its place: {newer}")]);
 }
 
 async fn what_waits_for_a_job_or_lost_it_is_told_by_its_job(stack: Stack) {

@@ -11,6 +11,7 @@ use crate::harness::{
 on_both_stacks!(
     a_badge_moves_by_itself_and_does_so_again_once_the_server_was_away,
     what_is_read_in_one_tab_moves_the_badge_of_another,
+    what_a_newer_one_took_the_place_of_leaves_the_list,
     a_bell_goes_on_with_another_token_once_the_time_of_the_first_is_over,
 );
 
@@ -109,6 +110,44 @@ async fn what_is_read_in_one_tab_moves_the_badge_of_another(stack: Stack) {
     await_bell(&chromium, "", 3).await;
     chromium.switch_to(&other).await;
     await_bell(&chromium, "", 3).await;
+}
+
+async fn what_a_newer_one_took_the_place_of_leaves_the_list(stack: Stack) {
+    let mut app = App::start(stack).await;
+    let product = product(&app).await;
+    product.first("/bell-token", [token(&app, 3).await], token(&app, 3_600).await);
+    let score = async |app: &App, n: u32| {
+        let body =
+            json!({ "type": "post", "recipients": ["anna"], "data": { "who": "Zoë", "n": n }, "collapse_key": "k" });
+        notified(&app.client, body).await
+    };
+    tell(&app, 1).await;
+    score(&app, 2).await;
+    let chromium = Chromium::at(&product.url("")).await;
+    look(&chromium).await;
+    await_bell(&chromium, "2", 2).await;
+    score(&app, 3).await;
+    let shown = async |n: u32| {
+        let shows = format!("Zoë posted: {n} lines");
+        eventually(&format!("{shows:?} stands first"), SOON, || async {
+            let first = chromium.script("return document.querySelector('#items li').textContent").await;
+            (first == json!(shows)).then_some(())
+        })
+        .await;
+    };
+    shown(3).await;
+    await_bell(&chromium, "2", 2).await;
+    // So it does where the page was cut off meanwhile, with a token whose time is over.
+    let listen = app.url().trim_start_matches("http://").to_owned();
+    assert!(app.terminate().await.success());
+    app.restart_with("POSTRIDER_LISTEN", &listen).await;
+    score(&app, 4).await;
+    shown(4).await;
+    await_bell(&chromium, "2", 2).await;
+    product.wait_for("/bell-token", 2, SOON).await;
+    score(&app, 5).await;
+    shown(5).await;
+    await_bell(&chromium, "2", 2).await;
 }
 
 async fn a_bell_goes_on_with_another_token_once_the_time_of_the_first_is_over(stack: Stack) {

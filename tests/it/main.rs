@@ -15,6 +15,7 @@ mod architecture;
 mod backoffs;
 mod bad_input;
 mod bench;
+mod collapse;
 mod commands;
 mod dashboard;
 mod dashboard_astray;

@@ -24,6 +24,7 @@ use postrider_core::{
 use crate::harness::{Database, Stack};
 
 mod changes;
+mod collapse;
 mod deaths;
 mod endpoints;
 mod gate;

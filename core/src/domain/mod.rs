@@ -1,6 +1,7 @@
 //! The nouns and rules of Postrider. Pure: no I/O, no async, no clock, no randomness that is not an argument.
 
 pub mod attempt;
+pub mod collapse;
 pub mod dead_letter;
 pub mod egress;
 pub mod email;

@@ -71,6 +71,8 @@ pub enum Suppression {
     Seen,
     /// They were told often enough of this type by this channel.
     Throttled,
+    /// A newer one with the same collapse key took its place.
+    Collapsed,
 }
 
 /// What became of a notification for one recipient on one channel.
@@ -84,7 +86,7 @@ pub enum Fate {
 }
 
 impl Suppression {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Preference,
         Self::Actor,
         Self::Removed,
@@ -95,6 +97,7 @@ impl Suppression {
         Self::NoSubscription,
         Self::Seen,
         Self::Throttled,
+        Self::Collapsed,
     ];
 
     #[must_use]
@@ -110,6 +113,7 @@ impl Suppression {
             Self::NoSubscription => "no_subscription",
             Self::Seen => "seen",
             Self::Throttled => "throttled",
+            Self::Collapsed => "collapsed",
         }
     }
 
@@ -125,6 +129,7 @@ impl Suppression {
             Self::NoSubscription => 23,
             Self::Seen => 24,
             Self::Throttled => 25,
+            Self::Collapsed => 26,
         }
     }
 }

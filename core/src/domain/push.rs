@@ -2,8 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
 use super::{
     Id, UnixMs,
+    collapse::CollapseKey,
     egress::{EgressPolicy, EndpointUrl, UrlRefused},
     id::Identified,
     recipient::Recipient,
@@ -121,6 +124,17 @@ impl fmt::Debug for PushKeys {
 }
 
 impl PushTopic {
+    /// That of a tenant's pushes with this collapse key: its hash, since push services read topics, and keys may have any characters.
+    #[must_use]
+    pub fn of(tenant: Id<Tenant>, key: &CollapseKey) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(tenant.uuid().as_bytes());
+        context.update(key.as_str().as_bytes());
+        let mut text = URL_SAFE_NO_PAD.encode(context.finish());
+        text.truncate(TOPIC_CHARS_MAX);
+        Self(text)
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -164,6 +178,16 @@ mod tests {
         for bad in ["", "a b", "a=", "ü", &"t".repeat(33)] {
             assert_eq!(bad.parse::<PushTopic>(), Err(PushTopicError), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_collapse_key_is_a_topic_of_its_tenant_alone() {
+        let (tenant, key): (Id<Tenant>, CollapseKey) = (Id::new(), "match:42/Köln".parse().unwrap());
+        let topic = PushTopic::of(tenant, &key);
+        assert_eq!(topic.as_str().parse::<PushTopic>(), Ok(topic.clone()));
+        assert_eq!(topic, PushTopic::of(tenant, &key));
+        assert_ne!(topic, PushTopic::of(Id::new(), &key));
+        assert_ne!(topic, PushTopic::of(tenant, &"match:43".parse().unwrap()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    NewJob, Store, StoreError,
+    NewJob, Store, StoreError, collapse,
     notification_batches::Tried,
     notifications::{StoredNotification, unreadable},
     pool::Tx,
@@ -189,8 +189,8 @@ impl Store {
         row.map(Row::read).transpose()
     }
 
-    /// Closes a digest: whatever comes opens another. What was seen in the inbox meanwhile leaves it; the rest is what `job` is to
-    /// send, and is pending as that is.
+    /// Closes a digest: whatever comes opens another. What was seen in the inbox meanwhile leaves it, and what a
+    /// newer one took the place of; the rest is what `job` is to send, and is pending as that is.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -210,6 +210,7 @@ impl Store {
                 AND i.notification_id = notification_messages.notification_id AND i.seen_at IS NOT NULL)",
             );
         tx.execute(seen).await?;
+        collapse::leave_digest(&mut tx, id.uuid(), now).await?;
         let count = sql("SELECT COUNT(*) FROM notification_messages").and(" WHERE digest_id = ", id);
         let count: Option<(i64,)> = tx.fetch_one(count.then(" AND fate IS NULL")).await?;
         let select = sql("SELECT n.data, n.created_at FROM notification_messages AS m \

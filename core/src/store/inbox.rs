@@ -29,6 +29,18 @@ pub struct Told {
     /// How often it was changed: of two, the later one has more.
     pub changes: u64,
     pub counts: InboxCounts,
+    /// What the newest item took the place of.
+    pub gone: Gone,
+}
+
+/// What left an inbox when an item with the same collapse key came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gone {
+    #[default]
+    Nothing,
+    One(Id<Notification>),
+    /// As where somebody marked older ones as unread again.
+    Several,
 }
 
 #[derive(sqlx::FromRow)]
@@ -44,7 +56,8 @@ impl CountsRow {
     pub(super) fn read(self) -> Told {
         let [seq, changes, unread, unseen] =
             [self.last_seq, self.changes, self.unread, self.unseen].map(|count| u64::try_from(count).unwrap_or(0));
-        Told { recipient: Id::from_uuid(self.recipient_id), seq, changes, counts: InboxCounts { unread, unseen } }
+        let (recipient, counts) = (Id::from_uuid(self.recipient_id), InboxCounts { unread, unseen });
+        Told { recipient, seq, changes, counts, gone: Gone::Nothing }
     }
 }
 
@@ -290,7 +303,7 @@ impl Scope<'_> {
 
 /// What somebody has who was never told anything.
 fn nothing(of: Id<Recipient>) -> Told {
-    Told { recipient: of, seq: 0, changes: 0, counts: InboxCounts::default() }
+    Told { recipient: of, seq: 0, changes: 0, counts: InboxCounts::default(), gone: Gone::Nothing }
 }
 
 /// Nobody else changes their inbox before the transaction ends. `None` where they never had anything in it.
@@ -312,8 +325,14 @@ async fn count_down(tx: &mut Tx<'_>, of: Id<Recipient>, unread: i64, unseen: i64
 
 /// Removes what somebody who is removed has in their inbox.
 pub(super) async fn clear(tx: &mut Tx<'_>, of: Id<Recipient>) -> Result<(), StoreError> {
-    tx.execute(sql("DELETE FROM inbox_counts").and(" WHERE recipient_id = ", of)).await?;
-    tx.execute(sql("DELETE FROM inbox_items").and(" WHERE recipient_id = ", of)).await?;
+    for table in [
+        "DELETE FROM notification_newest",
+        "DELETE FROM inbox_counts",
+        "DELETE FROM inbox_items",
+        "DELETE FROM inbox_replaced",
+    ] {
+        tx.execute(sql(table).and(" WHERE recipient_id = ", of)).await?;
+    }
     Ok(())
 }
 

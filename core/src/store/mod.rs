@@ -6,6 +6,7 @@ mod audit;
 mod audit_list;
 mod changed;
 mod cipher;
+mod collapse;
 mod committer;
 mod connect;
 mod dead_letter_filter;
@@ -102,6 +103,7 @@ pub use self::{
     audit_list::AuditFilter,
     changed::Changed,
     cipher::{Cipher, KeyError},
+    collapse::Replaced,
     dead_letter_filter::DeadLetterFilter,
     dead_letters::{OpenCount, Resolved},
     digests::{DigestArgs, DigestContents, StoredDigest},
@@ -114,7 +116,7 @@ pub use self::{
     events::{Delivery, DeliveryCounts, DeliveryLetter, EventFilter, EventSummary},
     failures::{FailureGroup, FailureVerdict, Judgement, RetryingJob},
     gates::Gate,
-    inbox::{InboxCounts, InboxFilter, InboxItem, InboxState, Mark, Told},
+    inbox::{Gone, InboxCounts, InboxFilter, InboxItem, InboxState, Mark, Told},
     inbox_tokens::{INBOX_TOKEN_PREFIX, NoInbox},
     inspect::{Inspection, Tables},
     job_list::JobFilter,

@@ -9,7 +9,9 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    DueJob, NewJob, Store, StoreError, digests,
+    DueJob, NewJob, Store, StoreError,
+    collapse::{self, Placed},
+    digests,
     inbox::{CountsRow, Told},
     jobs,
     notification_batches::{insert_batch, insert_jobs},
@@ -17,7 +19,7 @@ use super::{
     notifications::StoredNotification,
     pool::Tx,
     recipients::make_known,
-    sql::{Dialect, sql},
+    sql::{Dialect, Sql, sql},
     value::Value,
 };
 use crate::{
@@ -312,28 +314,24 @@ impl Store {
                 count_down(&mut tx, of, *channel, throttle, recipients, fates, now).await?;
             }
         }
+        if let Some(key) = &of.of.collapse_key {
+            for (channel, fates) in fates.iter_mut().filter(|(channel, _)| **channel != Channel::Inbox) {
+                collapse::take_place(&mut tx, of, key, *channel, recipients, fates, now).await?;
+            }
+        }
         let inbox = fates.remove(&Channel::Inbox);
         let has_inbox = inbox.is_some();
-        let inbox = inbox.unwrap_or_default();
-        let told =
-            recipients.iter().zip(&inbox).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
-        let counts: BTreeMap<Channel, FateCounts> =
-            has_inbox.then(|| (Channel::Inbox, FateCounts::of(inbox.iter().copied()))).into_iter().collect();
-        let codes: Vec<u8> = inbox.iter().map(|fate| fate.code()).collect();
-        let counts = serde_json::to_string(&counts).map_err(|error| StoreError::unreadable("counts", error))?;
-        let claim = sql("UPDATE notification_chunks SET")
-            .and(" fates = ", codes)
-            .and(", counts = ", counts)
-            .and(", done_at = ", now)
-            .and(" WHERE notification_id = ", of.id)
-            .and(" AND n = ", *n)
-            .then(" AND done_at IS NULL");
-        if tx.execute(claim).await? == 0 {
+        if !store_fates(&mut tx, chunk, inbox.as_deref(), now, " AND done_at IS NULL").await? {
             return Ok(ToldChunk::default());
         }
-        let told = put_into_inboxes(&mut tx, of.id, told, now).await?;
+        let Placed { told, late } = tell_inboxes(&mut tx, chunk, inbox, now).await?;
         let mut new_jobs = Vec::new();
-        for (channel, fates) in fates {
+        for (channel, mut fates) in fates {
+            let unseen_for = set(&channel).only_if_unseen_for_s.filter(|_| has_inbox).unwrap_or(0);
+            // What is for those who did not see it in their inbox is for nobody in whose inbox it never stands.
+            if unseen_for > 0 || set(&channel).digest.is_some() {
+                mark_late(recipients, &mut fates, &late);
+            }
             let mut fates: Vec<Option<Fate>> = fates.into_iter().map(Some).collect();
             if let Some(gathering) = &set(&channel).digest {
                 let key = gathering.key(&serde_json::from_slice(&of.of.data).unwrap_or_default());
@@ -346,7 +344,6 @@ impl Store {
                 let gathered = gathered.collect();
                 new_jobs.extend(digests::gather(&mut tx, of, channel, &key, gathered, now).await?);
             }
-            let unseen_for = set(&channel).only_if_unseen_for_s.filter(|_| has_inbox).unwrap_or(0);
             let run_at = now + Duration::from_secs(u64::from(unseen_for));
             new_jobs.extend(insert_batch(&mut tx, of, *n, channel, &fates, run_at, now).await?);
         }
@@ -484,8 +481,71 @@ fn job_of(of: &StoredNotification, n: u32, now: UnixMs) -> NewJob {
     }
 }
 
-/// Puts what they are told into the inboxes of people, whose ids are in order: so two that do this at once wait for each other and
-/// not in a ring. Answers with their counts since.
+/// Stores what became of those of a chunk in their inboxes; whether it is one of which this holds.
+async fn store_fates(
+    tx: &mut Tx<'_>,
+    Chunk { of, n, .. }: &Chunk,
+    inbox: Option<&[Fate]>,
+    now: UnixMs,
+    only_if: &'static str,
+) -> Result<bool, StoreError> {
+    let counts = inbox.map(|fates| (Channel::Inbox, FateCounts::of(fates.iter().copied())));
+    let counts: BTreeMap<Channel, FateCounts> = counts.into_iter().collect();
+    let codes: Vec<u8> = inbox.unwrap_or_default().iter().map(|fate| fate.code()).collect();
+    let counts = serde_json::to_string(&counts).map_err(|error| StoreError::unreadable("counts", error))?;
+    let update = sql("UPDATE notification_chunks SET")
+        .and(" fates = ", codes)
+        .and(", counts = ", counts)
+        .and(", done_at = ", now)
+        .and(" WHERE notification_id = ", of.id)
+        .and(" AND n = ", *n)
+        .then(only_if);
+    Ok(tx.execute(update).await? > 0)
+}
+
+/// Tells those of a chunk in their inboxes for whom that is their fate, but for those who have a newer one with the same key there.
+async fn tell_inboxes(
+    tx: &mut Tx<'_>,
+    chunk: &Chunk,
+    inbox: Option<Vec<Fate>>,
+    now: UnixMs,
+) -> Result<Placed, StoreError> {
+    let Some(mut fates) = inbox else { return Ok(Placed::default()) };
+    let (of, recipients) = (&chunk.of, &chunk.recipients);
+    let told = recipients.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Delivered).map(|(id, _)| *id).collect();
+    let Some(key) = &of.of.collapse_key else {
+        let told = put_into_inboxes(tx, of.id, told, now).await?;
+        return Ok(Placed { told, late: HashSet::new() });
+    };
+    let placed = collapse::put_into_inboxes(tx, of.id, key, told, now).await?;
+    if !placed.late.is_empty() {
+        mark_late(recipients, &mut fates, &placed.late);
+        store_fates(tx, chunk, Some(&fates), now, "").await?;
+    }
+    Ok(placed)
+}
+
+/// Those of `late` who would be told, or are, have a newer one with the same key.
+fn mark_late(recipients: &[Id<Recipient>], fates: &mut [Fate], late: &HashSet<Id<Recipient>>) {
+    for (id, fate) in recipients.iter().zip(fates) {
+        if matches!(fate, Fate::Pending | Fate::Delivered) && late.contains(id) {
+            *fate = Fate::Suppressed(Suppression::Collapsed);
+        }
+    }
+}
+
+/// Counts one more in the inboxes of people, whose ids are in order: so two that do this at once wait for each other and not in a ring.
+pub(super) fn count_up(recipients: &[Id<Recipient>]) -> Sql {
+    sql("INSERT INTO inbox_counts (recipient_id, last_seq, changes, unread, unseen) SELECT v.column1, 1, 1, 1, 1 FROM (")
+        .rows(recipients.iter().map(|id| vec![(*id).into()]).collect())
+        .then(
+            ") AS v WHERE 1 = 1 ON CONFLICT (recipient_id) DO UPDATE SET last_seq = inbox_counts.last_seq + 1, \
+            changes = inbox_counts.changes + 1, unread = inbox_counts.unread + 1, unseen = inbox_counts.unseen + 1 \
+            RETURNING recipient_id, last_seq, changes, unread, unseen",
+        )
+}
+
+/// Puts what they are told into the inboxes of people, whose ids are in order. Answers with their counts since.
 async fn put_into_inboxes(
     tx: &mut Tx<'_>,
     of: Id<Notification>,
@@ -494,15 +554,7 @@ async fn put_into_inboxes(
 ) -> Result<Vec<Told>, StoreError> {
     let mut told = Vec::with_capacity(recipients.len());
     for run in tx.dialect().runs(recipients) {
-        let rows = run.into_iter().map(|id| vec![id.into()]).collect();
-        let count =
-            sql("INSERT INTO inbox_counts (recipient_id, last_seq, changes, unread, unseen) SELECT v.column1, 1, 1, 1, 1 FROM (")
-                .rows(rows)
-                .then(
-                    ") AS v WHERE 1 = 1 ON CONFLICT (recipient_id) DO UPDATE SET last_seq = inbox_counts.last_seq + 1, \
-                    changes = inbox_counts.changes + 1, unread = inbox_counts.unread + 1, unseen = inbox_counts.unseen + 1 \
-                    RETURNING recipient_id, last_seq, changes, unread, unseen",
-                );
+        let count = count_up(&run);
         let counted: Vec<CountsRow> = match tx.dialect() {
             Dialect::Postgres => {
                 let insert = sql("WITH counted AS (")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Store, StoreError, sql::sql};
+use super::{Store, StoreError, collapse, sql::sql};
 use crate::domain::{Id, UnixMs, notification::Notification, recipient::Recipient};
 
 /// Chunks of one round.
@@ -61,16 +61,20 @@ impl Store {
             tx.commit().await?;
             return Ok(false);
         };
-        for run in tx.dialect().runs(crate::domain::notification::unpack(&recipients)) {
+        let recipients = crate::domain::notification::unpack(&recipients);
+        collapse::forget_newest(&mut tx, of, &recipients).await?;
+        for run in tx.dialect().runs(recipients) {
             let lock = tx.for_update();
             let counts = sql("SELECT recipient_id FROM inbox_counts WHERE recipient_id").any(run.iter().copied());
             tx.fetch::<(Uuid,)>(counts.then(" ORDER BY recipient_id").then(lock)).await?;
             let delete = sql("DELETE FROM inbox_items").and(" WHERE notification_id = ", of).then(" AND recipient_id");
-            let delete = delete.any(run).then(
+            let delete = delete.any(run.iter().copied()).then(
                 " RETURNING recipient_id, CAST(CASE WHEN read_at IS NULL THEN 1 ELSE 0 END AS BIGINT) AS unread, \
                 CAST(CASE WHEN seen_at IS NULL THEN 1 ELSE 0 END AS BIGINT) AS unseen",
             );
             let gone: Vec<Gone> = tx.fetch(delete).await?;
+            let replaced = sql("DELETE FROM inbox_replaced").and(" WHERE notification_id = ", of);
+            tx.execute(replaced.then(" AND recipient_id").any(run)).await?;
             let mut alike: BTreeMap<(i64, i64), Vec<Id<Recipient>>> = BTreeMap::new();
             for Gone { recipient_id, unread, unseen } in gone {
                 alike.entry((unread, unseen)).or_default().push(Id::from_uuid(recipient_id));

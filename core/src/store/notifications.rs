@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     Id, UnixMs,
+    collapse::CollapseKey,
     event::{Event, EventType},
     job::{Job, JobState},
     notification::{Audience, NamedTopic, Notification},
@@ -41,6 +42,8 @@ pub struct NotificationContents {
     pub channels: Vec<Channel>,
     /// Of the event by which endpoints are told; `None`: they are not.
     pub event_type: Option<EventType>,
+    /// Of those with the same one, only the newest stands before a person.
+    pub collapse_key: Option<CollapseKey>,
     /// JSON.
     pub data: Vec<u8>,
 }
@@ -74,6 +77,7 @@ pub(super) struct Row {
     urgency: String,
     channels: String,
     event_type: Option<String>,
+    collapse_key: Option<String>,
     data: Vec<u8>,
     recipients: String,
     topics: String,
@@ -88,9 +92,9 @@ pub(super) struct Row {
 }
 
 const INSERT: &str = "INSERT INTO notifications (id, tenant_id, type_id, type_key, type_version, category, urgency, channels, event_type, \
-    data, recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, event_id, created_at) ";
-const COLUMNS: &str = "SELECT id, tenant_id, type_id, type_key, type_version, category, urgency, channels, event_type, data, recipients, \
-    topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, event_id, created_at FROM notifications";
+    collapse_key, data, recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, event_id, created_at) ";
+const COLUMNS: &str = "SELECT id, tenant_id, type_id, type_key, type_version, category, urgency, channels, event_type, collapse_key, data, \
+    recipients, topics, actor, plan_job_id, deliver_at, planned_to, chunks, planned_at, event_id, created_at FROM notifications";
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::unreadable("notification", error)
@@ -114,6 +118,7 @@ impl Row {
                 urgency: self.urgency.parse().map_err(unreadable)?,
                 channels,
                 event_type: self.event_type.map(|text| text.parse()).transpose().map_err(unreadable)?,
+                collapse_key: self.collapse_key.map(|text| text.parse()).transpose().map_err(unreadable)?,
                 data: self.data,
             },
             audience: Audience {
@@ -150,6 +155,7 @@ pub(super) fn row(tenant: Id<Tenant>, new: &NewNotification, now: UnixMs) -> Vec
         of.urgency.as_str().into(),
         json(&of.channels).into(),
         of.event_type.as_ref().map(EventType::as_str).into(),
+        of.collapse_key.as_ref().map(CollapseKey::as_str).into(),
         of.data.as_slice().into(),
         json(&keys).into(),
         json(&topics).into(),

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Scope, StoreError,
+    collapse::Replaced,
     notification_events::deliveries,
     notifications::{StoredNotification, unreadable},
     sql::{Sql, sql},
@@ -78,6 +79,8 @@ impl Receipt {
 pub struct OneReceipt {
     pub recipient: Id<Recipient>,
     pub channels: Vec<OnChannel>,
+    /// What took its place, by channel.
+    pub replaced: BTreeMap<Channel, Replaced>,
 }
 
 /// What became of it on one channel.
@@ -242,7 +245,8 @@ impl Scope<'_> {
                 None => chunk.untold(of)?,
                 Some(_) => self.reached(of, &chunk, recipient, place).await?,
             };
-            return Ok(Some(OneReceipt { recipient, channels }));
+            let replaced = self.replaced(of, recipient, &channels).await?;
+            return Ok(Some(OneReceipt { recipient, channels, replaced }));
         }
         Ok(None)
     }

@@ -104,6 +104,7 @@ impl Tiding {
             urgency: kind.definition.urgency,
             channels: channels.collect(),
             event_type: None,
+            collapse_key: None,
             data: serde_json::to_vec(&self.data)?,
         };
         let actor: Option<RecipientKey> = self.actor.map(|number| people.key(number)).transpose()?;

@@ -35,11 +35,11 @@ on_both_stacks!(
     a_notification_that_is_not_told_yet_is_not_removed_however_old_it_is,
 );
 
-const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-const AGES: RetentionAges =
+pub(super) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const AGES: RetentionAges =
     RetentionAges { payloads: WEEK, jobs: WEEK, resolved_dead_letters: WEEK, stats: WEEK, notifications: WEEK };
 
-fn keys(count: usize) -> Vec<RecipientKey> {
+pub(super) fn keys(count: usize) -> Vec<RecipientKey> {
     (0..count).map(|n| format!("u{n:05}").parse().unwrap()).collect()
 }
 
@@ -55,6 +55,16 @@ async fn stored_with(
     topics: Vec<NamedTopic>,
     event_type: Option<EventType>,
 ) -> Id<Notification> {
+    stored_as(at, recipients, topics, |of| of.event_type = event_type).await
+}
+
+/// The same, whose contents are set.
+pub(super) async fn stored_as(
+    at: &Fixture,
+    recipients: Vec<RecipientKey>,
+    topics: Vec<NamedTopic>,
+    set: impl FnOnce(&mut NotificationContents),
+) -> Id<Notification> {
     let scope = at.store.tenant(at.tenant.id);
     let definition: Definition = serde_json::from_value(json!({ "name": "T", "category": "c", "urgency": "normal",
         "default_locale": "en", "sample": {},
@@ -62,16 +72,18 @@ async fn stored_with(
     .unwrap();
     let put = scope.put_notification_type(&"t".parse().unwrap(), &definition, at.now).await.unwrap();
     let (PutType::Made(kind) | PutType::Kept(kind)) = put else { panic!("{put:?}") };
-    let of = NotificationContents {
+    let mut of = NotificationContents {
         kind: kind.id,
         key: kind.key,
         version: kind.version,
         category: definition.category,
         urgency: Urgency::Normal,
         channels: vec![Channel::Inbox],
-        event_type,
+        event_type: None,
+        collapse_key: None,
         data: b"{}".to_vec(),
     };
+    set(&mut of);
     let id = Id::new();
     let job = NewJob::plain(
         JobKind::NotificationPlan,
@@ -86,7 +98,7 @@ async fn stored_with(
 }
 
 /// Plans all of it; how many jobs that made.
-async fn plan(store: &Store, id: Id<Notification>, now: UnixMs) -> usize {
+pub(super) async fn plan(store: &Store, id: Id<Notification>, now: UnixMs) -> usize {
     let mut jobs = 0;
     loop {
         let of = store.notification(id).await.unwrap().unwrap();
@@ -98,7 +110,7 @@ async fn plan(store: &Store, id: Id<Notification>, now: UnixMs) -> usize {
     }
 }
 
-async fn told(at: &Fixture, id: Id<Notification>) -> StoredNotification {
+pub(super) async fn told(at: &Fixture, id: Id<Notification>) -> StoredNotification {
     plan(&at.store, id, at.now).await;
     let mut n = 0;
     while let Some(chunk) = at.store.notification_chunk(id, n).await.unwrap() {
@@ -108,11 +120,11 @@ async fn told(at: &Fixture, id: Id<Notification>) -> StoredNotification {
     at.store.notification(id).await.unwrap().unwrap()
 }
 
-async fn person(at: &Fixture, key: &RecipientKey) -> Id<Recipient> {
+pub(super) async fn person(at: &Fixture, key: &RecipientKey) -> Id<Recipient> {
     at.store.tenant(at.tenant.id).recipient(key).await.unwrap().unwrap().id
 }
 
-async fn a_topic(at: &Fixture, key: &str, followers: &[RecipientKey]) -> NamedTopic {
+pub(super) async fn a_topic(at: &Fixture, key: &str, followers: &[RecipientKey]) -> NamedTopic {
     let scope = at.store.tenant(at.tenant.id);
     let (topic, _) = scope.put_topic(&key.parse().unwrap(), None, None, at.now).await.unwrap();
     for some in followers.chunks(1_000) {

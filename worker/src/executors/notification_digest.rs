@@ -35,7 +35,7 @@ async fn send(executors: &Executors, work: &Work, of: &StoredDigest) -> Result<R
     let (store, channels) = (&executors.0.store, &executors.0.channels);
     let told_to_all = |error: Arc<StoreError>| StoreError::told_to_all(&error);
     // It stays open while they are left alone, so that they have one and not two when that ends.
-    let newest = channels.message(of.newest, of.channel).await.map_err(told_to_all)?;
+    let newest = channels.message(of.newest, of.channel).await.map_err(told_to_all)?.in_digest();
     let people = channels.people(&newest, &[of.recipient]).await?;
     let person = people.get(&of.recipient);
     if let Some(quiet) = person.and_then(|person| newest.quiet(person, UnixMs::now())) {

@@ -49,14 +49,16 @@ pub(crate) struct Message {
     data: Arc<Data>,
     /// What no other message to one person has.
     id: String,
+    /// It is sent as it was handed in, and not as what a digest gathered.
+    is_itself: bool,
 }
 
 /// Somebody who is to be reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     recipient: Recipient,
-    /// They saw it in their inbox, and are to be reached only if they did not.
-    has_seen: bool,
+    /// Why they are not to be reached any more: they saw it in their inbox, or are told of a newer one with its collapse key.
+    past: Option<Suppression>,
     /// Their browsers, where they are reached by push.
     subscriptions: Vec<PushSubscription>,
 }
@@ -137,10 +139,15 @@ impl Failed {
 }
 
 impl Message {
+    /// The newest of what a digest gathered, by which that reads.
+    pub(crate) fn in_digest(self) -> Self {
+        Self { is_itself: false, ..self }
+    }
+
     /// Whether only those are reached who have not seen it.
     fn is_for_the_unseeing(&self) -> bool {
         let set = self.version.workflows().get(&self.channel);
-        self.form == Form::Single && set.is_some_and(|set| set.only_if_unseen_for_s.is_some())
+        self.is_itself && set.is_some_and(|set| set.only_if_unseen_for_s.is_some())
     }
 
     /// Until when somebody is left alone, if they are now. What is urgent reaches them at any hour.
@@ -192,7 +199,7 @@ impl Channels {
         let of = self.notified.notification(id).await?;
         let version = self.notified.version(of.of.kind, of.of.version).await?;
         let (data, id) = (Arc::new(of.data()), of.id.to_string());
-        Ok(Message { of, channel, version, form: Form::Single, data, id })
+        Ok(Message { of, channel, version, form: Form::Single, data, id, is_itself: true })
     }
 
     /// What was gathered, as it is sent: one alone as if it had come by itself.
@@ -200,7 +207,7 @@ impl Channels {
     /// # Errors
     /// When the database does not answer, or has its newest no more.
     pub(crate) async fn digest(&self, of: &StoredDigest, has: &DigestContents) -> Result<Message, Arc<StoreError>> {
-        let single = self.message(of.newest, of.channel).await?;
+        let single = self.message(of.newest, of.channel).await?.in_digest();
         let id = of.id.to_string();
         let gathers = single.version.workflows().get(&of.channel).is_some_and(|set| set.digest.is_some());
         Ok(match has.items.as_slice() {
@@ -231,8 +238,13 @@ impl Channels {
         message: &Message,
         ids: &[Id<Recipient>],
     ) -> Result<HashMap<Id<Recipient>, Person>, StoreError> {
-        let seen = match message.is_for_the_unseeing() {
+        let for_the_unseeing = message.is_for_the_unseeing();
+        let seen = match for_the_unseeing {
             true => self.store.seen_by(message.of.id, ids).await?,
+            false => HashSet::new(),
+        };
+        let collapsed = match message.is_itself {
+            true => self.store.collapsed_for(&message.of, message.channel, for_the_unseeing, ids).await?,
             false => HashSet::new(),
         };
         let mut subscriptions = match message.channel {
@@ -242,8 +254,9 @@ impl Channels {
         let found = self.store.recipients_by_ids(ids.to_vec()).await?;
         let person = |recipient: Recipient| {
             let subscriptions = subscriptions.remove(&recipient.id).unwrap_or_default();
-            let has_seen = seen.contains(&recipient.id);
-            (recipient.id, Person { recipient, has_seen, subscriptions })
+            let past = [(&seen, Suppression::Seen), (&collapsed, Suppression::Collapsed)];
+            let past = past.into_iter().find(|(those, _)| those.contains(&recipient.id)).map(|(_, why)| why);
+            (recipient.id, Person { recipient, past, subscriptions })
         };
         Ok(found.into_iter().map(person).collect())
     }
@@ -277,8 +290,8 @@ impl Channels {
         is_alone: bool,
     ) -> Result<Reached, StoreError> {
         let Some(to) = to else { return Ok(Reached::Suppressed(Suppression::Removed)) };
-        if to.has_seen {
-            return Ok(Reached::Suppressed(Suppression::Seen));
+        if let Some(why) = to.past {
+            return Ok(Reached::Suppressed(why));
         }
         if let Some(quiet) = message.quiet(to, UnixMs::now()) {
             return Ok(Reached::Quiet(quiet));

@@ -6,7 +6,12 @@ use futures::future::join_all;
 use moka::sync::Cache;
 use postrider_core::{
     domain::{
-        Id, UnixMs, attempt::AttemptClass, notification::Suppression, push::PushSubscription, recipient::Recipient,
+        Id, UnixMs,
+        attempt::AttemptClass,
+        collapse::CollapseKey,
+        notification::Suppression,
+        push::{PushSubscription, PushTopic},
+        recipient::Recipient,
     },
     notify::RenderError,
     store::StoreError,
@@ -115,6 +120,8 @@ impl Channels {
                 return Ok(Ended::Failed(browser.id, Failed { is_lasting: true, ..failed }));
             }
         };
+        let topic = message.collapse_key().map(|key| PushTopic::of(message.of.tenant, key));
+        let push = topic.iter().fold(push, PushMessage::with_topic);
         Ok(match self.pusher.push(browser, &push).await {
             PushEnd::Accepted => {
                 self.services.answered(&host);
@@ -169,12 +176,24 @@ pub(super) fn host_of(browser: &PushSubscription) -> String {
     url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
+impl Message {
+    /// By which it takes the place of others in a browser; what a digest gathered does not.
+    fn collapse_key(&self) -> Option<&CollapseKey> {
+        self.of.of.collapse_key.as_ref().filter(|_| self.is_itself)
+    }
+}
+
 /// What the service worker of a page is handed.
 fn text(message: &Message, to: &Recipient) -> Result<String, RenderError> {
     let notice = message.version.push(message.form, &message.data, to)?;
     let of = &message.of;
-    Ok(json!({ "id": of.id.to_string(), "type": of.of.key.as_str(), "title": notice.title, "body": notice.body, "url": notice.url,
-        "at": UnixMs::now().0 }).to_string())
+    let mut text = json!({ "id": of.id.to_string(), "type": of.of.key.as_str(), "title": notice.title, "body": notice.body,
+        "url": notice.url, "at": UnixMs::now().0 });
+    // Not null where there is none: a browser would take that for a tag that all of them have.
+    if let Some(key) = message.collapse_key() {
+        text["tag"] = json!(key.as_str());
+    }
+    Ok(text.to_string())
 }
 
 #[cfg(test)]
