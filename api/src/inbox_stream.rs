@@ -79,7 +79,8 @@ pub(crate) async fn follow(inbox: Inbox, after: LastEventId, until: Option<UnixM
     let life = LIFE.mul_f64(0.75 + 0.25 * rand::random::<f64>());
     let life = until.map_or(life, |until| life.min(until.since(UnixMs::now())));
     let missed = reader.now().missed;
-    let waiting = VecDeque::from([Event::default().retry(RETRY).comment("")]);
+    // Whoever loses the connection before the first item comes back after what was there.
+    let waiting = VecDeque::from([Event::default().retry(RETRY).id(seq.to_string()).comment("")]);
     let ends_at = Instant::now() + life;
     let following = Following { inbox, reader, seq, counts: None, changes: 0, missed, waiting, behind: true, ends_at };
     let stream = Sse::new(events(following)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
