@@ -15,6 +15,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,7 @@ use postrider_core::{
     trace::{Step, Tracer},
 };
 use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 use crate::{
@@ -70,6 +72,14 @@ struct Parts {
     worker: String,
     refusals: Counter,
     tracer: Tracer,
+    /// Turns to tell a chunk of subscribers.
+    chunks: Semaphore,
+}
+
+/// A chunk keeps about two cores busy, the database's among them: with more at once all subscribers are told little sooner, and whoever is
+/// named in a notification waits three times as long.
+fn chunks_at_once() -> usize {
+    thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 impl Executors {
@@ -85,6 +95,7 @@ impl Executors {
             worker,
             refusals: parts.metrics.refusals.clone(),
             tracer: parts.tracer.clone(),
+            chunks: Semaphore::new(chunks_at_once()),
         }))
     }
 

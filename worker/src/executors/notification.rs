@@ -54,6 +54,8 @@ pub(super) async fn chunk(executors: &Executors, work: &Work) -> Execution {
 
 async fn tell(executors: &Executors, id: Id<Notification>, n: u32) -> Result<bool, StoreError> {
     let Some(chunk) = executors.0.store.notification_chunk(id, n).await? else { return Ok(false) };
+    // Nobody refuses a turn, since the semaphore is never closed.
+    let _turn = executors.0.chunks.acquire().await;
     tell_now(executors, &chunk).await.map(|()| true)
 }
 
