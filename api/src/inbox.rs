@@ -302,7 +302,8 @@ async fn read_all(
 }
 
 /// Says what is new in somebody's inbox as it comes, by server-sent events: `counts` whenever they change, `item` with each item,
-/// whose id is its `seq`, and `gone` with the `id` of one that a newer one took the place of. `Last-Event-ID` goes on after it; `reload` says that more was missed than is sent here.
+/// whose id is its `seq`, and `gone` with the `id` of one that a newer one took the place of. `Last-Event-ID` goes on after it; `reload`
+/// says that more was missed than is sent here.
 #[utoipa::path(get, path = "/v1/recipients/{key}/inbox/stream", tag = "inbox",
     params(("key" = String, Path), ("Last-Event-ID" = Option<u64>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String)))]

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::client::text_of;
 
-pub(super) const TOPIC_KEY: &str = "bench";
 const TOPIC: &str = "/v1/topics/bench";
 const TYPE: &str = "/v1/notification-types/bench";
 /// Lines of one part of the import's body.
@@ -55,10 +54,29 @@ pub(super) struct NotifyArgs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum By {
+pub(super) enum By {
     Inbox,
     Push,
     Email,
+}
+
+impl By {
+    const fn channel(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+            Self::Push => "push",
+            Self::Email => "email",
+        }
+    }
+
+    fn template(self) -> Value {
+        match self {
+            Self::Inbox | Self::Push => json!({ "title": "{{ data.who }} posted", "body": "{{ data.text }}" }),
+            Self::Email => {
+                json!({ "subject": "{{ data.who }} posted", "text": "{{ data.text }}", "html": "<p>{{ data.text }}</p>" })
+            }
+        }
+    }
 }
 
 /// How fast all are reached on a channel that reaches one after the other.
@@ -109,21 +127,8 @@ pub(super) async fn run(settings: &Settings, args: NotifyArgs) -> anyhow::Result
 
 /// Sends all followers something, again and again.
 async fn sent(target: &Target, args: &NotifyArgs, sink: &Sink) -> anyhow::Result<SentFigures> {
-    let channel = match args.channel {
-        By::Email => "email",
-        By::Inbox | By::Push => "push",
-    };
-    let template = match args.channel {
-        By::Email => {
-            json!({ "subject": "{{ data.who }} posted", "text": "{{ data.text }}", "html": "<p>{{ data.text }}</p>" })
-        }
-        By::Inbox | By::Push => json!({ "title": "{{ data.who }} posted", "body": "{{ data.text }}" }),
-    };
-    let kind = json!({ "category": "posts", "default_locale": "en", "sample": { "who": "Anna", "text": "Hello" },
-        "channels": { channel: { "templates": { "en": template } } } });
-    target.api.put(TYPE, kind.to_string()).await?;
-    target.api.put(TOPIC, "{}".to_owned()).await?;
-    import(target, args.followers).await?;
+    let channel = args.channel.channel();
+    followers(target, args.followers, args.channel).await?;
     match args.channel {
         By::Email => addresses(target, args.followers).await?,
         By::Inbox | By::Push => browsers(target, args.followers, sink).await?,
@@ -134,7 +139,7 @@ async fn sent(target: &Target, args: &NotifyArgs, sink: &Sink) -> anyhow::Result
         SentFigures { stack: target.stack.clone(), channel, followers: args.followers, ..SentFigures::default() };
     for _ in 0..args.rounds {
         let began = Instant::now();
-        let id = publish(target, json!({ "topics": [TOPIC_KEY] })).await?;
+        let id = publish_to_all(target).await?;
         until_done(target, &id, channel, args.followers).await?;
         figures.told_seconds = figures.told_seconds.max(began.elapsed().as_secs_f64());
     }
@@ -187,7 +192,7 @@ async fn until_done(target: &Target, id: &str, channel: &str, followers: u32) ->
 async fn all(target: &Target, args: &NotifyArgs) -> anyhow::Result<Figures> {
     let mut figures = Figures { stack: target.stack.clone(), followers: args.followers, ..Figures::default() };
     let began = Instant::now();
-    followers(target, args.followers).await?;
+    followers(target, args.followers, By::Inbox).await?;
     figures.import_seconds = began.elapsed().as_secs_f64();
     target.forget_peak();
     let cpu = target.cpu_seconds().unwrap_or_default();
@@ -210,11 +215,10 @@ async fn all(target: &Target, args: &NotifyArgs) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// Makes a topic's followers, who are told in their inboxes.
-pub(super) async fn followers(target: &Target, followers: u32) -> anyhow::Result<()> {
-    let notice = json!({ "title": "{{ data.who }} posted", "body": "{{ data.text }}" });
+/// Makes a topic's followers, and what they are told.
+pub(super) async fn followers(target: &Target, followers: u32, by: By) -> anyhow::Result<()> {
     let kind = json!({ "category": "posts", "default_locale": "en", "sample": { "who": "Anna", "text": "Hello" },
-        "channels": { "inbox": { "templates": { "en": notice } } } });
+        "channels": { by.channel(): { "templates": { "en": by.template() } } } });
     target.api.put(TYPE, kind.to_string()).await?;
     target.api.put(TOPIC, "{}".to_owned()).await?;
     import(target, followers).await
@@ -238,8 +242,12 @@ async fn import(target: &Target, followers: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells them something; the notification's id.
-pub(super) async fn publish(target: &Target, to: Value) -> anyhow::Result<String> {
+/// Tells all of them something; the notification's id.
+pub(super) async fn publish_to_all(target: &Target) -> anyhow::Result<String> {
+    publish(target, json!({ "topics": ["bench"] })).await
+}
+
+async fn publish(target: &Target, to: Value) -> anyhow::Result<String> {
     let mut body = json!({ "type": "bench", "data": { "who": "Zoë", "text": "What a day" } });
     body.as_object_mut().context("an object")?.extend(to.as_object().cloned().context("an object")?);
     let accepted = target.api.post("/v1/notifications", body.to_string(), None).await?;
@@ -249,7 +257,7 @@ pub(super) async fn publish(target: &Target, to: Value) -> anyhow::Result<String
 /// Tells all followers something, and meanwhile somebody else again and again; how long that took, and what those others are told.
 async fn round(target: &Target, followers: u32) -> anyhow::Result<(Duration, Vec<String>)> {
     let began = Instant::now();
-    let id = publish(target, json!({ "topics": [TOPIC_KEY] })).await?;
+    let id = publish_to_all(target).await?;
     let mut directs = Vec::new();
     let mut next = began;
     loop {

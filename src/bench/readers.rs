@@ -7,7 +7,6 @@ use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
 use postrider_core::config::Settings;
 use serde::Serialize;
-use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -17,7 +16,7 @@ use tokio::{
 
 use super::{
     figures::{self, TimesMs},
-    notify,
+    notify::{self, By},
     target::Target,
 };
 use crate::open_files;
@@ -67,7 +66,7 @@ pub(super) async fn run(settings: &Settings, args: ReadersArgs) -> anyhow::Resul
 }
 
 async fn measure(target: &Target, args: &ReadersArgs) -> anyhow::Result<Figures> {
-    notify::followers(target, args.readers).await?;
+    notify::followers(target, args.readers, By::Inbox).await?;
     let memory = || target.peak_memory_mb().unwrap_or_default();
     target.forget_peak();
     let idle_memory_mb = memory();
@@ -84,7 +83,7 @@ async fn measure(target: &Target, args: &ReadersArgs) -> anyhow::Result<Figures>
     let mut times = Vec::new();
     for _ in 0..args.rounds {
         let began = Instant::now();
-        notify::publish(target, json!({ "topics": [notify::TOPIC_KEY] })).await?;
+        notify::publish_to_all(target).await?;
         times.extend(all_hear(&mut heard, args.readers, began).await?);
     }
     times.sort_unstable();

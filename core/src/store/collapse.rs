@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Scope, Store, StoreError,
     inbox::{CountsRow, Gone, Told},
-    notification_chunks::count_up,
+    notification_chunks::{count_up, insert_items},
     notifications::StoredNotification,
     pool::Tx,
     receipts::OnChannel,
@@ -84,12 +84,7 @@ pub(super) async fn put_into_inboxes(
             tx.execute(undo.any(late.iter().copied())).await?;
         }
         if !counted.is_empty() {
-            let insert =
-                sql("INSERT INTO inbox_items (recipient_id, notification_id, collapse_key, seq, delivered_at) ");
-            let row = |row: &CountsRow| -> Vec<Value> {
-                vec![row.recipient_id.into(), of.into(), key.as_str().into(), row.last_seq.into(), now.into()]
-            };
-            tx.execute(insert.rows(counted.iter().map(row).collect())).await?;
+            tx.execute(insert_items(of, Some(key), &counted, now)).await?;
         }
         let mut told: Vec<Told> = counted.into_iter().map(CountsRow::read).collect();
         let older = older.into_iter().filter(|item| !late.contains(&item.recipient_id)).collect();

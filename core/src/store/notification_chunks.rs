@@ -25,6 +25,7 @@ use super::{
 use crate::{
     domain::{
         Id, UnixMs,
+        collapse::CollapseKey,
         job::{Job, JobKind},
         lane::LaneName,
         notification::{
@@ -545,6 +546,16 @@ pub(super) fn count_up(recipients: &[Id<Recipient>]) -> Sql {
         )
 }
 
+/// Puts an item into the inboxes of those who were counted.
+pub(super) fn insert_items(of: Id<Notification>, key: Option<&CollapseKey>, counted: &[CountsRow], now: UnixMs) -> Sql {
+    let key = key.map(CollapseKey::as_str);
+    let row = |row: &CountsRow| -> Vec<Value> {
+        vec![row.recipient_id.into(), of.into(), key.into(), row.last_seq.into(), now.into()]
+    };
+    sql("INSERT INTO inbox_items (recipient_id, notification_id, collapse_key, seq, delivered_at) ")
+        .rows(counted.iter().map(row).collect())
+}
+
 /// Puts what they are told into the inboxes of people, whose ids are in order. Answers with their counts since.
 async fn put_into_inboxes(
     tx: &mut Tx<'_>,
@@ -567,9 +578,7 @@ async fn put_into_inboxes(
             }
             Dialect::Sqlite => {
                 let counted: Vec<CountsRow> = tx.fetch(count).await?;
-                let row = |row: &CountsRow| vec![row.recipient_id.into(), of.into(), row.last_seq.into(), now.into()];
-                let insert = sql("INSERT INTO inbox_items (recipient_id, notification_id, seq, delivered_at) ");
-                tx.execute(insert.rows(counted.iter().map(row).collect())).await?;
+                tx.execute(insert_items(of, None, &counted, now)).await?;
                 counted
             }
         };

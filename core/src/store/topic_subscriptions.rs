@@ -145,9 +145,11 @@ impl Scope<'_> {
         recipient: &Recipient,
         page: &Page<Topic>,
     ) -> Result<Listed<Topic, Topic>, StoreError> {
-        let select = sql("SELECT t.id, t.key, t.name, t.condition, t.subscribers, t.created_at, t.updated_at \
-            FROM topic_subscriptions AS s JOIN topics AS t ON t.id = s.topic_id")
-        .and(" WHERE s.recipient_id = ", recipient.id);
+        let select = sql("SELECT ")
+            .then(topics::COLUMNS)
+            .then(" FROM topics JOIN (SELECT topic_id FROM topic_subscriptions")
+            .and(" WHERE recipient_id = ", recipient.id)
+            .then(") AS s ON s.topic_id = topics.id WHERE 1 = 1");
         let rows: Vec<topics::Row> = self.store.pool.fetch(page.finish(select, "s.topic_id")).await?;
         let topics = rows.into_iter().map(topics::Row::read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(topics, |topic: &Topic| topic.id))

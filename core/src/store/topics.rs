@@ -2,7 +2,11 @@
 
 use uuid::Uuid;
 
-use super::{Scope, StoreError, page::KeyPage, sql::sql};
+use super::{
+    Scope, StoreError,
+    page::KeyPage,
+    sql::{Sql, sql},
+};
 use crate::domain::{
     Id, UnixMs,
     topic::{Topic, TopicKey},
@@ -22,7 +26,7 @@ pub(super) struct Row {
     updated_at: i64,
 }
 
-const COLUMNS: &str = "SELECT id, key, name, condition, subscribers, created_at, updated_at FROM topics";
+pub(super) const COLUMNS: &str = "id, key, name, condition, subscribers, created_at, updated_at";
 
 impl Row {
     pub(super) fn read(self) -> Result<Topic, StoreError> {
@@ -36,6 +40,10 @@ impl Row {
             updated_at: UnixMs(self.updated_at),
         })
     }
+}
+
+fn select() -> Sql {
+    sql("SELECT ").then(COLUMNS).then(" FROM topics")
 }
 
 impl Scope<'_> {
@@ -69,7 +77,7 @@ impl Scope<'_> {
                 ") ON CONFLICT (tenant_id, key) DO UPDATE SET name = {new_name}, condition = {new_condition}, updated_at = CASE \
                 WHEN topics.name = {new_name} AND topics.condition IS NOT DISTINCT FROM {new_condition} \
                 THEN topics.updated_at ELSE excluded.updated_at END \
-                RETURNING id, key, name, condition, subscribers, created_at, updated_at"
+                RETURNING {COLUMNS}"
             ));
         let mut tx = self.store.pool.begin().await?;
         let row: Option<Row> = tx.fetch_one(upsert).await?;
@@ -82,7 +90,7 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn topic(&self, key: &TopicKey) -> Result<Option<Topic>, StoreError> {
-        let select = sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", key.as_str());
+        let select = select().and(" WHERE tenant_id = ", self.tenant).and(" AND key = ", key.as_str());
         let row: Option<Row> = self.store.pool.fetch_one(select).await?;
         row.map(Row::read).transpose()
     }
@@ -92,7 +100,7 @@ impl Scope<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn topics(&self, page: &KeyPage) -> Result<(Vec<Topic>, Option<TopicKey>), StoreError> {
-        let select = page.finish(sql(COLUMNS).and(" WHERE tenant_id = ", self.tenant));
+        let select = page.finish(select().and(" WHERE tenant_id = ", self.tenant));
         let rows: Vec<Row> = self.store.pool.fetch(select).await?;
         let topics = rows.into_iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;
         Ok(page.cut(topics, |topic| topic.key.clone()))
