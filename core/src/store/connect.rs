@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -23,6 +23,9 @@ pub(super) const POSTGRES_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATAB
 const SQLITE_READERS: u32 = 5;
 /// The committer's and that of all others, which take turns.
 const SQLITE_WRITERS: u32 = 2;
+/// How long other processes are given that begin on the same file, and how often it is looked at meanwhile.
+const BEGUN: Duration = Duration::from_secs(5);
+const BEGIN_AGAIN: Duration = Duration::from_millis(100);
 /// Statements that a connection keeps prepared: each has a text for some dozens of numbers of rows.
 const SQLITE_STATEMENTS: usize = 500;
 /// Pages of the file that a connection keeps, in KiB (`PRAGMA cache_size`, there with a minus). What readers lack, the
@@ -111,7 +114,8 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .pragma("cache_size", SQLITE_WRITER_CACHE)
         .statement_cache_capacity(SQLITE_STATEMENTS)
         .row_buffer_size(SQLITE_ROWS_AHEAD);
-    let file = Arc::new(OpenFile::open(path, &connect).await?);
+    // A new file becomes one with a -wal under a lock that SQLite asks for once, whatever its timeout.
+    let file = Arc::new(beside_others(StoreError::is_locked, || OpenFile::open(path, &connect)).await?);
     if let Err(error) = former_wal::note(path) {
         tracing::warn!(%error, "a backup that is put in the place of the database's file could not be told from it at the next start");
     }
@@ -125,6 +129,21 @@ async fn sqlite(path: &Path) -> Result<Pool, StoreError> {
         .connect_with(connect.read_only(true).pragma("cache_size", SQLITE_READER_CACHE))
         .await?;
     Ok(Pool::Sqlite { writers, turn: Arc::default(), readers, file })
+}
+
+/// Does `first_step` of a start once more where `overtaken` says that another process, which begins on the same SQLite file, was in
+/// its way.
+pub(super) async fn beside_others<T, E, Step: Future<Output = Result<T, E>>>(
+    overtaken: impl Fn(&E) -> bool,
+    first_step: impl Fn() -> Step,
+) -> Result<T, E> {
+    let begun = Instant::now();
+    loop {
+        match first_step().await {
+            Err(error) if overtaken(&error) && begun.elapsed() < BEGUN => tokio::time::sleep(BEGIN_AGAIN).await,
+            done => return done,
+        }
+    }
 }
 
 /// Its connections stay open, since none has anything to forget. One that was opened in the moment in which the file went would go

@@ -169,9 +169,6 @@ use crate::domain::{Id, tenant::Tenant, user::Actor};
 
 /// How long a write proves that the database takes writes.
 const PROVED: Duration = Duration::from_secs(1);
-/// How long another process is given that makes the same tables, and how often they are looked at meanwhile.
-const MIGRATED: Duration = Duration::from_secs(5);
-const MIGRATE_AGAIN: Duration = Duration::from_millis(100);
 static SQLITE_TABLES: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES_TABLES: Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -293,15 +290,8 @@ impl Store {
 /// The library locks PostgreSQL for this, and of SQLite nothing: of two processes that begin at once the second finds done what
 /// it was about to do, and goes on behind it when it looks again. Each step is a transaction.
 async fn migrate_sqlite(writers: &sqlx::SqlitePool) -> Result<(), StoreError> {
-    let begun = Instant::now();
-    loop {
-        match SQLITE_TABLES.run(writers).await {
-            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if begun.elapsed() < MIGRATED => {
-                tokio::time::sleep(MIGRATE_AGAIN).await;
-            }
-            migrated => return Ok(migrated?),
-        }
-    }
+    let overtaken = |error: &_| matches!(error, MigrateError::Execute(_) | MigrateError::ExecuteMigration(..));
+    Ok(connect::beside_others(overtaken, || SQLITE_TABLES.run(writers)).await?)
 }
 
 async fn migrate(pool: &Pool) -> Result<(), StoreError> {
